@@ -1,0 +1,83 @@
+"""Every error a user can meet: the docstring is the message, with the fields filled in.
+
+Each class has an exit code (docs/exit-codes.md is generated from them) and a hint that names the remedy.
+Sections follow the layers. A class that means the same as a builtin inherits it too.
+"""
+
+from __future__ import annotations
+
+from string import Formatter
+
+
+class PacketFSError(Exception):
+    """PacketFS failed: {reason}"""
+
+    exit_code = 1
+    hint = ""
+
+    def __init__(self, **fields: object) -> None:
+        self.fields = fields
+        super().__init__(_fill(type(self).__doc__ or "", fields))
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+def _fill(template: str, fields: dict[str, object]) -> str:
+    known = {name for _, name, _, _ in Formatter().parse(template) if name}
+    shown = {name: _printable(fields.get(name, "?")) for name in known}
+    return template.format(**shown).strip()
+
+
+def _printable(value: object) -> object:
+    """Names from disks and peers may hold any byte: control characters must not reach a terminal."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class UsageError(PacketFSError, ValueError):
+    """{reason}"""
+
+    exit_code = 2
+    hint = "`pfs COMMAND --help` shows what a command takes."
+
+
+class Partial(PacketFSError):
+    """{count} of the files could not be handled; each is named above, the rest is done."""
+
+    exit_code = 3
+    hint = "Mend what is named and run the same command again."
+
+
+# packet
+
+
+class BadPacket(PacketFSError, ValueError):
+    """This is not a valid packet: {reason}"""
+
+    exit_code = 13
+    hint = "The data is damaged or was not written by PacketFS; `pfs check` tells which files are affected."
+
+
+class UnknownFeature(PacketFSError):
+    """This data needs {feature}, which this version of PacketFS does not know."""
+
+    exit_code = 14
+    hint = "Read it with a newer version of PacketFS."
+
+
+class BadProgram(PacketFSError, ValueError):
+    """The program {root} cannot be run: {reason}"""
+
+    exit_code = 13
+    hint = "`pfs check` tells which files are affected."
+
+
+# pool
+
+# fs
+
+# net
+
+# frontends

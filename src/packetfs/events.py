@@ -1,0 +1,40 @@
+"""What happens while a job runs, as frozen records: frontends turn them into words, JSON lines or a bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A file that could not be handled; the job goes on and ends with exit code 3."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One name that a sync changes: action is `new`, `content`, `metadata`, `link` or `delete`."""
+
+    path: bytes
+    action: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, in files and logical bytes."""
+
+    files: int
+    done: int
+    total: int
+
+
+Event = Trouble | Changed | Progress
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Be the listener of a job that nobody watches."""

@@ -1,0 +1,139 @@
+"""64 bytes <-> Packet. Decoding is total: any 64 bytes decode, or raise one clear error."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from packetfs.errors import BadPacket
+from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, Op
+
+_PACKET: Final = struct.Struct(STRUCT)
+_OPS: Final = {int(op): op for op in Op}
+_ZERO_BODY: Final = bytes(BODY)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet. `body` is always 48 bytes; what the fields mean depends on `op` (layout.FIELDS)."""
+
+    op: Op
+    flags: int = 0
+    vm: int = 0
+    length: int = 0
+    operand: int = 0
+    body: bytes = _ZERO_BODY
+
+
+def encode(packet: Packet) -> bytes:
+    """Return the 64 bytes of `packet`; ValueError when a field does not fit."""
+    try:
+        raw = _PACKET.pack(packet.op, packet.flags, packet.vm, packet.length, packet.operand, packet.body)
+    except struct.error as error:
+        raise BadPacket(reason=f"a field does not fit: {error}") from None
+    if len(packet.body) != BODY:
+        raise BadPacket(reason=f"the body has {len(packet.body)} bytes instead of {BODY}")
+    _check(packet)
+    return raw
+
+
+def decode(data: Buffer, offset: int = 0) -> Packet:
+    """Return the packet at `offset`; BadPacket when those 64 bytes are not one."""
+    try:
+        number, flags, vm, length, operand, body = _PACKET.unpack_from(data, offset)
+    except struct.error:
+        raise BadPacket(reason="fewer than 64 bytes") from None
+    op = _OPS.get(number)
+    if op is None:
+        raise BadPacket(reason=f"op {number} is unknown")
+    packet = Packet(op, flags, vm, length, operand, body)
+    _check(packet)
+    return packet
+
+
+def iterate(data: Buffer) -> Iterator[Packet]:
+    """Yield the packets of a program; its size must be a multiple of 64."""
+    size = memoryview(data).nbytes
+    if size % PACKET:
+        raise BadPacket(reason=f"{size} bytes are not whole packets")
+    for offset in range(0, size, PACKET):
+        yield decode(data, offset)
+
+
+def _check(packet: Packet) -> None:
+    """Refuse unknown flags and reserved bytes that are not zero, so that later versions may use them."""
+    if packet.flags & ~FLAGS.get(packet.op, 0):
+        raise BadPacket(reason=f"{packet.op.name} has unknown flags {packet.flags:#04x}")
+    problem = _CHECKS[packet.op](packet)
+    if problem:
+        raise BadPacket(reason=f"{packet.op.name}: {problem}")
+
+
+def _check_nop(p: Packet) -> str:
+    return "must be zero" if p.length or p.operand or p.body != _ZERO_BODY else ""
+
+
+def _check_head(p: Packet) -> str:
+    if p.body[:4] != b"PKFS":
+        return "the magic is missing"
+    return "reserved bytes are not zero" if any(p.body[10:16]) else ""
+
+
+def _check_data(p: Packet) -> str:
+    if not 1 <= p.length <= BODY:
+        return f"{p.length} bytes of data"
+    return "bytes beyond the length are not zero" if p.operand or any(p.body[p.length :]) else ""
+
+
+def _check_fill(p: Packet) -> str:
+    if not 1 <= p.length <= BODY:
+        return f"a pattern of {p.length} bytes"
+    if not p.operand:
+        return "produces nothing"
+    return "bytes beyond the pattern are not zero" if any(p.body[p.length :]) else ""
+
+
+def _check_copy(p: Packet) -> str:
+    if not p.length:
+        return "copies nothing"
+    if p.operand + p.length >= 1 << 64:
+        return "reaches past 2**64"
+    return "reserved bytes are not zero" if any(p.body[32:]) else ""
+
+
+def _check_tree(p: Packet) -> str:
+    if not p.operand:
+        return "produces nothing"  # such nodes could nest without end and never add up to a length
+    return "reserved bytes are not zero, or level 0" if p.length or any(p.body[33:]) or not p.body[32] else ""
+
+
+def _check_entry(p: Packet) -> str:
+    if any(p.body[46:]):
+        return "reserved bytes are not zero"
+    return "the name has no or too many bytes" if not 1 <= int.from_bytes(p.body[44:46], "little") <= 255 else ""
+
+
+def _check_extent(p: Packet) -> str:
+    return "unknown encoding or mark" if p.flags & 3 > 1 or p.flags >> 2 > 2 else ""
+
+
+def _check_later(p: Packet) -> str:
+    return ""
+
+
+_CHECKS: Final = {
+    Op.NOP: _check_nop,
+    Op.HEAD: _check_head,
+    Op.DATA: _check_data,
+    Op.FILL: _check_fill,
+    Op.COPY: _check_copy,
+    Op.TREE: _check_tree,
+    Op.ENTRY: _check_entry,
+    Op.EXTENT: _check_extent,
+    Op.CODE: _check_later,
+    Op.MAP: _check_later,
+    Op.CALL: _check_later,
+    Op.ON: _check_later,
+}

@@ -1,0 +1,189 @@
+"""One name of a directory <-> an ENTRY packet and the DATA packets of its tail."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from packetfs.errors import BadPacket
+from packetfs.limits import ENTRY_TAIL_MAX
+from packetfs.packet.codec import Packet, decode, encode
+from packetfs.packet.digest import NO_DIGEST
+from packetfs.packet.layout import BODY, PACKET, EntryFlag, Op
+
+_BODY: Final = struct.Struct("<32sIIIHH")
+_U64: Final = struct.Struct("<Q")
+_U32: Final = struct.Struct("<I")
+_U16: Final = struct.Struct("<H")
+_XATTR: Final = struct.Struct("<HI")
+_WRAP: Final = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name and what it stands for. `mode` has the file type; times are nanoseconds; `xattrs` are sorted by name."""
+
+    name: bytes
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    root: bytes = NO_DIGEST
+    target: bytes = b""
+    rdev: int = 0
+    group: int = 0
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    sparse: bool = False
+
+    @property
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.mode)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the packets of one entry: ENTRY, then its tail in DATA packets."""
+    check_name(entry.name)
+    flags, tail = _encode_tail(entry)
+    body = _BODY.pack(entry.root, entry.mode, entry.uid, entry.gid, len(entry.name), 0)
+    first = Packet(Op.ENTRY, flags=flags, length=len(tail), operand=entry.mtime_ns % _WRAP, body=body)
+    return encode(first) + data_packets(tail)
+
+
+def data_packets(data: bytes) -> bytes:
+    """Return `data` as DATA packets of at most 48 bytes each."""
+    parts = (data[at : at + BODY] for at in range(0, len(data), BODY))
+    return b"".join(encode(Packet(Op.DATA, length=len(part), body=part.ljust(BODY, b"\0"))) for part in parts)
+
+
+def _encode_tail(entry: Entry) -> tuple[int, bytes]:
+    flags = int(EntryFlag.SPARSE) if entry.sparse else 0
+    parts = [entry.name, _U64.pack(entry.size)]
+    if entry.group:
+        flags |= EntryFlag.GROUP
+        parts.append(_U64.pack(entry.group))
+    if entry.rdev:
+        flags |= EntryFlag.RDEV
+        parts.append(_U64.pack(entry.rdev))
+    if entry.target:
+        flags |= EntryFlag.TARGET
+        parts += (_U32.pack(len(entry.target)), entry.target)
+    if entry.xattrs:
+        flags |= EntryFlag.XATTRS
+        parts.append(_U16.pack(len(entry.xattrs)))
+        for name, value in sorted(entry.xattrs):
+            parts += (_XATTR.pack(len(name), len(value)), name, value)
+    return flags, b"".join(parts)
+
+
+def decode_entries(data: bytes | memoryview) -> Iterator[Entry]:
+    """Yield the entries that `data` (whole leaves of a directory program) holds."""
+    offset = 0
+    while offset < len(data):
+        end = offset + leaf_size(data, offset)
+        yield decode_entry(data[offset:end])
+        offset = end
+
+
+def leaf_size(data: bytes | memoryview, offset: int) -> int:
+    """Return the bytes of the leaf at `offset`: one packet, or an ENTRY with its tail."""
+    if data[offset] != Op.ENTRY:
+        return PACKET
+    tail = _U32.unpack_from(data, offset + 4)[0]
+    if tail > ENTRY_TAIL_MAX:
+        raise BadPacket(reason=f"ENTRY: a tail of {tail} bytes")
+    size = PACKET * (1 + -(-tail // BODY))
+    if offset + size > len(data):
+        raise BadPacket(reason="ENTRY: the tail is cut short")
+    return int(size)
+
+
+def decode_entry(leaf: bytes | memoryview) -> Entry:
+    """Return the entry that one leaf holds; BadPacket when it is not one."""
+    packet = decode(leaf)
+    if packet.op is not Op.ENTRY:
+        raise BadPacket(reason=f"a directory holds {packet.op.name} instead of ENTRY")
+    root, mode, uid, gid, name_length, _ = _BODY.unpack(packet.body)
+    tail = _Tail(_join(leaf, packet.length))
+    name = tail.take(name_length)
+    check_name(name)
+    flags = packet.flags
+    entry = Entry(
+        name,
+        mode,
+        uid,
+        gid,
+        packet.operand - _WRAP if packet.operand >= _WRAP >> 1 else packet.operand,
+        tail.number(_U64),
+        root,
+        group=tail.number(_U64) if flags & EntryFlag.GROUP else 0,
+        rdev=tail.number(_U64) if flags & EntryFlag.RDEV else 0,
+        target=tail.take(tail.number(_U32)) if flags & EntryFlag.TARGET else b"",
+        xattrs=tail.xattrs() if flags & EntryFlag.XATTRS else (),
+        sparse=bool(flags & EntryFlag.SPARSE),
+    )
+    tail.finish()
+    return entry
+
+
+def _join(leaf: bytes | memoryview, length: int) -> bytes:
+    """Return the tail's bytes: all of each DATA packet but the last, which has the rest."""
+    parts = []
+    for offset in range(PACKET, len(leaf), PACKET):
+        packet = decode(leaf, offset)
+        if packet.op is not Op.DATA:
+            raise BadPacket(reason=f"ENTRY: {packet.op.name} in its tail")
+        parts.append(packet.body[: packet.length])
+    tail = b"".join(parts)
+    if len(tail) != length:
+        raise BadPacket(reason=f"ENTRY: a tail of {len(tail)} bytes instead of {length}")
+    return tail
+
+
+class _Tail:
+    """A cursor over a tail; every take is checked."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            raise BadPacket(reason="ENTRY: the tail is cut short")
+        part = self._data[self._at : end]
+        self._at = end
+        return part
+
+    def number(self, form: struct.Struct) -> int:
+        return int(form.unpack(self.take(form.size))[0])
+
+    def xattrs(self) -> tuple[tuple[bytes, bytes], ...]:
+        pairs = []
+        for _ in range(self.number(_U16)):
+            name_length, value_length = _XATTR.unpack(self.take(_XATTR.size))
+            pairs.append((self.take(name_length), self.take(value_length)))
+        return tuple(pairs)
+
+    def finish(self) -> None:
+        if self._at != len(self._data):
+            raise BadPacket(reason="ENTRY: bytes after the end of its tail")
+
+
+def check_name(name: bytes) -> None:
+    """Refuse what cannot be a name: it would be a path, or no name at all."""
+    if not name or len(name) > 255 or name in (b".", b"..") or b"/" in name or b"\0" in name:
+        raise BadPacket(reason=f"ENTRY: {name[:64]!r} cannot be a name")

@@ -1,0 +1,54 @@
+"""Reading a file is running its program: DATA, FILL, COPY and TREE packets produce the bytes, here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packetfs.errors import BadProgram
+from packetfs.packet.codec import decode
+from packetfs.packet.digest import Digest, short
+from packetfs.packet.layout import CopyFlag, Op
+from packetfs.packet.tree import Store, leaves
+
+FILL_PIECE = 1 << 20
+"""Bytes of a run that are produced at a time, so that a run of 2**63 costs no memory."""
+
+
+def execute(store: Store, root: Digest, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes [offset, offset + length) of what program `root` produces, piece by piece."""
+    end = None if length is None else offset + length
+    for at, leaf in leaves(store, root, offset, end):
+        yield from _run(store, root, at, leaf, offset, end)
+
+
+def _run(store: Store, root: Digest, at: int, leaf: bytes, start: int, end: int | None) -> Iterator[bytes]:
+    packet = decode(leaf)
+    size = packet.operand if packet.op is Op.FILL else packet.length
+    skip = max(start - at, 0)
+    take = (size if end is None else min(size, end - at)) - skip
+    if take <= 0:
+        return
+    if packet.op is Op.COPY and not packet.flags & CopyFlag.PROGRAM:
+        yield store.read_range(Digest(packet.body[:32]), packet.operand + skip, take)
+    elif packet.op is Op.DATA:
+        yield packet.body[skip : skip + take]
+    elif packet.op is Op.FILL:
+        yield from fill(packet.body[: packet.length], skip, take)
+    else:
+        raise BadProgram(root=short(root), reason=f"{packet.op.name} does not belong in a file's program")
+
+
+def fill(pattern: bytes, skip: int, take: int) -> Iterator[bytes]:
+    """Yield `take` bytes of the repeated pattern, from byte `skip` of it on."""
+    phase = skip % len(pattern)
+    turned = pattern[phase:] + pattern[:phase]
+    whole = turned * -(-min(take, FILL_PIECE) // len(turned))
+    piece = whole[: len(whole) // len(turned) * len(turned)]
+    while take > 0:
+        yield piece[:take]
+        take -= len(piece)
+
+
+def read_program(store: Store, root: Digest, offset: int = 0, length: int | None = None) -> bytes:
+    """Return the bytes [offset, offset + length) of what program `root` produces."""
+    return b"".join(execute(store, root, offset, length))

@@ -1,0 +1,165 @@
+"""The one definition of the packet's layout: docs/format.md and native/packet.h are generated from these tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Final, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""What functions of bytes take (collections.abc.Buffer needs Python 3.12)."""
+
+PACKET: Final = 64
+HEADER: Final = 16
+BODY: Final = PACKET - HEADER
+STRUCT: Final = "<BBHIQ48s"
+"""op, flags, vm, length, operand, body."""
+
+
+class Op(IntEnum):
+    """What a packet does. Numbers are part of the format and never change their meaning."""
+
+    NOP = 0
+    HEAD = 1
+    DATA = 2
+    FILL = 3
+    COPY = 4
+    TREE = 5
+    ENTRY = 6
+    EXTENT = 7
+    CODE = 8
+    MAP = 9
+    CALL = 10
+    ON = 11
+
+
+class EntryFlag(IntFlag):
+    """Which optional fields the tail of an ENTRY has, and that a file had holes."""
+
+    SPARSE = 1
+    GROUP = 2
+    RDEV = 4
+    TARGET = 8
+    XATTRS = 16
+
+
+class CopyFlag(IntFlag):
+    """PROGRAM: the digest names a program, and the bytes come from its output (deltas use it, canonical files never)."""
+
+    PROGRAM = 1
+
+
+class Mark(IntEnum):
+    """What an extent's payload is; bits 2 and 3 of the flags of EXTENT."""
+
+    DATA = 0
+    PROGRAM = 1
+    SNAPSHOT = 2
+
+
+class Encoding(IntEnum):
+    """How an extent's payload is stored; bits 0 and 1 of the flags of EXTENT."""
+
+    RAW = 0
+    ZSTD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of a layout table: bytes `offset` to `offset + size` of the packet."""
+
+    offset: int
+    size: int
+    name: str
+    meaning: str
+
+
+HEADER_FIELDS: Final = (
+    Field(0, 1, "op", "what the packet does"),
+    Field(1, 1, "flags", "per op; an unknown bit is an error"),
+    Field(2, 2, "vm", "the microVM that runs it; 0 = any; always 0 at rest and on the wire"),
+    Field(4, 4, "length", "per op"),
+    Field(8, 8, "operand", "per op"),
+    Field(16, 48, "body", "per op"),
+)
+
+FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
+    Op.NOP: (Field(4, 60, "zero", "must be zero"),),
+    Op.HEAD: (
+        Field(4, 4, "mean", "mean bytes of a chunk, a power of two"),
+        Field(8, 8, "length", "what the program produces: bytes of a file, entries of a directory"),
+        Field(16, 4, "magic", '"PKFS"'),
+        Field(20, 2, "version", "1"),
+        Field(22, 1, "kind", "FILE 1, DIRECTORY 2, SNAPSHOT 3, SEGMENT 4, DELTA 5, PROGRAM 6"),
+        Field(23, 1, "digest suite", "1 = BLAKE3-256"),
+        Field(24, 1, "chunker", "1 = MinCDC over 32 bytes, runs first"),
+        Field(25, 1, "tree rule", "1 = a node ends after a leaf whose key is 0 modulo 128, or after 1,024 leaves"),
+        Field(26, 6, "zero", "must be zero"),
+        Field(32, 8, "required", "feature bits that a reader must know"),
+        Field(40, 8, "ignorable", "feature bits that a reader may pass over"),
+        Field(48, 16, "identity", "SEGMENT: the pool's id; else zero"),
+    ),
+    Op.DATA: (
+        Field(4, 4, "length", "bytes of the body that are data, 1 to 48; the rest must be zero"),
+        Field(8, 8, "zero", "must be zero"),
+        Field(16, 48, "data", "the bytes"),
+    ),
+    Op.FILL: (
+        Field(4, 4, "pattern length", "1 to 48"),
+        Field(8, 8, "length", "bytes produced, at least 1: the pattern repeated, cut at the end"),
+        Field(16, 48, "pattern", "zero beyond its length"),
+    ),
+    Op.COPY: (
+        Field(1, 1, "flags", "1 = PROGRAM: bytes of the output of program `digest`"),
+        Field(4, 4, "length", "bytes produced, at least 1"),
+        Field(8, 8, "operand", "where in the extent they begin"),
+        Field(16, 32, "digest", "the extent"),
+        Field(48, 16, "zero", "must be zero"),
+    ),
+    Op.TREE: (
+        Field(4, 4, "zero", "must be zero"),
+        Field(8, 8, "length", "what the nested program produces, at least 1"),
+        Field(16, 32, "digest", "the node: an extent that holds packets"),
+        Field(48, 1, "level", "1 = its node holds leaves; always one more than the level inside the node"),
+        Field(49, 15, "zero", "must be zero"),
+    ),
+    Op.ENTRY: (
+        Field(1, 1, "flags", "SPARSE 1, GROUP 2, RDEV 4, TARGET 8, XATTRS 16"),
+        Field(4, 4, "tail length", "bytes that follow in DATA packets"),
+        Field(8, 8, "mtime", "nanoseconds since 1970, signed"),
+        Field(16, 32, "root", "program of the file or directory; zero for other kinds"),
+        Field(48, 4, "mode", "type and permissions as in stat"),
+        Field(52, 4, "uid", "owner"),
+        Field(56, 4, "gid", "group"),
+        Field(60, 2, "name length", "1 to 255"),
+        Field(62, 2, "zero", "must be zero"),
+    ),
+    Op.EXTENT: (
+        Field(1, 1, "flags", "bits 0-1 encoding (RAW 0, ZSTD 1), bits 2-3 mark (DATA 0, PROGRAM 1, SNAPSHOT 2)"),
+        Field(4, 4, "length", "bytes of the payload as stored, which follows and is padded to 64"),
+        Field(8, 8, "logical length", "bytes of the payload when decoded"),
+        Field(16, 32, "id", "BLAKE3 of the decoded payload; keyed in an encrypted pool"),
+        Field(48, 16, "tag", "keyed BLAKE3 of the first 48 bytes and the arena position; AEAD tag when encrypted"),
+    ),
+    Op.CODE: (Field(16, 48, "code", "six eBPF instructions"),),
+    Op.MAP: (Field(16, 48, "map", "one map definition"),),
+    Op.CALL: (Field(16, 32, "digest", "the program that replaces what was produced so far"),),
+    Op.ON: (Field(16, 48, "trigger", "reserved: a program bound to a change of the environment"),),
+}
+
+FLAGS: Final[dict[Op, int]] = {
+    Op.COPY: int(CopyFlag.PROGRAM),
+    Op.ENTRY: 0b11111,
+    Op.EXTENT: 0b1111,
+}
+"""The flag bits that each op knows; ops not named here know none."""
+
+TAIL_FIELDS: Final = (
+    ("name", "name length", "the name, any bytes but '/' and NUL"),
+    ("size", "8", "bytes of the file, entries of the directory"),
+    ("group", "8 if GROUP", "hard links of one file share it: the first 8 bytes of the BLAKE3 of their first path"),
+    ("rdev", "8 if RDEV", "device number"),
+    ("target", "4 + n if TARGET", "length and bytes of the symbolic link"),
+    ("xattrs", "2 + ... if XATTRS", "count, then for each: name length u16, value length u32, name, value; sorted by name"),
+)
+"""The tail of an ENTRY, in order."""

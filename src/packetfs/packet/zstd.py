@@ -1,0 +1,30 @@
+"""zstd, from the standard library where it has it. The only module that knows the compression library."""
+
+from __future__ import annotations
+
+import sys
+
+from packetfs.errors import BadPacket
+from packetfs.packet.layout import Buffer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as _zstd
+else:
+    from backports import zstd as _zstd
+
+
+def compress(data: Buffer, level: int = 3) -> bytes:
+    """Return one zstd frame of `data`."""
+    return _zstd.compress(data, level)
+
+
+def decompress(data: Buffer, limit: int) -> bytes:
+    """Return what one frame holds, at most `limit` bytes: a bomb ends in BadPacket, not in memory."""
+    decoder = _zstd.ZstdDecompressor()
+    try:
+        out: bytes = decoder.decompress(data, max_length=limit + 1)
+    except _zstd.ZstdError as error:
+        raise BadPacket(reason=f"zstd: {error}") from None
+    if len(out) > limit or not decoder.eof or decoder.unused_data:
+        raise BadPacket(reason=f"a zstd frame is cut short, has a tail, or holds more than {limit} bytes")
+    return out
