@@ -76,8 +76,270 @@ class BadProgram(PacketFSError, ValueError):
 
 # pool
 
+
+class NotAPool(PacketFSError):
+    """There is no pool at {path}: {reason}"""
+
+    exit_code = 10
+    hint = "`pfs init` creates one; `--pool` names another."
+
+
+class PoolExists(PacketFSError):
+    """There is a pool at {path} already."""
+
+    exit_code = 10
+    hint = "Use it, or name another directory."
+
+
+class PoolBusy(PacketFSError):
+    """The pool {path} is being written by {owner}."""
+
+    exit_code = 11
+    hint = "Wait until that process has ended, or end it; readers are not affected."
+
+
+class PoolFull(PacketFSError):
+    """No space left for {path}. Nothing that was stored before is lost."""
+
+    exit_code = 12
+    hint = "Free some space, or collect what no snapshot needs with `pfs gc`, and run the same command again."
+
+
+class PoolAccess(PacketFSError):
+    """{path} cannot be used: {reason}"""
+
+    exit_code = 15
+    hint = "Run as the owner of the pool, or mend the permissions or the mount options."
+
+
+class PoolFailed(PacketFSError):
+    """Reading or writing {path} failed: {reason}. The pool takes no more writes until it is opened again."""
+
+    exit_code = 16
+    hint = "Look at the disk first (kernel log, SMART). What was committed before is on disk; `pfs check` verifies it."
+
+
+class PoolReadOnly(PacketFSError):
+    """The pool {path} is open for reading only."""
+
+    exit_code = 15
+    hint = "Open it for writing."
+
+
+class PoolClosed(PacketFSError, ValueError):
+    """The pool {path} is closed."""
+
+    exit_code = 1
+
+
+class ExtentTooLong(PacketFSError, ValueError):
+    """An extent of {length} bytes is longer than the limit of {limit} bytes."""
+
+    exit_code = 13
+
+
+class MissingExtent(PacketFSError, LookupError):
+    """The pool {path} does not hold the extent {digest}."""
+
+    exit_code = 13
+    hint = "`pfs check` tells which files need it; a sync from a peer that has them brings it back."
+
+
+class CorruptExtent(PacketFSError):
+    """The extent {digest} at {path}, offset {offset}, is damaged: {reason}"""
+
+    exit_code = 13
+    hint = "`pfs check` tells which files need it; a sync from a peer that has them brings it back."
+
+
+class CorruptDatabase(PacketFSError):
+    """The database {path} is damaged: {reason}"""
+
+    exit_code = 13
+    hint = "`pfs repair` restores the last snapshot from the arena."
+
+
+class DatabaseUnavailable(PacketFSError):
+    """SQLite cannot be used: {reason}"""
+
+    exit_code = 17
+    hint = "Install the `apsw` wheel from PyPI (at least 3.51.3), which brings the checksum extension."
+
+
+class DatabaseFailed(PacketFSError):
+    """SQLite cannot work on {path}: {reason}"""
+
+    exit_code = 16
+    hint = "Run the command again; `pfs check` verifies the pool."
+
+
 # fs
+
+
+class UnsafePath(PacketFSError, ValueError):
+    """The path {path} is refused: {reason}."""
+
+    exit_code = 18
+    hint = "Remove what stands in the way, or name the directory that is meant."
+
+
+class DestinationBusy(PacketFSError):
+    """Another job is writing into {path}."""
+
+    exit_code = 11
+    hint = "Wait until it has ended; two jobs never write into one directory at a time."
+
+
+class DestinationFull(PacketFSError):
+    """No space left for {path}. What was there before is still there, whole."""
+
+    exit_code = 12
+    hint = "Free some space on that disk and run the same command again."
+
+
+class DestinationRefused(PacketFSError):
+    """{path} cannot be used for temporary files: {reason}"""
+
+    exit_code = 15
+    hint = "Look at what it holds and remove it, or run as its owner."
+
+
+class NotFound(PacketFSError, FileNotFoundError):
+    """There is no {path} in the pool."""
+
+    exit_code = 4
+    hint = "`pfs ls` lists what is there."
+
+
+class NotADirectory(PacketFSError, NotADirectoryError):
+    """{path} is not a directory."""
+
+    exit_code = 4
+
+
+class NotAFile(PacketFSError, ValueError):
+    """{path} is not a regular file: only those have content to read."""
+
+    exit_code = 4
+
+
+class BadPath(PacketFSError, ValueError):
+    """{path} cannot be a path in the pool: {reason}"""
+
+    exit_code = 2
+
+
+class NoSnapshot(PacketFSError, LookupError):
+    """There is no snapshot called {name}."""
+
+    exit_code = 4
+    hint = "`pfs snapshots` lists them."
+
+
+class SnapshotExists(PacketFSError, FileExistsError):
+    """A snapshot called {name} exists already; snapshots never change."""
+
+    exit_code = 5
+    hint = "Take it under another name."
+
+
+class BadNamespace(PacketFSError):
+    """The pool's names cannot be used: {reason}"""
+
+    exit_code = 13
+    hint = "`pfs repair` rebuilds them from the last snapshot."
+
 
 # net
 
+
+class BadMessage(PacketFSError, ValueError):
+    """The other side sent something that cannot be right: {reason}"""
+
+    exit_code = 20
+    hint = "Both sides must run PacketFS, and nothing else may write to the connection (a login script that prints?)."
+
+
+class VersionMismatch(PacketFSError):
+    """The far side speaks protocol {theirs}, this side {ours}."""
+
+    exit_code = 14
+    hint = "Install the same version of PacketFS on both sides."
+
+
+class Disconnected(PacketFSError, ConnectionError):
+    """The connection to {peer} ended in the middle of a sync: {reason}"""
+
+    exit_code = 20
+    hint = "Nothing is damaged: run the same command again, it goes on where it stopped."
+
+
+class FarSideFailed(PacketFSError):
+    """{peer}: {reason}"""
+
+    exit_code = 20
+    hint = "The message comes from the far side."
+
+
+class Unverified(PacketFSError):
+    """What was built at {path} is not what the sender announced; it was not committed."""
+
+    exit_code = 13
+    hint = "Run the same command again; if it happens twice, run it with --checksum."
+
+
 # frontends
+
+
+class HostFailure(PacketFSError):
+    """{file}: {reason}"""
+
+
+class HostMissing(HostFailure):
+    """{file}: there is no such file or directory"""
+
+    exit_code = 4
+
+
+class HostDenied(HostFailure):
+    """{file}: permission denied"""
+
+    exit_code = 15
+    hint = "Run as a user who may, or mend the permissions."
+
+
+class HostFull(HostFailure):
+    """{file}: no space left"""
+
+    exit_code = 12
+    hint = "Free some space on that disk and run the same command again; what was there before is still there, whole."
+
+
+class HostBroken(HostFailure):
+    """{file}: the disk failed to read or write"""
+
+    exit_code = 16
+    hint = "Look at the disk first (kernel log, SMART)."
+
+
+class InternalError(PacketFSError):
+    """This is a fault in PacketFS: {kind}: {reason}"""
+
+    hint = "Please report it, with what the same command prints after `export PACKETFS_TRACEBACK=1`."
+
+
+class UnknownCommand(UsageError):
+    """There is no command {name}{suggestion}"""
+
+    hint = "`pfs --help` lists the commands."
+
+
+class Unhealthy(PacketFSError):
+    """{count} of the things that PacketFS needs are missing on this machine; each is named above."""
+
+
+class DamageFound(PacketFSError):
+    """{count} damaged things were found; each is named above."""
+
+    exit_code = 13
+    hint = "`pfs repair` rebuilds names and index; a sync from a peer that has the content brings it back."

@@ -25,9 +25,73 @@ ENTRY_TAIL_MAX: Final = 4 * MIB
 """Bytes of name, target and extended attributes of one entry; Linux holds 64 KiB a value."""
 
 # pool
+SEGMENT: Final = 256 * MIB
+"""Bytes of arena in one file: each is mapped on its own, and closed ones are never written again, only punched."""
+SEGMENTS_MAX: Final = 1 << 24
+"""Segments of one arena: 4 PiB. A larger number in a file name or in the index is damage."""
+SEGMENTS_OPEN: Final = 64
+"""Descriptors kept open on segments: far below the usual limit of 1,024 for a process, and 16 GiB of arena."""
+SEGMENTS_MAPPED: Final = 4
+"""Mappings that a pool keeps for views to come; a mapping with live views stays whatever this says."""
+APPEND_BUFFER: Final = 256 * KIB
+"""Bytes of small extents gathered for one write: more gained nothing and leaves the processor's cache (measured)."""
+APPEND_DIRECT: Final = 128 * KIB
+"""Payloads from this size on are written from where they lie instead of being gathered."""
+SCAN_WINDOW: Final = 256 * KIB
+"""Bytes that a scan reads at a time while extents are small; it reads one page where it jumps over payload."""
+SCAN_PEEK: Final = 4 * KIB
+INDEX_SLOTS: Final = 4096
+"""Slots of a new index: 64 KiB."""
+INDEX_LOAD: Final = 0.7
+"""The index doubles beyond this share of used slots: linear probing then needs 2.2 steps for a hit, 6.1 for a miss."""
+DATABASE_CACHE: Final = 2 * MIB
+"""Bytes of pages that SQLite keeps for each connection; the page cache of the system holds the rest."""
+DATABASE_BUSY: Final = 30_000
+"""Milliseconds that SQLite waits for another connection before it gives up."""
+DATABASE_WAL: Final = 1000
+"""Pages in SQLite's log before it is copied back into the database (4 MiB)."""
+COLLECT_BATCH: Final = 1024
+"""Dead extents whose headers are erased and made durable together before their payload is punched."""
 
 # fs
+DIRECTORIES_OPEN: Final = 16
+"""Directory descriptors that one tree keeps open: a walk goes back and forth between a few neighbours."""
+RACY_NS: Final = 50_000_000
+"""Nanoseconds by which a file's time stamp may lag behind the clock: a kernel tick is 1 to 10 ms long."""
+RACY_COARSE_NS: Final = 2_000_000_000
+"""The same where stamps are whole seconds (ext3, HFS+) or even ones (FAT)."""
+PATH_MAX: Final = 16 * KIB
+"""Bytes of a path inside a pool; Linux stops at 4 KiB a call, but relative calls can build deeper trees."""
+NAMES_PAGE: Final = 512
+"""Rows of a directory that are read at a time: the cost of a query vanishes, and no cursor stays open meanwhile."""
+KNOWN_DIRECTORIES: Final = 256
+"""Paths of directories whose inode number is remembered: a walk asks for the same parent again and again."""
+INGEST_WINDOW: Final = MIB
+"""Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
 
 # net
+FRAME_MAX: Final = 16 * MIB
+"""Bytes of one frame, decoded: a batch of literals and the longest extent fit with room."""
+BATCH_LITERALS: Final = MIB
+"""Literal bytes after which a batch is sent: large enough for zstd and for one write, small in memory."""
+BATCH_CONTROL: Final = 128 * KIB
+"""Control bytes after which a batch is sent."""
+WINDOW_NEW: Final = MIB
+"""Bytes of a changed stretch that are matched at a time against the old content around them."""
+WINDOW_SLACK: Final = 256 * KIB
+"""Old bytes looked at on both sides of where a changed stretch is expected: an insert shifts by less, mostly."""
+WINDOW_OLD: Final = 3 * MIB
+"""Old bytes looked at, at most, for one window."""
+SOURCES_MAX: Final = 1 << 16
+"""Old files that one sync may copy parts from besides each file's own old version."""
+ROOTS_HELD: Final = 16
+"""Roots that a receiver names; more would only help a sender that forgot the newest sixteen."""
 
 # frontends
+PROGRESS_SECONDS: Final = 0.1
+"""Seconds between two paints of the progress bar: a terminal on a slow line keeps up, the eye sees motion."""
+PROGRESS_LINE_SECONDS: Final = 1.0
+"""Seconds between two progress lines of `--json`: readers want to know that it moves, not each step."""
+KEEP: Final = 4 * 1024 * MIB
+"""Bytes of old content of plain directories that `pfs sync` remembers by default: exact deltas for the usual home
+directory or database, and an amount of disk that nobody has to think about. `--keep` changes it."""

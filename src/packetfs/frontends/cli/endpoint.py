@@ -1,0 +1,51 @@
+"""SRC and DST of `pfs sync`: a local path, host:PATH, pfs:PATH or host:pfs:PATH."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from packetfs.errors import UsageError
+from packetfs.frontends.cli.names import pool_name, raw
+from packetfs.net.job import Endpoint
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HOST: Final = re.compile(r"(?P<user>[^@/:\[\]]+@)?(?:\[(?P<bracketed>[^\]/]*)\]|(?P<plain>[^/:\[\]]*)):(?P<rest>.*)", re.DOTALL)
+
+
+def parse_endpoint(argument: str, pool: str, far_pool: str | None = None) -> Endpoint:
+    """Return what `argument` names. As in rsync, a colon before any slash ends a host's name; `./a:b` is a local path."""
+    if not argument:
+        raise UsageError(reason="an empty name; write '.' for the current directory")
+    if _URL.match(argument):
+        raise UsageError(reason=f"{argument!r}: URLs are not known here; write PATH, host:PATH, pfs:PATH or host:pfs:PATH")
+    if argument.startswith("pfs:"):
+        return Endpoint(None, pool, _pool_path(argument))
+    match = _HOST.fullmatch(argument)
+    if match is None:
+        return Endpoint(None, None, raw(argument))
+    return _far_endpoint(argument, match, far_pool)
+
+
+def _far_endpoint(argument: str, match: re.Match[str], far_pool: str | None) -> Endpoint:
+    host = (match["user"] or "") + (match["bracketed"] or match["plain"] or "")
+    _check_host(argument, host, match["rest"])
+    if match["rest"].startswith("pfs:"):
+        return Endpoint(host, far_pool or "", _pool_path(match["rest"]))
+    return Endpoint(host, None, raw(match["rest"]))
+
+
+def _check_host(argument: str, host: str, rest: str) -> None:
+    """Refuse what ssh would read as an option (`-oProxyCommand=...` runs a command), and rsync's daemon form."""
+    if not host or host.endswith("@"):
+        raise UsageError(reason=f"{argument!r} has no host before the colon; write ./{argument} for a local path")
+    if host.startswith("-"):
+        raise UsageError(reason=f"{argument!r}: a host's name cannot begin with '-'")
+    if rest.startswith(":"):
+        raise UsageError(reason=f"{argument!r}: host::module is the form of rsync's daemon; write host:PATH")
+
+
+def _pool_path(argument: str) -> bytes:
+    """Return a path inside a pool; a slash at its end is kept, since it means the contents."""
+    path = pool_name(argument)
+    return path + b"/" if path and argument.endswith("/") else path

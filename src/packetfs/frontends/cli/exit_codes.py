@@ -1,0 +1,30 @@
+"""What each exit code of `pfs` means; docs/exit-codes.md is generated from here and from the classes in errors.py."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """A number has one meaning for ever; scripts depend on it."""
+
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str) -> ExitCode:
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.meaning = meaning
+        return code
+
+    DONE = 0, "done; nothing was left out"
+    FAILED = 1, "failed; the message says why"
+    USAGE = 2, "the command line was not understood; nothing was touched"
+    PARTIAL = 3, "partly done: some files could not be handled, each was named, the rest is done"
+    NO_POOL = 10, "there is no pool at that place"
+    LOCKED = 11, "another process is writing to the pool"
+    REFUSED = 12, "the other side refused us, or could not be trusted"
+    DAMAGED = 13, "damaged data was found; the affected files are named where that can be told"
+    TOO_NEW = 14, "a newer version of PacketFS wrote this, or speaks on the other side"
+    UNREACHABLE = 20, "the other machine could not be reached, or the connection broke"
+    INTERRUPTED = 130, "interrupted (Ctrl-C); the pool is valid, running it again goes on"
+    CLOSED = 141, "what read our output closed it (as `| head` does)"

@@ -1,0 +1,69 @@
+"""`pfs`: pick the command, import it, parse, run, behind the error boundary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from packetfs import __version__
+from packetfs.errors import UnknownCommand, UsageError
+from packetfs.frontends import settings
+from packetfs.frontends.cli.boundary import guard
+from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
+from packetfs.frontends.cli.output import Output, standard_streams
+from packetfs.frontends.cli.parser import build_parser, load, split_command, suggestion
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    stdout, stderr = standard_streams()
+    output = Output(stdout, stderr, json="--json" in words)
+    return guard(lambda: _dispatch(words, output), output)
+
+
+def _dispatch(words: list[str], output: Output) -> int:
+    name, rest = split_command(words)
+    if name == "help":
+        name, rest = (rest[0], ["--help"]) if rest else (None, ["--help"])
+    if name is not None:
+        return _run(name, rest, output)
+    if "--version" in words:
+        output.line(f"pfs {__version__}")
+    elif not words or "--help" in words or "-h" in words:
+        output.line(overview())
+    else:
+        raise UsageError(reason=f"a command is missing after {words[-1]!r}")
+    return 0 if words else 2
+
+
+def _run(name: str, rest: list[str], output: Output) -> int:
+    command = BY_NAME.get(name)
+    if command is None:
+        raise UnknownCommand(name=name, suggestion=suggestion(name, list(BY_NAME)))
+    module = load(command)
+    parser = build_parser(command, module)
+    if "-h" in rest or "--help" in rest:
+        output.line(parser.format_help().rstrip())
+        return 0
+    options = parser.parse_intermixed_args(rest)
+    output.quiet, output.verbose = options.quiet, options.verbose
+    output.color = settings.wants_color(options.color, output.terminal)
+    if options.quiet:
+        output.bar = None
+    return module.run(options, output)
+
+
+def overview() -> str:
+    """Return what `pfs --help` prints."""
+    parts = ["usage: pfs [shared options] COMMAND ...", "", "Files are programs of packets; a copy moves offsets."]
+    width = max(len(command.name) for command in COMMANDS)
+    for group in GROUPS:
+        parts += ["", group]
+        parts += [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS if command.group == group]
+    parts += ["", "`pfs COMMAND --help` shows options and examples; `pfs --version` the version."]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The command line: shared options, and argparse with errors that go through the boundary and suggest what was meant."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, NoReturn, Protocol
+
+from packetfs.errors import UsageError
+from packetfs.frontends.cli.commands import Command
+from packetfs.frontends.cli.output import Output
+
+LEADING_VALUES: Final = ("--pool", "--color")
+"""Shared options that take a value; they may stand before the command."""
+
+
+class CommandModule(Protocol):
+    """What a module of commands/ has."""
+
+    __doc__: str | None
+    EXAMPLES: tuple[tuple[str, str], ...]
+    OPTIONS: tuple[str, ...]
+
+    def declare(self, parser: ArgumentParser) -> None:
+        """Add the command's own arguments."""
+
+    def run(self, options: Namespace, output: Output) -> int:
+        """Do it and return the exit code."""
+
+
+class CommandParser(ArgumentParser):
+    """argparse whose errors are UsageError."""
+
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().removeprefix("usage: ").strip()
+        raise UsageError(reason=f"{message}{self._suggest(message)} (usage: {' '.join(usage.split())})")
+
+    def _suggest(self, message: str) -> str:
+        unknown = message.removeprefix("unrecognized arguments: ")
+        options = [name for action in self._actions for name in action.option_strings]
+        return "" if unknown == message else suggestion(unknown.split()[0].partition("=")[0], options)
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean X?` where something known is close, else nothing."""
+    from difflib import get_close_matches  # only mistakes pay for it
+
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def load(command: Command) -> CommandModule:
+    """Import the command's module."""
+    module: CommandModule = import_module(command.module)  # type: ignore[assignment]  # a test holds each to the protocol
+    return module
+
+
+def build_parser(command: Command, module: CommandModule) -> CommandParser:
+    """Return the parser of one command."""
+    parser = CommandParser(
+        prog=f"pfs {command.name}",
+        description=module.__doc__,
+        epilog=_examples(module),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.declare(parser)
+    shared = parser.add_argument_group("shared options")
+    for name in ("json", "pool"):
+        if name in module.OPTIONS:
+            SHARED[name](shared.add_argument)
+    for name in ("quiet", "verbose", "color"):
+        SHARED[name](shared.add_argument)
+    parser.set_defaults(json=False, pool=None)
+    return parser
+
+
+def _examples(module: CommandModule) -> str:
+    width = max(len(line) for line, _ in module.EXAMPLES)
+    return "examples:\n" + "\n".join(f"  {line:<{width}}  # {why}" for line, why in module.EXAMPLES)
+
+
+Add = Callable[..., object]
+
+SHARED: Final[dict[str, Callable[[Add], object]]] = {
+    "json": lambda add: add("--json", action="store_true", help="write one JSON object a line instead of text"),
+    "pool": lambda add: add(
+        "--pool", metavar="DIR", help="the pool (default: $PACKETFS_POOL, else packetfs/pool in your data directory)"
+    ),
+    "quiet": lambda add: add("-q", "--quiet", action="store_true", help="no notes and no progress, errors only"),
+    "verbose": lambda add: add("-v", "--verbose", action="store_true", help="say more"),
+    "color": lambda add: add(
+        "--color", choices=("auto", "always", "never"), default="auto", help="colour (default: on a terminal)"
+    ),
+}
+
+
+def split_command(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the command and the other arguments: shared options may stand before the command as well as after it."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        at += 2 if arguments[at] in LEADING_VALUES else 1
+    if at >= len(arguments):
+        return None, list(arguments)
+    return arguments[at], [*arguments[:at], *arguments[at + 1 :]]

@@ -1,0 +1,42 @@
+"""Sizes: what people type (64K, 4MiB) to bytes, and bytes to what people read (SI units)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from packetfs.errors import UsageError
+
+_FORM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(i?)(B?)", re.IGNORECASE)
+_POWERS: Final = "KMGTPE"
+SIZE_MAX: Final = (1 << 63) - 1
+"""Bytes: what a file offset can say."""
+
+
+def parse_size(text: str) -> int:
+    """Return bytes. K, M, G... and KiB, MiB... are powers of 1024 (as in rsync and dd); KB, MB... are powers of 1000."""
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")
+    number, letter, binary, byte = match.groups()
+    power = _POWERS.index(letter.upper()) + 1 if letter else 0
+    size = float(number) * (1000 if byte and not binary else 1024) ** power
+    if size > SIZE_MAX:
+        raise UsageError(reason=f"{text!r} is more than a file can hold")
+    return int(number) if number.isdigit() and not power else int(size)
+
+
+def format_size(size: int) -> str:
+    """Return a size in SI units, three digits: 999 B, 1.23 kB, 45.6 MB, 789 GB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB", "EB"):
+        if abs(value) < 999.5 or unit == "EB":
+            break
+        value /= 1000
+    return f"{size} B" if unit == "B" else f"{_three_digits(value)} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) < 99.95 else f"{value:.0f}"

@@ -1,0 +1,56 @@
+"""The environment: the only place of PacketFS that reads it (but for PACKETFS_PURE, which picks the native core).
+
+A value on the command line wins over its variable, the variable over the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+POOL: Final = "PACKETFS_POOL"
+TRACEBACK: Final = "PACKETFS_TRACEBACK"
+RSH: Final = "PACKETFS_RSH"
+
+VARIABLES: Final = (
+    (POOL, "the pool, where no `--pool` is given"),
+    (RSH, "the command that reaches another machine, where no `-e` is given (default: ssh)"),
+    ("PACKETFS_PURE", "1: use the Python twins instead of the native core"),
+    (TRACEBACK, "1: show the Python traceback of an error, for a report"),
+    ("NO_COLOR", "anything: no colour, unless `--color always` is given"),
+    ("XDG_DATA_HOME", "where the default pool lies: its `packetfs/pool` (default: `~/.local/share`)"),
+)
+"""Every variable that PacketFS reads, for the reference."""
+
+
+def pool_path(chosen: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the pool's directory: the chosen one, else $PACKETFS_POOL, else the one in the user's data directory."""
+    return chosen or environment.get(POOL) or os.path.join(_data_home(environment), "packetfs", "pool")
+
+
+def _data_home(environment: Mapping[str, str]) -> str:
+    """Return the user's data directory; the XDG specification says that a relative one must be ignored."""
+    named = environment.get("XDG_DATA_HOME", "")
+    return named if os.path.isabs(named) else os.path.join(_home(environment), ".local", "share")
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    return environment.get("HOME") or os.path.expanduser("~")
+
+
+def wants_color(choice: str, terminal: bool, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether to write colour: NO_COLOR and dumb terminals are honoured where the user chose `auto`."""
+    if choice != "auto":
+        return choice == "always"
+    return terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def wants_traceback(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether errors come with their Python traceback."""
+    return environment.get(TRACEBACK, "") not in ("", "0")
+
+
+def remote_shell(chosen: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the command line that reaches another machine; None leaves the choice (ssh) to the layer below."""
+    return chosen or environment.get(RSH) or None

@@ -1,0 +1,81 @@
+"""The tables of the live namespace. Inodes and names are apart, so that one inode can have several names, or none.
+
+A *dirty* directory changed after its program `root` was built; every ancestor of a dirty directory is dirty. `touched`
+has the names changed since then: what lies between them is taken over from the old program unread.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import Final
+
+import apsw
+
+from packetfs.errors import BadNamespace
+
+ROOT_INO: Final = 1
+VERSION: Final = 1
+APPLICATION: Final = 0x504B4653
+
+_TABLES: Final = """
+CREATE TABLE inode(
+    ino INTEGER PRIMARY KEY,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    rdev INTEGER NOT NULL,
+    grp INTEGER NOT NULL,
+    sparse INTEGER NOT NULL,
+    dirty INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    target BLOB NOT NULL,
+    seen BLOB,
+    xattrs BLOB
+) STRICT;
+CREATE TABLE entry(
+    parent INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    ino INTEGER NOT NULL,
+    PRIMARY KEY(parent, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE touched(
+    parent INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    PRIMARY KEY(parent, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshot(
+    name BLOB PRIMARY KEY,
+    root BLOB NOT NULL,
+    path BLOB NOT NULL,
+    time_ns INTEGER NOT NULL,
+    record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE note(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX names_of_inode ON entry(ino);
+CREATE INDEX inodes_of_group ON inode(grp) WHERE grp != 0;
+"""
+
+
+def prepare(database: apsw.Connection) -> None:
+    """Make the tables in a new database; refuse one that something else, or a newer version, wrote.
+
+    The planner must not look at bound values: with a partial index it would compile a join anew for each value, 17 us
+    instead of 3.5 us a name.
+    """
+    database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    application = database.pragma("application_id")
+    version = database.pragma("user_version")
+    if (application, version) == (APPLICATION, VERSION):
+        return
+    if application or version:
+        raise BadNamespace(reason=f"they have format {version}, this version of PacketFS knows {VERSION}")
+    with database:
+        database.execute(_TABLES)
+        database.execute(
+            "INSERT INTO inode VALUES(?, ?, 0, 0, 0, 0, 0, 0, 0, 1, zeroblob(32), x'', NULL, NULL)",
+            (ROOT_INO, stat.S_IFDIR | 0o755),
+        )
+        database.pragma("application_id", APPLICATION)
+        database.pragma("user_version", VERSION)

@@ -1,0 +1,112 @@
+"""A batch: items of control bytes and the literals that they take, each compressed where that pays.
+
+Control is a sequence of items: kind u8, then
+
+    1 ENTRY   shared-prefix length with the last path and the rest of it, content kind, packed entry
+    2 BLOCK   length-prefixed instructions that take the next literals of this batch; for the last ENTRY
+    3 END     the last ENTRY's content is whole: verify it
+    4 REMOVE  path, as in ENTRY
+    5 SOURCE  path of the base, as in ENTRY; sources are numbered from 1 in the order they are declared
+    6 LINK    path and packed entry, then the path of an earlier name of the same file
+
+A batch is four u32 (control length decoded and stored, literal length decoded and stored), control, literals; a part
+whose two lengths are equal is stored as it is, else as one zstd frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from packetfs.errors import BadMessage
+from packetfs.limits import FRAME_MAX
+from packetfs.packet.layout import Buffer
+from packetfs.packet.zstd import compress, decompress
+
+_HEAD: Final = struct.Struct("<IIII")
+
+_SAMPLE: Final = 8 * 1024
+"""Bytes tried before a large literal part is compressed: random data is left alone at 1/100 of the cost."""
+_SMALL: Final = 256 * 1024
+"""A part up to this size is worth a slow level: it is what a delta costs."""
+
+
+class Item(IntEnum):
+    """Kinds of items in the control part."""
+
+    ENTRY = 1
+    BLOCK = 2
+    END = 3
+    REMOVE = 4
+    SOURCE = 5
+    LINK = 6
+
+
+class Content(IntEnum):
+    """What follows an ENTRY: nothing, or blocks whose base is empty, the old version, or the extents listed as held."""
+
+    NONE = 0
+    LITERAL = 1
+    DELTA = 2
+    LISTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Control bytes and literals in order."""
+
+    control: Buffer
+    literals: Sequence[Buffer]
+
+
+def encode_batch(batch: Batch) -> list[Buffer]:
+    """Return the payload in parts, so that incompressible literals are not copied."""
+    raw = sum(len(part) for part in batch.literals)
+    control, literals = _pack_control(bytes(batch.control)), _pack_literals(list(batch.literals), raw)
+    stored = sum(len(part) for part in literals)
+    return [_HEAD.pack(len(batch.control), len(control), raw, stored), control, *literals]
+
+
+def _pack_control(control: bytes) -> bytes:
+    packed = compress(control, 12 if len(control) <= _SMALL else 3)
+    return packed if len(packed) < len(control) else control
+
+
+def _pack_literals(parts: list[Buffer], size: int) -> list[Buffer]:
+    if size > 4 * _SAMPLE and not _compressible(parts):
+        return parts
+    data = b"".join(parts)
+    packed = compress(data, 12 if size <= _SMALL else 3)
+    return [packed] if len(packed) < size else parts
+
+
+def _compressible(parts: list[Buffer]) -> bool:
+    """Try two small samples; a part that hides one kind of data behind another is judged wrong, at no great cost."""
+    picks = (parts[0], max(parts, key=len))
+    sample = b"".join(bytes(memoryview(part)[len(part) // 2 :][:_SAMPLE]) for part in picks)
+    return len(compress(sample, 1)) < len(sample) * 0.97
+
+
+def decode_batch(payload: bytearray) -> Batch:
+    """Return the batch of a payload; sizes are checked before anything is decoded."""
+    if len(payload) < _HEAD.size:
+        raise BadMessage(reason="a batch is cut short")
+    control_raw, control_stored, raw, stored = _HEAD.unpack_from(payload)
+    middle = _HEAD.size + control_stored
+    if middle + stored != len(payload) or control_raw + raw > FRAME_MAX:
+        raise BadMessage(reason="a batch whose lengths do not add up")
+    view = memoryview(payload)
+    control = _unpack(view[_HEAD.size : middle], control_raw)
+    return Batch(control, [_unpack(view[middle:], raw)])
+
+
+def _unpack(part: memoryview, size: int) -> Buffer:
+    if len(part) == size:
+        return part
+    data = decompress(part, size)
+    if len(data) != size:
+        raise BadMessage(reason="a batch part has another length than announced")
+    return data

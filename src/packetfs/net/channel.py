@@ -1,0 +1,137 @@
+"""Frames over two file descriptors, counted in both directions. Blocking: the protocol takes turns, so that is all it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import Final, Protocol, TypeVar
+
+from packetfs.errors import BadMessage, Disconnected, FarSideFailed, PacketFSError
+from packetfs.limits import FRAME_MAX
+from packetfs.net.batch import Batch, decode_batch, encode_batch
+from packetfs.net.wire import COMPRESSED, FRAME, Failed, Message, Type, decode_message, encode_message
+from packetfs.packet.layout import Buffer
+from packetfs.packet.zstd import compress, decompress
+
+_PIPE_SIZE: Final = 1 << 20
+_WORTH_COMPRESSING: Final = 200
+"""Bytes below which a zstd frame saves nothing."""
+
+M = TypeVar("M", bound=Message)
+
+
+class Channel(Protocol):
+    """What a session speaks through."""
+
+    sent: int
+    received: int
+    turns: int
+
+    def send(self, message: Message) -> None: ...
+    def send_batch(self, batch: Batch) -> None: ...
+    def expect(self, kind: type[M]) -> M: ...
+    def receive(self) -> Message | Batch: ...
+
+
+class FrameChannel:
+    """A channel over a pipe or socket: `peer` names the other side in errors."""
+
+    def __init__(self, reading: int, writing: int, peer: str) -> None:
+        self._reading, self._writing, self._peer = reading, writing, peer
+        self.sent = self.received = self.turns = 0
+        self._speaking = False
+        for descriptor in (reading, writing):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+    def send(self, message: Message) -> None:
+        payload, flags = encode_message(message), 0
+        if len(payload) > _WORTH_COMPRESSING:
+            packed = len(payload).to_bytes(4, "little") + compress(payload, 6)
+            if len(packed) < len(payload):
+                payload, flags = packed, COMPRESSED
+        self._write(message.TYPE, flags, [payload])
+
+    def send_batch(self, batch: Batch) -> None:
+        self._write(Type.BATCH, 0, encode_batch(batch))
+
+    def expect(self, kind: type[M]) -> M:
+        """Return the next message, which must be of this kind."""
+        message = self.receive()
+        if not isinstance(message, kind):
+            raise BadMessage(reason=f"{type(message).__name__} where {kind.__name__} belongs")
+        return message
+
+    def receive(self) -> Message | Batch:
+        """Return the next message or batch; FAILED is raised as the far side's error."""
+        size, kind, flags = FRAME.unpack(self._read(FRAME.size))
+        if size > FRAME_MAX or flags & ~COMPRESSED:
+            raise BadMessage(reason=f"a frame of {size} bytes with flags {flags}")
+        payload = self._read(size)
+        if flags & COMPRESSED:
+            payload = _inflate(payload)
+        if kind == Type.BATCH:
+            return decode_batch(payload)
+        message = decode_message(kind, bytes(payload))
+        if isinstance(message, Failed):
+            raise far_error(self._peer, message)
+        return message
+
+    def _write(self, kind: Type, flags: int, parts: list[Buffer]) -> None:
+        size = sum(len(part) for part in parts)
+        if size > FRAME_MAX:
+            raise BadMessage(reason=f"a frame of {size} bytes")
+        self._turn(speaking=True)
+        try:
+            write_all(self._writing, [FRAME.pack(size, kind, flags), *parts])
+        except OSError as error:
+            raise Disconnected(peer=self._peer, reason=error.strerror) from None
+        self.sent += FRAME.size + size
+
+    def _read(self, size: int) -> bytearray:
+        self._turn(speaking=False)
+        buffer = bytearray(size)
+        view = memoryview(buffer)
+        at = 0
+        while at < size:
+            try:
+                count = os.readv(self._reading, [view[at:]])
+            except OSError as error:
+                raise Disconnected(peer=self._peer, reason=error.strerror) from None
+            if not count:
+                raise Disconnected(peer=self._peer, reason="it closed the connection")
+            at += count
+        self.received += size
+        return buffer
+
+    def _turn(self, *, speaking: bool) -> None:
+        if speaking != self._speaking:
+            self._speaking = speaking
+            self.turns += 1
+
+
+def _inflate(payload: bytearray) -> bytearray:
+    size = int.from_bytes(payload[:4], "little")
+    if size > FRAME_MAX:
+        raise BadMessage(reason=f"a frame of {size} bytes")
+    return bytearray(decompress(memoryview(payload)[4:], size))
+
+
+def write_all(descriptor: int, parts: list[Buffer]) -> None:
+    """Write all parts, in as few calls as the kernel allows."""
+    views = [memoryview(part) for part in parts if len(part)]
+    while views:
+        count = os.writev(descriptor, views[:512])
+        while views and count >= len(views[0]):
+            count -= len(views.pop(0))
+        if count:
+            views[0] = views[0][count:]
+
+
+def far_error(peer: str, failed: Failed) -> PacketFSError:
+    """Return the far side's error with its own exit code and hint."""
+    error = FarSideFailed(peer=peer, reason=failed.message)
+    error.exit_code = failed.exit_code or FarSideFailed.exit_code
+    error.hint = failed.hint.decode("utf-8", "replace") or error.hint
+    return error

@@ -1,0 +1,89 @@
+"""What a sync is asked to do and what it did, as plain records: the words that frontends and net share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from packetfs.limits import KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One side of a sync.
+
+    `host` is what ssh is given (`None`: this machine). `pool` is a pool's directory (`None`: a plain path; `""`: the
+    pool that the other machine chooses by itself). `path` is as the user wrote it, its slash at the end included; in
+    a pool it has no slash in front and `b""` is the root.
+    """
+
+    host: str | None
+    pool: str | None
+    path: bytes
+
+    @property
+    def contents(self) -> bool:
+        """Tell whether the directory's contents are meant and not the directory itself (rsync's trailing slash)."""
+        last = self.path.rpartition(b"/")[2]
+        return last in (b"", b".", b"..")
+
+    @property
+    def name(self) -> bytes:
+        """Return the last part of the path, which a source that is not `contents` gets below the destination."""
+        return b"" if self.contents else self.path.rpartition(b"/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Make `destination` equal to `source`.
+
+    `history` is the pool where this side remembers plain directories, with at most `keep` bytes of their content.
+    `shell` is the command that reaches a host (`None`: ssh); `far_command` is what the host's own shell is given, to
+    which ` serve --stdio` is added.
+    """
+
+    source: Endpoint
+    destination: Endpoint
+    history: str
+    dry_run: bool = False
+    delete: bool = False
+    checksum: bool = False
+    keep: int = KEEP
+    shell: tuple[str, ...] | None = None
+    far_command: str = "pfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes in one direction. `wire` is what was really moved: compressed, with all frames.
+
+    logical: bytes of the files that this direction brought up to date; literal: those sent as such; copied: those that
+    the other side had already; metadata: names, modes, programs; signature: ids and sums that found what is there.
+    """
+
+    logical: int = 0
+    literal: int = 0
+    copied: int = 0
+    metadata: int = 0
+    signature: int = 0
+    wire: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a sync did, or in a dry run would do. `total` is what a full copy would move: the bytes of all files."""
+
+    files: int = 0
+    changed: int = 0
+    deleted: int = 0
+    troubles: int = 0
+    total: int = 0
+    sent: Traffic = field(default_factory=Traffic)
+    received: Traffic = field(default_factory=Traffic)
+    turns: int = 0
+    seconds: float = 0.0
+    snapshot: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Return moved bytes as a share of a full copy's."""
+        return (self.sent.wire + self.received.wire) / self.total if self.total else 0.0

@@ -1,0 +1,281 @@
+"""Packets as they travel: runs merged, numbers as varints, digests left out where both sides know them.
+
+A delta is a program: COPY from the base (a program that the receiver holds), DATA, FILL. Packed, it is two streams:
+instructions, and the literal bytes beside them. An instruction begins with `length << 2 | kind`:
+
+    0 LITERAL  the next `length` bytes of the literal stream
+    1 COPY     from the base; a zigzag varint follows: source offset minus the expected one, which is where the
+               last COPY from the base ended plus what was produced since (so an edit in place costs 1 byte)
+    2 FILL     one byte follows: the run's
+    3 SOURCE   from another program; its number and the offset follow as varints
+
+`unpack` returns the 64-byte packets that a packed delta stands for, `pack` turns them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from packetfs.errors import BadMessage
+from packetfs.limits import ENTRY_TAIL_MAX
+from packetfs.net.varint import Cursor, write_bytes, write_varint, zigzag
+from packetfs.packet.codec import Packet, iterate
+from packetfs.packet.digest import DIGEST, Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.layout import BODY, Buffer, CopyFlag, EntryFlag, Op
+
+LITERAL: Final = 0
+COPY: Final = 1
+FILL: Final = 2
+SOURCE: Final = 3
+
+LENGTH_MAX: Final = (1 << 32) - 1
+"""Bytes that one COPY packet produces at the most (its length is 32 bits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction. `offset` is absolute in its source; `source` 0 is the base; `byte` is a FILL's."""
+
+    kind: int
+    length: int
+    offset: int = 0
+    source: int = 0
+    byte: int = 0
+
+
+class Packer:
+    """Collects instructions and their literals; neighbours that continue each other are merged.
+
+    `expected` is where the next COPY from the base costs least; it runs on over blocks of the same file.
+    """
+
+    __slots__ = ("_block", "_held", "_origin", "expected", "literal_bytes", "literals")
+
+    def __init__(self) -> None:
+        self._block = bytearray()
+        self._held: Instruction | None = None
+        self._origin = 0  # `expected` as the reader has it after what is in the block
+        self.expected = 0
+        self.literals: list[Buffer] = []
+        self.literal_bytes = 0
+
+    def literal(self, data: Buffer) -> None:
+        """Produce `data`, which travels; the buffer is kept until the block is taken."""
+        self.literals.append(data)
+        self.literal_bytes += len(data)
+        self.expected += len(data)
+        self._append(Instruction(LITERAL, len(data)))
+
+    def copy(self, offset: int, length: int) -> None:
+        """Produce `length` bytes of the base from `offset` on."""
+        self.expected = offset + length
+        self._append(Instruction(COPY, length, offset))
+
+    def copy_from(self, source: int, offset: int, length: int) -> None:
+        """Produce bytes of another program, by its number."""
+        self.expected += length
+        self._append(Instruction(SOURCE, length, offset, source))
+
+    def fill(self, byte: int, length: int) -> None:
+        """Produce a run."""
+        self.expected += length
+        self._append(Instruction(FILL, length, byte=byte))
+
+    def splice(self, instructions: bytes, literals: bytes, expected: int) -> None:
+        """Append what the match kernel packed from `self.expected` on; it ended at `expected`."""
+        self._release()
+        self._block += instructions
+        if literals:
+            self.literals.append(literals)
+            self.literal_bytes += len(literals)
+        self._origin = self.expected = expected
+
+    @property
+    def size(self) -> int:
+        """Bytes of the instructions so far."""
+        return len(self._block)
+
+    def take(self) -> tuple[bytes, list[Buffer]]:
+        """Return the block so far, and begin the next one of the same file."""
+        self._release()
+        block, literals = bytes(self._block), self.literals
+        self._block = bytearray()
+        self.literals, self.literal_bytes = [], 0
+        return block, literals
+
+    def _append(self, item: Instruction) -> None:
+        held = self._held
+        if held is not None:
+            merged = _merge(held, item)
+            if merged is not None:
+                self._held = merged
+                return
+        self._release()
+        self._held = item
+
+    def _release(self) -> None:
+        item, self._held = self._held, None
+        if item is not None:
+            self._origin = write_instruction(self._block, item, self._origin)
+
+
+def _merge(a: Instruction, b: Instruction) -> Instruction | None:
+    """Return the one instruction that does what `a` and then `b` do, if there is one."""
+    if a.kind != b.kind or a.source != b.source or a.byte != b.byte:
+        return None
+    if a.kind in (COPY, SOURCE) and a.offset + a.length != b.offset:
+        return None
+    return Instruction(a.kind, a.length + b.length, a.offset, a.source, a.byte)
+
+
+def write_instruction(out: bytearray, item: Instruction, expected: int) -> int:
+    """Append one instruction and return what is expected after it."""
+    write_varint(out, item.length << 2 | item.kind)
+    if item.kind == COPY:
+        write_varint(out, zigzag(item.offset - expected))
+        return item.offset + item.length
+    if item.kind == FILL:
+        out.append(item.byte)
+    elif item.kind == SOURCE:
+        write_varint(out, item.source)
+        write_varint(out, item.offset)
+    return expected + item.length
+
+
+def read_instructions(block: Buffer, expected: int = 0) -> Iterator[Instruction]:
+    """Yield the instructions of a block; BadMessage when it is not one."""
+    cursor = Cursor(block)
+    while not cursor.done:
+        head = cursor.varint()
+        kind, length = head & 3, head >> 2
+        if not length:
+            raise BadMessage(reason="an instruction that produces nothing")
+        if kind == COPY:
+            offset = expected + cursor.signed()
+            if offset < 0:
+                raise BadMessage(reason="a copy from before the beginning")
+            item = Instruction(COPY, length, offset)
+            expected = offset
+        elif kind == FILL:
+            item = Instruction(FILL, length, byte=cursor.byte())
+        elif kind == SOURCE:
+            source = cursor.varint()
+            item = Instruction(SOURCE, length, cursor.varint(), source)
+        else:
+            item = Instruction(LITERAL, length)
+        expected += length
+        yield item
+
+
+def unpack(block: Buffer, literals: Buffer, sources: Sequence[Digest]) -> bytes:
+    """Return the packets that a packed delta stands for; `sources[0]` is the root of the base."""
+    out = []
+    at = 0
+    for item in read_instructions(block):
+        if item.kind == LITERAL:
+            data = bytes(literals[at : at + item.length])
+            at += item.length
+            out += [data_leaf(data[i : i + BODY]) for i in range(0, len(data), BODY)]
+        elif item.kind == FILL:
+            out.append(fill_leaf(item.byte, item.length))
+        else:
+            out += _copies(sources[item.source], item.offset, item.length)
+    return b"".join(out)
+
+
+def _copies(root: Digest, offset: int, length: int) -> Iterator[bytes]:
+    while length:
+        part = min(length, LENGTH_MAX)
+        yield copy_leaf(root, part, offset, CopyFlag.PROGRAM)
+        offset, length = offset + part, length - part
+
+
+def pack(packets: bytes, sources: Sequence[Digest]) -> tuple[bytes, bytes]:
+    """Return the packed form of a delta's packets: (instructions, literals)."""
+    packer = Packer()
+    for packet in iterate(packets):
+        _pack_one(packer, packet, sources)
+    block, literals = packer.take()
+    return block, b"".join(literals)
+
+
+def _pack_one(packer: Packer, packet: Packet, sources: Sequence[Digest]) -> None:
+    if packet.op is Op.DATA:
+        packer.literal(packet.body[: packet.length])
+    elif packet.op is Op.FILL and packet.length == 1:
+        packer.fill(packet.body[0], packet.operand)
+    elif packet.op is Op.COPY and packet.flags & CopyFlag.PROGRAM:
+        number = sources.index(Digest(packet.body[:DIGEST]))
+        if number:
+            packer.copy_from(number, packet.operand, packet.length)
+        else:
+            packer.copy(packet.operand, packet.length)
+    else:
+        raise BadMessage(reason=f"{packet.op.name} cannot stand in a delta")
+
+
+def pack_entry(out: bytearray, entry: Entry) -> None:
+    """Append an entry without its name: what ENTRY and its tail hold, as varints, absent fields left out."""
+    flags = _entry_flags(entry)
+    out.append(flags)
+    for number in (entry.mode, entry.uid, entry.gid, zigzag(entry.mtime_ns), entry.size):
+        write_varint(out, number)
+    if flags & _ROOT:
+        out += entry.root
+    if flags & EntryFlag.GROUP:
+        out += entry.group.to_bytes(8, "little")
+    if flags & EntryFlag.RDEV:
+        write_varint(out, entry.rdev)
+    if flags & EntryFlag.TARGET:
+        write_bytes(out, entry.target)
+    if flags & EntryFlag.XATTRS:
+        write_varint(out, len(entry.xattrs))
+        for name, value in entry.xattrs:
+            write_bytes(out, name)
+            write_bytes(out, value)
+
+
+_ROOT: Final = 32
+"""Flag of a packed entry: a root follows (files; a directory's root is known when its entries are)."""
+
+
+def _entry_flags(entry: Entry) -> int:
+    optional = (
+        (EntryFlag.SPARSE, entry.sparse),
+        (EntryFlag.GROUP, entry.group),
+        (EntryFlag.RDEV, entry.rdev),
+        (EntryFlag.TARGET, entry.target),
+        (EntryFlag.XATTRS, entry.xattrs),
+        (_ROOT, entry.is_file),
+    )
+    return sum(int(flag) for flag, value in optional if value)
+
+
+def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
+    """Return the entry that `pack_entry` wrote; every length is checked."""
+    flags = cursor.byte()
+    mode, uid, gid = (cursor.varint(1 << 32) for _ in range(3))
+    mtime_ns = cursor.signed()
+    return Entry(
+        name,
+        mode,
+        uid,
+        gid,
+        mtime_ns,
+        cursor.varint(),
+        cursor.take(DIGEST) if flags & _ROOT else bytes(DIGEST),
+        sparse=bool(flags & EntryFlag.SPARSE),
+        group=int.from_bytes(cursor.take(8), "little") if flags & EntryFlag.GROUP else 0,
+        rdev=cursor.varint() if flags & EntryFlag.RDEV else 0,
+        target=cursor.bytes(ENTRY_TAIL_MAX) if flags & EntryFlag.TARGET else b"",
+        xattrs=_unpack_xattrs(cursor) if flags & EntryFlag.XATTRS else (),
+    )
+
+
+def _unpack_xattrs(cursor: Cursor) -> tuple[tuple[bytes, bytes], ...]:
+    count = cursor.varint(1 << 16)
+    return tuple((cursor.bytes(255), cursor.bytes(1 << 16)) for _ in range(count))

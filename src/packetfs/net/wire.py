@@ -1,0 +1,276 @@
+"""The messages of a sync and their bytes: docs/wire.md is generated from these tables.
+
+A frame is length u32, type u8, flags u8, payload. Flag 1: the payload is zstd, behind its decoded length as u32.
+Fields follow each other in the order of the tables; there is nothing optional. Who speaks when:
+
+    client -> far       HELLO
+    far -> client       WELCOME
+    receiver -> sender  STATE
+    sender -> receiver  BEGIN; then, where no root is shared: LISTING ..., LISTED
+    receiver -> sender  WANT (only after LISTED)
+    sender -> receiver  BATCH ..., COMMIT
+    receiver -> sender  DONE
+    either              FAILED, instead of anything else; the connection ends
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
+from typing import Any, ClassVar, Final, TypeVar
+
+from packetfs.errors import BadMessage
+from packetfs.limits import FRAME_MAX
+from packetfs.net.varint import Cursor, write_bytes, write_varint
+from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
+
+PROTOCOL: Final = 1
+MAGIC: Final = b"PacketFS"
+FRAME: Final = struct.Struct("<IBB")
+COMPRESSED: Final = 1
+
+
+class Type(IntEnum):
+    """The type byte of a frame."""
+
+    HELLO = 1
+    WELCOME = 2
+    STATE = 3
+    BEGIN = 4
+    LISTING = 5
+    LISTED = 6
+    WANT = 7
+    BATCH = 8
+    COMMIT = 9
+    DONE = 10
+    FAILED = 11
+
+
+class Option(IntFlag):
+    """HELLO.options."""
+
+    PULL = 1
+    """The far side sends."""
+    DELETE = 2
+    CHECKSUM = 4
+    DRY_RUN = 8
+    FILE = 16
+    """The source is one file; the path is a file or an existing directory."""
+
+
+class Mode(IntEnum):
+    """BEGIN.mode: what the sender knows of the receiver."""
+
+    FULL = 0
+    """It holds nothing: all content travels."""
+    DELTA = 1
+    """It holds `base`: exact deltas travel, in one flight."""
+    LIST = 2
+    """Unknown: names and ids travel first, then what the receiver lacks."""
+
+
+Drift = tuple[bytes, int, int]
+"""A path that is no longer what the last sync left: path, size, mtime in ns (size 0, mtime 0: it is gone)."""
+Failure = tuple[bytes, bytes]
+"""A path and why the receiver could not handle it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message: who speaks, where to, and how."""
+
+    TYPE: ClassVar[Type] = Type.HELLO
+    magic: bytes
+    protocol: int
+    options: int
+    pool: bytes
+    path: bytes
+    name: bytes
+    mean: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The far side's version and the chunk mean of its end."""
+
+    TYPE: ClassVar[Type] = Type.WELCOME
+    magic: bytes
+    protocol: int
+    program: bytes
+    mean: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the receiver holds: roots of this dataset, newest first; `empty` 1 when there is nothing at all."""
+
+    TYPE: ClassVar[Type] = Type.STATE
+    empty: int
+    roots: tuple[Digest, ...]
+    drift: tuple[Drift, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What follows, from which base to which root."""
+
+    TYPE: ClassVar[Type] = Type.BEGIN
+    mode: int
+    base: Digest
+    root: Digest
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Names of the new tree in walk order with their entries and 8-byte extent ids (listing.py)."""
+
+    TYPE: ClassVar[Type] = Type.LISTING
+    records: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The end of the listing."""
+
+    TYPE: ClassVar[Type] = Type.LISTED
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Bitmaps: which listed entries need content or change, and which extents of the wanted files are held."""
+
+    TYPE: ClassVar[Type] = Type.WANT
+    wanted: bytes
+    held: bytes
+    signature_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The end of the items."""
+
+    TYPE: ClassVar[Type] = Type.COMMIT
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the receiver now holds, what it could not do, and what it removed beyond the sender's items."""
+
+    TYPE: ClassVar[Type] = Type.DONE
+    root: Digest
+    failures: tuple[Failure, ...]
+    deleted: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One error that ends the session, as the user shall see it."""
+
+    TYPE: ClassVar[Type] = Type.FAILED
+    exit_code: int
+    message: bytes
+    hint: bytes
+
+
+Message = Hello | Welcome | State | Begin | Listing | Listed | Want | Commit | Done | Failed
+
+MESSAGES: Final[dict[Type, type[Any]]] = {
+    kind.TYPE: kind for kind in (Hello, Welcome, State, Begin, Listing, Listed, Want, Commit, Done, Failed)
+}
+
+_TEXT_MAX: Final = FRAME_MAX
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the payload of a message."""
+    out = bytearray()
+    for field in fields(message):
+        _WRITE[str(field.type)](out, getattr(message, field.name))
+    return bytes(out)
+
+
+def decode_message(kind: int, payload: bytes) -> Message:
+    """Return the message of type `kind`; BadMessage when the payload is not one."""
+    known = MESSAGES.get(kind)  # type: ignore[call-overload]
+    if known is None:
+        raise BadMessage(reason=f"message type {kind} is unknown")
+    cursor = Cursor(payload)
+    values = [_READ[str(field.type)](cursor) for field in fields(known)]
+    cursor.finish()
+    message: Message = known(*values)
+    return message
+
+
+Expected = TypeVar("Expected", bound=Message)
+
+
+def _write_digest(out: bytearray, digest: Digest) -> None:
+    out += digest
+
+
+def _write_digests(out: bytearray, digests: tuple[Digest, ...]) -> None:
+    write_varint(out, len(digests))
+    for digest in digests:
+        out += digest
+
+
+def _write_drift(out: bytearray, items: tuple[Drift, ...]) -> None:
+    write_varint(out, len(items))
+    for path, size, mtime_ns in items:
+        write_bytes(out, path)
+        write_varint(out, size)
+        write_varint(out, mtime_ns % (1 << 64))
+
+
+def _write_failures(out: bytearray, items: tuple[Failure, ...]) -> None:
+    write_varint(out, len(items))
+    for path, reason in items:
+        write_bytes(out, path)
+        write_bytes(out, reason)
+
+
+def _write_paths(out: bytearray, paths: tuple[bytes, ...]) -> None:
+    write_varint(out, len(paths))
+    for path in paths:
+        write_bytes(out, path)
+
+
+def _count(cursor: Cursor) -> int:
+    """Return a count that the rest of the payload can hold."""
+    return cursor.varint(cursor.end - cursor.at + 1)
+
+
+def _read_signed_time(cursor: Cursor) -> int:
+    value = cursor.varint()
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+_WRITE: Final[dict[str, Any]] = {
+    "int": write_varint,
+    "bytes": write_bytes,
+    "Digest": _write_digest,
+    "tuple[Digest, ...]": _write_digests,
+    "tuple[Drift, ...]": _write_drift,
+    "tuple[Failure, ...]": _write_failures,
+    "tuple[bytes, ...]": _write_paths,
+}
+
+_READ: Final[dict[str, Any]] = {
+    "int": Cursor.varint,
+    "bytes": lambda c: c.bytes(_TEXT_MAX),
+    "Digest": lambda c: Digest(c.take(DIGEST)),
+    "tuple[Digest, ...]": lambda c: tuple(Digest(c.take(DIGEST)) for _ in range(_count(c))),
+    "tuple[Drift, ...]": lambda c: tuple(
+        (c.bytes(_TEXT_MAX), c.varint(), _read_signed_time(c)) for _ in range(_count(c))
+    ),
+    "tuple[Failure, ...]": lambda c: tuple((c.bytes(_TEXT_MAX), c.bytes(_TEXT_MAX)) for _ in range(_count(c))),
+    "tuple[bytes, ...]": lambda c: tuple(c.bytes(_TEXT_MAX) for _ in range(_count(c))),
+}
+
+NO_ROOT: Final = NO_DIGEST

@@ -1,0 +1,181 @@
+r"""Programs as text, one packet a line, and back to the same bytes.
+
+    HEAD FILE length 70000 mean 65536
+    COPY 65536 of 5f1c...e0 at 0
+    FILL 8192 x "\x00"
+    DATA "tail of the file\n"
+    TREE 10485760 level 1 of 77aa...01
+    ENTRY flags 0 tail 14 mtime 1700000000000000000 root 12ab...ff mode 0100644 uid 0 gid 0 name 6
+
+A packet that has no short form, or would lose bits in it, is written as `OP raw flags vm length operand body`. What
+follows `;` outside quotes is a comment.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from packetfs.errors import BadPacket
+from packetfs.packet.codec import Packet, encode, iterate
+from packetfs.packet.head import Head, Kind
+from packetfs.packet.layout import BODY, Buffer, Op
+
+_ENTRY: Final = struct.Struct("<32sIIIHH")
+
+
+def disassemble(program: Buffer) -> Iterator[str]:
+    """Yield one line a packet; `assemble` turns the lines back into the same bytes."""
+    for packet in iterate(program):
+        yield line_of(packet)
+
+
+def line_of(packet: Packet) -> str:
+    """Return a packet as a line: its short form if that says all of it, else the raw form."""
+    write = _WRITERS.get(packet.op)
+    if write is not None and not packet.vm:
+        line = write(packet)
+        if line and encode(_parse_line(line)) == encode(packet):
+            return line
+    p = packet
+    return f"{p.op.name} raw {p.flags} {p.vm} {p.length} {p.operand} {p.body.hex()}"
+
+
+def quote(data: bytes) -> str:
+    """Return bytes as printable text in quotes."""
+    return '"' + "".join(_escape(byte) for byte in data) + '"'
+
+
+def _escape(byte: int) -> str:
+    if byte in (0x22, 0x5C):
+        return "\\" + chr(byte)
+    return chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}"
+
+
+def unquote(text: str) -> bytes:
+    """Return the bytes that a quoted text stands for."""
+    return bytes(text[1:-1], "ascii").decode("unicode_escape").encode("latin-1")
+
+
+def _write_head(p: Packet) -> str:
+    head = Head.parse(p)
+    more = "".join(
+        f" {name} {value}"
+        for name, value in (("required", head.required), ("ignorable", head.ignorable))
+        if value
+    )
+    identity = f" identity {head.identity.hex()}" if any(head.identity) else ""
+    return f"HEAD {head.kind.name} length {head.length} mean {head.mean}{more}{identity}"
+
+
+def _write_data(p: Packet) -> str:
+    return f"DATA {quote(p.body[: p.length])}"
+
+
+def _write_fill(p: Packet) -> str:
+    return f"FILL {p.operand} x {quote(p.body[: p.length])}"
+
+
+def _write_copy(p: Packet) -> str:
+    return f"COPY {p.length} of {'program ' if p.flags else ''}{p.body[:32].hex()} at {p.operand}"
+
+
+def _write_tree(p: Packet) -> str:
+    return f"TREE {p.operand} level {p.body[32]} of {p.body[:32].hex()}"
+
+
+def _write_entry(p: Packet) -> str:
+    root, mode, uid, gid, name, _ = _ENTRY.unpack(p.body)
+    mtime = p.operand - (1 << 64) if p.operand >= 1 << 63 else p.operand
+    fields = f"flags {p.flags} tail {p.length} mtime {mtime} root {root.hex()}"
+    return f"ENTRY {fields} mode {mode:07o} uid {uid} gid {gid} name {name}"
+
+
+_WRITERS: Final[dict[Op, Callable[[Packet], str]]] = {
+    Op.HEAD: _write_head,
+    Op.DATA: _write_data,
+    Op.FILL: _write_fill,
+    Op.COPY: _write_copy,
+    Op.TREE: _write_tree,
+    Op.ENTRY: _write_entry,
+}
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|[^\s;"]+')
+
+
+def assemble(lines: Iterable[str]) -> bytes:
+    """Return the program that the lines describe; BadPacket names the line that is wrong."""
+    out = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if _tokens(line):
+                out.append(encode(_parse_line(line)))
+        except (ValueError, KeyError, IndexError, struct.error) as error:
+            reason = f"line {number}: {error}" if isinstance(error, BadPacket) else f"line {number}: {line.strip()[:80]!r}"
+            raise BadPacket(reason=reason) from None
+    return b"".join(out)
+
+
+def _tokens(line: str) -> list[str]:
+    return [token for token in _TOKEN.findall(line) if not token.startswith(";")]
+
+
+def _parse_line(line: str) -> Packet:
+    name, *words = _tokens(line)
+    op = Op[name]
+    if words and words[0] == "raw":
+        flags, vm, length, operand = (int(word, 0) for word in words[1:5])
+        return Packet(op, flags, vm, length, operand, bytes.fromhex(words[5]))
+    return _READERS[op](words)
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _read_head(words: list[str]) -> Packet:
+    more = _pairs(words[1:])
+    identity = bytes.fromhex(more.get("identity", "00" * 16))
+    required, ignorable = int(more.get("required", "0")), int(more.get("ignorable", "0"))
+    return Head(Kind[words[0]], int(more["length"]), int(more["mean"]), required, ignorable, identity).packet()
+
+
+def _read_data(words: list[str]) -> Packet:
+    data = unquote(words[0])
+    return Packet(Op.DATA, length=len(data), body=data.ljust(BODY, b"\0"))
+
+
+def _read_fill(words: list[str]) -> Packet:
+    pattern = unquote(words[2])
+    return Packet(Op.FILL, length=len(pattern), operand=int(words[0]), body=pattern.ljust(BODY, b"\0"))
+
+
+def _read_copy(words: list[str]) -> Packet:
+    flags = int(words[2] == "program")
+    digest = bytes.fromhex(words[2 + flags])
+    return Packet(Op.COPY, flags, length=int(words[0]), operand=int(words[4 + flags]), body=digest + bytes(16))
+
+
+def _read_tree(words: list[str]) -> Packet:
+    body = bytes.fromhex(words[4]) + bytes([int(words[2])]) + bytes(15)
+    return Packet(Op.TREE, operand=int(words[0]), body=body)
+
+
+def _read_entry(words: list[str]) -> Packet:
+    more = _pairs(words)
+    root = bytes.fromhex(more["root"])
+    body = _ENTRY.pack(root, int(more["mode"], 8), int(more["uid"]), int(more["gid"]), int(more["name"]), 0)
+    mtime = int(more["mtime"]) % (1 << 64)
+    return Packet(Op.ENTRY, int(more["flags"]), length=int(more["tail"]), operand=mtime, body=body)
+
+
+_READERS: Final[dict[Op, Callable[[list[str]], Packet]]] = {
+    Op.HEAD: _read_head,
+    Op.DATA: _read_data,
+    Op.FILL: _read_fill,
+    Op.COPY: _read_copy,
+    Op.TREE: _read_tree,
+    Op.ENTRY: _read_entry,
+}

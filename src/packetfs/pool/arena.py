@@ -1,0 +1,231 @@
+"""The arena: segment files that extents are appended to, never moved in, and read from by pread.
+
+Small extents are gathered and written together; large ones are written from where they lie. A segment is durable
+before the next one is begun, so after an unclean stop only the last one can be torn.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from packetfs.errors import BadPacket, NotAPool, PoolReadOnly
+from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, SEGMENT, SEGMENTS_MAX, SEGMENTS_OPEN
+from packetfs.packet.layout import PACKET, Buffer
+from packetfs.pool.extent import header_maker, padded
+from packetfs.pool.storage import Storage
+from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encode_superblock
+
+_PADS: Final = tuple(bytes(n) for n in range(PACKET))
+
+
+class SegmentFile:
+    """A descriptor that closes with its last user, so that no thread reads through a number that was given away."""
+
+    __slots__ = ("_storage", "fd")
+
+    def __init__(self, storage: Storage, fd: int) -> None:
+        self._storage = storage
+        self.fd = fd
+
+    def __del__(self) -> None:
+        self._storage.close(self.fd)
+
+
+class Arena:
+    """Append, read, erase and punch by absolute position: segment number * 256 MiB + offset in its file."""
+
+    def __init__(self, storage: Storage, path: str, block: Superblock, writable: bool) -> None:
+        self.path = path
+        self.secret = block.secret
+        self.end = 0
+        self._storage = storage
+        self._block = block
+        self._writable = writable
+        self._header = header_maker(block.secret)
+        self._files: dict[int, SegmentFile] = {}
+        self._lock = threading.RLock()
+        self._buffer = bytearray()
+        self._entry_unsynced = False
+        self._unsynced = False
+        self.end = self._written = self.measure_end()
+
+    # where things are
+
+    def segments(self) -> list[int]:
+        """Return the numbers of the segments on disk, in order."""
+        names = os.listdir(self.path)
+        return sorted(int(name) for name in names if len(name) == 8 and name.isdecimal() and int(name) < SEGMENTS_MAX)
+
+    def measure_end(self) -> int:
+        """Return where the next extent would go by what is on disk."""
+        numbers = self.segments()
+        if not numbers:
+            raise NotAPool(path=self.path, reason="the arena has no segments")
+        return numbers[-1] * SEGMENT + max(FIRST, padded(self.segment_size(numbers[-1])))
+
+    def segment_path(self, number: int) -> str:
+        return segment_path(self.path, number)
+
+    def segment_size(self, number: int) -> int:
+        return self._storage.size(self.file(number).fd)
+
+    def file(self, number: int) -> SegmentFile:
+        """Return the open file of a segment; FileNotFoundError when there is none."""
+        found = self._files.get(number)
+        return found if found is not None else self._open(number)
+
+    def _open(self, number: int) -> SegmentFile:
+        with self._lock:
+            if len(self._files) >= SEGMENTS_OPEN:
+                del self._files[next(iter(self._files))]
+            flags = os.O_RDWR if self._writable else os.O_RDONLY
+            opened = SegmentFile(self._storage, self._storage.open(self.segment_path(number), flags))
+            self._files[number] = opened
+            return opened
+
+    # reading
+
+    def read(self, position: int, length: int) -> bytes:
+        """Return the bytes at `position`: fewer at the end of a segment, none where there is no segment."""
+        if position >= self._written:
+            with self._lock:
+                if position >= self._written:
+                    start = position - self._written
+                    return bytes(self._buffer[start : start + length])
+        try:
+            return self._storage.read(self.file(position // SEGMENT).fd, length, position % SEGMENT)
+        except FileNotFoundError:
+            return b""
+
+    def read_into(self, position: int, out: memoryview) -> int:
+        """Fill `out` from `position` on and return how many bytes there were."""
+        if position >= self._written:
+            data = self.read(position, len(out))
+            out[: len(data)] = data
+            return len(data)
+        try:
+            return self._storage.read_into(self.file(position // SEGMENT).fd, out, position % SEGMENT)
+        except FileNotFoundError:
+            return 0
+
+    def next_data(self, position: int, stop: int) -> int:
+        """Return the first position from here on that is not in a hole, at most `stop`, in whole packets."""
+        fd = self.file(position // SEGMENT).fd
+        base = position - position % SEGMENT
+        try:
+            return min(stop, base + os.lseek(fd, position % SEGMENT, os.SEEK_DATA) // PACKET * PACKET)
+        except OSError:
+            return stop
+
+    def forget_cached(self, number: int) -> None:
+        """Let the kernel drop its cache of a segment, so that what is read next comes from the disk."""
+        os.posix_fadvise(self.file(number).fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    # writing
+
+    def append(self, digest: bytes, stored: Buffer, size: int, flags: int) -> int:
+        """Add an extent and return its position. A call that raises has added nothing."""
+        with self._lock:
+            length = len(stored)
+            taken = PACKET + padded(length)
+            if self.end % SEGMENT + taken > SEGMENT:
+                self._begin_segment()
+            position = self.end
+            header = self._header(position, digest, length, size, flags)
+            if length >= APPEND_DIRECT:
+                self._write([self._buffer, header, stored, _PADS[-length % PACKET]])
+                self._written = position + taken
+                self._buffer.clear()
+            else:
+                if len(self._buffer) >= APPEND_BUFFER:
+                    self.write_out()
+                self._buffer += header
+                self._buffer += stored
+                self._buffer += _PADS[-length % PACKET]
+            self.end = position + taken
+            return position
+
+    def write_out(self) -> None:
+        """Hand everything gathered to the kernel; when that fails it stays gathered and readable."""
+        with self._lock:
+            if self._buffer:
+                self._write([self._buffer])
+                self._written += len(self._buffer)
+                self._buffer.clear()
+
+    def sync(self) -> None:
+        """Make everything appended so far durable."""
+        with self._lock:
+            self.write_out()
+            if self._unsynced:
+                self._storage.sync(self.file(self._written // SEGMENT).fd)
+            if self._entry_unsynced:
+                self._storage.sync_directory(self.path)
+            self._unsynced = self._entry_unsynced = False
+
+    def erase(self, position: int) -> None:
+        """Overwrite a header with zeros: the extent is gone for every scan."""
+        self._storage.write(self.file(position // SEGMENT).fd, [bytes(PACKET)], position % SEGMENT)
+
+    def sync_segment(self, number: int) -> None:
+        self._storage.sync(self.file(number).fd)
+
+    def punch(self, start: int, stop: int) -> None:
+        """Free the blocks between two positions of one segment."""
+        self._storage.punch(self.file(start // SEGMENT).fd, start % SEGMENT, stop - start)
+
+    def restore_superblock(self, number: int) -> None:
+        """Write the first pages of a segment again."""
+        self._storage.write(self.file(number).fd, [encode_superblock(self._block, number)], 0)
+        self._storage.sync(self.file(number).fd)
+
+    def _write(self, buffers: list[Buffer]) -> None:
+        if not self._writable:
+            raise PoolReadOnly(path=self.path)
+        self._unsynced = True
+        self._storage.write(self.file(self._written // SEGMENT).fd, buffers, self._written % SEGMENT)
+
+    def _begin_segment(self) -> None:
+        """Go on in a new file. Until it is ready nothing changes, so a full disk can be tried again."""
+        if self._block.durable:
+            self.sync()
+        self.write_out()
+        number = self.end // SEGMENT + 1
+        create_segment(self._storage, self.path, self._block, number)
+        self._entry_unsynced = self._unsynced = True
+        self._written = self.end = number * SEGMENT + FIRST
+
+    def close(self) -> None:
+        self._files.clear()
+
+
+def segment_path(path: str, number: int) -> str:
+    return f"{path}/{number:08d}"
+
+
+def create_segment(storage: Storage, path: str, block: Superblock, number: int) -> None:
+    """Write a segment that has no extents yet; it becomes durable with the next sync."""
+    fd = storage.open(segment_path(path, number), os.O_RDWR | os.O_CREAT)
+    try:
+        storage.write(fd, [encode_superblock(block, number)], 0)
+    finally:
+        storage.close(fd)
+
+
+def read_superblock(storage: Storage, path: str) -> Superblock:
+    """Return the settings that the first readable segment names; NotAPool when none does."""
+    try:
+        names = sorted(name for name in os.listdir(path) if len(name) == 8 and name.isdecimal())
+    except OSError as error:
+        raise NotAPool(path=os.path.dirname(path), reason=os.strerror(error.errno or 0)) from None
+    for name in names:
+        fd = storage.open(f"{path}/{name}", os.O_RDONLY)
+        try:
+            return decode_superblock(storage.read(fd, FIRST, 0), int(name))
+        except BadPacket:
+            continue
+        finally:
+            storage.close(fd)
+    raise NotAPool(path=os.path.dirname(path), reason="no segment of an arena is readable")

@@ -1,0 +1,92 @@
+"""EXTENT: the packet before every payload in the arena, which makes the arena describe itself.
+
+Its tag is keyed by a secret of the pool and covers the absolute position, so file content that looks like a header,
+be it a copy of this very arena, is never taken for one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from packetfs.limits import EXTENT_MAX
+from packetfs.packet.digest import Digest, digest_of, keyed_tag
+from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
+from packetfs.packet.zstd import decompress
+
+_HEAD: Final = struct.Struct("<BBHIQ32s")
+_POSITION: Final = struct.Struct("<Q")
+_TAGGED: Final = _HEAD.size
+_STORED_MAX: Final = EXTENT_MAX + 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A header at `position` of the arena. `length`: bytes stored behind it; `size`: bytes when decoded."""
+
+    position: int
+    digest: Digest
+    length: int
+    size: int
+    mark: Mark
+    encoding: Encoding
+
+    @property
+    def payload(self) -> int:
+        return self.position + PACKET
+
+    @property
+    def end(self) -> int:
+        return self.position + PACKET + padded(self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an extent's payload lies: its segment, the offset in that file, and how it is stored."""
+
+    segment: int
+    offset: int
+    length: int
+    encoding: Encoding = Encoding.RAW
+
+
+def padded(length: int) -> int:
+    return (length + PACKET - 1) & -PACKET
+
+
+def header_maker(secret: bytes) -> Callable[[int, bytes, int, int, int], bytes]:
+    """Return the function (position, digest, length, size, flags) -> 64 bytes of a header."""
+
+    def make(position: int, digest: bytes, length: int, size: int, flags: int) -> bytes:
+        head = _HEAD.pack(Op.EXTENT, flags, 0, length, size, digest)
+        return head + keyed_tag(secret, head + _POSITION.pack(position))
+
+    return make
+
+
+def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
+    """Return what the packet says, None when it cannot be a header. Nothing is proved but that it is well formed."""
+    op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
+    if op != Op.EXTENT or vm or flags & 3 > Encoding.ZSTD or flags >> 2 > Mark.SNAPSHOT:
+        return None
+    if size > EXTENT_MAX or length > _STORED_MAX or (length != size and not flags & 3):
+        return None
+    return Extent(position, Digest(digest), length, size, Mark(flags >> 2), Encoding(flags & 3))
+
+
+def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> bool:
+    """Say whether this pool wrote these 64 bytes, at this very position."""
+    head = bytes(data[offset : offset + _TAGGED])
+    return keyed_tag(secret, head + _POSITION.pack(position)) == data[offset + _TAGGED : offset + PACKET]
+
+
+def decode_payload(extent: Extent, stored: bytes) -> bytes:
+    """Return the payload that `stored` encodes; BadPacket when it encodes nothing of that size."""
+    return stored if extent.encoding is Encoding.RAW else decompress(stored, extent.size)
+
+
+def is_intact(extent: Extent, payload: Buffer) -> bool:
+    """Say whether the decoded payload is what the header names."""
+    return len(payload) == extent.size and digest_of(payload) == extent.digest

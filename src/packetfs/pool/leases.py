@@ -1,0 +1,141 @@
+"""Who uses a pool: one writer, and the readers whose views show a segment.
+
+Both are locks of open file descriptions on the file `leases`, which the kernel drops when their holder dies, however it
+dies. What cannot be locked is told in the file itself: who the writer is, its epoch, and how often payload was punched.
+
+    bytes 0..63        writer: pid u32, start time u64 (clock ticks since boot), epoch u64, command (40 bytes)
+    bytes 64..71       punches: u64, counted up before payload is punched
+    lock of byte 0     held by the writer
+    lock of 4096 + n   shared: views of segment n are live; exclusive: segment n is being punched
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from packetfs.errors import PacketFSError, PoolBusy
+from packetfs.pool.storage import Storage, explain
+
+_OWNER: Final = struct.Struct("<IxxxxQQ40s")
+_PUNCHES: Final = struct.Struct("<Q")
+_PUNCHES_AT: Final = 64
+_SIZE: Final = 4096
+_FLOCK: Final = struct.Struct("@hhqqi4x")
+_WRITER: Final = 0
+_SEGMENTS: Final = 4096
+
+
+class Leases:
+    """The lease file of a pool, through one descriptor: locks of other descriptors, of this process too, conflict."""
+
+    def __init__(self, storage: Storage, path: str, writable: bool) -> None:
+        self._storage = storage
+        self._path = path
+        self._fd = _open(storage, path, writable)
+        self.epoch = 0
+
+    def acquire_writer(self) -> None:
+        """Become the writer, or raise PoolBusy with the name of the one there is."""
+        if not _lock(self._fd, fcntl.F_WRLCK, _WRITER, wait=False):
+            raise PoolBusy(path=os.path.dirname(self._path), owner=self._describe_owner())
+        _, _, epoch, _ = self._owner()
+        self.epoch = epoch + 1
+        owner = _OWNER.pack(os.getpid(), _start_time(os.getpid()), self.epoch, _command()[:40])
+        self._storage.write(self._fd, [owner], 0)
+
+    def live_epoch(self) -> int:
+        """Return the epoch of the writer at work in any process, 0 when there is none."""
+        query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITER, 1, 0)
+        kind = _FLOCK.unpack(fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, query))[0]
+        own = self.epoch
+        return own if own else 0 if kind == fcntl.F_UNLCK else self._owner()[2]
+
+    def share(self, segment: int) -> None:
+        """Keep every collector off a segment until the lease ends; waits for one that is punching it just now."""
+        _lock(self._fd, fcntl.F_RDLCK, _SEGMENTS + segment, wait=True)
+
+    def end_share(self, segment: int) -> None:
+        _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
+
+    @contextmanager
+    def exclude(self, segment: int) -> Iterator[bool]:
+        """Keep new views off a segment; gives False when views of it are live, in this process or another."""
+        held = _lock(self._fd, fcntl.F_WRLCK, _SEGMENTS + segment, wait=False)
+        try:
+            yield held
+        finally:
+            if held:
+                _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
+
+    def punches(self) -> int:
+        """Return how often payload was punched: equal before and after a read, nothing vanished under it."""
+        raw = os.pread(self._fd, _PUNCHES.size, _PUNCHES_AT)
+        return int.from_bytes(raw, "little")
+
+    def count_punch(self) -> None:
+        self._storage.write(self._fd, [_PUNCHES.pack(self.punches() + 1)], _PUNCHES_AT)
+
+    def close(self) -> None:
+        """End every lease of this descriptor."""
+        self._storage.close(self._fd)
+
+    def _owner(self) -> tuple[int, int, int, bytes]:
+        raw = os.pread(self._fd, _OWNER.size, 0).ljust(_OWNER.size, b"\0")
+        pid, started, epoch, command = _OWNER.unpack(raw)
+        return pid, started, epoch, command.rstrip(b"\0")
+
+    def _describe_owner(self) -> str:
+        pid, started, _, command = self._owner()
+        if _start_time(pid) != started:
+            return "a process on another machine or in another container"
+        return f"process {pid} ({command.decode('utf-8', 'backslashreplace')})"
+
+
+def _open(storage: Storage, path: str, writable: bool) -> int:
+    flags = os.O_RDWR if writable else os.O_RDONLY
+    try:
+        fd = storage.open(path, flags)
+    except FileNotFoundError:
+        fd = storage.open(path, os.O_RDWR | os.O_CREAT)
+    if writable and storage.size(fd) < _SIZE:
+        storage.reserve(fd, _SIZE)
+    return fd
+
+
+def _lock(fd: int, kind: int, start: int, *, wait: bool) -> bool:
+    """Take, convert or drop the lock of one byte; False when another holder is in the way."""
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    try:
+        fcntl.fcntl(fd, command, _FLOCK.pack(kind, os.SEEK_SET, start, 1, 0))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise _explain_lock(error, fd) from error
+    return True
+
+
+def _explain_lock(error: OSError, fd: int) -> PacketFSError:
+    return explain(error, f"the lock of descriptor {fd}")
+
+
+def _start_time(pid: int) -> int:
+    """Return when a process began, which tells it from a later one with the same pid; 0 when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _command() -> bytes:
+    try:
+        with open("/proc/self/comm", "rb") as file:
+            return file.read().strip()
+    except OSError:
+        return b"?"

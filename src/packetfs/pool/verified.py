@@ -1,0 +1,112 @@
+"""Which extents were compared with their digest since the machine started: one bit for 64 bytes of arena, shared.
+
+The file is no truth: it is emptied when the boot id or its own inode differs from what it says, so neither a reboot nor
+a copy of the pool inherits it. Bits are read through a mapping and set by pwrite, since writing a hole through a mapping
+on a full disk would kill the process. A bit lost between two processes costs one more check, nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from typing import Final
+
+from packetfs.errors import PacketFSError
+from packetfs.limits import SEGMENT
+from packetfs.packet.layout import PACKET
+from packetfs.pool.storage import Storage
+
+_HEADER: Final = 4096
+_STEP: Final = SEGMENT // PACKET // 8
+"""Bytes of bits of a segment; the file grows by as much."""
+
+
+class Verified:
+    """The bitmap; without permission to write it, what this process alone has checked."""
+
+    def __init__(self, storage: Storage, path: str) -> None:
+        self._storage = storage
+        self._own: set[int] = set()
+        self._map: mmap.mmap | None = None
+        self._size = 0
+        self._fd = -1
+        try:
+            self._fd = storage.open(path, os.O_RDWR | os.O_CREAT)
+            self._adopt()
+        except (PacketFSError, FileNotFoundError):
+            self.close()
+
+    def __contains__(self, position: int) -> bool:
+        bit = position // PACKET
+        index = _HEADER + (bit >> 3)
+        if self._map is not None and index < self._size:
+            return bool(self._map[index] >> (bit & 7) & 1)
+        return position in self._own
+
+    def add(self, position: int) -> None:
+        """Remember that the extent at `position` was found intact."""
+        if self._fd < 0:
+            self._own.add(position)
+        else:
+            self._set(position, 1)
+
+    def discard(self, position: int) -> None:
+        """Forget it, so that it is checked at the next touch."""
+        self._own.discard(position)
+        if position in self:
+            self._set(position, 0)
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+        if self._fd >= 0:
+            self._storage.close(self._fd)
+            self._fd = -1
+
+    def _set(self, position: int, value: int) -> None:
+        bit = position // PACKET
+        index = _HEADER + (bit >> 3)
+        try:
+            if index >= self._size:
+                self._grow(index)
+            old = os.pread(self._fd, 1, index)[0]
+            new = old | 1 << (bit & 7) if value else old & ~(1 << (bit & 7))
+            self._storage.write(self._fd, [bytes([new])], index)
+        except PacketFSError:  # a full disk: the extent is checked again at its next touch
+            return
+
+    def _adopt(self) -> None:
+        """Empty the bitmap unless it was begun since this boot, in this very file."""
+        stamp = _boot_id() + f" {os.fstat(self._fd).st_ino}".encode()
+        stamp = stamp.ljust(128, b"\0")
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            if self._storage.read(self._fd, len(stamp), 0) != stamp:
+                self._storage.truncate(self._fd, 0)
+                self._storage.write(self._fd, [stamp], 0)
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._grow(_HEADER)
+
+    def _grow(self, index: int) -> None:
+        """Make the file and the mapping reach `index`, in steps of a segment; sparse, so this takes no space."""
+        wanted = _HEADER + ((index - _HEADER) // _STEP + 1) * _STEP
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            if self._storage.size(self._fd) < wanted:
+                self._storage.truncate(self._fd, wanted)
+            size = self._storage.size(self._fd)
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._map = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ)
+        self._size = size
+
+
+def _boot_id() -> bytes:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip()
+    except OSError:
+        return os.urandom(16).hex().encode()  # unknown: nothing is trusted beyond this process
