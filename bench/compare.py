@@ -1,7 +1,7 @@
 """Compare two trees in everything that a copy must keep; `python -m bench.compare LEFT RIGHT` shows what differs.
 
-It knows nothing of PacketFS: names, kinds, content, modes, owners, times, link targets, extended attributes, device numbers
-and which names are hard links of one file. Trees are walked side by side, so 100,000 files need little memory.
+It knows nothing of PacketFS: names, kinds, content, modes, owners, times, link targets, extended attributes, device
+numbers and which names are hard links of one file.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Stand between two sides as ssh would: `relay.py [options] HOST COMMAND...` runs COMMAND here and pumps its streams.
 
 It counts bytes each way and turns, moves them by splice so that it costs little, and can be a bad link: slow to answer
-(--delay), cut after so many bytes (--cut), or held up until a file appears (--hold). Run with `python -I -S`: it uses no
-more than the interpreter brings, since its start-up delays every measured run.
+(--delay), cut after so many bytes (--cut), or held up until a file appears (--hold BYTES:FILE). --far replaces COMMAND
+by another. Run it with `python -I -S`: it needs only the interpreter, as its start-up delays every measured run.
 
-The report is written when the far side has ended, and is one line: up, down, turns, CPU seconds of the relay, CPU seconds
-of the far side, its exit status.
+The report is written when the far side has ended, and is one line: up, down, turns, CPU seconds of the relay, CPU
+seconds of the far side, its exit status.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Link:
         total = sum(self.passed)
         if self._cut and total >= self._cut:
             os._exit(255)
-        while self._hold and total >= self._hold and not os.path.exists(self._gate):  # noqa: PTH110
+        while self._hold and total >= self._hold and not os.path.exists(self._gate):
             time.sleep(0.002)
         ends = [end - total for end in (self._cut, self._hold) if end > total]
         return min([CHUNK, *ends])
@@ -150,9 +150,9 @@ def main() -> None:
 
 def write(path: str, text: str) -> None:
     """Make the file appear whole: others poll for it."""
-    with open(path + ".part", "w") as out:  # noqa: PTH123
+    with open(path + ".part", "w") as out:
         out.write(text)
-    os.rename(path + ".part", path)  # noqa: PTH104
+    os.rename(path + ".part", path)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,13 @@ class ExtentTooLong(PacketFSError, ValueError):
     exit_code = 13
 
 
+class ExtentRange(PacketFSError, ValueError):
+    """The extent {digest} has {size} bytes; {length} bytes from {offset} on are not all in it."""
+
+    exit_code = 13
+    hint = "`pfs check` tells which files are affected."
+
+
 class MissingExtent(PacketFSError, LookupError):
     """The pool {path} does not hold the extent {digest}."""
 
@@ -281,6 +288,13 @@ class FarSideFailed(PacketFSError):
     hint = "The message comes from the far side."
 
 
+class Vanished(PacketFSError):
+    """{path} changed or vanished while it was being sent."""
+
+    exit_code = 3
+    hint = "Run the same command again when nothing writes to it."
+
+
 class Unverified(PacketFSError):
     """What was built at {path} is not what the sender announced; it was not committed."""
 
@@ -343,3 +357,10 @@ class DamageFound(PacketFSError):
 
     exit_code = 13
     hint = "`pfs repair` rebuilds names and index; a sync from a peer that has the content brings it back."
+
+
+class LibraryMissing(PacketFSError):
+    """The library {name} cannot be loaded: {reason}"""
+
+    exit_code = 17
+    hint = "`pfs doctor` tells what is missing and how to install it."

@@ -27,6 +27,8 @@ ENTRY_TAIL_MAX: Final = 4 * MIB
 # pool
 SEGMENT: Final = 256 * MIB
 """Bytes of arena in one file: each is mapped on its own, and closed ones are never written again, only punched."""
+PAYLOAD_MAX: Final = 64 * MIB
+"""Bytes of an extent in the pool at the most: a tree node whose entries have long tails; chunks stay below EXTENT_MAX."""
 SEGMENTS_MAX: Final = 1 << 24
 """Segments of one arena: 4 PiB. A larger number in a file name or in the index is damage."""
 SEGMENTS_OPEN: Final = 64
@@ -84,6 +86,10 @@ WINDOW_OLD: Final = 3 * MIB
 """Old bytes looked at, at most, for one window."""
 SOURCES_MAX: Final = 1 << 16
 """Old files that one sync may copy parts from besides each file's own old version."""
+PLACES_MAX: Final = 1 << 19
+"""Extents of old files that one sync looks up by digest (32 GiB at 64 KiB, 14 MB of memory); beyond, bytes decide."""
+DRIFT_MAX: Final = 1 << 15
+"""Paths that a receiver names as changed behind its back; with more, names and ids of all are compared instead."""
 ROOTS_HELD: Final = 16
 """Roots that a receiver names; more would only help a sender that forgot the newest sixteen."""
 
@@ -95,3 +101,5 @@ PROGRESS_LINE_SECONDS: Final = 1.0
 KEEP: Final = 4 * 1024 * MIB
 """Bytes of old content of plain directories that `pfs sync` remembers by default: exact deltas for the usual home
 directory or database, and an amount of disk that nobody has to think about. `--keep` changes it."""
+PROGRAM_TEXT_MAX: Final = 64 * MIB
+"""Bytes of text that `pfs asm` takes: half a million packets, far more than a root program has."""

@@ -17,6 +17,8 @@ from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encode_superblock
 
+_NOTHING_GATHERED: Final = 1 << 63
+"""A reader finds every position in the files, also those that a writer has added since."""
 _PADS: Final = tuple(bytes(n) for n in range(PACKET))
 
 
@@ -39,17 +41,17 @@ class Arena:
     def __init__(self, storage: Storage, path: str, block: Superblock, writable: bool) -> None:
         self.path = path
         self.secret = block.secret
-        self.end = 0
         self._storage = storage
         self._block = block
-        self._writable = writable
+        self.writable = writable
         self._header = header_maker(block.secret)
         self._files: dict[int, SegmentFile] = {}
         self._lock = threading.RLock()
         self._buffer = bytearray()
         self._entry_unsynced = False
         self._unsynced = False
-        self.end = self._written = self.measure_end()
+        self.end = self.measure_end()
+        self._written = self.end if writable else _NOTHING_GATHERED
 
     # where things are
 
@@ -71,6 +73,11 @@ class Arena:
     def segment_size(self, number: int) -> int:
         return self._storage.size(self.file(number).fd)
 
+    def stop_of(self, position: int) -> int:
+        """Return where the segment that `position` is in ends by now."""
+        number = position // SEGMENT
+        return number * SEGMENT + self.segment_size(number)
+
     def file(self, number: int) -> SegmentFile:
         """Return the open file of a segment; FileNotFoundError when there is none."""
         found = self._files.get(number)
@@ -80,7 +87,7 @@ class Arena:
         with self._lock:
             if len(self._files) >= SEGMENTS_OPEN:
                 del self._files[next(iter(self._files))]
-            flags = os.O_RDWR if self._writable else os.O_RDONLY
+            flags = os.O_RDWR if self.writable else os.O_RDONLY
             opened = SegmentFile(self._storage, self._storage.open(self.segment_path(number), flags))
             self._files[number] = opened
             return opened
@@ -109,6 +116,10 @@ class Arena:
             return self._storage.read_into(self.file(position // SEGMENT).fd, out, position % SEGMENT)
         except FileNotFoundError:
             return 0
+
+    def is_gathered(self, position: int) -> bool:
+        """Say whether what is at `position` is only in memory yet."""
+        return position >= self._written
 
     def next_data(self, position: int, stop: int) -> int:
         """Return the first position from here on that is not in a hole, at most `stop`, in whole packets."""
@@ -169,6 +180,11 @@ class Arena:
         """Overwrite a header with zeros: the extent is gone for every scan."""
         self._storage.write(self.file(position // SEGMENT).fd, [bytes(PACKET)], position % SEGMENT)
 
+    def sync_last(self) -> None:
+        """Make the last segment durable whoever wrote it, and the names of all."""
+        self.sync_segment(self.end // SEGMENT)
+        self._storage.sync_directory(self.path)
+
     def sync_segment(self, number: int) -> None:
         self._storage.sync(self.file(number).fd)
 
@@ -182,7 +198,7 @@ class Arena:
         self._storage.sync(self.file(number).fd)
 
     def _write(self, buffers: list[Buffer]) -> None:
-        if not self._writable:
+        if not self.writable:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
         self._storage.write(self.file(self._written // SEGMENT).fd, buffers, self._written % SEGMENT)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from packetfs.limits import EXTENT_MAX
+from packetfs.limits import PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
 from packetfs.packet.zstd import decompress
@@ -19,7 +19,6 @@ from packetfs.packet.zstd import decompress
 _HEAD: Final = struct.Struct("<BBHIQ32s")
 _POSITION: Final = struct.Struct("<Q")
 _TAGGED: Final = _HEAD.size
-_STORED_MAX: Final = EXTENT_MAX + 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
     op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
     if op != Op.EXTENT or vm or flags & 3 > Encoding.ZSTD or flags >> 2 > Mark.SNAPSHOT:
         return None
-    if size > EXTENT_MAX or length > _STORED_MAX or (length != size and not flags & 3):
+    if size > PAYLOAD_MAX or length > size or (length != size and not flags & 3):
         return None
     return Extent(position, Digest(digest), length, size, Mark(flags >> 2), Encoding(flags & 3))
 

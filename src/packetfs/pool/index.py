@@ -3,7 +3,7 @@
 It is trusted after a clean stop, and while the writer that keeps it is alive; otherwise it is built anew from the arena.
 Fingerprints are 64 bits, so every hit is confirmed by the full digest in the extent's header before it counts.
 
-    bytes 0..4095      header: magic, state, slots, arena end, durable end, content bytes, identity, epoch, checksum
+    bytes 0..4095      header: magic, state, slots, arena end, durable end, content bytes, identity, epoch, boot, checksum
     from 4096 on       slots (packet/slots.py); values are positions / 64
 """
 
@@ -25,9 +25,10 @@ from packetfs.pool.storage import Storage
 
 _HEADER: Final = 4096
 _SLOT: Final = 16
-_FIELDS: Final = struct.Struct("<8sIxxxxQQQQ16sQ")
+_FIELDS: Final = struct.Struct("<8sIxxxxQQQQ16sQ16s")
 _CHECKSUM: Final = 16
 _MAGIC: Final = b"PKFSIDX1"
+_REMOVED: Final = bytes(8)
 _REHASH: Final = 64 * 1024
 
 
@@ -40,7 +41,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the header says: `synced` is an arena position before which everything was durable when it was written."""
+    """What the header says. Everything before `synced` was durable when it was written, under the boot named by `boot`."""
 
     state: State
     slots: int
@@ -49,6 +50,7 @@ class Summary:
     content: int
     identity: bytes
     epoch: int
+    boot: bytes
 
 
 class Index:
@@ -68,6 +70,10 @@ class Index:
     @property
     def count(self) -> int:
         return self._slots.count
+
+    @property
+    def capacity(self) -> int:
+        return self._slots.capacity
 
     @property
     def is_full(self) -> bool:
@@ -100,12 +106,12 @@ class Index:
         """Put every slot into a larger index: a slot's fingerprint is all the key that an index needs."""
         for start in range(0, len(self._view), _REHASH):
             for key, value in struct.iter_unpack("<8sQ", self._view[start : start + _REHASH]):
-                if value:
+                if value and key != _REMOVED:
                     other.put(key, value - 1)
 
     def close(self) -> None:
         """Unmap; the object is of no use afterwards."""
-        del self.get, self.put, self.remove, self._slots
+        self._slots.close()
         self._view.release()
         self._map.close()
         if self._storage is not None:
@@ -143,7 +149,7 @@ def load_index(storage: Storage, path: str, writable: bool) -> Index | None:
     if summary is None or size != _HEADER + summary.slots * _SLOT:
         storage.close(fd)
         return None
-    mapping = storage.map(fd, size) if writable else mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+    mapping = storage.map(fd, size) if writable else mmap.mmap(fd, size, access=mmap.ACCESS_COPY)  # follows the file
     return Index(mapping, storage, fd)
 
 
@@ -157,6 +163,7 @@ def encode_summary(summary: Summary) -> bytes:
         summary.content,
         summary.identity,
         summary.epoch,
+        summary.boot,
     )
     return fields + digest_of(fields)[:_CHECKSUM]
 
@@ -166,10 +173,10 @@ def decode_summary(data: bytes) -> Summary | None:
     fields = data[: _FIELDS.size]
     if len(fields) < _FIELDS.size or digest_of(fields)[:_CHECKSUM] != data[_FIELDS.size : _FIELDS.size + _CHECKSUM]:
         return None
-    magic, state, slots, end, synced, content, identity, epoch = _FIELDS.unpack(fields)
+    magic, state, slots, end, synced, content, identity, epoch, boot = _FIELDS.unpack(fields)
     if magic != _MAGIC or state not in (State.CLEAN, State.LIVE) or slots & (slots - 1) or not slots:
         return None
-    return Summary(State(state), slots, end, synced, content, identity, epoch)
+    return Summary(State(state), slots, end, synced, content, identity, epoch, boot)
 
 
 def positions(index: Index, key: bytes) -> Iterator[int]:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from packetfs.errors import PacketFSError, PoolBusy
+from packetfs.errors import NotAPool, PacketFSError, PoolBusy
 from packetfs.pool.storage import Storage, explain
 
 _OWNER: Final = struct.Struct("<IxxxxQQ40s")
@@ -38,6 +40,9 @@ class Leases:
         self._storage = storage
         self._path = path
         self._fd = _open(storage, path, writable)
+        if storage.size(self._fd) < _SIZE:
+            raise NotAPool(path=os.path.dirname(path), reason="its lease file is cut short; open it for writing once")
+        self._shown = mmap.mmap(self._fd, _SIZE, access=mmap.ACCESS_READ)
         self.epoch = 0
 
     def acquire_writer(self) -> None:
@@ -56,13 +61,6 @@ class Leases:
         own = self.epoch
         return own if own else 0 if kind == fcntl.F_UNLCK else self._owner()[2]
 
-    def share(self, segment: int) -> None:
-        """Keep every collector off a segment until the lease ends; waits for one that is punching it just now."""
-        _lock(self._fd, fcntl.F_RDLCK, _SEGMENTS + segment, wait=True)
-
-    def end_share(self, segment: int) -> None:
-        _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
-
     @contextmanager
     def exclude(self, segment: int) -> Iterator[bool]:
         """Keep new views off a segment; gives False when views of it are live, in this process or another."""
@@ -75,14 +73,14 @@ class Leases:
 
     def punches(self) -> int:
         """Return how often payload was punched: equal before and after a read, nothing vanished under it."""
-        raw = os.pread(self._fd, _PUNCHES.size, _PUNCHES_AT)
-        return int.from_bytes(raw, "little")
+        return int.from_bytes(self._shown[_PUNCHES_AT : _PUNCHES_AT + _PUNCHES.size], "little")
 
     def count_punch(self) -> None:
         self._storage.write(self._fd, [_PUNCHES.pack(self.punches() + 1)], _PUNCHES_AT)
 
     def close(self) -> None:
-        """End every lease of this descriptor."""
+        """Give up the writer lease, if this is its holder."""
+        self._shown.close()
         self._storage.close(self._fd)
 
     def _owner(self) -> tuple[int, int, int, bytes]:
@@ -95,6 +93,32 @@ class Leases:
         if _start_time(pid) != started:
             return "a process on another machine or in another container"
         return f"process {pid} ({command.decode('utf-8', 'backslashreplace')})"
+
+
+class Shares:
+    """The segments that this process's views show. Lives as long as the last view, also beyond the pool's close."""
+
+    def __init__(self, storage: Storage, path: str) -> None:
+        self._storage = storage
+        self._fd = storage.open(path, os.O_RDONLY)
+        self._counts: dict[int, int] = {}
+        self._lock = threading.RLock()  # a view may die, and end its share, anywhere, in here too
+
+    def begin(self, segment: int) -> None:
+        """Keep every collector off a segment; waits for one that is punching it just now."""
+        with self._lock:
+            if not self._counts.get(segment):
+                _lock(self._fd, fcntl.F_RDLCK, _SEGMENTS + segment, wait=True)
+            self._counts[segment] = self._counts.get(segment, 0) + 1
+
+    def end(self, segment: int) -> None:
+        with self._lock:
+            self._counts[segment] -= 1
+            if not self._counts[segment]:
+                _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
+
+    def __del__(self) -> None:
+        self._storage.close(self._fd)
 
 
 def _open(storage: Storage, path: str, writable: bool) -> int:

@@ -79,8 +79,7 @@ class Verified:
 
     def _adopt(self) -> None:
         """Empty the bitmap unless it was begun since this boot, in this very file."""
-        stamp = _boot_id() + f" {os.fstat(self._fd).st_ino}".encode()
-        stamp = stamp.ljust(128, b"\0")
+        stamp = boot_id() + os.fstat(self._fd).st_ino.to_bytes(8, "little")
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             if self._storage.read(self._fd, len(stamp), 0) != stamp:
@@ -104,9 +103,10 @@ class Verified:
         self._size = size
 
 
-def _boot_id() -> bytes:
+def boot_id() -> bytes:
+    """Return 16 bytes that differ after every start of the machine."""
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return file.read().strip()
-    except OSError:
-        return os.urandom(16).hex().encode()  # unknown: nothing is trusted beyond this process
+            return bytes.fromhex(file.read().decode().replace("-", ""))
+    except (OSError, ValueError):
+        return os.urandom(16)  # unknown: nothing is trusted beyond this process

@@ -15,11 +15,12 @@ from packetfs.errors import (
     HostFull,
     HostMissing,
     InternalError,
+    LibraryMissing,
     PacketFSError,
 )
 from packetfs.frontends import settings
 from packetfs.frontends.cli.exit_codes import ExitCode
-from packetfs.frontends.cli.output import Output, OutputClosed
+from packetfs.frontends.cli.output import Json, Output, OutputClosed
 
 BY_ERRNO: Final[dict[int, type[HostFailure]]] = {
     errno.ENOENT: HostMissing,
@@ -55,8 +56,8 @@ def _report(error: Exception, output: Output) -> int:
         traceback.print_exception(error)
     known = translate(error)
     if output.json:
-        fields = {"code": known.exit_code, "error": type(known).__name__, "message": known.message, "hint": known.hint}
-        output.warn_record("error", fields)
+        fields: dict[str, Json] = {"code": known.exit_code, "error": type(known).__name__}
+        output.warn_record("error", {**fields, "message": known.message, "hint": known.hint})
         return known.exit_code
     output.warn(f"pfs: {known.message}")
     if known.hint:
@@ -70,6 +71,8 @@ def translate(error: Exception) -> PacketFSError:
         return error
     if isinstance(error, OSError):
         return BY_ERRNO.get(error.errno or 0, HostFailure)(file=_file(error), reason=_reason(error))
+    if isinstance(error, ImportError):
+        return LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
     if isinstance(error, MemoryError):
         return PacketFSError(reason="this machine has no memory left")
     return InternalError(kind=type(error).__name__, reason=str(error) or "no message")

@@ -10,15 +10,17 @@ from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.net.job import Endpoint
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_HOST: Final = re.compile(r"(?P<user>[^@/:\[\]]+@)?(?:\[(?P<bracketed>[^\]/]*)\]|(?P<plain>[^/:\[\]]*)):(?P<rest>.*)", re.DOTALL)
+_HOST: Final = re.compile(
+    r"(?P<user>[^@/:\[\]]+@)?(?:\[(?P<bracketed>[^\]/]*)\]|(?P<plain>[^/:\[\]]*)):(?P<rest>.*)", re.DOTALL
+)
 
 
 def parse_endpoint(argument: str, pool: str, far_pool: str | None = None) -> Endpoint:
-    """Return what `argument` names. As in rsync, a colon before any slash ends a host's name; `./a:b` is a local path."""
+    """Return what `argument` names. A colon before any slash ends a host (as in rsync); `./a:b` is local."""
     if not argument:
         raise UsageError(reason="an empty name; write '.' for the current directory")
     if _URL.match(argument):
-        raise UsageError(reason=f"{argument!r}: URLs are not known here; write PATH, host:PATH, pfs:PATH or host:pfs:PATH")
+        raise UsageError(reason=f"{argument!r}: URLs are not known; write PATH, host:PATH, pfs:PATH or host:pfs:PATH")
     if argument.startswith("pfs:"):
         return Endpoint(None, pool, _pool_path(argument))
     match = _HOST.fullmatch(argument)

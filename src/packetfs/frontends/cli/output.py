@@ -19,7 +19,7 @@ Json: TypeAlias = Scalar | list["Json"] | Mapping[str, "Json"]
 STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
-class OutputClosed(Exception):  # noqa: N818 (an event, like StopIteration; never shown)
+class OutputClosed(Exception):
     """What read our stdout went away."""
 
 

@@ -1,11 +1,11 @@
-"""The command line: shared options, and argparse with errors that go through the boundary and suggest what was meant."""
+"""The command line: shared options, and an argparse whose errors go through the boundary and suggest what was meant."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, cast
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.commands import Command
@@ -52,8 +52,7 @@ def suggestion(word: str, known: Sequence[str]) -> str:
 
 def load(command: Command) -> CommandModule:
     """Import the command's module."""
-    module: CommandModule = import_module(command.module)  # type: ignore[assignment]  # a test holds each to the protocol
-    return module
+    return cast("CommandModule", import_module(command.module))
 
 
 def build_parser(command: Command, module: CommandModule) -> CommandParser:

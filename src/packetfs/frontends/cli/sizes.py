@@ -14,7 +14,7 @@ SIZE_MAX: Final = (1 << 63) - 1
 
 
 def parse_size(text: str) -> int:
-    """Return bytes. K, M, G... and KiB, MiB... are powers of 1024 (as in rsync and dd); KB, MB... are powers of 1000."""
+    """Return bytes: K, M, ... and KiB, MiB, ... are powers of 1024 (as in rsync and dd), KB, MB, ... of 1000."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")

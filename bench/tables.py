@@ -1,0 +1,116 @@
+"""The measured tables as Markdown, each from the results alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Results = dict[str, Any]
+VERDICTS = {True: "yes", False: "**no**", None: "not run"}
+ORDER = ("pfs", "pfs-budget", "pfs-no-history", "rsync", "scp", "tcp")
+
+
+def all_tables(results: Results) -> dict[str, str]:
+    return {
+        "summary": summary(results),
+        "wire": wire(results),
+        "cost": cost(results),
+        "rounds": rounds(results),
+        "machine": machine(results),
+    }
+
+
+def summary(results: Results) -> str:
+    """Show what a changed tree costs on the wire: the table of the README."""
+    rows = ["| after a change | plain TCP | rsync | **PacketFS** | least possible* |", "|---|--:|--:|--:|--:|"]
+    for pair in results["pairs"]:
+        sent = {name: shown(wire_of(pair, name, "changed")) for name in ("tcp", "rsync", "pfs")}
+        rows.append(f"| {pair['about']} | {sent['tcp']} | {sent['rsync']} | **{sent['pfs']}** | {shown(floor(pair))} |")
+    return "\n".join([*rows, "", "\\* the smaller of `zstd -3 --patch-from` and xdelta3, with both trees at hand."])
+
+
+def wire(results: Results) -> str:
+    """Show bytes both ways, for each peer and phase."""
+    names = present(results)
+    rows = [f"| pair | phase | {' | '.join(names)} | delta |", "|---|---|" + "--:|" * (len(names) + 1)]
+    for pair in results["pairs"]:
+        for phase in ("first", "changed", "unchanged"):
+            cells = [exact(wire_of(pair, name, phase)) for name in names]
+            least = exact(floor(pair)) if phase == "changed" else ""
+            rows.append(f"| {pair['pair']} | {phase} | {' | '.join(cells)} | {least} |")
+    return "\n".join(rows)
+
+
+def cost(results: Results) -> str:
+    """Show what each copy took, start-up apart: CPU of both sides, the larger side's memory, time, turns."""
+    rows = [
+        "| pair | phase | peer | CPU near, s | CPU far, s | wall, s | private, MB | RSS, MB | turns |",
+        "|---|---|---|" + "--:|" * 6,
+    ]
+    for pair in results["pairs"]:
+        rows += [cost_row(pair["pair"], copy, results.get("startup", {})) for copy in pair["copies"]]
+    rows += [cost_row(copy["pair"], copy, results.get("startup", {})) for copy in results.get("big", [])]
+    return "\n".join(rows)
+
+
+def cost_row(pair: str, copy: Results, startup: Results) -> str:
+    run, start = copy["run"], startup.get(copy["peer"], startup.get(copy["peer"].partition("-")[0], {}))
+    near = max(0.0, run["near"]["cpu"] - start.get("near_cpu", 0))
+    far = max(0.0, run["far"]["cpu"] - start.get("far_cpu", 0))
+    private, rss = (max(run["near"][key], run["far"][key]) / 1e6 for key in ("private", "rss"))
+    cells = f"{near:.2f} | {far:.2f} | {run['wall']:.2f} | {private:.1f} | {rss:.1f} | {run['turns']}"
+    return f"| {pair} | {copy['phase']} | {copy['peer']} | {cells} |"
+
+
+def rounds(results: Results) -> str:
+    """Show start-up, round trips and throughput."""
+    rows = ["| peer | start-up near + far, CPU s | start-up, wall s | round trips of a small change | first copy, MB/s |"]
+    rows.append("|---|--:|--:|--:|--:|")
+    speed = results.get("throughput", {"medians": {}, "bytes": 0})
+    for name, start in results.get("startup", {}).items():
+        trips = results.get("trips", {}).get(name)
+        wall = speed["medians"].get(name)
+        rate = "" if wall is None else f"{speed['bytes'] / wall / 1e6:.0f}"
+        cells = f"{start['near_cpu']:.3f} + {start['far_cpu']:.3f} | {start['wall']:.3f}"
+        rows.append(f"| {name} | {cells} | {'' if trips is None else f'{trips:.1f}'} | {rate} |")
+    return "\n".join(rows)
+
+
+def machine(results: Results) -> str:
+    held = results["machine"]
+    versions = "; ".join(text for text in held["versions"].values() if text)
+    state = f"commit {held['commit']}" + (" with changes" if held["changed"] else "")
+    return (
+        f"{held['cpu']}, {held['cores']} cores, {held['memory'] / 1e9:.0f} GB, Linux {held['kernel']}, "
+        f"Python {held['python']}, {state}, seed {results['seed']}. {versions}."
+    )
+
+
+def present(results: Results) -> list[str]:
+    seen = {copy["peer"] for pair in results["pairs"] for copy in pair["copies"]}
+    return [name for name in ORDER if name in seen]
+
+
+def wire_of(pair: Results, peer: str, phase: str) -> int | None:
+    for copy in pair["copies"]:
+        if copy["peer"] == peer and copy["phase"] == phase:
+            return int(copy["run"]["up"] + copy["run"]["down"])
+    return None
+
+
+def floor(pair: Results) -> int | None:
+    return min((floor["bytes"] for floor in pair["floors"]), default=None)
+
+
+def exact(size: int | None) -> str:
+    return "" if size is None else f"{size:,}"
+
+
+def shown(size: int | None) -> str:
+    """Give three digits and a decimal unit."""
+    if size is None:
+        return ""
+    value, units = float(size), ["B", "KB", "MB", "GB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}" if units[0] != "B" else f"{size} B"

@@ -1,0 +1,108 @@
+/* The native kernels: plain C11, no Python, no allocation that the caller does not see. */
+#ifndef PFS_KERNELS_H
+#define PFS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the native core is for little-endian machines; others run the Python twins"
+#endif
+
+static inline uint32_t pfs_load32(const void *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t pfs_load64(const void *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline void pfs_store64(void *at, uint64_t word) { memcpy(at, &word, sizeof word); }
+
+/* cut: content-defined chunks and runs */
+
+/* The window hash is H = mix(A(first 16 bytes)) + A(last 16 bytes); cut.py defines it. */
+#define PFS_WINDOW 32
+#define PFS_M1 0x9E3779B1u
+#define PFS_M2 0x85EBCA77u
+#define PFS_M3 0x165667B1u
+#define PFS_SHIFT 15
+
+/* The offset c in [lo, hi] whose window [c - 32, c) has the least H, the smallest such; lo >= 32. */
+typedef size_t pfs_argmin_fn(const uint8_t *start, size_t lo, size_t hi);
+pfs_argmin_fn pfs_argmin_scalar, pfs_argmin_avx2, pfs_argmin_avx512;
+
+/* The scalar loop over window starts [from, to), improving on (*least, *at): the vector paths end with it. */
+void pfs_argmin_range(const uint8_t *start, size_t from, size_t to, uint32_t *least, size_t *at);
+
+enum pfs_simd { PFS_SCALAR, PFS_AVX2, PFS_AVX512 };
+enum pfs_simd pfs_simd_best(void);
+pfs_argmin_fn *pfs_argmin_of(enum pfs_simd simd);
+
+struct pfs_cutter {
+    const uint8_t *data;
+    size_t size, mean;
+    int final, run;
+    pfs_argmin_fn *argmin;
+    size_t at;                 /* start of the next segment */
+    size_t probed;             /* every long run that covers a probe point below it is known */
+    size_t run_start, run_end; /* the next long run, if run_start < run_end */
+    size_t known;              /* end of the bytes whose run is known */
+};
+
+void pfs_cutter_begin(struct pfs_cutter *cutter, const uint8_t *data, size_t size, size_t mean, int final, int run);
+/* The next segment: +bytes of a chunk, -bytes of a run, 0 when no more can be decided. */
+int64_t pfs_cutter_next(struct pfs_cutter *cutter);
+
+/* compare: bytes that two buffers share at their front, or before their ends */
+size_t pfs_common_prefix(const uint8_t *a, const uint8_t *b, size_t limit);
+size_t pfs_common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit);
+/* Bytes at the front equal to `value`. */
+size_t pfs_run_length(const uint8_t *a, uint8_t value, size_t limit);
+
+/* expand: run DATA, FILL and COPY packets */
+struct pfs_source {
+    const uint8_t *data;
+    size_t size;
+};
+/* 0, or what is wrong; *produced bytes of out are then written. */
+const char *pfs_expand(const uint8_t *program, size_t packets, const struct pfs_source *sources, size_t source_count,
+                       uint8_t *out, size_t out_size, size_t *produced);
+
+/* index: fingerprints to values in 16-byte slots */
+#define PFS_SLOT 16
+#define PFS_PROBES 4096
+struct pfs_index {
+    uint8_t *slots;
+    size_t capacity;
+};
+int pfs_index_put(const struct pfs_index *index, uint64_t key, uint64_t value); /* 1 added, 0 held, -1 full */
+int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value);
+/* Values of up to `room` candidates after the first `skip`; returns how many. */
+size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
+size_t pfs_index_count(const struct pfs_index *index);
+/* out[i] = first candidate of key i plus one, or 0. keys are `stride` bytes apart. */
+void pfs_index_get_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, size_t count, uint8_t *out);
+/* Keys added; *done is how many were handled, less than count when the index is full. */
+size_t pfs_index_put_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, const uint8_t *values,
+                          size_t count, size_t *done);
+
+/* match: a delta program */
+struct pfs_bytes {
+    uint8_t *data;
+    size_t size, room;
+};
+struct pfs_delta {
+    struct pfs_bytes instructions, literals;
+    uint64_t expected;
+};
+/* 0, or -1 when memory is short; the caller frees both byte strings either way. */
+int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
+              uint64_t expected, struct pfs_delta *delta);
+
+#endif

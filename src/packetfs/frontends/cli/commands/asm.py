@@ -1,0 +1,84 @@
+"""Turn a program's text, as `pfs disasm` writes it, back into packets: the same bytes, 64 for each packet.
+
+With --run, write what the program produces instead: the file itself. COPY and TREE take their extents from the pool.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Final
+
+from packetfs.errors import UsageError
+from packetfs.frontends.cli.hostfile import open_source, replacing
+from packetfs.frontends.cli.names import raw
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.programs import ThrowAwayStore, with_head
+from packetfs.limits import PROGRAM_TEXT_MAX
+from packetfs.packet.execute import execute
+from packetfs.packet.layout import Mark
+from packetfs.packet.text import assemble
+from packetfs.packet.tree import Store
+
+EXAMPLES: Final = (
+    ("pfs disasm notes.txt > notes.pfs && pfs asm notes.pfs -o notes.bin", "to text and back to packets"),
+    ("pfs disasm pfs:notes.txt | pfs asm --run", "through text to the file's own bytes"),
+    ("echo 'FILL 10 x \"ab\"' | pfs asm --run", "run a program written by hand"),
+)
+OPTIONS: Final = ("pool",)
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the text and the output."""
+    add = parser.add_argument
+    add("text", metavar="TEXT", nargs="?", default="-", help="the text (default: -, standard input)")
+    add("-o", "--output", metavar="OUT", help="write to this file instead of standard output")
+    add("--run", action="store_true", help="run the program and write what it produces")
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Assemble, and run where asked."""
+    program = assemble(_lines(options.text))
+    if options.run:
+        with ExitStack() as stack:
+            _write(_produce(program, options, stack), options, output)
+    else:
+        _write([program], options, output)
+    return 0
+
+
+def _lines(name: str) -> list[str]:
+    with open_source(raw(name)) as file:
+        data = file.read(PROGRAM_TEXT_MAX + 1)
+    if len(data) > PROGRAM_TEXT_MAX:
+        raise UsageError(reason=f"{name} has more than {PROGRAM_TEXT_MAX} bytes")
+    try:
+        return data.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(reason=f"{name} is not a program's text: {error}") from None
+
+
+def _write(pieces: Iterable[bytes], options: Namespace, output: Output) -> None:
+    if options.output is None:
+        for piece in pieces:
+            output.write(piece)
+        return
+    with replacing(raw(options.output)) as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def _produce(program: bytes, options: Namespace, stack: ExitStack) -> Iterator[bytes]:
+    """Run the program; the pool is opened only when something in it is needed."""
+    opened: list[Store] = []
+
+    def behind() -> Store:
+        if not opened:
+            from packetfs.frontends.cli.opening import open_pool  # most programs by hand need no pool
+
+            opened.append(stack.enter_context(open_pool(options)))
+        return opened[0]
+
+    store = ThrowAwayStore(behind=behind)
+    return execute(store, store.put(with_head(program), mark=Mark.PROGRAM))

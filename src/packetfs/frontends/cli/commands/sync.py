@@ -1,0 +1,99 @@
+"""Make DST equal to SRC; what DST has already is not sent again.
+
+SRC and DST are PATH (a local directory or file), host:PATH (over ssh), pfs:PATH (in the pool) or host:pfs:PATH (in the
+pool of another machine). A colon before any slash ends a host's name: write ./a:b for a local file.
+
+A slash at the end of SRC means the directory's contents, as in rsync: `pfs sync docs host:/srv` makes /srv/docs,
+`pfs sync docs/ host:/srv` fills /srv itself. A slash at the end of DST changes nothing.
+
+Into a pool every sync is a snapshot. Files that cannot be read, vanish or change under the sync are named, the rest
+goes on, and the exit code is 3. A sync that was interrupted goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from packetfs.errors import Partial, UsageError
+from packetfs.frontends import settings
+from packetfs.frontends.cli.endpoint import parse_endpoint
+from packetfs.frontends.cli.listener import Reporter
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.sizes import format_size, parse_size
+from packetfs.frontends.cli.summary import print_summary
+from packetfs.limits import KEEP
+from packetfs.net.job import Job
+
+EXAMPLES: Final = (
+    ("pfs sync docs/ host:/srv/docs", "make /srv/docs on host equal to docs"),
+    ("pfs sync -n -i --delete docs/ host:/srv/docs", "show what that would change and delete"),
+    ("pfs sync docs pfs:backup", "docs as backup/docs in the pool, as a snapshot"),
+    ("pfs sync -e 'ssh -p 2222' host:pfs:backup/ restored", "out of the pool of another machine"),
+)
+OPTIONS: Final = ("json", "pool")
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add SRC, DST and the options."""
+    add = parser.add_argument
+    add("source", metavar="SRC", help="what to copy")
+    add("destination", metavar="DST", help="what to make equal to it")
+    add("-n", "--dry-run", action="store_true", help="change nothing, list what would change (implies -i)")
+    add("-i", "--itemize", action="store_true", help="list each change: new, content, metadata, link or delete")
+    add("--delete", action="store_true", help="delete what SRC does not have")
+    add("--checksum", action="store_true", help="read all files, even those whose size and times did not change")
+    add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
+    add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {format_size(KEEP)})")
+    add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
+    add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Run the job and print its summary; Partial when files could not be handled."""
+    job = make_job(options)
+    from packetfs.net.sync import run as run_job  # after the arguments were found good
+
+    reporter = Reporter(output, itemize=options.itemize or options.dry_run)
+    summary = run_job(job, reporter)
+    print_summary(summary, output, dry_run=job.dry_run)
+    troubles = max(reporter.troubles, summary.troubles)
+    if troubles:
+        output.flush()
+        raise Partial(count=troubles)
+    return 0
+
+
+def make_job(options: Namespace) -> Job:
+    """Return the job that the arguments describe; UsageError where they contradict each other."""
+    pool = settings.pool_path(options.pool)
+    source = parse_endpoint(options.source, pool, options.far_pool)
+    destination = parse_endpoint(options.destination, pool, options.far_pool)
+    if source.host is not None and destination.host is not None:
+        raise UsageError(reason="SRC and DST are both on other machines; run pfs on one of the two")
+    return Job(
+        source,
+        destination,
+        history=pool,
+        dry_run=options.dry_run,
+        delete=options.delete,
+        checksum=options.checksum,
+        keep=KEEP if options.keep is None else parse_size(options.keep),
+        shell=_shell_words(settings.remote_shell(options.rsh)),
+        far_command=options.far_command,
+    )
+
+
+def _shell_words(command: str | None) -> tuple[str, ...] | None:
+    """Split a command line as a shell does: `ssh -p 2222`."""
+    if command is None:
+        return None
+    import shlex  # most calls use ssh
+
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise UsageError(reason=f"-e {command!r}: {error}") from None
+    if not words:
+        raise UsageError(reason="-e needs a command")
+    return words

@@ -1,0 +1,146 @@
+"""Directory programs: their nodes, names and entries, without decoding more than a question needs."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Final
+
+from packetfs.errors import BadProgram
+from packetfs.limits import TREE_DEPTH_MAX
+from packetfs.packet.codec import decode
+from packetfs.packet.digest import Digest, short
+from packetfs.packet.entry import Entry, decode_entry, encode_entry
+from packetfs.packet.head import Head, Kind
+from packetfs.packet.layout import HEADER, PACKET, Op
+from packetfs.packet.tree import Store, TreeWriter, name_key, produces, split
+
+_NAME_LENGTH: Final = struct.Struct("<H")
+_NAME_LENGTH_AT: Final = 60
+_LEVEL_AT: Final = HEADER + 32
+
+
+class DirectoryWriter(TreeWriter):
+    """A TreeWriter of entries that also takes whole nodes of an older program."""
+
+    __slots__ = ()
+
+    @property
+    def between_nodes(self) -> bool:
+        """Whether the next leaf begins a node."""
+        return not self._levels[0].leaves
+
+    @property
+    def length(self) -> int:
+        """How many entries it has been given."""
+        return self._length
+
+    def add_entry(self, entry: Entry) -> None:
+        """Append an entry."""
+        self.add(encode_entry(entry), 1, name_key(entry.name))
+
+    def add_leaf(self, leaf: bytes) -> None:
+        """Append an entry, encoded."""
+        self.add(leaf, 1, name_key(name_of(leaf)))
+
+    def add_node(self, packet: bytes) -> None:
+        """Append a whole node, by its TREE packet of level 1, where no node is open."""
+        if len(self._levels) == 1:
+            self._levels.append(type(self._levels[0])())
+        size = produces(packet)
+        self._length += size
+        self._add(1, packet, size, node_of(packet))
+
+
+def top_of(store: Store, root: Digest) -> bytes:
+    """Return the packets behind the HEAD of a directory's program."""
+    program = store.read(root)
+    if Head.parse(decode(program)).kind is not Kind.DIRECTORY:
+        raise BadProgram(root=short(root), reason="it is not a directory")
+    return program[PACKET:]
+
+
+def nodes_of(store: Store, root: Digest) -> list[bytes]:
+    """Return the TREE packets of the nodes that hold leaves; none where the root itself holds them."""
+    found: list[bytes] = []
+    stack = [top_of(store, root)]
+    while stack:
+        parts = list(split(stack.pop()))
+        if parts and level_of(parts[0]) > 1:
+            stack += [store.read(node_of(part)) for part in reversed(parts)]
+        elif parts and level_of(parts[0]) == 1:
+            found += parts
+    return found
+
+
+def node_of(packet: bytes) -> Digest:
+    """Return the digest that a TREE packet holds."""
+    return Digest(packet[HEADER : HEADER + 32])
+
+
+def level_of(part: bytes) -> int:
+    """Return the level of a TREE packet, 0 for a leaf."""
+    if part[0] != Op.TREE:
+        return 0
+    level = part[_LEVEL_AT]
+    if not 1 <= level <= TREE_DEPTH_MAX:
+        raise BadProgram(root=short(node_of(part)), reason=f"a node of level {level}")
+    return level
+
+
+def name_of(leaf: bytes) -> bytes:
+    """Return the name in an encoded entry; it opens the tail."""
+    if leaf[0] != Op.ENTRY:
+        raise BadProgram(root="of a directory", reason="it holds something else than entries")
+    size = int(_NAME_LENGTH.unpack_from(leaf, _NAME_LENGTH_AT)[0])
+    if size <= PACKET - HEADER:
+        return leaf[PACKET + HEADER : PACKET + HEADER + size]
+    return b"".join(leaf[at + HEADER : at + PACKET] for at in range(PACKET, len(leaf), PACKET))[:size]
+
+
+def first_name(store: Store, part: bytes) -> bytes:
+    """Return the first name in a leaf or below a TREE packet."""
+    level = level_of(part)
+    while level:
+        inner = next(split(store.read(node_of(part))), b"")
+        if not inner or level_of(inner) != level - 1:
+            raise BadProgram(root=short(node_of(part)), reason="the levels of its tree do not fall by one")
+        part, level = inner, level - 1
+    return name_of(part)
+
+
+def find_entry(store: Store, root: Digest, name: bytes) -> Entry | None:
+    """Return one entry of a stored directory, reading the nodes on its path and a few beside them."""
+    parts = list(split(top_of(store, root)))
+    level = TREE_DEPTH_MAX + 1
+    while parts and (below := level_of(parts[0])):
+        if below >= level:
+            raise BadProgram(root=short(root), reason="the levels of its tree do not fall")
+        level = below
+        index = bisect_right(parts, name, key=lambda part: first_name(store, part)) - 1
+        parts = list(split(store.read(node_of(parts[index])))) if index >= 0 else []
+    return next((decode_entry(leaf) for leaf in parts if name_of(leaf) == name), None)
+
+
+def entries_of(store: Store, root: Digest) -> Iterator[Entry]:
+    """Yield the entries of a stored directory in order; unordered or repeated names are refused."""
+    before = b""
+    stack = [split(top_of(store, root))]
+    levels = [TREE_DEPTH_MAX + 1]
+    while stack:
+        part = next(stack[-1], None)
+        if part is None:
+            stack.pop()
+            levels.pop()
+        elif level := level_of(part):
+            if level >= levels[-1]:
+                raise BadProgram(root=short(root), reason="the levels of its tree do not fall")
+            stack.append(split(store.read(node_of(part))))
+            levels.append(level)
+        else:
+            entry = decode_entry(part)
+            if entry.name <= before:
+                raise BadProgram(root=short(root), reason="its names are not in order")
+            before = entry.name
+            yield entry

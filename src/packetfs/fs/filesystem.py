@@ -1,0 +1,305 @@
+"""The filesystem over a pool: paths, directory programs, snapshots. What the mount, the sync and the commands share.
+
+Paths are bytes without a leading slash; b"" is the root directory. Changes belong to one transaction until `commit`,
+which makes the pool's payloads durable before the names that point to them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Final
+
+from packetfs.errors import BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
+from packetfs.fs.build import build_directory
+from packetfs.fs.directory import find_entry
+from packetfs.fs.namespace import Inode, Namespace
+from packetfs.fs.reader import ProgramReader
+from packetfs.fs.schema import ROOT_INO
+from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
+from packetfs.limits import KNOWN_DIRECTORIES, PATH_MAX
+from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.execute import read_program
+from packetfs.packet.layout import Mark
+from packetfs.pool.pool import Pool
+
+NAMES: Final = "names"
+_NEW_DIRECTORY: Final = 0o40755
+
+
+class FileSystem:
+    """Names and files of one pool. Not for several threads at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool: Final = pool
+        self.names: Final = Namespace(pool.database(NAMES))
+        self._known: dict[bytes, int] = {}
+
+    def __enter__(self) -> FileSystem:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget what was not committed. The pool stays open."""
+        self.rollback()
+
+    # reading
+
+    def entry(self, path: bytes) -> Entry | None:
+        """Return what a path stands for; a directory that changed since `tree_root` has no root."""
+        found = self._find(path)
+        return None if found is None else found.entry
+
+    def children(self, path: bytes) -> Iterator[Entry]:
+        """Yield the entries of a directory, by name."""
+        return (entry for entry, _ in self.children_with_seen(path))
+
+    def children_with_seen(self, path: bytes) -> Iterator[tuple[Entry, bytes | None]]:
+        """Yield (entry, packed signature of its host file), by name. The caller may set and remove meanwhile."""
+        return self.names.children(self._directory(path))
+
+    def seen(self, path: bytes) -> bytes | None:
+        """Return the packed signature that was kept with a path."""
+        return self._need(path).seen
+
+    def read(self, path: bytes, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of a file."""
+        return read_program(self.pool, self._content(path), offset, length)
+
+    def open_read(self, path: bytes) -> ProgramReader:
+        """Return a file object on the content that a file has now; later changes do not touch it."""
+        return ProgramReader(self.pool, self._content(path))
+
+    # changing
+
+    def set(self, path: bytes, entry: Entry, seen: bytes | None = None, *, within: bytes | None = None) -> None:
+        """Make `path` stand for `entry` (its name is the path's). The directory of `path` must exist.
+
+        A directory keeps what is in it; its root and size follow from that. Where `within` names the directory that
+        an entry's hard-link group belongs to, the path becomes one more name of the group's inode.
+        """
+        if not path:
+            self._set_root(entry, seen)
+            return
+        parent, name = self._place(path)
+        if entry.name != name:
+            entry = replace(entry, name=name)
+        old = self.names.child(parent, name)
+        if old is not None:
+            if self._changes_in_place(old, entry):
+                self.names.update(old, entry, seen)
+                return
+            self._drop(parent, name)
+        self._add(parent, entry, seen, within)
+
+    def _set_root(self, entry: Entry, seen: bytes | None) -> None:
+        if not entry.is_dir:
+            raise NotADirectory(path=entry.name)
+        self.names.update(self.names.inode(ROOT_INO), replace(entry, name=b""), seen)
+
+    def _changes_in_place(self, old: Inode, entry: Entry) -> bool:
+        """An inode keeps its kind; one with other names keeps its group too, or those names would change with it."""
+        same_kind = (old.entry.mode ^ entry.mode) >> 12 == 0
+        return same_kind and (old.entry.group == entry.group or len(self.names.names(old.ino)) == 1)
+
+    def _add(self, parent: int, entry: Entry, seen: bytes | None, within: bytes | None) -> None:
+        linked = None
+        if entry.group and within is not None:
+            linked = self.names.find_group(entry.group, self._directory(within))
+        if linked is None:
+            self.names.add(parent, entry, seen)
+        else:
+            self.names.link(parent, entry.name, linked)
+            self.names.update(self.names.inode(linked), replace(entry, name=b""), seen)
+
+    def set_seen(self, path: bytes, seen: bytes | None) -> None:
+        """Keep the packed signature of the host file behind a path. No program changes by it."""
+        self.names.see(self._need(path).ino, seen)
+
+    def remove(self, path: bytes) -> None:
+        """Take a name away, with everything below it; of the root directory, only what is in it."""
+        if not path:
+            for inode in self.names.inodes(ROOT_INO):
+                self._drop(ROOT_INO, inode.entry.name)
+            return
+        parent, name = self._place(path)
+        if self.names.lookup(parent, name) is None:
+            raise NotFound(path=path)
+        self._drop(parent, name)
+
+    def _drop(self, parent: int, name: bytes) -> None:
+        if self.names.remove(parent, name):
+            self._known.clear()
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Give what is at `old` the path `new`, in place of what is there."""
+        found = self._need(old)
+        if not old or not new or new.startswith(old + b"/"):
+            raise BadPath(path=new, reason="a directory cannot be moved into itself")
+        before, after = self._place(old), self._place(new)
+        existing = self.names.lookup(*after)
+        if existing == found.ino:
+            return
+        if existing is not None:
+            self._drop(*after)
+        self.names.move(*before, *after)
+        self._known.clear()
+
+    def link(self, old: bytes, new: bytes, group: int) -> None:
+        """Give a file one more path. `group` marks all its names in the programs of their directories."""
+        found = self._need(old)
+        if found.entry.is_dir or not group:
+            raise BadPath(path=new, reason="a directory has one name, and links have a group")
+        parent, name = self._place(new)
+        if self.names.lookup(parent, name) is not None:
+            self._drop(parent, name)
+        self.names.link(parent, name, found.ino)
+        self.names.update(found, replace(found.entry, group=group), found.seen)
+
+    def make_parents(self, path: bytes) -> None:
+        """Make the directories above a path that are missing."""
+        parts = path.split(b"/")[:-1]
+        for count, name in enumerate(parts, 1):
+            above = b"/".join(parts[:count])
+            if self._find(above) is None:
+                self.set(above, Entry(name, _NEW_DIRECTORY, mtime_ns=time.time_ns()))
+
+    # programs and transactions
+
+    def tree_root(self, path: bytes = b"") -> Digest:
+        """Return the root of a directory, building the programs of what changed in and below it."""
+        return build_directory(self.pool, self.names, self._directory(path), self.pool.mean)
+
+    def commit(self) -> None:
+        """Make everything since the last commit durable: payloads first, then the names that need them."""
+        self.pool.flush()
+        self.names.commit()
+
+    def rollback(self) -> None:
+        """Forget the changes since the last commit; payloads stay until gc."""
+        self.names.rollback()
+        self._known.clear()
+
+    def note(self, key: bytes) -> bytes | None:
+        """Return what `set_note` kept under a key: the state of a sync, say."""
+        found = self.names.row("SELECT value FROM note WHERE key=?", (key,))
+        return None if found is None else bytes(found[0])
+
+    def set_note(self, key: bytes, value: bytes | None) -> None:
+        """Keep a value under a key, in the transaction of the names; None forgets it."""
+        if value is None:
+            self.names.write("DELETE FROM note WHERE key=?", (key,))
+        else:
+            self.names.write("INSERT OR REPLACE INTO note VALUES(?, ?)", (key, value))
+
+    # snapshots
+
+    def snapshot(self, name: bytes, path: bytes = b"", time_ns: int | None = None) -> Snapshot:
+        """Keep a directory as it is now under a name, and commit."""
+        if self.names.row("SELECT 1 FROM snapshot WHERE name=?", (name,)):
+            raise SnapshotExists(name=name)
+        root = self.tree_root(path)
+        moment = time.time_ns() if time_ns is None else time_ns
+        program = encode_snapshot(name, replace(self._need(path).entry, root=root), path, moment, self.pool.mean)
+        taken = Snapshot(name, root, path, moment, self.pool.put(program, mark=Mark.SNAPSHOT))
+        self.adopt_snapshot(taken)
+        self.commit()
+        return taken
+
+    def adopt_snapshot(self, taken: Snapshot) -> None:
+        """List a snapshot whose record is in the pool."""
+        values = (taken.name, taken.root, taken.path, taken.time_ns, taken.record)
+        self.names.write("INSERT OR REPLACE INTO snapshot VALUES(?, ?, ?, ?, ?)", values)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return all snapshots, oldest first."""
+        rows = self.names.rows("SELECT name, root, path, time_ns, record FROM snapshot ORDER BY time_ns, name")
+        return [Snapshot(*row) for row in rows]
+
+    def drop_snapshot(self, name: bytes) -> None:
+        """Forget a snapshot, and commit; what it alone held is freed by gc."""
+        taken = self._snapshot(name)
+        self.names.write("DELETE FROM snapshot WHERE name=?", (name,))
+        self.commit()
+        self.pool.evict(taken.record)
+
+    def resolve(self, snapshot: bytes, path: bytes = b"") -> Entry:
+        """Return what a path stood for in a snapshot, relative to the directory that it was taken of."""
+        record = self._snapshot(snapshot).record
+        entry = decode_root_entry(record, self.pool.read(record))
+        for name in path.split(b"/") if path else ():
+            found = find_entry(self.pool, Digest(entry.root), name) if entry.is_dir else None
+            if found is None:
+                raise NotFound(path=snapshot + b"@" + path)
+            entry = found
+        return entry
+
+    def _snapshot(self, name: bytes) -> Snapshot:
+        found = self.names.row("SELECT name, root, path, time_ns, record FROM snapshot WHERE name=?", (name,))
+        if found is None:
+            raise NoSnapshot(name=name)
+        return Snapshot(*found)
+
+    # paths
+
+    def _find(self, path: bytes) -> Inode | None:
+        if not path:
+            return self.names.inode(ROOT_INO)
+        above, _, name = path.rpartition(b"/")
+        parent = self._walk(above)
+        return None if parent is None else self.names.child(parent, name)
+
+    def _need(self, path: bytes) -> Inode:
+        found = self._find(path)
+        if found is None:
+            raise NotFound(path=path)
+        return found
+
+    def _content(self, path: bytes) -> Digest:
+        entry = self._need(path).entry
+        if not entry.is_file or entry.root == NO_DIGEST:
+            raise NotAFile(path=path)
+        return Digest(entry.root)
+
+    def _directory(self, path: bytes) -> int:
+        """Return the inode number of a directory that must exist."""
+        ino = self._walk(path)
+        if ino is None:
+            raise NotFound(path=path)
+        if not self.names.is_directory(ino):
+            raise NotADirectory(path=path)
+        return ino
+
+    def _walk(self, path: bytes) -> int | None:
+        """Return the inode number of a path, remembered where it is a directory's: walks ask for the same again."""
+        if not path:
+            return ROOT_INO
+        ino = self._known.get(path)
+        if ino is None:
+            above, _, name = path.rpartition(b"/")
+            ino = self._known.get(above)
+            if ino is not None:
+                ino = self.names.lookup(ino, name)
+            else:
+                ino = ROOT_INO
+                for name in path.split(b"/"):
+                    ino = None if ino is None else self.names.lookup(ino, name)
+            if ino is not None and self.names.is_directory(ino):
+                if len(self._known) >= KNOWN_DIRECTORIES:
+                    self._known.clear()
+                self._known[path] = ino
+        return ino
+
+    def _place(self, path: bytes) -> tuple[int, bytes]:
+        """Return directory and name of a path that is to be changed."""
+        if len(path) > PATH_MAX:
+            raise BadPath(path=path[:64] + b"...", reason=f"it has {len(path)} bytes")
+        above, _, name = path.rpartition(b"/")
+        if not name or name in (b".", b"..") or b"\0" in name or len(name) > 255:
+            raise BadPath(path=path, reason="a part of it cannot be a name")
+        return self._directory(above), name

@@ -1,0 +1,80 @@
+"""What the receiver holds, as the sender knows it: the old versions of what changed, numbered, by extent and by root."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Final
+
+from packetfs.errors import MissingExtent
+from packetfs.fs.diff import Change
+from packetfs.limits import PLACES_MAX, SOURCES_MAX
+from packetfs.net.delta import Basis, ExtentMap
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.execute import read_program
+from packetfs.packet.tree import leaves
+from packetfs.pool.pool import Pool
+
+
+class KnownBase:
+    """The old files that a sync changes or removes: each may serve as the base of a new one, wherever that lies.
+
+    Files that stay as they are do not take part: a copy of one is found only by a pool that holds its root.
+    """
+
+    def __init__(self, store: Pool, changes: Iterable[Change], excluded: Container[bytes]) -> None:
+        self._store = store
+        self._files: list[tuple[bytes, Entry]] = []
+        self._numbers: dict[bytes, int] = {}
+        self._by_root: dict[bytes, int] = {}
+        for change in changes:
+            if change.old is not None and _is_basis(change.old) and change.path not in excluded:
+                self._add(change.path, change.old)
+        self.places = self._map_extents()
+
+    def _add(self, path: bytes, old: Entry) -> None:
+        if len(self._files) < SOURCES_MAX:
+            self._files.append((path, old))
+            self._numbers[path] = len(self._files)
+            self._by_root[old.root] = len(self._files)
+
+    def _map_extents(self) -> ExtentMap:
+        expected = sum(old.size * 2 // self._store.mean + 2 for _, old in self._files)
+        places = ExtentMap(min(expected, PLACES_MAX))
+        for number, (_, old) in enumerate(self._files, 1):
+            places.add_leaves(number, leaves(self._store, Digest(old.root)))
+        return places
+
+    def number(self, path: bytes) -> int:
+        """Return the source number of the old version at `path`, 0 if there is none."""
+        return self._numbers.get(path, 0)
+
+    def path(self, source: int) -> bytes:
+        return self._files[source - 1][0]
+
+    def same_content(self, new: Entry) -> int:
+        """Return the source that is the new file byte for byte (it was renamed or copied), else 0."""
+        return self._by_root.get(new.root, 0)
+
+    def read(self, source: int, offset: int, length: int) -> bytes:
+        return read_program(self._store, Digest(self._files[source - 1][1].root), offset, length)
+
+    def size(self, source: int) -> int:
+        return self._files[source - 1][1].size
+
+
+class _Nothing:
+    """A receiver of which nothing is known."""
+
+    def read(self, source: int, offset: int, length: int) -> bytes:
+        raise MissingExtent(digest=f"of source {source} at {offset}, {length} bytes")
+
+    def size(self, source: int) -> int:  # noqa: ARG002 (there is no source)
+        return 0
+
+
+NO_BASIS: Final = Basis(None, _Nothing())
+
+
+def _is_basis(old: Entry) -> bool:
+    return old.is_file and old.size > 0

@@ -1,0 +1,192 @@
+"""The exact difference between two programs as instructions: whole extents by digest, then bytes around what changed.
+
+Extents that old and new share need neither reading nor hashing. What lies between them is a *gap*: its new bytes are
+matched against the old bytes about where they should be, in bounded windows, by the match kernel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+from packetfs.errors import MissingExtent
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
+from packetfs.net.packed import Packer
+from packetfs.packet.kernels import match
+from packetfs.packet.layout import Buffer, Op
+from packetfs.packet.slots import SlotIndex, slots_bytes
+from packetfs.packet.tree import produces
+
+_OFFSET_BITS: Final = 40
+"""An offset and a source's number share one 64-bit value: files up to 1 TiB, 2**23 of them."""
+_PLACES_MAX: Final = 4
+"""Places remembered of one extent: content that repeats a thousand times needs no more to be found."""
+_GAP_MAX: Final = 8 * WINDOW_NEW
+"""Bytes of a gap after which it is matched without waiting for its end."""
+_VOTES: Final = 256
+"""Leaves of a new file that decide which old file is its base."""
+
+Leaf = tuple[int, bytes]
+Place = tuple[int, int]
+"""Source number and offset in its output."""
+
+
+class Old(Protocol):
+    """The receiver's old files by number; `read` raises MissingExtent where this side no longer has the content."""
+
+    def read(self, source: int, offset: int, length: int) -> bytes: ...
+
+    def size(self, source: int) -> int: ...
+
+
+class New(Protocol):
+    """The bytes of the new file, [offset, offset + length) of it."""
+
+    def __call__(self, offset: int, length: int) -> Buffer: ...
+
+
+class ExtentMap:
+    """Where the receiver has which extent: digest -> places, 16 bytes a place. Built from prefixes: roots decide."""
+
+    def __init__(self, places: int) -> None:
+        self._slots = SlotIndex(bytearray(slots_bytes(places)))
+
+        self._room = places
+
+    def add(self, source: int, offset: int, digest: bytes) -> None:
+        if self._room and offset < 1 << _OFFSET_BITS and len(self._slots.get(digest)) < _PLACES_MAX:
+            self._slots.put(digest, source << _OFFSET_BITS | offset)
+            self._room -= 1
+
+    def add_leaves(self, source: int, leaves: Iterable[Leaf]) -> None:
+        """Add all whole extents of a program."""
+        for offset, leaf in leaves:
+            if leaf[0] == Op.COPY:
+                self.add(source, offset, leaf[16:48])
+
+    def find(self, digest: bytes, near: Place) -> Place | None:
+        """Return a place of the extent: `near` itself, else the nearest in the same source, else any."""
+        places = [(value >> _OFFSET_BITS, value & ((1 << _OFFSET_BITS) - 1)) for value in self._slots.get(digest)]
+        if not places or near in places:
+            return near if places else None
+        same = [place for place in places if place[0] == near[0]]
+        return min(same, key=lambda place: abs(place[1] - near[1])) if same else places[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that a delta may copy from. `places` None: nothing is known of the receiver."""
+
+    places: ExtentMap | None
+    old: Old
+
+
+def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
+    """Return the source most of whose extents the file's beginning shares; the old version at its path if none is."""
+    votes = Counter[int]()
+    for offset, leaf in islice(leaves, _VOTES):
+        if leaf[0] == Op.COPY:
+            place = places.find(leaf[16:48], (same_path, offset))
+            if place is not None:
+                votes[place[0]] += 1
+    return max(votes, key=lambda source: (votes[source], source == same_path)) if votes else same_path
+
+
+class Difference:
+    """Writes one file's delta to a packer: `run` yields whenever a block should be taken."""
+
+    def __init__(
+        self, basis: Basis, base: int, new: New, packer: Packer, declare: Callable[[int], int] | None = None
+    ) -> None:
+        """`declare` turns a source's number into the one that the receiver was told."""
+        self._places, self._old = basis.places, basis.old
+        self._base = base
+        self._size = basis.old.size(base) if base else 0
+        self._new = new
+        self._packer = packer
+        self._declare = declare or int
+        self._gap: tuple[int, int] = (0, 0)
+        self.copied = 0
+
+    def run(self, leaves: Iterable[Leaf]) -> Iterator[None]:
+        """Pack the whole file, leaf by leaf."""
+        for offset, leaf in leaves:
+            yield from self._leaf(offset, leaf)
+            if self._full():
+                yield
+        yield from self._close_gap(None)
+
+    def _leaf(self, offset: int, leaf: bytes) -> Iterator[None]:
+        size = produces(leaf)
+        if leaf[0] == Op.FILL and int.from_bytes(leaf[4:8], "little") == 1:
+            yield from self._close_gap(None)
+            self._packer.fill(leaf[16], size)
+            return
+        place = self._find(leaf, offset)
+        if place is None:
+            yield from self._widen_gap(offset, size)
+            return
+        yield from self._close_gap(place)
+        self._copy(place, size)
+
+    def _find(self, leaf: bytes, offset: int) -> Place | None:
+        if self._places is None or leaf[0] != Op.COPY:
+            return None
+        pending = self._gap[1] - self._gap[0]
+        return self._places.find(leaf[16:48], (self._base, self._packer.expected + pending))
+
+    def _copy(self, place: Place, size: int) -> None:
+        source, offset = place
+        self.copied += size
+        if source == self._base:
+            self._packer.copy(offset, size)
+        else:
+            self._packer.copy_from(self._declare(source), offset, size)
+
+    def _widen_gap(self, offset: int, size: int) -> Iterator[None]:
+        start, end = self._gap
+        self._gap = (start, end + size) if end == offset and end > start else (offset, offset + size)
+        if self._gap[1] - self._gap[0] >= _GAP_MAX:
+            yield from self._close_gap(None)
+
+    def _close_gap(self, following: Place | None) -> Iterator[None]:
+        """Match the gap's bytes; `following` is where the extent behind it was found."""
+        at, end = self._gap
+        self._gap = (end, end)
+        until = following[1] if following is not None and following[0] == self._base else None
+        while at < end:
+            data = self._new(at, min(WINDOW_NEW, end - at))
+            self._match(data, until)
+            at += len(data)
+            if self._full():
+                yield
+
+    def _match(self, data: Buffer, until: int | None) -> None:
+        window = self._window(len(data), until)
+        packer = self._packer
+        if window is None:
+            packer.literal(data)
+            return
+        old, start = window
+        before = packer.literal_bytes
+        packer.splice(*match(old, start, data, packer.expected))
+        self.copied += len(data) - (packer.literal_bytes - before)
+
+    def _window(self, size: int, until: int | None) -> tuple[bytes, int] | None:
+        """Return the old bytes about where the new ones belong, and where they begin."""
+        if not self._base or not self._size:
+            return None
+        expected = min(self._packer.expected, self._size)
+        start = max(0, expected - WINDOW_SLACK)
+        end = max(expected + size, until or 0) + WINDOW_SLACK
+        end = min(end, self._size, start + WINDOW_OLD)
+        try:
+            return self._old.read(self._base, start, end - start), start
+        except MissingExtent:
+            return None
+
+    def _full(self) -> bool:
+        return self._packer.literal_bytes >= BATCH_LITERALS or self._packer.size >= BATCH_CONTROL

@@ -1,0 +1,287 @@
+"""The side that has the new tree: it learns what the other holds, and sends what makes the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from packetfs.errors import PacketFSError, Vanished
+from packetfs.events import Changed, Listener, Progress, Trouble
+from packetfs.fs.diff import Change, diff
+from packetfs.net.basis import NO_BASIS, KnownBase
+from packetfs.net.batch import Batch, Content
+from packetfs.net.channel import Channel
+from packetfs.net.delta import Basis, Difference, choose_base
+from packetfs.net.items import ItemWriter
+from packetfs.net.listing import Bits, ListingWriter, pieces_of
+from packetfs.net.packed import Packer
+from packetfs.net.source import Source, file_leaves
+from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode, State, Want
+from packetfs.net.wire import Listed as ListedMessage
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.head import Head
+from packetfs.packet.layout import Op
+from packetfs.packet.tree import produces, read_head
+
+
+@dataclass(slots=True)
+class SendReport:
+    """What was sent, in the words of job.Traffic."""
+
+    root: Digest = NO_ROOT
+    files: int = 0
+    changed: int = 0
+    deleted: int = 0
+    troubles: int = 0
+    logical: int = 0
+    literal: int = 0
+    copied: int = 0
+    signature: int = 0
+    turns: int = 0
+    failures: tuple[tuple[bytes, bytes], ...] = field(default_factory=tuple)
+
+
+class Sender:
+    """One sync, from the receiver's STATE to its DONE."""
+
+    def __init__(self, channel: Channel, source: Source, listener: Listener, *, dry_run: bool = False) -> None:
+        self._channel = channel
+        self._source = source
+        self._listener = listener
+        self._dry_run = dry_run
+        self._items = ItemWriter(self._send_batch)
+        self._leaders: dict[int, bytes] = {}
+        self._known: KnownBase | None = None
+        self._declared: dict[int, int] = {}
+        self._drift: dict[bytes, Drift] = {}
+        self.report = SendReport(root=source.root)
+
+    def run(self) -> SendReport:
+        """Bring the receiver to the source's root."""
+        state = self._channel.expect(State)
+        mode, base = self._choose(state)
+        self._drift = {item[0]: item for item in state.drift} if mode is Mode.DELTA else {}
+        self._channel.send(Begin(mode, base, self._source.root, 0, 0))
+        if self._source.top is not None:
+            self._items.entry(b"", self._source.top, Content.NONE)
+        if mode is Mode.LIST:
+            self._send_listed()
+        else:
+            self._send_changes(base if mode is Mode.DELTA else None)
+        return self._finish()
+
+    def _choose(self, state: State) -> tuple[Mode, Digest]:
+        if state.empty:
+            return Mode.FULL, NO_ROOT
+        for root in state.roots:
+            if root == self._source.root or self._source.store.holds(root):
+                return Mode.DELTA, root
+        return Mode.LIST, NO_ROOT
+
+    # a known base, or none
+
+    def _send_changes(self, base: Digest | None) -> None:
+        store, root = self._source.store, self._source.root
+        if base is not None and base != root:
+            self._known = KnownBase(store, diff(store, base, root), self._drift)
+        for change in diff(store, base, root):
+            self._drift.pop(change.path, None) if change.new is None else None
+            self._send_change(change)
+        for path in list(self._drift):
+            self._send_drifted(path)
+
+    def _send_change(self, change: Change) -> None:
+        path, new, old = change.path, change.new, change.old
+        if new is None:
+            self._items.remove(path)
+            self.report.deleted += 1
+            self._listener(Changed(path, "delete"))
+        elif path in self._drift:
+            self._send_drifted(path, new)
+        elif self._is_further_name(path, new):
+            self._send_link(path, new)
+        elif not new.is_file or (old is not None and old.is_file and old.root == new.root):
+            self._send_metadata(path, new, old)
+        else:
+            self._send_content(path, new, None)
+
+    def _send_drifted(self, path: bytes, entry: Entry | None = None) -> None:
+        """Restore what somebody changed at the destination; nothing there may serve as a base."""
+        _, size, mtime_ns = self._drift.pop(path)
+        entry = self._find(path) if entry is None else entry
+        if entry is None:
+            return
+        if self._is_further_name(path, entry):
+            self._send_link(path, entry)
+        elif not entry.is_file or (size, mtime_ns) == (entry.size, entry.mtime_ns):
+            self._send_metadata(path, entry, None)
+        else:
+            self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
+
+    def _find(self, path: bytes) -> Entry | None:
+        return self._source.entry(path)
+
+    def _send_metadata(self, path: bytes, new: Entry, old: Entry | None) -> None:
+        self._items.entry(path, new, Content.NONE)
+        self._note(path, "metadata" if old is not None else "new", new)
+
+    def _is_further_name(self, path: bytes, entry: Entry) -> bool:
+        """Tell whether an earlier name of the same inode brought, or has, the content."""
+        if not entry.group or entry.is_dir:
+            return False
+        leader = self._leaders.get(entry.group) or self._source.leader(entry.group) or path
+        self._leaders[entry.group] = leader
+        return leader != path
+
+    def _send_link(self, path: bytes, entry: Entry) -> None:
+        self._items.link(path, entry, self._leaders[entry.group])
+        self._note(path, "link", entry)
+
+    def _send_content(self, path: bytes, new: Entry, content: Content | None) -> None:
+        known = self._known
+        if known is None:
+            self._send_file(path, new, content or Content.LITERAL, 0, NO_BASIS)
+            return
+        own = known.number(path)
+        base = known.same_content(new) or choose_base(known.places, file_leaves(self._source.store, new), own)
+        declared = self._declare(base) if base not in (0, own) else 0
+        kind = Content.DELTA if base else Content.LITERAL
+        self._send_file(path, new, kind, declared, Basis(known.places, known), base)
+
+    def _declare(self, source: int) -> int:
+        """Return the number under which the receiver knows a source, telling it first where needed."""
+        if source not in self._declared and self._known is not None:
+            self._items.source(self._known.path(source))
+            self._declared[source] = len(self._declared) + 1
+        return self._declared[source]
+
+    def _send_file(
+        self, path: bytes, entry: Entry, content: Content, declared: int, basis: Basis, base: int = 0
+    ) -> None:
+        self._note(path, "content" if content is Content.DELTA else "new", entry)
+        if self._dry_run:
+            self._items.entry(path, entry, Content.NONE)
+            return
+        self._items.entry(path, entry, content, declared)
+        packer = Packer()
+        difference = Difference(basis, base, lambda o, n: self._source.read(path, entry, o, n), packer, self._declare)
+        self._blocks(path, difference, packer, entry)
+        self.report.copied += difference.copied
+        self.report.literal += entry.size - difference.copied
+
+    def _blocks(self, path: bytes, difference: Difference, packer: Packer, entry: Entry) -> None:
+        try:
+            for _ in difference.run(file_leaves(self._source.store, entry)):
+                self._items.block(packer)
+            self._items.block(packer)
+        except Vanished as error:
+            self._trouble(path, error.message)  # the receiver finds the content unfinished and drops it
+        self._items.end()
+
+    # nothing known: names and ids first
+
+    def _send_listed(self) -> None:
+        want = self._list()
+        wanted, held = Bits(want.wanted), Bits(want.held)
+        place = 0
+        for number, change in enumerate(diff(self._source.store, None, self._source.root)):
+            entry = change.new
+            if entry is None:
+                continue
+            count = self._pieces(entry)
+            if wanted[number]:
+                self._send_wanted(change.path, entry, held, place)
+            place += count
+
+    def _list(self) -> Want:
+        writer = ListingWriter(lambda records: self._channel.send(Listing(records)))
+        store = self._source.store
+        for change in diff(store, None, self._source.root):
+            entry = change.new
+            if entry is not None:
+                pieces = pieces_of(file_leaves(store, entry)) if entry.is_file else ()
+                writer.add(change.path, entry, pieces)
+        writer.flush()
+        self._channel.send(ListedMessage(writer.count))
+        want = self._channel.expect(Want)
+        self.report.signature += want.signature_bytes
+        return want
+
+    def _pieces(self, entry: Entry) -> int:
+        if not entry.is_file:
+            return 0
+        return sum(1 for _ in pieces_of(file_leaves(self._source.store, entry)))
+
+    def _send_wanted(self, path: bytes, entry: Entry, held: Bits, place: int) -> None:
+        if self._is_further_name(path, entry):
+            self._send_link(path, entry)
+            return
+        if not entry.is_file:
+            self._send_metadata(path, entry, None)
+            return
+        self._note(path, "content", entry)
+        if self._dry_run:
+            self._items.entry(path, entry, Content.NONE)
+            return
+        self._items.entry(path, entry, Content.LISTED)
+        self._send_lacking(path, entry, held, place)
+
+    def _send_lacking(self, path: bytes, entry: Entry, held: Bits, place: int) -> None:
+        """Copy what the receiver holds from where the new file has it; send the rest."""
+        packer = Packer()
+        try:
+            for offset, leaf in file_leaves(self._source.store, entry):
+                size = produces(leaf)
+                if leaf[0] == Op.COPY and held[place]:
+                    packer.copy(offset, size)
+                    self.report.copied += size
+                elif leaf[0] == Op.FILL:
+                    packer.fill(leaf[16], size)
+                else:
+                    packer.literal(self._source.read(path, entry, offset, size))
+                    self.report.literal += size
+                place += leaf[0] == Op.COPY
+                if packer.literal_bytes >= 1 << 20:
+                    self._items.block(packer)
+            self._items.block(packer)
+        except Vanished as error:
+            self._trouble(path, error.message)
+        self._items.end()
+
+    # the end
+
+    def _finish(self) -> SendReport:
+        done = self._commit()
+        again = [path for path, reason in done.failures if not reason]
+        if again:
+            for path in again:
+                entry = self._find(path)
+                if entry is not None:
+                    self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
+            done = self._commit()
+        for path, reason in done.failures:
+            self._trouble(path, (reason or b"what arrived is not what was sent").decode("utf-8", "replace"))
+        for path in done.deleted:
+            self.report.deleted += 1
+            self._listener(Changed(path, "delete"))
+        return self.report
+
+    def _commit(self) -> Done:
+        self._items.flush()
+        self._channel.send(Commit(self._source.root))
+        return self._channel.expect(Done)
+
+    def _send_batch(self, batch: Batch) -> None:
+        self._channel.send_batch(batch)
+        self._listener(Progress(self.report.changed, self.report.logical, 0))
+
+    def _note(self, path: bytes, action: str, entry: Entry) -> None:
+        self.report.changed += 1
+        if entry.is_file and action in ("content", "new"):
+            self.report.logical += entry.size
+        self._listener(Changed(path, action, entry.size))
+
+    def _trouble(self, path: bytes, reason: str) -> None:
+        self.report.troubles += 1
+        self._listener(Trouble(path, reason))

@@ -1,0 +1,124 @@
+"""The end that sends: a tree in a pool, whose content lies in the pool or, beyond the budget, in the host's own files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+from packetfs.errors import MissingExtent, Vanished
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.beneath import Beneath
+from packetfs.fs.host.metadata import pack_signature
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry, encode_entry
+from packetfs.packet.execute import read_program
+from packetfs.packet.head import Kind
+from packetfs.packet.tree import TreeWriter, leaves, name_key
+from packetfs.pool.pool import Pool
+
+
+class Source(Protocol):
+    """What a sender needs of the tree that it sends."""
+
+    @property
+    def store(self) -> Pool: ...
+
+    @property
+    def root(self) -> Digest:
+        """The tree's root; its programs lie in the store."""
+
+    @property
+    def top(self) -> Entry | None:
+        """The entry of the directory itself; None when one file is sent."""
+
+    def entry(self, path: bytes) -> Entry | None:
+        """Return what a path of the tree stands for."""
+
+    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:
+        """Return bytes of a file of the tree; Vanished where they cannot be had any more."""
+
+    def leader(self, group: int) -> bytes | None:
+        """Return the first path of a group of hard links."""
+
+
+class PoolSource:
+    """A directory, or one file, of a pool."""
+
+    def __init__(self, fs: FileSystem, path: bytes) -> None:
+        self._fs = fs
+        self._path = path
+        entry = fs.entry(path)
+        self.top = entry if entry is not None and entry.is_dir else None
+        if entry is None or entry.is_dir:
+            self.root = fs.tree_root(path)
+        else:
+            self.root = single_tree(fs.pool, entry)
+        self._single = entry if self.top is None else None
+
+    def entry(self, path: bytes) -> Entry | None:
+        if self._single is not None:
+            return self._single if path == self._single.name else None
+        return self._fs.entry(self._path + b"/" + path if self._path else path)
+
+    @property
+    def store(self) -> Pool:
+        return self._fs.pool
+
+    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:  # noqa: ARG002 (the root is enough)
+        return read_program(self.store, Digest(entry.root), offset, length)
+
+    def leader(self, group: int) -> bytes | None:
+        return self._fs.group_path(group, self._path)
+
+
+class HostSource(PoolSource):
+    """A plain directory, mirrored into its history pool; content that the budget left out is read where it lies."""
+
+    def __init__(self, fs: FileSystem, host: Beneath, top: Entry | None) -> None:
+        super().__init__(fs, b"")
+        self.top = top
+        self._host = host
+        self._open: tuple[bytes, int] = (b"", -1)
+
+    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:
+        try:
+            return super().read(path, entry, offset, length)
+        except MissingExtent:
+            return self._read_host(path, offset, length)
+
+    def _read_host(self, path: bytes, offset: int, length: int) -> bytes:
+        data = os.pread(self._descriptor(path), length, offset)
+        if len(data) < length:
+            raise Vanished(path=path)
+        return data
+
+    def _descriptor(self, path: bytes) -> int:
+        if self._open[0] != path or self._open[1] < 0:
+            self.close()
+            try:
+                descriptor = self._host.open_read(path)
+            except OSError:
+                raise Vanished(path=path) from None
+            if pack_signature(os.fstat(descriptor)) != self._fs.seen(path):
+                os.close(descriptor)
+                raise Vanished(path=path)
+            self._open = (path, descriptor)
+        return self._open[1]
+
+    def close(self) -> None:
+        if self._open[1] >= 0:
+            os.close(self._open[1])
+        self._open = (b"", -1)
+
+
+def single_tree(store: Pool, entry: Entry) -> Digest:
+    """Return the root of a directory that holds just this entry."""
+    writer = TreeWriter(store, Kind.DIRECTORY, store.mean)
+    writer.add(encode_entry(entry), 1, name_key(entry.name))
+    return writer.close()
+
+
+def file_leaves(store: Pool, entry: Entry) -> Iterator[tuple[int, bytes]]:
+    """Yield the leaves of a file's program."""
+    return leaves(store, Digest(entry.root))

@@ -1,0 +1,112 @@
+"""Verify a pool: every superblock, header, tag and payload, the index against the arena, and every database page.
+
+Reads by pread, past the kernel's cache, and only reads: it can be stopped anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packetfs.errors import PacketFSError
+from packetfs.limits import SEGMENT
+from packetfs.packet.digest import Digest, short
+from packetfs.pool.extent import Extent
+from packetfs.pool.recovery import is_whole
+from packetfs.pool.scan import scan
+from packetfs.pool.superblock import COPIES, FIRST, is_good_copy
+
+if TYPE_CHECKING:
+    from packetfs.pool.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong: what, where (a path and an offset), and the digest that it concerns, if any."""
+
+    what: str
+    where: str
+    digest: Digest | None = None
+
+
+def check(pool: Pool) -> Iterator[Finding]:
+    """Yield everything that is wrong; nothing where all is well."""
+    with pool.lock:
+        if pool.writable:
+            pool.flush()
+        for number in pool.arena.segments():
+            pool.arena.forget_cached(number)
+            yield from _check_superblock(pool, number)
+            yield from _check_segment(pool, number)
+        yield from _check_databases(pool)
+
+
+def _check_superblock(pool: Pool, number: int) -> Iterator[Finding]:
+    head = pool.arena.read(number * SEGMENT, FIRST)
+    for offset in COPIES:
+        if not is_good_copy(head, offset, number):
+            yield Finding("a copy of the superblock is damaged", _where(pool, number * SEGMENT + offset))
+
+
+def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
+    base = number * SEGMENT
+    stop = base + pool.arena.segment_size(number)
+    last = base + FIRST
+    for extent in scan(pool.arena, base):
+        if extent.position >= stop:
+            break
+        yield from _check_gap(pool, last, extent.position)
+        yield from _check_extent(pool, extent)
+        last = extent.end
+    yield from _check_gap(pool, last, stop)
+
+
+def _check_gap(pool: Pool, start: int, stop: int) -> Iterator[Finding]:
+    """Bytes that no extent covers are zeros, or what a collector has not punched yet, or a damaged header."""
+    if start >= stop:
+        return
+    if any(pool.lookup.leads_into(start, stop)):
+        yield Finding("a header is damaged", _where(pool, start))
+
+
+def _check_extent(pool: Pool, extent: Extent) -> Iterator[Finding]:
+    if not is_whole(pool.arena, extent):
+        pool.verified.discard(extent.position)
+        yield Finding("the payload does not match its digest", _where(pool, extent.position), extent.digest)
+    elif all(held.position != extent.position for held in pool.lookup.extents(extent.digest)):
+        if next(pool.lookup.extents(extent.digest), None) is None:
+            yield Finding("the index does not lead to this extent", _where(pool, extent.position), extent.digest)
+
+
+def _check_databases(pool: Pool) -> Iterator[Finding]:
+    for name in sorted(os.listdir(pool.path)):
+        if name.endswith(".db"):
+            yield from _check_database(pool, name)
+
+
+def _check_database(pool: Pool, name: str) -> Iterator[Finding]:
+    from packetfs.pool.database import check_database, connect
+
+    path = f"{pool.path}/{name}"
+    try:
+        connection = connect(path, writable=False, durable=pool.durable)
+    except PacketFSError as error:
+        yield Finding(error.message, path)
+        return
+    try:
+        for text in check_database(connection, path):
+            yield Finding(text, path)
+    finally:
+        connection.close()
+
+
+def _where(pool: Pool, position: int) -> str:
+    return f"{pool.arena.segment_path(position // SEGMENT)}:{position % SEGMENT}"
+
+
+def describe(finding: Finding) -> str:
+    """Return one line for people."""
+    digest = f" ({short(finding.digest)})" if finding.digest else ""
+    return f"{finding.where}: {finding.what}{digest}"

@@ -1,0 +1,120 @@
+"""Collect what nothing refers to: mark from the roots, then erase headers, then punch payload.
+
+A header is erased, durably, before its payload is punched, and every punch is announced before it happens. So it can be
+killed at any instruction: what was erased but not punched is space between live extents, which the next run punches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from packetfs.limits import COLLECT_BATCH, SEGMENT
+from packetfs.packet.digest import Digest
+from packetfs.packet.layout import PACKET
+from packetfs.pool.extent import Extent
+from packetfs.pool.scan import read_header, scan
+from packetfs.pool.superblock import FIRST
+
+if TYPE_CHECKING:
+    from packetfs.pool.pool import Pool
+
+_BLOCK = 4096
+"""Bytes that a filesystem frees at the least; smaller gaps are left alone."""
+
+
+def mark(roots: Iterable[Digest], references: Callable[[Digest], Iterable[Digest]]) -> set[Digest]:
+    """Return everything that the roots lead to. `references` raises where a program cannot be read: nothing is lost."""
+    live: set[Digest] = set()
+    waiting = list(roots)
+    while waiting:
+        digest = waiting.pop()
+        if digest not in live:
+            live.add(digest)
+            waiting.extend(references(digest))
+    return live
+
+
+def collect(pool: Pool, live: set[Digest]) -> int:
+    """Discard every extent that is not live and return the bytes freed; leased segments wait for the next run."""
+    with pool.lock:
+        pool.begin_writing()
+        pool.flush()
+        batch: list[Extent] = []
+        for extent in scan(pool.arena):
+            if not _is_needed(pool, extent, live):
+                batch.append(extent)
+            if len(batch) >= COLLECT_BATCH:
+                _erase(pool, batch)
+                batch.clear()
+        _erase(pool, batch)
+        return sum(_punch_segment(pool, number) for number in pool.arena.segments())
+
+
+def discard(pool: Pool, extents: list[Extent]) -> int:
+    """Erase and punch these extents and return the bytes freed."""
+    own = [extent for extent in extents if _is_own(pool, extent)]
+    _erase(pool, own)
+    pool.leases.count_punch()
+    return sum(_punch(pool, extent.position // SEGMENT, [(extent.position, extent.end)]) for extent in own)
+
+
+def _is_needed(pool: Pool, extent: Extent, live: set[Digest]) -> bool:
+    """Say whether to keep a copy: of a live digest, and not a second copy beside a good one."""
+    if extent.digest not in live:
+        return False
+    held = next(pool.lookup.extents(extent.digest), None)
+    return held is None or held.position == extent.position or held.position not in pool.verified
+
+
+def _is_own(pool: Pool, extent: Extent) -> bool:
+    """Say whether the header was written by this pool: a damaged index may lead into the middle of some payload."""
+    return read_header(pool.arena, pool.arena.read(extent.position, PACKET), 0, extent.position) == extent
+
+
+def _erase(pool: Pool, extents: list[Extent]) -> None:
+    """Make the extents unfindable, for every later scan too."""
+    pool.leases.count_punch()
+    for extent in extents:
+        pool.forget(extent)
+        pool.arena.erase(extent.position)
+    if pool.durable:
+        for number in sorted({extent.position // SEGMENT for extent in extents}):
+            pool.arena.sync_segment(number)
+
+
+def _punch_segment(pool: Pool, number: int) -> int:
+    """Punch everything in a segment that no extent covers."""
+    pool.leases.count_punch()
+    return _punch(pool, number, list(_gaps(pool, number)))
+
+
+def _punch(pool: Pool, number: int, ranges: list[tuple[int, int]]) -> int:
+    pool.mappings.release(number)
+    freed = 0
+    with pool.leases.exclude(number) as is_free:
+        for start, stop in ranges if is_free else ():
+            pool.arena.punch(start, stop)
+            freed += stop - start
+    return freed
+
+
+def _gaps(pool: Pool, number: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a segment, behind its superblock, that belong to no extent and are not holes already."""
+    base = number * SEGMENT
+    end = base + pool.arena.segment_size(number)
+    last = base + FIRST
+    for extent in scan(pool.arena, base):
+        if extent.position >= end:
+            break
+        yield from _data_in(pool, last, extent.position)
+        last = extent.end if extent.end <= end else extent.position + PACKET
+    yield from _data_in(pool, last, end)
+
+
+def _data_in(pool: Pool, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    if stop - start < _BLOCK:
+        return
+    first = pool.arena.next_data(start, stop)
+    if stop - first >= _BLOCK:
+        yield max(start, first), stop

@@ -1,0 +1,157 @@
+"""Digest -> verified payload: the index finds, the header confirms, the digest decides at the first touch since boot.
+
+Checks are lock-free against a collector in another process: it erases the header, counts a punch, and only then punches.
+So bytes that were read are good when no punch was counted since before the header was read, or when they match.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent
+from packetfs.limits import SEGMENT
+from packetfs.packet.digest import Digest, short
+from packetfs.packet.layout import PACKET, Encoding
+from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
+from packetfs.pool.index import Index
+from packetfs.pool.leases import Leases
+from packetfs.pool.mapping import Mappings
+from packetfs.pool.recovery import Places, is_trusted, load_summarised
+from packetfs.pool.verified import Verified
+
+
+class Lookup:
+    """Finds and reads extents for one open pool."""
+
+    def __init__(self, places: Places, index: Index, verified: Verified, leases: Leases, mappings: Mappings) -> None:
+        self.index = index
+        self._places: Final = places
+        self._arena: Final = places.arena
+        self._verified: Final = verified
+        self._leases: Final = leases
+        self._mappings: Final = mappings
+        self._name: Final = os.path.dirname(places.path)
+
+    # finding
+
+    def extents(self, digest: Digest) -> Iterator[Extent]:
+        """Yield the copies of an extent that the index leads to: one, unless damage was mended by a second."""
+        for value in self.index.get(digest):
+            extent = self.header_at(value * PACKET)
+            if extent is not None and extent.digest == digest:
+                yield extent
+
+    def find(self, prefix: bytes) -> Digest | None:
+        """Return the digest of an extent that begins with these 8 bytes."""
+        for value in self.index.get(prefix):
+            extent = self.header_at(value * PACKET)
+            if extent is not None and extent.digest.startswith(prefix):
+                return extent.digest
+        return None
+
+    def header_at(self, position: int) -> Extent | None:
+        """Return what the header at `position` says, None where there is none."""
+        raw = self._arena.read(position, PACKET)
+        return parse_header(raw, 0, position) if len(raw) == PACKET else None
+
+    def require(self, digest: Digest) -> Extent:
+        """Return the first copy; MissingExtent when there is none."""
+        for extent in self.extents(digest):
+            return extent
+        self.refresh()  # a reader may have met the writer in the middle of a change
+        for extent in self.extents(digest):
+            return extent
+        raise MissingExtent(path=self._name, digest=short(digest))
+
+    def refresh(self) -> None:
+        """Follow the writer to the index that it has put in place of the one that this reader has mapped."""
+        if self._arena.writable:
+            return
+        try:
+            if os.stat(self._places.path).st_ino == self.index.inode:
+                return
+        except OSError:
+            return
+        found = load_summarised(self._places, writable=False)
+        if found is not None and is_trusted(found[1], self._places, False, self._leases.live_epoch()):
+            self.index = found[0]
+        elif found is not None:
+            found[0].close()
+
+    # reading
+
+    def read(self, digest: Digest, limit: int | None) -> bytes:
+        """Return the payload from the first good copy."""
+        problem: CorruptExtent | None = None
+        punches = self._leases.punches()
+        first = self.require(digest)
+        if limit is not None and first.size > limit:
+            raise ExtentTooLong(length=first.size, limit=limit)
+        try:
+            return self.payload_of(first, punches)
+        except CorruptExtent as error:
+            problem = error
+        for extent in self.extents(digest):
+            if extent != first:
+                return self.payload_of(extent, self._leases.punches())
+        raise problem
+
+    def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
+        """Return the payload of this copy; `punches` was counted before its header was read."""
+        stored = self._arena.read(extent.payload, extent.length)
+        if extent.position in self._verified and self._leases.punches() == punches and len(stored) == extent.length:
+            return decode_payload(extent, stored)
+        return self._verify(extent, stored)
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        """Return part of the payload, by reading no more than that once the extent is verified."""
+        punches = self._leases.punches()
+        extent = self.require(digest)
+        if offset < 0 or length < 0 or offset + length > extent.size:
+            raise ExtentRange(digest=short(digest), size=extent.size, offset=offset, length=length)
+        if extent.encoding is Encoding.RAW and extent.position in self._verified:
+            data = self._arena.read(extent.payload + offset, length)
+            if len(data) == length and self._leases.punches() == punches:
+                return data
+        return self.read(digest, None)[offset : offset + length]
+
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        """Fill `out` from `offset` of the payload on, without another copy once the extent is verified."""
+        punches = self._leases.punches()
+        extent = self.require(digest)
+        if extent.encoding is Encoding.RAW and extent.position in self._verified and offset + len(out) <= extent.size:
+            if self._arena.read_into(extent.payload + offset, out) == len(out) and self._leases.punches() == punches:
+                return
+        out[:] = self.read_range(digest, offset, len(out))
+
+    def view(self, digest: Digest) -> memoryview:
+        """Return the payload where it lies; what must be decoded is a copy."""
+        extent = self.require(digest)
+        if extent.encoding is not Encoding.RAW or not extent.length:
+            return memoryview(self.read(digest, None))
+        if extent.position not in self._verified:
+            self.payload_of(extent)
+        view = self._mappings.view(extent.payload, extent.length)
+        if self.header_at(extent.position) != extent:  # collected before the lease was ours
+            raise MissingExtent(path=self._name, digest=short(digest))
+        return view
+
+    def _verify(self, extent: Extent, stored: bytes) -> bytes:
+        try:
+            payload = decode_payload(extent, stored)
+        except BadPacket as error:
+            raise self._damaged(extent, error.message) from None
+        if not is_intact(extent, payload):
+            raise self._damaged(extent, "its bytes do not match its digest")
+        if not self._arena.is_gathered(extent.position):
+            self._verified.add(extent.position)
+        return payload
+
+    def _damaged(self, extent: Extent, reason: str) -> CorruptExtent | MissingExtent:
+        if self.header_at(extent.position) != extent:
+            return MissingExtent(path=self._name, digest=short(extent.digest))
+        segment, offset = divmod(extent.position, SEGMENT)
+        path = self._arena.segment_path(segment)
+        return CorruptExtent(path=path, offset=offset, digest=short(extent.digest), reason=reason)

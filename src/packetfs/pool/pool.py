@@ -1,0 +1,362 @@
+"""The pool: payloads by digest in one directory. It is the Store that programs are built on and read from.
+
+    arena/00000000 ...   every payload behind its EXTENT header: the truth
+    index                where each digest lies; derived
+    leases, verified     who reads and writes, and what was checked since boot; shared memory
+    NAME.db              SQLite databases of the layers above
+
+Order of a durable pool: payload, fdatasync, then whatever refers to it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from packetfs.errors import (
+    CorruptExtent,
+    ExtentTooLong,
+    MissingExtent,
+    NotAPool,
+    PacketFSError,
+    PoolAccess,
+    PoolClosed,
+    PoolExists,
+    PoolFailed,
+    PoolReadOnly,
+)
+from packetfs.limits import MEAN, PAYLOAD_MAX, SEGMENT
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.head import check_mean
+from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
+from packetfs.packet.zstd import compress
+from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
+from packetfs.pool.extent import Extent, Location
+from packetfs.pool.index import State, Summary
+from packetfs.pool.leases import Leases, Shares
+from packetfs.pool.lookup import Lookup
+from packetfs.pool.mapping import Mappings
+from packetfs.pool.recovery import Places, grow, open_index
+from packetfs.pool.scan import scan
+from packetfs.pool.storage import DISK, Storage
+from packetfs.pool.superblock import Superblock
+from packetfs.pool.verified import Verified, boot_id
+
+if TYPE_CHECKING:
+    from packetfs.pool.check import Finding
+    from packetfs.pool.database import Connection
+
+_OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
+
+
+class Pool:
+    """One open pool: any number of readers, or the one writer. Its methods may be called from several threads."""
+
+    def __init__(self, path: str, block: Superblock, storage: Storage, leases: Leases, writable: bool) -> None:
+        self.path: Final = path
+        self.mean: Final = block.mean
+        self.identity: Final = block.identity
+        self.durable: Final = block.durable
+        self.created: Final = block.created
+        self.writable: Final = writable
+        self.storage: Final = storage
+        self.leases: Final = leases
+        self.arena: Final = Arena(storage, f"{path}/arena", block, writable)
+        self.verified: Final = Verified(storage, f"{path}/verified")
+        self.mappings: Final = Mappings(self.arena, Shares(storage, f"{path}/leases"))
+        self.lock: Final = threading.RLock()
+        self._places: Final = Places(storage, self.arena, block, f"{path}/index", boot_id())
+        self._connections: list[Connection] = []
+        self._failed: PacketFSError | None = None
+        self._closed = False
+        self._live = False
+        self._synced = self.arena.end
+        opened = open_index(self._places, writable=writable, live_epoch=leases.live_epoch())
+        self._content = opened.content
+        self.lookup: Final = Lookup(self._places, opened.index, self.verified, leases, self.mappings)
+        if writable and not opened.clean:
+            self.begin_writing()
+
+    # opening and closing
+
+    @classmethod
+    def create(
+        cls, path: str | bytes, *, mean: int = MEAN, durable: bool = True, storage: Storage = DISK
+    ) -> Pool:
+        """Make a pool in a new or empty directory and open it for writing."""
+        check_mean(mean)
+        where = os.path.abspath(os.fsdecode(path))
+        block = Superblock(os.urandom(16), os.urandom(32), mean, durable, time.time_ns())
+        storage.make_directory(where)
+        _refuse_foreign(where)
+        leases = Leases(storage, f"{where}/leases", writable=True)
+        try:
+            leases.acquire_writer()
+            _write_first_segment(storage, where, block)
+            return cls(where, block, storage, leases, True)
+        except BaseException:
+            leases.close()
+            raise
+
+    @classmethod
+    def open(cls, path: str | bytes, *, writable: bool = False, storage: Storage = DISK) -> Pool:
+        """Open a pool; PoolBusy when it is to be written and another process does."""
+        where = os.path.abspath(os.fsdecode(path))
+        block = read_superblock(storage, f"{where}/arena")
+        leases = Leases(storage, f"{where}/leases", writable)
+        try:
+            if writable:
+                leases.acquire_writer()
+            return cls(where, block, storage, leases, writable)
+        except BaseException:
+            leases.close()
+            raise
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Make everything durable, leave a trusted index, give up the lease. Views and their leases live on."""
+        with self.lock:
+            if self._closed:
+                return
+            try:
+                for connection in self._connections:
+                    connection.close()
+                if self.writable and self._failed is None:
+                    self._leave_clean()
+            finally:
+                self._closed = True
+                self._release()
+
+    def _leave_clean(self) -> None:
+        self.flush()
+        if self._live:
+            if self.durable:
+                self.lookup.index.sync()
+            self.lookup.index.write_summary(self._summarise(State.CLEAN))
+            if self.durable:
+                self.lookup.index.sync_summary()
+
+    def _release(self) -> None:
+        self.mappings.close()
+        self.lookup.index.close()
+        self.verified.close()
+        self.arena.close()
+        self.leases.close()
+
+    # storing
+
+    def put(
+        self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
+    ) -> Digest:
+        """Keep `payload` unless it is held, and return its digest; a digest that is given is believed until read."""
+        data = payload if type(payload) is bytes else memoryview(payload).cast("B")
+        if len(data) > PAYLOAD_MAX:
+            raise ExtentTooLong(length=len(data), limit=PAYLOAD_MAX)
+        if digest is None:
+            digest = digest_of(data)
+        with self.lock:
+            self.begin_writing()
+            if not self._holds_intact(digest):
+                if self.lookup.index.is_full:
+                    self.lookup.index = grow(self._places, self.lookup.index, private=False)
+                self._append(digest, data, mark, encoding)
+        return digest
+
+    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> None:
+        stored = data
+        if encoding == Encoding.ZSTD:
+            stored = compress(data)
+            if len(stored) >= len(data):
+                stored, encoding = data, Encoding.RAW
+        try:
+            position = self.arena.append(digest, stored, len(data), mark << 2 | encoding)
+        except PoolFailed as error:
+            self._failed = error
+            raise
+        self.lookup.index.put(digest, position // PACKET)
+        if mark == Mark.DATA:
+            self._content += len(data)
+
+    def _holds_intact(self, digest: Digest) -> bool:
+        """Say whether a good copy is held. A damaged one leaves the index, so that the new copy takes its place."""
+        for extent in list(self.lookup.extents(digest)):
+            if extent.position in self.verified or self.arena.is_gathered(extent.position):
+                return True
+            try:
+                self.lookup.payload_of(extent)
+            except (CorruptExtent, MissingExtent):
+                self.forget(extent)
+            else:
+                return True
+        return False
+
+    def flush(self) -> None:
+        """Make everything put so far durable (in a pool that is not: hand it to the kernel)."""
+        with self.lock:
+            self._require_sound()
+            try:
+                if self.durable:
+                    self.arena.sync()
+                else:
+                    self.arena.write_out()
+                self._synced = self.arena.end
+            except PoolFailed as error:
+                self._failed = error
+                raise
+            if self._live:
+                self.lookup.index.write_summary(self._summarise(State.LIVE))
+
+    def evict(self, digest: Digest) -> int:
+        """Let go of a payload and return the bytes that this freed: 0 while a view of its segment is live."""
+        from packetfs.pool.gc import discard
+
+        with self.lock:
+            self.begin_writing()
+            self.arena.write_out()
+            return discard(self, list(self.lookup.extents(digest)))
+
+    def forget(self, extent: Extent) -> None:
+        """Take an extent out of the index."""
+        if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
+            self._content -= extent.size
+        self.verified.discard(extent.position)
+
+    def begin_writing(self) -> None:
+        """Refuse what must not write; the first time, tell every later opener not to trust the index on disk."""
+        if self._live and self._failed is None:
+            return
+        self._require_sound()
+        if not self.writable:
+            raise PoolReadOnly(path=self.path)
+        self._live = True
+        self.lookup.index.write_summary(self._summarise(State.LIVE))
+        if self.durable:
+            self.lookup.index.sync_summary()
+
+    # reading
+
+    def holds(self, digest: Digest) -> bool:
+        """Say whether the index leads to an extent of this digest; its payload is checked when it is read."""
+        if next(self.lookup.extents(digest), None) is not None:
+            return True
+        self.lookup.refresh()
+        return next(self.lookup.extents(digest), None) is not None
+
+    def find(self, prefix: bytes) -> Digest | None:
+        """Return the digest of an extent that begins with these 8 bytes."""
+        return self.lookup.find(prefix)
+
+    def read(self, digest: Digest, limit: int | None = None) -> bytes:
+        """Return the payload, compared with its digest at its first touch since boot."""
+        return self.lookup.read(digest, limit)
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        """Return part of the payload, which is verified whole at its first touch."""
+        return self.lookup.read_range(digest, offset, length)
+
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        """Fill `out` with the payload from `offset` on."""
+        self.lookup.read_into(digest, offset, out)
+
+    def view(self, digest: Digest) -> memoryview:
+        """Return the payload where it lies in the mapped arena; the view, and any slice of it, is a reader's lease."""
+        self._hand_over()
+        return self.lookup.view(digest)
+
+    def locate(self, digest: Digest) -> Location:
+        """Return where the payload lies, for another process that shares the arena."""
+        self._hand_over()
+        extent = self.lookup.require(digest)
+        return Location(extent.payload // SEGMENT, extent.payload % SEGMENT, extent.length, extent.encoding)
+
+    def scan(self) -> Iterator[Extent]:
+        """Yield every extent in the arena, in order, whether the index leads to it or not."""
+        self._hand_over()
+        for extent in scan(self.arena):
+            if extent.end <= self.arena.stop_of(extent.position):
+                yield extent
+
+    def check(self) -> Iterator[Finding]:
+        """Verify everything and yield what is wrong."""
+        from packetfs.pool.check import check
+
+        return check(self)
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of live DATA payload that the index leads to."""
+        if self.writable:
+            return self._content
+        summary = self.lookup.index.summary()
+        return summary.content if summary is not None else self._content
+
+    def database(self, name: str) -> Connection:
+        """Open the database NAME.db of this pool, checksummed; it is closed with the pool."""
+        from packetfs.pool.database import connect
+
+        if not name.isidentifier():
+            raise ValueError(name)
+        vfs_is_exclusive = self.storage is not DISK
+        connection = connect(
+            f"{self.path}/{name}.db", writable=self.writable, durable=self.durable, exclusive=vfs_is_exclusive
+        )
+        self._connections.append(connection)
+        return connection
+
+    # inside
+
+    def _hand_over(self) -> None:
+        """Bring what is gathered into the files, where mappings and other processes see it."""
+        if self.writable:
+            self.arena.write_out()
+
+    def _summarise(self, state: State) -> Summary:
+        index, end = self.lookup.index, self.arena.end
+        return Summary(
+            state, index.capacity, end, self._synced, self._content, self.identity, self.leases.epoch, self._places.boot
+        )
+
+    def _require_sound(self) -> None:
+        if self._closed:
+            raise PoolClosed(path=self.path)
+        if self._failed is not None:
+            raise self._failed
+
+
+def _refuse_foreign(path: str) -> None:
+    """Refuse a directory that holds a pool, or anything that is not ours."""
+    names = set(os.listdir(path))
+    if "arena" in names and _has_superblock(path):
+        raise PoolExists(path=path)
+    if names - _OWN_NAMES:
+        raise PoolAccess(path=path, reason="the directory is not empty")
+
+
+def _has_superblock(path: str) -> bool:
+    try:
+        read_superblock(DISK, f"{path}/arena")
+    except NotAPool:
+        return False
+    return True
+
+
+def _write_first_segment(storage: Storage, path: str, block: Superblock) -> None:
+    """Make the pool exist: durable from its first packet to its name."""
+    storage.make_directory(f"{path}/arena")
+    create_segment(storage, f"{path}/arena", block, 0)
+    fd = storage.open(segment_path(f"{path}/arena", 0), os.O_RDWR)
+    try:
+        storage.sync(fd)
+    finally:
+        storage.close(fd)
+    for directory in (f"{path}/arena", path, os.path.dirname(path)):
+        storage.sync_directory(directory)
