@@ -90,6 +90,8 @@ PLACES_MAX: Final = 1 << 19
 """Extents of old files that one sync looks up by digest (32 GiB at 64 KiB, 14 MB of memory); beyond, bytes decide."""
 DRIFT_MAX: Final = 1 << 15
 """Paths that a receiver names as changed behind its back; with more, names and ids of all are compared instead."""
+FAILURES_MAX: Final = 10_000
+"""Failed files that a receiver names; a disk that fails everywhere needs no longer list."""
 ROOTS_HELD: Final = 16
 """Roots that a receiver names; more would only help a sender that forgot the newest sixteen."""
 

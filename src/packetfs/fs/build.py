@@ -1,7 +1,7 @@
 """Build the programs of dirty directories from the live namespace.
 
 One that was built before takes over every node of its old program in which no name changed: of 100,000 names with one
-changed, about 128 are encoded again. The result is that of building it whole, since nodes are cut by their leaves alone.
+changed, about 128 are encoded again. The result is that of building it whole, as nodes are cut by their leaves alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Open:
 
 
 def build_directory(store: Store, names: Namespace, ino: int, mean: int) -> Digest:
-    """Return the root of a directory, after giving every dirty one from it downwards a program. Depth costs no stack."""
+    """Return the root of a directory, after giving each dirty one from it downwards a program. Depth costs no stack."""
     top = names.inode(ino)
     if not top.dirty:
         return top.base

@@ -13,7 +13,7 @@ from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import HEADER, PACKET, Op
+from packetfs.packet.layout import BODY, HEADER, PACKET, Op
 from packetfs.packet.tree import Store, TreeWriter, name_key, produces, split
 
 _NAME_LENGTH: Final = struct.Struct("<H")
@@ -61,12 +61,27 @@ def top_of(store: Store, root: Digest) -> bytes:
     return program[PACKET:]
 
 
+def split_node(node: bytes) -> list[bytes]:
+    """Return the leaves or TREE packets of a node: `split`, without a call for each, as a diff cuts many."""
+    parts = []
+    at, end = 0, len(node)
+    while at < end:
+        size = PACKET
+        if node[at] == Op.ENTRY:
+            size += PACKET * -(-int.from_bytes(node[at + 4 : at + 8], "little") // BODY)
+        parts.append(node[at : at + size])
+        at += size
+    if at != end:
+        raise BadProgram(root="of a node", reason="its last entry is cut short")
+    return parts
+
+
 def nodes_of(store: Store, root: Digest) -> list[bytes]:
     """Return the TREE packets of the nodes that hold leaves; none where the root itself holds them."""
     found: list[bytes] = []
     stack = [top_of(store, root)]
     while stack:
-        parts = list(split(stack.pop()))
+        parts = split_node(stack.pop())
         if parts and level_of(parts[0]) > 1:
             stack += [store.read(node_of(part)) for part in reversed(parts)]
         elif parts and level_of(parts[0]) == 1:
@@ -112,14 +127,14 @@ def first_name(store: Store, part: bytes) -> bytes:
 
 def find_entry(store: Store, root: Digest, name: bytes) -> Entry | None:
     """Return one entry of a stored directory, reading the nodes on its path and a few beside them."""
-    parts = list(split(top_of(store, root)))
+    parts = split_node(top_of(store, root))
     level = TREE_DEPTH_MAX + 1
     while parts and (below := level_of(parts[0])):
         if below >= level:
             raise BadProgram(root=short(root), reason="the levels of its tree do not fall")
         level = below
         index = bisect_right(parts, name, key=lambda part: first_name(store, part)) - 1
-        parts = list(split(store.read(node_of(parts[index])))) if index >= 0 else []
+        parts = split_node(store.read(node_of(parts[index]))) if index >= 0 else []
     return next((decode_entry(leaf) for leaf in parts if name_of(leaf) == name), None)
 
 

@@ -16,10 +16,10 @@ from packetfs.errors import BadPath, NoSnapshot, NotADirectory, NotAFile, NotFou
 from packetfs.fs.build import build_directory
 from packetfs.fs.directory import find_entry
 from packetfs.fs.namespace import Inode, Namespace
+from packetfs.fs.paths import Paths
 from packetfs.fs.reader import ProgramReader
 from packetfs.fs.schema import ROOT_INO
 from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
-from packetfs.limits import KNOWN_DIRECTORIES, PATH_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
@@ -36,7 +36,7 @@ class FileSystem:
     def __init__(self, pool: Pool) -> None:
         self.pool: Final = pool
         self.names: Final = Namespace(pool.database(NAMES))
-        self._known: dict[bytes, int] = {}
+        self._paths = Paths(self.names)
 
     def __enter__(self) -> FileSystem:
         return self
@@ -52,7 +52,7 @@ class FileSystem:
 
     def entry(self, path: bytes) -> Entry | None:
         """Return what a path stands for; a directory that changed since `tree_root` has no root."""
-        found = self._find(path)
+        found = self._paths.find(path)
         return None if found is None else found.entry
 
     def children(self, path: bytes) -> Iterator[Entry]:
@@ -61,11 +61,11 @@ class FileSystem:
 
     def children_with_seen(self, path: bytes) -> Iterator[tuple[Entry, bytes | None]]:
         """Yield (entry, packed signature of its host file), by name. The caller may set and remove meanwhile."""
-        return self.names.children(self._directory(path))
+        return self.names.children(self._paths.directory(path))
 
     def seen(self, path: bytes) -> bytes | None:
         """Return the packed signature that was kept with a path."""
-        return self._need(path).seen
+        return self._paths.need(path).seen
 
     def read(self, path: bytes, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a file."""
@@ -74,6 +74,12 @@ class FileSystem:
     def open_read(self, path: bytes) -> ProgramReader:
         """Return a file object on the content that a file has now; later changes do not touch it."""
         return ProgramReader(self.pool, self._content(path))
+
+    def _content(self, path: bytes) -> Digest:
+        entry = self._paths.need(path).entry
+        if not entry.is_file or entry.root == NO_DIGEST:
+            raise NotAFile(path=path)
+        return Digest(entry.root)
 
     # changing
 
@@ -86,7 +92,7 @@ class FileSystem:
         if not path:
             self._set_root(entry, seen)
             return
-        parent, name = self._place(path)
+        parent, name = self._paths.place(path)
         if entry.name != name:
             entry = replace(entry, name=name)
         old = self.names.child(parent, name)
@@ -110,7 +116,7 @@ class FileSystem:
     def _add(self, parent: int, entry: Entry, seen: bytes | None, within: bytes | None) -> None:
         linked = None
         if entry.group and within is not None:
-            linked = self.names.find_group(entry.group, self._directory(within))
+            linked = self.names.find_group(entry.group, self._paths.directory(within))
         if linked is None:
             self.names.add(parent, entry, seen)
         else:
@@ -119,7 +125,7 @@ class FileSystem:
 
     def set_seen(self, path: bytes, seen: bytes | None) -> None:
         """Keep the packed signature of the host file behind a path. No program changes by it."""
-        self.names.see(self._need(path).ino, seen)
+        self.names.see(self._paths.need(path).ino, seen)
 
     def remove(self, path: bytes) -> None:
         """Take a name away, with everything below it; of the root directory, only what is in it."""
@@ -127,35 +133,35 @@ class FileSystem:
             for inode in self.names.inodes(ROOT_INO):
                 self._drop(ROOT_INO, inode.entry.name)
             return
-        parent, name = self._place(path)
+        parent, name = self._paths.place(path)
         if self.names.lookup(parent, name) is None:
             raise NotFound(path=path)
         self._drop(parent, name)
 
     def _drop(self, parent: int, name: bytes) -> None:
-        if self.names.remove(parent, name):
-            self._known.clear()
+        self.names.remove(parent, name)
+        self._paths.forget()
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Give what is at `old` the path `new`, in place of what is there."""
-        found = self._need(old)
+        found = self._paths.need(old)
         if not old or not new or new.startswith(old + b"/"):
             raise BadPath(path=new, reason="a directory cannot be moved into itself")
-        before, after = self._place(old), self._place(new)
+        before, after = self._paths.place(old), self._paths.place(new)
         existing = self.names.lookup(*after)
         if existing == found.ino:
             return
         if existing is not None:
             self._drop(*after)
         self.names.move(*before, *after)
-        self._known.clear()
+        self._paths.forget()
 
     def link(self, old: bytes, new: bytes, group: int) -> None:
         """Give a file one more path. `group` marks all its names in the programs of their directories."""
-        found = self._need(old)
+        found = self._paths.need(old)
         if found.entry.is_dir or not group:
             raise BadPath(path=new, reason="a directory has one name, and links have a group")
-        parent, name = self._place(new)
+        parent, name = self._paths.place(new)
         if self.names.lookup(parent, name) is not None:
             self._drop(parent, name)
         self.names.link(parent, name, found.ino)
@@ -166,14 +172,14 @@ class FileSystem:
         parts = path.split(b"/")[:-1]
         for count, name in enumerate(parts, 1):
             above = b"/".join(parts[:count])
-            if self._find(above) is None:
+            if self._paths.find(above) is None:
                 self.set(above, Entry(name, _NEW_DIRECTORY, mtime_ns=time.time_ns()))
 
     # programs and transactions
 
     def tree_root(self, path: bytes = b"") -> Digest:
         """Return the root of a directory, building the programs of what changed in and below it."""
-        return build_directory(self.pool, self.names, self._directory(path), self.pool.mean)
+        return build_directory(self.pool, self.names, self._paths.directory(path), self.pool.mean)
 
     def commit(self) -> None:
         """Make everything since the last commit durable: payloads first, then the names that need them."""
@@ -183,7 +189,7 @@ class FileSystem:
     def rollback(self) -> None:
         """Forget the changes since the last commit; payloads stay until gc."""
         self.names.rollback()
-        self._known.clear()
+        self._paths.forget()
 
     def note(self, key: bytes) -> bytes | None:
         """Return what `set_note` kept under a key: the state of a sync, say."""
@@ -205,7 +211,7 @@ class FileSystem:
             raise SnapshotExists(name=name)
         root = self.tree_root(path)
         moment = time.time_ns() if time_ns is None else time_ns
-        program = encode_snapshot(name, replace(self._need(path).entry, root=root), path, moment, self.pool.mean)
+        program = encode_snapshot(name, replace(self._paths.need(path).entry, root=root), path, moment, self.pool.mean)
         taken = Snapshot(name, root, path, moment, self.pool.put(program, mark=Mark.SNAPSHOT))
         self.adopt_snapshot(taken)
         self.commit()
@@ -244,62 +250,3 @@ class FileSystem:
         if found is None:
             raise NoSnapshot(name=name)
         return Snapshot(*found)
-
-    # paths
-
-    def _find(self, path: bytes) -> Inode | None:
-        if not path:
-            return self.names.inode(ROOT_INO)
-        above, _, name = path.rpartition(b"/")
-        parent = self._walk(above)
-        return None if parent is None else self.names.child(parent, name)
-
-    def _need(self, path: bytes) -> Inode:
-        found = self._find(path)
-        if found is None:
-            raise NotFound(path=path)
-        return found
-
-    def _content(self, path: bytes) -> Digest:
-        entry = self._need(path).entry
-        if not entry.is_file or entry.root == NO_DIGEST:
-            raise NotAFile(path=path)
-        return Digest(entry.root)
-
-    def _directory(self, path: bytes) -> int:
-        """Return the inode number of a directory that must exist."""
-        ino = self._walk(path)
-        if ino is None:
-            raise NotFound(path=path)
-        if not self.names.is_directory(ino):
-            raise NotADirectory(path=path)
-        return ino
-
-    def _walk(self, path: bytes) -> int | None:
-        """Return the inode number of a path, remembered where it is a directory's: walks ask for the same again."""
-        if not path:
-            return ROOT_INO
-        ino = self._known.get(path)
-        if ino is None:
-            above, _, name = path.rpartition(b"/")
-            ino = self._known.get(above)
-            if ino is not None:
-                ino = self.names.lookup(ino, name)
-            else:
-                ino = ROOT_INO
-                for name in path.split(b"/"):
-                    ino = None if ino is None else self.names.lookup(ino, name)
-            if ino is not None and self.names.is_directory(ino):
-                if len(self._known) >= KNOWN_DIRECTORIES:
-                    self._known.clear()
-                self._known[path] = ino
-        return ino
-
-    def _place(self, path: bytes) -> tuple[int, bytes]:
-        """Return directory and name of a path that is to be changed."""
-        if len(path) > PATH_MAX:
-            raise BadPath(path=path[:64] + b"...", reason=f"it has {len(path)} bytes")
-        above, _, name = path.rpartition(b"/")
-        if not name or name in (b".", b"..") or b"\0" in name or len(name) > 255:
-            raise BadPath(path=path, reason="a part of it cannot be a name")
-        return self._directory(above), name

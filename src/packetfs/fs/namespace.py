@@ -23,14 +23,17 @@ _SIGN: Final = 1 << 63
 _WRAP: Final = 1 << 64
 _PAIR: Final = struct.Struct("<HI")
 Value: TypeAlias = int | bytes | None
-_Row: TypeAlias = "tuple[bytes, int, int, int, int, int, bytes, bytes, int, int, bytes | None, int, int, bytes | None, int]"
+_Row: TypeAlias = (
+    "tuple[bytes, int, int, int, int, int, bytes, bytes, int, int, bytes | None, int, int, bytes | None, int]"
+)
 
 _COLUMNS: Final = (
-    "i.mode, i.uid, i.gid, i.mtime_ns, i.size, i.root, i.target, i.rdev, i.grp, i.xattrs, i.sparse, i.dirty, i.seen, i.ino"
+    "i.mode, i.uid, i.gid, i.mtime_ns, i.size, i.root, i.target, i.rdev, i.grp, i.xattrs, i.sparse,"
+    " i.dirty, i.seen, i.ino"
 )
 _JOIN: Final = "FROM entry e CROSS JOIN inode i ON i.ino = e.ino WHERE e.parent = ?"
-_CHILD: Final = f"SELECT e.name, {_COLUMNS} {_JOIN} AND e.name = ?"  # noqa: S608 - fixed text
-_PAGE: Final = f"SELECT e.name, {_COLUMNS} {_JOIN} AND e.name > ? ORDER BY e.name LIMIT {NAMES_PAGE}"  # noqa: S608
+_CHILD: Final = f"SELECT e.name, {_COLUMNS} {_JOIN} AND e.name = ?"
+_PAGE: Final = f"SELECT e.name, {_COLUMNS} {_JOIN} AND e.name > ? ORDER BY e.name LIMIT {NAMES_PAGE}"
 _INODE: Final = f"SELECT x'', {_COLUMNS} FROM inode i WHERE i.ino = ?"  # noqa: S608
 _INSERT: Final = (
     "INSERT INTO inode(mode, uid, gid, mtime_ns, size, root, target, rdev, grp, xattrs, sparse, seen, dirty)"
@@ -44,7 +47,7 @@ _UPDATE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Inode:
-    """One row: an entry, its inode number, the packed signature of its host file, and whether its program is out of date.
+    """One row: an entry, its inode number, the packed signature of its host file, whether its program is out of date.
 
     The entry of a dirty directory has no root; `base` is the program that was built last.
     """

@@ -16,8 +16,8 @@ ROOT_INO: Final = 1
 VERSION: Final = 1
 APPLICATION: Final = 0x504B4653
 _STABLE_PLANS: Final = 1007
-"""SQLITE_DBCONFIG_ENABLE_QPSG: the planner must not look at bound values. With the partial index it would compile a join
-anew for each value: 17 us instead of 3.5 us a name."""
+"""SQLITE_DBCONFIG_ENABLE_QPSG: the planner must not look at bound values. With the partial index it would compile a
+join anew for each value: 17 us instead of 3.5 us a name."""
 
 _TABLES: Final = """
 CREATE TABLE inode(

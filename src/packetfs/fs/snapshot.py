@@ -39,12 +39,7 @@ def encode_snapshot(name: bytes, directory: Entry, path: bytes, time_ns: int, me
     return encode(Head(Kind.SNAPSHOT, 1, mean).packet()) + encode_entry(entry)
 
 
-def decode_snapshot(record: Digest, program: bytes) -> Snapshot:
-    """Return the snapshot that a stored program describes."""
-    return Snapshot(*_fields(decode_snapshot_entry(record, program)), record)
-
-
-def decode_snapshot_entry(record: Digest, program: bytes) -> Entry:
+def decode_root_entry(record: Digest, program: bytes) -> Entry:
     """Return the entry in a snapshot's program: the directory with its owner and mode, under the snapshot's name."""
     head = Head.parse(decode(program))
     if head.kind is not Kind.SNAPSHOT:
@@ -52,5 +47,7 @@ def decode_snapshot_entry(record: Digest, program: bytes) -> Entry:
     return decode_entry(program[PACKET:])
 
 
-def _fields(entry: Entry) -> tuple[bytes, Digest, bytes, int]:
-    return entry.name, Digest(entry.root), entry.target, entry.mtime_ns
+def decode_snapshot(record: Digest, program: bytes) -> Snapshot:
+    """Return the snapshot that a stored program describes."""
+    entry = decode_root_entry(record, program)
+    return Snapshot(entry.name, Digest(entry.root), entry.target, entry.mtime_ns, record)

@@ -40,6 +40,7 @@ class FrameChannel:
     def __init__(self, reading: int, writing: int, peer: str) -> None:
         self._reading, self._writing, self._peer = reading, writing, peer
         self.sent = self.received = self.turns = 0
+        self.literals_sent = self.literals_received = 0
         self._speaking = False
         for descriptor in (reading, writing):
             with contextlib.suppress(OSError):
@@ -54,7 +55,9 @@ class FrameChannel:
         self._write(message.TYPE, flags, [payload])
 
     def send_batch(self, batch: Batch) -> None:
-        self._write(Type.BATCH, 0, encode_batch(batch))
+        parts = encode_batch(batch)
+        self.literals_sent += sum(len(part) for part in parts[2:])
+        self._write(Type.BATCH, 0, parts)
 
     def expect(self, kind: type[M]) -> M:
         """Return the next message, which must be of this kind."""
@@ -72,7 +75,9 @@ class FrameChannel:
         if flags & COMPRESSED:
             payload = _inflate(payload)
         if kind == Type.BATCH:
-            return decode_batch(payload)
+            batch = decode_batch(payload)
+            self.literals_received += size - len(batch.control)
+            return batch
         message = decode_message(kind, bytes(payload))
         if isinstance(message, Failed):
             raise far_error(self._peer, message)

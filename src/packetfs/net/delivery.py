@@ -41,6 +41,7 @@ class Delivery:
         self.size = size
         self._blocks = blocks
         self._source = source
+        self._opened: dict[int, OldFile] = {}
         self._ended = False
 
     def pieces(self) -> Iterator[Buffer | Run]:
@@ -77,7 +78,9 @@ class Delivery:
             yield from self._copy(item)
 
     def _copy(self, item: Instruction) -> Iterator[bytes]:
-        old = self._source(item.source)
+        old = self._opened.get(item.source)
+        if old is None:
+            old = self._opened[item.source] = self._source(item.source)
         at, end = item.offset, item.offset + item.length
         while at < end:
             data = old.read(at, min(_PIECE, end - at))

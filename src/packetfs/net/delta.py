@@ -17,7 +17,7 @@ from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OL
 from packetfs.net.packed import Packer
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
-from packetfs.packet.slots import SlotIndex, slots_bytes
+from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import produces
 
 _OFFSET_BITS: Final = 40
@@ -52,7 +52,7 @@ class ExtentMap:
     """Where the receiver has which extent: digest -> places, 16 bytes a place. Built from prefixes: roots decide."""
 
     def __init__(self, places: int) -> None:
-        self._slots = SlotIndex(bytearray(slots_bytes(places)))
+        self._slots = SlotIndex(bytearray(SLOT * (places * 3 // 2 + 16)))
 
         self._room = places
 

@@ -31,6 +31,7 @@ class SendReport:
 
     root: Digest = NO_ROOT
     files: int = 0
+    total: int = 0
     changed: int = 0
     deleted: int = 0
     troubles: int = 0
@@ -62,7 +63,8 @@ class Sender:
         state = self._channel.expect(State)
         mode, base = self._choose(state)
         self._drift = {item[0]: item for item in state.drift} if mode is Mode.DELTA else {}
-        self._channel.send(Begin(mode, base, self._source.root, 0, 0))
+        self.report.files, self.report.total = self._source.totals()
+        self._channel.send(Begin(mode, base, self._source.root, self.report.files, self.report.total))
         if self._source.top is not None:
             self._items.entry(b"", self._source.top, Content.NONE)
         if mode is Mode.LIST:

@@ -41,6 +41,9 @@ class Source(Protocol):
     def leader(self, group: int) -> bytes | None:
         """Return the first path of a group of hard links."""
 
+    def totals(self) -> tuple[int, int]:
+        """Return how many files the tree has, and their bytes."""
+
 
 class PoolSource:
     """A directory, or one file, of a pool."""
@@ -70,6 +73,9 @@ class PoolSource:
 
     def leader(self, group: int) -> bytes | None:
         return self._fs.group_path(group, self._path)
+
+    def totals(self) -> tuple[int, int]:
+        return (1, self._single.size) if self._single is not None else self._fs.totals(self._path)
 
 
 class HostSource(PoolSource):

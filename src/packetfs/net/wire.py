@@ -55,8 +55,8 @@ class Option(IntFlag):
     DELETE = 2
     CHECKSUM = 4
     DRY_RUN = 8
-    FILE = 16
-    """The source is one file; the path is a file or an existing directory."""
+    POOL = 16
+    """The path lies in a pool: `pool`, or where that is empty the far side's own."""
 
 
 class Mode(IntEnum):
@@ -78,7 +78,7 @@ Failure = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message: who speaks, where to, and how."""
+    """The first message: who speaks, where to, and how. `name` is the single file that is sent, empty for a tree."""
 
     TYPE: ClassVar[Type] = Type.HELLO
     magic: bytes
@@ -93,13 +93,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The far side's version and the chunk mean of its end."""
+    """The far side's version and chunk mean, and, where it sends, whether the source is a directory 1 or a file 2."""
 
     TYPE: ClassVar[Type] = Type.WELCOME
     magic: bytes
     protocol: int
     program: bytes
     mean: int
+    shape: int
 
 
 @dataclass(frozen=True, slots=True)

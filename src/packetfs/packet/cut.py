@@ -11,7 +11,6 @@ alone, so the windows in which a file is read do not show.
 
 from __future__ import annotations
 
-from itertools import islice
 from struct import unpack
 from typing import TYPE_CHECKING, Final
 

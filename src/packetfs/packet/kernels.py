@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
+from packetfs.packet.layout import PACKET, STRUCT, Op
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from typing_extensions import Buffer
+
+_LAYOUT: Final = Struct(STRUCT)
+_TOO_LONG: Final = "the program produces more than the output holds"
 
 
 def common_prefix_python(a: Buffer, b: Buffer, /) -> int:
@@ -34,18 +39,18 @@ def expand_python(program: Buffer, sources: Sequence[Buffer], out: Buffer, /) ->
         raise ValueError("a program is whole packets")
     at, rest = 0, iter(sources)
     for start in range(0, packets.nbytes, PACKET):
-        op, flags, length, operand, body = _LAYOUT.unpack_from(packets, start)
+        op, flags, _, length, operand, body = _LAYOUT.unpack_from(packets, start)
         if flags:
             raise ValueError("a packet has unknown flags")
-        produced = _produce(op, length, operand, body, rest, target.nbytes - at)
-        target[at : at + len(produced)] = produced
-        at += len(produced)
+        made = _produce(op, length, operand, body, rest, target.nbytes - at)
+        target[at : at + len(made)] = made
+        at += len(made)
     if next(rest, None) is not None:
         raise ValueError("there are more sources than COPY packets")
     return at
 
 
-def _produce(op: int, length: int, operand: int, body: bytes, sources: Iterator[Buffer], room: int) -> Buffer:
+def _produce(op: int, length: int, operand: int, body: bytes, sources: Iterator[Buffer], room: int) -> bytes:
     if op == Op.DATA:
         _check(length <= len(body), "DATA is longer than its body")
         _check(length <= room, _TOO_LONG)
@@ -62,3 +67,32 @@ def _produce(op: int, length: int, operand: int, body: bytes, sources: Iterator[
     _check(operand + length <= view.nbytes, "COPY reaches past its source")
     _check(length <= room, _TOO_LONG)
     return bytes(view[operand : operand + length])
+
+
+def _check(holds: bool, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)
+
+
+def match_python(old: Buffer, old_base: int, new: Buffer, expected: int, /) -> tuple[bytes, bytes, int]:
+    """Simple for now."""
+    o, n = memoryview(old).cast("B"), memoryview(new).cast("B")
+    at = 0
+    if 0 <= expected - old_base < o.nbytes:
+        at = common_prefix_python(o[expected - old_base :], n)
+    program = (_varint(at << 2 | 1) + b"\0" if at else b"") + (_varint(n.nbytes - at << 2) if at < n.nbytes else b"")
+    return program, bytes(n[at:]), expected + n.nbytes
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+if native is None:
+    common_prefix, expand, match = common_prefix_python, expand_python, match_python
+else:
+    common_prefix, expand, match = native.common_prefix, native.expand, native.match

@@ -25,6 +25,12 @@ PROBES: Final = 4096
 CANDIDATES: Final = 64
 """Values that one `get` returns; more than one is a fingerprint shared by chance or by malice."""
 _VALUE_MAX: Final = 2**64 - 2
+_SLOTS_MIN: Final = 64
+
+
+def slots_bytes(pairs: int) -> int:
+    """Return how many bytes hold that many pairs at a load of 0.75, where searches are short."""
+    return max(_SLOTS_MIN, pairs * 4 // 3 + 1) * SLOT
 
 
 class SlotIndexPython:

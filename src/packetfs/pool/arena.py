@@ -47,7 +47,8 @@ class Arena:
         self._header = header_maker(block.secret)
         self._files: dict[int, SegmentFile] = {}
         self._lock = threading.RLock()
-        self._buffer = bytearray()
+        self._space = memoryview(bytearray(APPEND_BUFFER)) if writable else memoryview(b"")  # growing one cost more
+        self._gathered = 0
         self._entry_unsynced = False
         self._unsynced = False
         self.end = self.measure_end()
@@ -100,7 +101,7 @@ class Arena:
             with self._lock:
                 if position >= self._written:
                     start = position - self._written
-                    return bytes(self._buffer[start : start + length])
+                    return bytes(self._space[start : min(start + length, self._gathered)])
         try:
             return self._storage.read(self.file(position // SEGMENT).fd, length, position % SEGMENT)
         except FileNotFoundError:
@@ -146,25 +147,32 @@ class Arena:
             position = self.end
             header = self._header(position, digest, length, size, flags)
             if length >= APPEND_DIRECT:
-                self._write([self._buffer, header, stored, _PADS[-length % PACKET]])
-                self._written = position + taken
-                self._buffer.clear()
+                self._write([self._space[: self._gathered], header, stored, _PADS[-length % PACKET]])
+                self._written, self._gathered = position + taken, 0
             else:
-                if len(self._buffer) >= APPEND_BUFFER:
+                if self._gathered + taken > APPEND_BUFFER:
                     self.write_out()
-                self._buffer += header
-                self._buffer += stored
-                self._buffer += _PADS[-length % PACKET]
+                self._gather(header, stored, length)
             self.end = position + taken
             return position
+
+    def _gather(self, header: bytes, stored: Buffer, length: int) -> None:
+        space, at = self._space, self._gathered
+        start = at + PACKET
+        stop = start + length
+        space[at:start] = header
+        space[start:stop] = stored
+        self._gathered = stop + -length % PACKET
+        if self._gathered > stop:
+            space[stop : self._gathered] = _PADS[-length % PACKET]
 
     def write_out(self) -> None:
         """Hand everything gathered to the kernel; when that fails it stays gathered and readable."""
         with self._lock:
-            if self._buffer:
-                self._write([self._buffer])
-                self._written += len(self._buffer)
-                self._buffer.clear()
+            if self._gathered:
+                self._write([self._space[: self._gathered]])
+                self._written += self._gathered
+                self._gathered = 0
 
     def sync(self) -> None:
         """Make everything appended so far durable."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short
-from packetfs.pool.extent import Extent
+from packetfs.packet.layout import PACKET
+from packetfs.pool.index import fingerprint
 from packetfs.pool.recovery import is_whole
-from packetfs.pool.scan import scan
+from packetfs.pool.scan import read_header, scan
 from packetfs.pool.superblock import COPIES, FIRST, is_good_copy
 
 if TYPE_CHECKING:
@@ -33,14 +35,14 @@ class Finding:
 
 def check(pool: Pool) -> Iterator[Finding]:
     """Yield everything that is wrong; nothing where all is well."""
-    with pool.lock:
-        if pool.writable:
-            pool.flush()
-        for number in pool.arena.segments():
-            pool.arena.forget_cached(number)
-            yield from _check_superblock(pool, number)
-            yield from _check_segment(pool, number)
-        yield from _check_databases(pool)
+    if pool.writable:
+        pool.flush()
+    for number in pool.arena.segments():
+        pool.arena.forget_cached(number)
+        yield from _check_superblock(pool, number)
+        yield from _check_segment(pool, number)
+    yield from _check_index(pool)
+    yield from _check_databases(pool)
 
 
 def _check_superblock(pool: Pool, number: int) -> Iterator[Finding]:
@@ -53,31 +55,22 @@ def _check_superblock(pool: Pool, number: int) -> Iterator[Finding]:
 def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
     base = number * SEGMENT
     stop = base + pool.arena.segment_size(number)
-    last = base + FIRST
-    for extent in scan(pool.arena, base):
-        if extent.position >= stop:
-            break
-        yield from _check_gap(pool, last, extent.position)
-        yield from _check_extent(pool, extent)
-        last = extent.end
-    yield from _check_gap(pool, last, stop)
-
-
-def _check_gap(pool: Pool, start: int, stop: int) -> Iterator[Finding]:
-    """Bytes that no extent covers are zeros, or what a collector has not punched yet, or a damaged header."""
-    if start >= stop:
-        return
-    if any(pool.lookup.leads_into(start, stop)):
-        yield Finding("a header is damaged", _where(pool, start))
-
-
-def _check_extent(pool: Pool, extent: Extent) -> Iterator[Finding]:
-    if not is_whole(pool.arena, extent):
-        pool.verified.discard(extent.position)
-        yield Finding("the payload does not match its digest", _where(pool, extent.position), extent.digest)
-    elif all(held.position != extent.position for held in pool.lookup.extents(extent.digest)):
-        if next(pool.lookup.extents(extent.digest), None) is None:
+    for extent in takewhile(lambda found: found.position < stop, scan(pool.arena, base)):
+        if not is_whole(pool.arena, extent):
+            pool.verified.discard(extent.position)
+            yield Finding("the payload does not match its digest", _where(pool, extent.position), extent.digest)
+        elif not pool.holds(extent.digest):
             yield Finding("the index does not lead to this extent", _where(pool, extent.position), extent.digest)
+
+
+def _check_index(pool: Pool) -> Iterator[Finding]:
+    """Every slot leads to a header that this pool wrote; a damaged header shows here."""
+    for key, value in pool.lookup.index.entries():
+        position = value * PACKET
+        raw = pool.arena.read(position, PACKET)
+        extent = read_header(pool.arena, raw, 0, position) if len(raw) == PACKET else None
+        if extent is None or fingerprint(extent.digest) != key:
+            yield Finding("the index leads to no header, or this header is damaged", _where(pool, position))
 
 
 def _check_databases(pool: Pool) -> Iterator[Finding]:

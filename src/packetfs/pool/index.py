@@ -19,7 +19,6 @@ from typing import Final
 
 from packetfs.limits import INDEX_LOAD, INDEX_SLOTS
 from packetfs.packet.digest import digest_of
-from packetfs.packet.layout import PACKET
 from packetfs.packet.slots import SlotIndex
 from packetfs.pool.storage import Storage
 
@@ -104,10 +103,15 @@ class Index:
 
     def copy_into(self, other: Index) -> None:
         """Put every slot into a larger index: a slot's fingerprint is all the key that an index needs."""
+        for key, value in self.entries():
+            other.put(key, value)
+
+    def entries(self) -> Iterator[tuple[bytes, int]]:
+        """Yield (first 8 bytes of the digest, value) of every used slot."""
         for start in range(0, len(self._view), _REHASH):
             for key, value in struct.iter_unpack("<8sQ", self._view[start : start + _REHASH]):
                 if value and key != _REMOVED:
-                    other.put(key, value - 1)
+                    yield key, value - 1
 
     def close(self) -> None:
         """Unmap; the object is of no use afterwards."""
@@ -153,6 +157,11 @@ def load_index(storage: Storage, path: str, writable: bool) -> Index | None:
     return Index(mapping, storage, fd)
 
 
+def fingerprint(digest: bytes) -> bytes:
+    """Return what a slot keeps of a digest."""
+    return digest[:8] if any(digest[:8]) else b"\1" + bytes(7)
+
+
 def encode_summary(summary: Summary) -> bytes:
     fields = _FIELDS.pack(
         _MAGIC,
@@ -177,9 +186,3 @@ def decode_summary(data: bytes) -> Summary | None:
     if magic != _MAGIC or state not in (State.CLEAN, State.LIVE) or slots & (slots - 1) or not slots:
         return None
     return Summary(State(state), slots, end, synced, content, identity, epoch, boot)
-
-
-def positions(index: Index, key: bytes) -> Iterator[int]:
-    """Yield where an extent with this digest, or one that shares its first 8 bytes, may lie."""
-    for value in index.get(key):
-        yield value * PACKET

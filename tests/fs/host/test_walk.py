@@ -15,7 +15,9 @@ from packetfs.fs.host.walk import check_path, choose_opener, open_by_kernel, ope
 OPENERS = (open_by_kernel, open_by_walk)
 
 
-@pytest.mark.parametrize("path", [b"..", b"a/..", b"../a", b"a/../b", b".", b"./a", b"/", b"/a", b"a//b", b"a/", b"a\0b"])
+@pytest.mark.parametrize(
+    "path", [b"..", b"a/..", b"../a", b"a/../b", b".", b"./a", b"/", b"/a", b"a//b", b"a/", b"a\0b"]
+)
 def test_paths_that_are_not_plain_are_refused(path: bytes) -> None:
     with pytest.raises(UnsafePath):
         check_path(path)

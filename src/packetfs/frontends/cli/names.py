@@ -16,6 +16,8 @@ def raw(argument: str) -> bytes:
 
 def pool_name(argument: str) -> bytes:
     """Return a path inside the pool: `pfs:` and slashes around it are optional; `b""` is the pool's root."""
+    if not argument:
+        raise UsageError(reason="an empty path; write pfs: for the pool's root")
     name = raw(argument).removeprefix(PREFIX)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:

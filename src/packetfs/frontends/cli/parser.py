@@ -95,6 +95,12 @@ SHARED: Final[dict[str, Callable[[Add], object]]] = {
 }
 
 
+def add_snapshot_option(parser: ArgumentParser) -> None:
+    """Let a command look into a snapshot."""
+    text = "as it was in this snapshot; paths are those of the pool, or relative to the snapshot's directory"
+    parser.add_argument("--snapshot", metavar="NAME", help=text)
+
+
 def split_command(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     """Return the command and the other arguments: shared options may stand before the command as well as after it."""
     at = 0

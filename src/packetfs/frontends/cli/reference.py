@@ -21,9 +21,12 @@ def overview() -> str:
     """Return the table of commands."""
     lines = ["| group | command | what it does |", "|---|---|---|"]
     for group in GROUPS:
-        members = [command for command in COMMANDS if command.group == group]
-        lines += [f"| {group} | [`pfs {command.name}`](#pfs-{command.name}) | {command.summary} |" for command in members]
+        lines += [_row(command) for command in COMMANDS if command.group == group]
     return "\n".join(lines)
+
+
+def _row(command: Command) -> str:
+    return f"| {command.group} | [`pfs {command.name}`](#pfs-{command.name}) | {command.summary} |"
 
 
 def commands() -> str:

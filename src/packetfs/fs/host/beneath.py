@@ -27,6 +27,8 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIN: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_NOT_REGULAR: Final = "it is not a regular file"
+
 
 @cache
 def _has_proc() -> bool:
@@ -152,10 +154,12 @@ class Beneath:
         try:
             fd = os.open(name, _READ, dir_fd=directory)
         except OSError as error:
+            if error.errno == errno.ENXIO:  # a socket, or a device without a driver
+                raise UnsafePath(path=path, reason=_NOT_REGULAR) from None
             raise explain(self._root, path, error) from None
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise UnsafePath(path=path, reason="it is not a regular file")
+            raise UnsafePath(path=path, reason=_NOT_REGULAR)
         return fd
 
     def create(self, path: bytes, mode: int = 0o600) -> int:

@@ -20,7 +20,10 @@ from packetfs.packet.entry import Entry
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 
-_SIGNATURE: Final = struct.Struct("<QqqQQ")
+_SIGNATURE: Final = struct.Struct("<5Q")
+_U64: Final = (1 << 64) - 1
+_TIME_MAX: Final = (1 << 63) - 1
+"""Nanoseconds, the year 2262: disks can hold later ones, entries cannot."""
 _PERMISSIONS: Final = 0o7777
 _CARRIED: Final = ("user.", "trusted.", "security.")
 _PRIVILEGED: Final = ("trusted.", "security.")
@@ -46,11 +49,12 @@ class Signature:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Signature:
-        return cls(*_SIGNATURE.unpack(packed))
+        size, mtime, ctime, ino, dev = _SIGNATURE.unpack(packed)
+        return cls(size, _signed(mtime), _signed(ctime), ino, dev)
 
     def pack(self) -> bytes:
         """Return its 40 bytes, little-endian."""
-        return _SIGNATURE.pack(self.size, self.mtime_ns, self.ctime_ns, self.ino, self.dev)
+        return _SIGNATURE.pack(self.size, self.mtime_ns & _U64, self.ctime_ns & _U64, self.ino, self.dev)
 
     def is_racy(self, scan_start_ns: int) -> bool:
         """Whether a write after `scan_start_ns` could have left this very signature, as the stamps are that fresh.
@@ -64,9 +68,12 @@ class Signature:
 
 def pack_signature(status: os.stat_result) -> bytes:
     """Return `Signature.of(status).pack()` without the object between: a walk does it for every file."""
-    return _SIGNATURE.pack(
-        status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
-    )
+    mtime, ctime = status.st_mtime_ns & _U64, status.st_ctime_ns & _U64
+    return _SIGNATURE.pack(status.st_size, mtime, ctime, status.st_ino, status.st_dev)
+
+
+def _signed(stamp: int) -> int:
+    return stamp - _U64 - 1 if stamp > _TIME_MAX else stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ def make_entry(
         mode,
         status.st_uid,
         status.st_gid,
-        status.st_mtime_ns,
+        max(-_TIME_MAX, min(status.st_mtime_ns, _TIME_MAX)),
         status.st_size if stat.S_ISREG(mode) else 0,
         root,
         target=link,

@@ -202,12 +202,13 @@ class Staging:
 
     def _settle(self, staged: bytes) -> None:
         """Make content durable: only a plain rename over a file makes filesystems write it before the new name."""
-        with suppress(UnsafePath):
-            fd = self.beneath.open_read(staged)
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+        if not stat.S_ISREG(self.beneath.lstat(staged).st_mode):
+            return
+        fd = self.beneath.open_read(staged)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def _keep(self, old: bytes) -> bytes | None:
         if self.keep_old:

@@ -86,6 +86,8 @@ def explain(base: int, path: bytes, error: OSError) -> Exception:
             part = b"/".join(names[:count])
             if _is_symlink(base, part):
                 return UnsafePath(path=path, reason=f"{_shown(part)} is a symbolic link, and none is ever followed")
+    if error.errno == errno.ELOOP:
+        return UnsafePath(path=path, reason="a symbolic link was on the way, and none is ever followed")
     return type(error)(error.errno, error.strerror, path)
 
 

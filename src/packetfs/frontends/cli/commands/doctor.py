@@ -37,7 +37,7 @@ def run(options: Namespace, output: Output) -> int:
         else:
             _print(verdict, output)
     if output.json:
-        output.record("summary", {"missing": missing})
+        output.record("verdict", {"missing": missing})
     if missing:
         output.flush()
         raise Unhealthy(count=missing)

@@ -1,0 +1,36 @@
+"""Write files of the pool to standard output, one after the other. What is read is verified."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from packetfs.frontends.cli.names import pool_name
+from packetfs.frontends.cli.opening import open_filesystem
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.parser import add_snapshot_option
+from packetfs.frontends.cli.reading import View
+from packetfs.packet.digest import Digest
+from packetfs.packet.execute import execute
+
+EXAMPLES: Final = (
+    ("pfs cat docs/notes.txt", "a file"),
+    ("pfs cat --snapshot monday docs/notes.txt | head", "as it was in a snapshot"),
+)
+OPTIONS: Final = ("pool",)
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the files."""
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a file in the pool")
+    add_snapshot_option(parser)
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Run each file's program into stdout."""
+    with open_filesystem(options) as filesystem:
+        view = View(filesystem, options.snapshot)
+        for path in options.paths:
+            for piece in execute(filesystem.pool, Digest(view.file(pool_name(path)).root)):
+                output.write(piece)
+    return 0

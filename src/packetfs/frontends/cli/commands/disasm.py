@@ -1,0 +1,85 @@
+"""Show a file as the program that it is, one packet a line. `pfs asm` turns the text back into the same packets.
+
+FILE is a file of this machine (nothing of it is stored), `-` for standard input, or pfs:PATH, which may be a directory
+too. A large file's program is a tree: TREE packets name its nodes, and --flat follows them.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from typing import Final
+
+from packetfs.errors import NotFound, UsageError
+from packetfs.frontends.cli.hostfile import open_source
+from packetfs.frontends.cli.listing import colored, list_flat, list_program
+from packetfs.frontends.cli.names import pool_name, printable, raw
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.parser import add_snapshot_option
+from packetfs.frontends.cli.programs import program_of_file
+from packetfs.packet.digest import Digest
+from packetfs.packet.layout import PACKET
+from packetfs.packet.tree import NODE_MAX, Store
+
+EXAMPLES: Final = (
+    ("pfs disasm notes.txt", "a file here"),
+    ("pfs disasm pfs:docs/notes.txt | less -R", "a file in the pool"),
+    ("pfs disasm --flat disk.img | grep FILL", "the runs in a large file"),
+)
+OPTIONS: Final = ("pool",)
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the file."""
+    add = parser.add_argument
+    add("file", metavar="FILE", help="a file, - for standard input, or pfs:PATH")
+    add("--flat", action="store_true", help="follow TREE packets and show every leaf")
+    add("--packets", action="store_true", help="FILE holds packets already, as `pfs asm` writes them")
+    add_snapshot_option(parser)
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Find the program and print its lines."""
+    if options.file.startswith("pfs:"):
+        _show_stored(options, output)
+    elif options.snapshot is not None:
+        raise UsageError(reason="--snapshot goes with pfs:PATH only")
+    else:
+        _show_host_file(options, output)
+    return 0
+
+
+def _show_stored(options: Namespace, output: Output) -> None:
+    from packetfs.frontends.cli.opening import open_filesystem  # a host file needs no pool
+    from packetfs.frontends.cli.reading import View
+
+    with open_filesystem(options) as filesystem:
+        entry = View(filesystem, options.snapshot).entry(pool_name(options.file))
+        if not any(entry.root):
+            raise NotFound(path=f"program behind {options.file} (only files and snapshots of directories have one)")
+        _show(options, output, filesystem.pool, Digest(entry.root))
+
+
+def _show_host_file(options: Namespace, output: Output) -> None:
+    with open_source(raw(options.file)) as file:
+        if options.packets:
+            _print(list_program(_whole_packets(file.read(NODE_MAX + 1), options.file)), output)
+        else:
+            store, root = program_of_file(file)
+            _show(options, output, store, root)
+
+
+def _whole_packets(data: bytes, name: str) -> bytes:
+    if len(data) % PACKET or not 0 < len(data) <= NODE_MAX:
+        raise UsageError(reason=f"{name} is not whole packets of {PACKET} bytes")
+    return data
+
+
+def _show(options: Namespace, output: Output, store: Store, root: Digest) -> None:
+    output.line(colored(f"; {printable(options.file)}  root {root.hex()}", output))
+    _print(list_flat(store, root) if options.flat else list_program(store.read(root)), output)
+
+
+def _print(lines: Iterable[str], output: Output) -> None:
+    for line in lines:
+        output.line(colored(line, output))

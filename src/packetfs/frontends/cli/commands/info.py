@@ -1,0 +1,109 @@
+"""Show what a pool holds and what it costs on the disk."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from packetfs.frontends.cli.moments import local_time
+from packetfs.frontends.cli.names import printable
+from packetfs.frontends.cli.opening import open_filesystem
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.sizes import format_size
+from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import KIB
+
+EXAMPLES: Final = (
+    ("pfs info", "the default pool"),
+    ("pfs info --json --pool /mnt/big/pool", "another one, for a script"),
+)
+OPTIONS: Final = ("json", "pool")
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The figures of a pool. logical: bytes of its files; content: bytes stored, once each; disk: what its files occupy."""
+
+    path: str
+    identity: str
+    created_ns: int
+    mean: int
+    durable: bool
+    files: int
+    directories: int
+    logical: int
+    content: int
+    disk: int
+    free: int
+    snapshots: int
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Take no arguments of its own."""
+    del parser
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Print one block of lines, or one JSON object."""
+    with open_filesystem(options) as filesystem:
+        info = measure(filesystem)
+    if output.json:
+        output.record("info", asdict(info))
+        return 0
+    for name, value in _rows(info):
+        output.line(f"{output.paint(f'{name:<10}', 'dim')}  {value}")
+    return 0
+
+
+def measure(filesystem: FileSystem) -> Info:
+    """Return the figures of a pool."""
+    pool = filesystem.pool
+    files, directories, logical = count_names(filesystem)
+    state = os.statvfs(pool.path)
+    return Info(
+        path=pool.path,
+        identity=pool.identity.hex(),
+        created_ns=pool.created,
+        mean=pool.mean,
+        durable=pool.durable,
+        files=files,
+        directories=directories,
+        logical=logical,
+        content=pool.content_bytes,
+        disk=disk_usage(pool.path),
+        free=state.f_bavail * state.f_frsize,
+        snapshots=len(filesystem.snapshots()),
+    )
+
+
+def count_names(filesystem: FileSystem) -> tuple[int, int, int]:
+    """Return files (links and devices too), directories below the root, and bytes of the files, without a walk."""
+    query = "SELECT count(*), sum((mode >> 12) = 4), sum(CASE WHEN (mode >> 12) = 8 THEN size ELSE 0 END) FROM inode"
+    row = filesystem.names.row(query)
+    total, directories, logical = (int(value or 0) for value in row or (0, 0, 0))
+    return total - directories, max(directories - 1, 0), logical
+
+
+def disk_usage(path: str) -> int:
+    """Return the bytes that a pool's files occupy; holes cost nothing."""
+    return sum(
+        os.lstat(os.path.join(directory, name)).st_blocks * 512
+        for directory, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _rows(info: Info) -> list[tuple[str, str]]:
+    durable = "" if info.durable else ", NOT durable"
+    return [
+        ("path", printable(info.path)),
+        ("identity", info.identity),
+        ("created", local_time(info.created_ns)),
+        ("settings", f"chunks of {info.mean // KIB} KiB on average{durable}"),
+        ("holds", f"{info.files:,} files, {info.directories:,} directories, {info.snapshots:,} snapshots"),
+        ("logical", f"{format_size(info.logical)} in files"),
+        ("content", f"{format_size(info.content)} stored, once each"),
+        ("on disk", f"{format_size(info.disk)}, {format_size(info.free)} free"),
+    ]

@@ -1,0 +1,98 @@
+"""What a path in the pool stands for, now or in a snapshot: what cat, ls, stat, get and disasm share."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
+from packetfs.frontends.cli.names import raw
+from packetfs.fs.directory import entries_of
+from packetfs.fs.filesystem import FileSystem
+from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.entry import Entry
+
+KINDS: Final = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "block device",
+}
+
+
+class View:
+    """The pool's names as they are now, or as a snapshot has them."""
+
+    def __init__(self, filesystem: FileSystem, snapshot: str | None = None) -> None:
+        self._filesystem = filesystem
+        self._snapshot = None if snapshot is None else raw(snapshot)
+        self._base = b"" if self._snapshot is None else self._find_base(self._snapshot)
+
+    def _find_base(self, name: bytes) -> bytes:
+        for snapshot in self._filesystem.snapshots():
+            if snapshot.name == name:
+                return snapshot.path
+        raise NoSnapshot(name=name)
+
+    def entry(self, path: bytes) -> Entry:
+        """Return what a path stands for; NotFound where it stands for nothing."""
+        if self._snapshot is not None:
+            return self._filesystem.resolve(self._snapshot, self._inside(path))
+        entry = self._filesystem.entry(path)
+        if entry is None:
+            raise NotFound(path=path)
+        return entry
+
+    def _inside(self, path: bytes) -> bytes:
+        """Return a path of the pool relative to the snapshot's directory; others are relative to it already."""
+        if path == self._base:
+            return b""
+        return path.removeprefix(self._base + b"/") if self._base else path
+
+    def file(self, path: bytes) -> Entry:
+        """Return the entry of a regular file."""
+        entry = self.entry(path)
+        if not entry.is_file:
+            raise NotAFile(path=path)
+        return entry
+
+    def children(self, path: bytes, entry: Entry) -> Iterator[Entry]:
+        """Yield the entries of a directory, by name."""
+        if not entry.is_dir:
+            raise NotADirectory(path=path)
+        if self._snapshot is None:
+            return self._filesystem.children(path)
+        return entries_of(self._filesystem.pool, Digest(entry.root))
+
+    def walk(self, path: bytes, entry: Entry) -> Iterator[tuple[bytes, Entry]]:
+        """Yield (path, entry) of everything below a directory, each directory before what is in it."""
+        waiting = [(path, self.children(path, entry))]
+        while waiting:
+            above, entries = waiting[-1]
+            child = next(entries, None)
+            if child is None:
+                waiting.pop()
+                continue
+            below = join(above, child.name)
+            yield below, child
+            if child.is_dir:
+                waiting.append((below, self.children(below, child)))
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """Return the path of a name in a directory of the pool."""
+    return directory + b"/" + name if directory else name
+
+
+def kind_of(entry: Entry) -> str:
+    """Return what an entry is, in a word."""
+    return KINDS.get(stat.S_IFMT(entry.mode), "unknown")
+
+
+def root_of(entry: Entry) -> str | None:
+    """Return the root in hexadecimal; None where there is none, or a directory changed after it was built."""
+    return None if entry.root == NO_DIGEST else entry.root.hex()

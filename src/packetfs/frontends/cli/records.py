@@ -1,0 +1,60 @@
+"""The JSON objects that `--json` writes, one a line: their types and fields, which scripts depend on.
+
+Readers must pass over types and fields that they do not know: new ones may appear, old ones do not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One type of object. Fields in `optional` may be absent."""
+
+    type: str
+    written_by: str
+    fields: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+_ENTRY: Final = ("path", "kind", "mode", "uid", "gid", "size", "mtime", "mtime_ns", "root")
+_ENTRY_OPTIONAL: Final = ("path_hex", "target", "target_hex")
+
+RECORDS: Final = (
+    Record("changed", "sync, put, get", ("path", "action", "size"), ("path_hex",)),
+    Record("trouble", "sync, put, get", ("path", "reason"), ("path_hex",)),
+    Record("progress", "sync, put, get", ("files", "done", "total")),
+    Record(
+        "summary",
+        "sync",
+        (
+            "files", "changed", "deleted", "troubles", "total", "sent", "received", "turns", "seconds", "snapshot",
+            "ratio", "dry_run",
+        ),
+    ),
+    Record("entry", "ls", _ENTRY, _ENTRY_OPTIONAL),
+    Record("stat", "stat", (*_ENTRY, "packets", "group", "sparse", "xattrs"), _ENTRY_OPTIONAL),
+    Record("snapshot", "snapshots", ("name", "path", "time", "time_ns", "root"), ("name_hex", "path_hex")),
+    Record("pool", "init", ("path", "identity", "mean")),
+    Record(
+        "info",
+        "info",
+        (
+            "path", "identity", "created_ns", "mean", "durable", "files", "directories", "logical", "content", "disk",
+            "free", "snapshots",
+        ),
+    ),
+    Record("check", "doctor", ("name", "need", "ok", "found", "advice")),
+    Record("verdict", "doctor", ("missing",)),
+    Record("finding", "check", ("what", "where", "digest")),
+    Record("affected", "check", ("path",), ("path_hex",)),
+    Record("checked", "check", ("findings", "affected")),
+    Record("collected", "gc", ("freed",)),
+    Record("repaired", "repair", ("snapshots", "restored")),
+    Record("error", "every command, to stderr", ("code", "error", "message", "hint")),
+)  # fmt: skip
+"""Every type. `sent` and `received` of a summary have: logical, literal, copied, metadata, signature, wire (bytes)."""
+
+BY_TYPE: Final = {record.type: record for record in RECORDS}

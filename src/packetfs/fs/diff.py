@@ -1,0 +1,146 @@
+"""What changed between two directories, found from their programs: equal subtrees and equal nodes are passed over unread.
+
+Both programs are walked in lockstep. Nodes are cut by content, so after an insert both sides soon stand before the same
+TREE packet again; only nodes that differ are read, only entries that differ are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packetfs.errors import BadProgram
+from packetfs.fs.directory import level_of, name_of, node_of, split_node, top_of
+from packetfs.limits import PATH_MAX
+from packetfs.packet.digest import Digest, short
+from packetfs.packet.entry import Entry, decode_entry
+from packetfs.packet.tree import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that is new (`old` is None), gone with all below it (`new` is None), or different."""
+
+    path: bytes
+    old: Entry | None
+    new: Entry | None
+
+
+@dataclass(slots=True)
+class _Level:
+    """A directory whose differing entries are being walked."""
+
+    path: bytes
+    pairs: Iterator[tuple[bytes | None, bytes | None]]
+
+
+def diff(store: Store, old_root: Digest | None, new_root: Digest) -> Iterator[Change]:
+    """Yield the changes from one directory to another, a directory before what is in it, names in order.
+
+    What is in a new directory is new too; a removed one comes alone. Another kind of file is a removal and an addition.
+    A directory that only differs in what is below it is no change of its own.
+    """
+    levels = [_Level(b"", _differing(store, old_root, new_root))]
+    while levels:
+        level = levels[-1]
+        pair = next(level.pairs, None)
+        if pair is None:
+            levels.pop()
+            continue
+        old, new = (None if leaf is None else decode_entry(leaf) for leaf in pair)
+        path = _join(level.path, old, new)
+        yield from _changes(path, old, new)
+        if new is not None and new.is_dir:
+            before = Digest(old.root) if old is not None and old.is_dir else None
+            levels.append(_Level(path, _differing(store, before, Digest(new.root))))
+
+
+def _join(above: bytes, old: Entry | None, new: Entry | None) -> bytes:
+    entry = new or old
+    name = entry.name if entry else b""
+    path = above + b"/" + name if above else name
+    if len(path) > PATH_MAX:
+        raise BadProgram(root="of a directory", reason=f"a path of {len(path)} bytes")
+    return path
+
+
+def _changes(path: bytes, old: Entry | None, new: Entry | None) -> Iterator[Change]:
+    if old is None or new is None:
+        yield Change(path, old, new)
+    elif (old.mode ^ new.mode) >> 12:
+        yield Change(path, old, None)
+        yield Change(path, None, new)
+    elif not old.is_dir or _own_fields(old) != _own_fields(new):
+        yield Change(path, old, new)
+
+
+def _own_fields(entry: Entry) -> tuple[object, ...]:
+    """Return what belongs to a directory itself, not to what is in it."""
+    return entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.group, entry.xattrs
+
+
+def _differing(store: Store, old: Digest | None, new: Digest) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Yield the encoded entries that differ between two directories, in pairs of one name."""
+    if old == new:
+        return
+    left, right = _Cursor(store, old), _Cursor(store, new)
+    while left.parts or right.parts:
+        a = left.parts[-1] if left.parts else None
+        b = right.parts[-1] if right.parts else None
+        if a == b:
+            del left.parts[-1], right.parts[-1]
+            continue
+        levels = level_of(a) if a else 0, level_of(b) if b else 0
+        deepest = max(levels)
+        if deepest:
+            for cursor, level in zip((left, right), levels, strict=True):
+                if level == deepest:
+                    cursor.enter()
+        else:
+            yield _take(left, right, a, b)
+
+
+def _take(left: _Cursor, right: _Cursor, a: bytes | None, b: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Take the entry with the lower name, or both where the names are one."""
+    first = name_of(a) if a is not None else None
+    second = name_of(b) if b is not None else None
+    if first is not None and (second is None or first <= second):
+        left.take(first)
+    else:
+        a = None
+    if second is not None and (first is None or second <= first):
+        right.take(second)
+    else:
+        b = None
+    return a, b
+
+
+class _Cursor:
+    """A place in a directory's program: the parts still to come, the next one last."""
+
+    def __init__(self, store: Store, root: Digest | None) -> None:
+        self._store = store
+        self._root = root
+        self._before = b""
+        self.parts = split_node(top_of(store, root)) if root is not None else []
+        self.parts.reverse()
+
+    def enter(self) -> None:
+        """Put the parts of the next node in its place."""
+        packet = self.parts.pop()
+        parts = split_node(self._store.read(node_of(packet)))
+        inner = level_of(packet) - 1
+        if not parts or any(level_of(part) != inner for part in parts):
+            self._refuse("the levels of its tree do not fall by one")
+        parts.reverse()
+        self.parts += parts
+
+    def take(self, name: bytes) -> None:
+        """Pass over the next part, an entry."""
+        if name <= self._before:
+            self._refuse("its names are not in order")
+        self._before = name
+        self.parts.pop()
+
+    def _refuse(self, reason: str) -> None:
+        raise BadProgram(root=short(self._root or b""), reason=reason)

@@ -1,0 +1,61 @@
+"""How the far side is reached: a child process whose stdin and stdout carry the frames.
+
+For another host the child is ssh (or the user's `-e` command) and runs `pfs serve --stdio` there; for this host it is
+another Python process, so that both cores work and one code path is all there is.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from packetfs.errors import Disconnected, FarSideFailed
+from packetfs.net.channel import FrameChannel
+
+_LOCAL: Final = (sys.executable, "-m", "packetfs", "serve", "--stdio")
+_SSH: Final = ("ssh",)
+_PATIENCE: Final = 10.0
+"""Seconds that a far side has to end by itself after the connection was closed."""
+
+
+class Carrier:
+    """A running far side and the channel to it."""
+
+    def __init__(self, host: str | None, shell: tuple[str, ...] | None, far_command: str) -> None:
+        self.peer = host or "the other process"
+        command = _LOCAL if host is None else (*(shell or _SSH), host, f"{far_command} serve --stdio")
+        if shell is not None and host is not None:
+            command = (*shell, host, *shlex.split(far_command), "serve", "--stdio")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 (the user's own command, no shell)
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            )
+        except OSError as error:
+            raise FarSideFailed(peer=self.peer, reason=f"cannot run {command[0]}: {error.strerror}") from None
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # noqa: S101 (PIPE was asked for)
+        assert stdout is not None  # noqa: S101
+        self.channel = FrameChannel(stdout.fileno(), stdin.fileno(), self.peer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close_pipes()
+        try:
+            self._process.wait(_PATIENCE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            self._process.kill()
+            self._process.wait()
+        if isinstance(error, Disconnected) and self._process.returncode in (126, 127):
+            raise FarSideFailed(peer=self.peer, reason="pfs is not installed there, or not on its PATH") from None
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()

@@ -1,0 +1,155 @@
+"""Opens the two ends of a sync from what an endpoint says: a path in a pool, or one of the host with its history."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+from packetfs.errors import NotFound
+from packetfs.events import Listener
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.beneath import Beneath
+from packetfs.fs.host.metadata import make_entry
+from packetfs.fs.mirror import mirror
+from packetfs.limits import MEAN
+from packetfs.net.history import open_history
+from packetfs.net.source import HostSource, PoolSource, Source
+from packetfs.net.target import Target
+from packetfs.net.target_host import HostTarget
+from packetfs.net.target_pool import PoolTarget
+from packetfs.packet.entry import Entry
+from packetfs.pool.pool import Pool
+
+
+class Shape(IntEnum):
+    """What a source is."""
+
+    DIRECTORY = 1
+    FILE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One end on this machine. `pool` is a pool's directory, "" for a plain path; `history` where those are remembered."""
+
+    pool: str
+    path: bytes
+    history: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a target is brought up to date. `name` is the single file that is sent, b"" for a directory."""
+
+    delete: bool = False
+    checksum: bool = False
+    dry_run: bool = False
+    name: bytes = b""
+
+
+def mean_of(place: Place) -> int:
+    """Return the chunk mean at this end: a pool's own, else the default."""
+    if not place.pool:
+        return MEAN
+    with Pool.open(place.pool) as pool:
+        return pool.mean
+
+
+def shape_of(place: Place) -> Shape:
+    """Tell what a source is; NotFound when it is not there."""
+    if place.pool:
+        with Pool.open(place.pool) as pool, FileSystem(pool) as fs:
+            entry = fs.entry(_inside(place.path))
+            if entry is None:
+                raise NotFound(path=b"pfs:" + place.path)
+            return Shape.DIRECTORY if entry.is_dir else Shape.FILE
+    try:
+        status = os.stat(place.path) if place.path.endswith(b"/") else os.lstat(place.path)
+    except OSError:
+        raise NotFound(path=place.path) from None
+    return Shape.DIRECTORY if stat.S_ISDIR(status.st_mode) else Shape.FILE
+
+
+def _inside(path: bytes) -> bytes:
+    return b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
+
+
+@contextmanager
+def open_source(place: Place, mean: int, keep: int, listener: Listener, *, checksum: bool) -> Iterator[Source]:
+    """Open the end that sends; a plain directory is mirrored into its history first."""
+    if place.pool:
+        with Pool.open(place.pool, writable=True) as pool, FileSystem(pool) as fs:
+            yield PoolSource(fs, _inside(place.path))
+            fs.commit()
+        return
+    shape = shape_of(place)
+    real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
+    with open_history(place.history, "source", real, mean) as fs:
+        mirror(fs, real, keep=keep, listener=listener, checksum=checksum)
+        root = real if shape is Shape.DIRECTORY else os.path.dirname(real)
+        top = _top(root) if shape is Shape.DIRECTORY else None
+        with Beneath(root) as host:
+            source = HostSource(fs, host, top)
+            fs.set_note(b"root", source.root)
+            fs.commit()
+            try:
+                yield source
+            finally:
+                source.close()
+
+
+def _real_file(path: bytes) -> bytes:
+    return os.path.join(os.path.realpath(os.path.dirname(path) or b"."), os.path.basename(path))
+
+
+def _top(root: bytes) -> Entry:
+    return make_entry(b".", os.stat(root))
+
+
+@contextmanager
+def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> Iterator[Target]:
+    """Open the end that receives. One file goes into an existing directory, or gets the name that the path ends in."""
+    rename = None
+    target: Target
+    if place.pool:
+        with Pool.open(place.pool, writable=True) as pool, FileSystem(pool) as fs:
+            path = _inside(place.path)
+            existing = fs.entry(path)
+            if terms.name and not (existing is not None and existing.is_dir) and not place.path.endswith(b"/"):
+                path, _, name = path.rpartition(b"/")
+                rename = (terms.name, name)
+            target = PoolTarget(
+                fs, path, delete=terms.delete, checksum=terms.checksum, dry_run=terms.dry_run, rename=rename
+            )
+            yield from _closing(target)
+        return
+    root = place.path or b"."
+    if terms.name and not os.path.isdir(root) and not root.endswith(b"/"):
+        root, name = os.path.split(root)
+        rename = (terms.name, name)
+    elif terms.name:
+        rename = (terms.name, terms.name)
+    root = os.path.realpath(root or b".")
+    key = root + (b"\0" + rename[1] if rename else b"")
+    with open_history(place.history, "target", key, mean) as fs:
+        target = HostTarget(
+            root,
+            fs,
+            listener,
+            delete=terms.delete,
+            checksum=terms.checksum,
+            dry_run=terms.dry_run,
+            rename=rename,
+        )
+        yield from _closing(target)
+
+
+def _closing(target: Target) -> Iterator[Target]:
+    try:
+        yield target
+    finally:
+        target.close()

@@ -1,0 +1,195 @@
+"""The side that is brought up to date: it says what it holds, runs what arrives, and commits what verifies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from packetfs.errors import BadMessage, PacketFSError, Unverified
+from packetfs.events import Changed, Listener, Progress, Trouble
+from packetfs.limits import FAILURES_MAX, SOURCES_MAX
+from packetfs.net.batch import Batch, Content
+from packetfs.net.channel import Channel
+from packetfs.net.delivery import Delivery, OldFile
+from packetfs.net.items import (
+    AnyItem,
+    BlockItem,
+    EndItem,
+    EntryItem,
+    ItemReader,
+    LinkItem,
+    RemoveItem,
+    SourceItem,
+)
+from packetfs.net.listing import Bits, ListingReader
+from packetfs.net.target import Target
+from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Want
+from packetfs.net.wire import Listed as ListedMessage
+from packetfs.packet.entry import Entry
+
+_UNVERIFIED: Final = b""
+"""The reason of a failure that asks for the whole content."""
+
+
+class Receiver:
+    """One sync, from STATE to DONE."""
+
+    def __init__(self, channel: Channel, target: Target, listener: Listener, *, dry_run: bool = False) -> None:
+        self._channel = channel
+        self._target = target
+        self._listener = listener
+        self._dry_run = dry_run
+        self._reader = ItemReader()
+        self._sources: list[bytes] = []
+        self._failures: dict[bytes, bytes] = {}
+        self._rounds = 0
+        self.changed = 0
+        self.logical = 0
+        self.literal = 0
+        self.signature = 0
+        self.files = self.total = 0
+
+    def run(self) -> Done:
+        """Receive until everything is committed; return what was answered."""
+        self._channel.send(self._target.state())
+        begin = self._channel.expect(Begin)
+        self.files, self.total = begin.files, begin.bytes
+        if begin.mode == Mode.LIST:
+            self._channel.send(self._listing())
+        items = self._stream()
+        while True:
+            for item in items:
+                if isinstance(item, Commit):
+                    break
+                self._item(item, items)
+            done = self._finish(item if isinstance(item, Commit) else Commit(begin.root))
+            self._channel.send(done)
+            if self._rounds > 1 or not any(reason == _UNVERIFIED for _, reason in done.failures):
+                return done
+
+    def _stream(self) -> Iterator[AnyItem | Commit]:
+        while True:
+            message = self._channel.receive()
+            if isinstance(message, Batch):
+                self.literal += len(message.literals[0])
+                yield from self._reader.read(message)
+            elif isinstance(message, Commit):
+                yield message
+            else:
+                raise BadMessage(reason=f"{type(message).__name__} among the items")
+
+    # names and ids first
+
+    def _listing(self) -> Want:
+        wanted, held = Bits(), Bits()
+        reader = ListingReader()
+        start = self._channel.received
+        while True:
+            message = self._channel.receive()
+            if isinstance(message, ListedMessage):
+                break
+            if not isinstance(message, Listing):
+                raise BadMessage(reason="the listing is interrupted")
+            for listed in reader.read(message.records):
+                want, pieces = self._target.examine(listed)
+                wanted.append(want)
+                for piece in pieces:
+                    held.append(piece)
+        self.signature = self._channel.received - start
+        return Want(bytes(wanted.data), bytes(held.data), self.signature)
+
+    # items
+
+    def _item(self, item: AnyItem | Commit, items: Iterator[AnyItem | Commit]) -> None:
+        if isinstance(item, EntryItem):
+            self._entry(item, items)
+        elif isinstance(item, LinkItem):
+            self._attempt(item.path, item.entry, lambda: self._target.link(item.path, item.entry, item.leader))
+            self._note(item.path, "link", item.entry)
+        elif isinstance(item, RemoveItem):
+            self._remove(item.path)
+        elif isinstance(item, SourceItem):
+            self._add_source(item.path)
+        else:
+            raise BadMessage(reason=f"{type(item).__name__} without an entry")
+
+    def _entry(self, item: EntryItem, items: Iterator[AnyItem | Commit]) -> None:
+        path, entry = item.path, item.entry
+        self._failures.pop(path, None)
+        if item.content is Content.NONE:
+            if not self._dry_run:
+                self._attempt(path, entry, lambda: self._target.put(path, entry, None))
+            self._note(path, "metadata", entry)
+            return
+        delivery = Delivery(path, entry.size, self._blocks(items), lambda source: self._open(item, source))
+        try:
+            self._attempt(path, entry, lambda: self._target.put(path, entry, delivery))
+        finally:
+            delivery.drain()
+        self._note(path, "content", entry)
+
+    def _blocks(self, items: Iterator[AnyItem | Commit]) -> Iterator[BlockItem | EndItem]:
+        """Yield the blocks of the current entry; sources may be declared between them."""
+        for item in items:
+            if isinstance(item, SourceItem):
+                self._add_source(item.path)
+            elif isinstance(item, BlockItem | EndItem):
+                yield item
+            else:
+                break
+        raise BadMessage(reason="the content of a file has no end")
+
+    def _open(self, item: EntryItem, source: int) -> OldFile:
+        if item.content is Content.LISTED and not source:
+            return self._target.held(item.path)
+        number = source or item.base
+        if number > len(self._sources):
+            raise BadMessage(reason=f"source {number} was not declared")
+        return self._target.old(self._sources[number - 1] if number else item.path)
+
+    def _add_source(self, path: bytes) -> None:
+        if len(self._sources) >= SOURCES_MAX:
+            raise BadMessage(reason="too many sources")
+        self._sources.append(path)
+
+    def _remove(self, path: bytes) -> None:
+        if not self._dry_run:
+            try:
+                self._target.remove(path)
+            except (OSError, PacketFSError) as error:
+                self._fail(path, error)
+        self._listener(Changed(path, "delete"))
+
+    def _attempt(self, path: bytes, entry: Entry, action: Callable[[], None]) -> None:
+        """Do something for one file; what fails is remembered and the sync goes on."""
+        try:
+            action()
+        except BadMessage:
+            raise
+        except Unverified:
+            self._failures[path] = _UNVERIFIED
+            self._target.fail(path, entry)
+        except (OSError, PacketFSError) as error:
+            self._fail(path, error)
+            self._target.fail(path, entry)
+
+    def _fail(self, path: bytes, error: OSError | PacketFSError) -> None:
+        reason = error.message if isinstance(error, PacketFSError) else error.strerror or str(error)
+        if len(self._failures) < FAILURES_MAX:
+            self._failures[path] = reason.encode()
+        self._listener(Trouble(path, reason))
+
+    def _note(self, path: bytes, action: str, entry: Entry) -> None:
+        self.changed += 1
+        if entry.is_file and action == "content":
+            self.logical += entry.size
+        self._listener(Changed(path, action, entry.size))
+        self._listener(Progress(self.changed, self.logical, 0))
+
+    # the end
+
+    def _finish(self, commit: Commit) -> Done:
+        self._rounds += 1
+        root = commit.root if self._dry_run else self._target.finish(commit.root)
+        failures: list[Failure] = sorted(self._failures.items())
+        return Done(root, tuple(failures), tuple(self._target.deleted))

@@ -1,0 +1,95 @@
+"""The far side: one session over stdin and stdout, then it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from packetfs import __version__
+from packetfs.errors import Disconnected, PacketFSError, VersionMismatch
+from packetfs.events import Event, Trouble
+from packetfs.net.channel import FrameChannel
+from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
+from packetfs.net.receiver import Receiver
+from packetfs.net.sender import Sender
+from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Welcome
+
+
+def serve_stdio(pool: str, history: str) -> int:
+    """Serve one peer and return the exit code. Nothing but frames may reach stdout, so prints go to stderr."""
+    reading, writing = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    channel = FrameChannel(reading, writing, "the client")
+    try:
+        _session(channel, pool, history)
+    except Disconnected:
+        return Disconnected.exit_code
+    except PacketFSError as error:
+        return _report(channel, error.exit_code, error.message, error.hint)
+    except OSError as error:
+        return _report(channel, 1, f"{os.fsdecode(error.filename or b'')}: {error.strerror}".removeprefix(": "), "")
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _report(channel: FrameChannel, exit_code: int, message: str, hint: str) -> int:
+    try:
+        channel.send(Failed(exit_code, message.encode(), hint.encode()))
+    except PacketFSError:
+        print(message, file=sys.stderr)
+    return exit_code
+
+
+def _session(channel: FrameChannel, pool: str, history: str) -> None:
+    hello = channel.expect(Hello)
+    check_version(hello.magic, hello.protocol)
+    options = Option(hello.options)
+    chosen = (os.fsdecode(hello.pool) or pool) if Option.POOL in options else ""
+    place = Place(chosen, _expand(hello.path) if not chosen else hello.path, history)
+    if Option.PULL in options:
+        _send(channel, hello, place, options)
+    else:
+        _receive(channel, hello, place, options)
+
+
+def _expand(path: bytes) -> bytes:
+    """A path is relative to where the session starts, the home directory over ssh, as with rsync; `~` works too."""
+    return os.path.expanduser(path) if path.startswith(b"~") else path
+
+
+def check_version(magic: bytes, protocol: int) -> None:
+    """Refuse a peer that speaks something else."""
+    if magic != MAGIC or protocol != PROTOCOL:
+        raise VersionMismatch(theirs=protocol if magic == MAGIC else "unknown", ours=PROTOCOL)
+
+
+def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:
+    shape = shape_of(place)
+    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape))
+    mean = mean_of(place) if place.pool else hello.mean
+    checksum = Option.CHECKSUM in options
+    with open_source(place, mean, hello.keep, _to_stderr, checksum=checksum) as source:
+        Sender(channel, source, _to_stderr, dry_run=Option.DRY_RUN in options).run()
+
+
+def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:
+    mean = mean_of(place)
+    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean, Shape.DIRECTORY))
+    terms = Terms(
+        delete=Option.DELETE in options,
+        checksum=Option.CHECKSUM in options,
+        dry_run=Option.DRY_RUN in options,
+        name=hello.name,
+    )
+    with open_target(place, terms, mean, _to_stderr) as target:
+        Receiver(channel, target, _ignore, dry_run=terms.dry_run).run()
+
+
+def _ignore(event: Event) -> None:
+    """What fails here is named in DONE."""
+
+
+def _to_stderr(event: Event) -> None:
+    if isinstance(event, Trouble):
+        print(f"{os.fsdecode(event.path)}: {event.reason}", file=sys.stderr)

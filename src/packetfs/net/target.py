@@ -1,0 +1,53 @@
+"""The end that receives, whatever it is: what a receiver asks of a plain directory or of a path in a pool."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from packetfs.net.delivery import Delivery, OldFile
+from packetfs.net.listing import Listed
+from packetfs.net.wire import State
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry
+
+
+class Target(Protocol):
+    """Where a tree arrives. Paths are relative to it; b"" is its top directory.
+
+    A method that cannot do its work for one file raises OSError or PacketFSError, and the sync goes on with the next;
+    Unverified says that the content must come whole.
+    """
+
+    @property
+    def deleted(self) -> list[bytes]:
+        """What `finish` removed beyond what the sender named."""
+
+    def state(self) -> State:
+        """Return what is held."""
+
+    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+        """Bring a listed name up to date without content, or want it; say which of its pieces are held."""
+
+    def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
+        """Make `path` what `entry` says; without a delivery its content stays."""
+
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+        """Make `path` one more name of the file `leader`."""
+
+    def remove(self, path: bytes) -> None:
+        """Take a name away that the source no longer has."""
+
+    def fail(self, path: bytes, entry: Entry) -> None:
+        """Remember that `path` should be `entry` and is not."""
+
+    def old(self, path: bytes) -> OldFile:
+        """Open what `path` was before this sync."""
+
+    def held(self, path: bytes) -> OldFile:
+        """Open the new file `path` as far as `examine` found its pieces."""
+
+    def finish(self, root: Digest) -> Digest:
+        """Commit; return the root that is held now. Nothing is committed before."""
+
+    def close(self) -> None:
+        """Release everything; what was not committed is undone or finished by the next sync."""

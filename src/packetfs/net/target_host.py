@@ -1,0 +1,392 @@
+"""A plain directory as the target: files are built aside, verified and renamed; what was done is remembered.
+
+The history pool mirrors the tree as the sender announced it, with the stat signature of each file as it was left here.
+So the next sync knows its base without reading a byte, and sees what somebody changed behind its back.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from packetfs.errors import NotFound, Unverified
+from packetfs.events import Listener, Trouble
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.beneath import Beneath
+from packetfs.fs.host.metadata import pack_signature
+from packetfs.fs.host.staging import STAGING, Committed, Staging
+from packetfs.limits import DRIFT_MAX
+from packetfs.net.content import take_in
+from packetfs.net.delivery import Delivery, OldFile, Run
+from packetfs.net.listing import Listed
+from packetfs.net.stale import StaleExtents
+from packetfs.net.wire import Drift, State
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.layout import Buffer
+
+_ROOT = b"root"
+_PLACE = b"place"
+
+
+class HostTarget:
+    """Brings a directory up to date. `rename` gives a single file of the sender another name here."""
+
+    def __init__(
+        self,
+        root: bytes,
+        history: FileSystem,
+        listener: Listener,
+        *,
+        delete: bool = False,
+        checksum: bool = False,
+        dry_run: bool = False,
+        rename: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        self._root = root
+        self._history = history
+        self._listener = listener
+        self._delete = delete and rename is None
+        self._checksum = checksum
+        self._dry_run = dry_run
+        self._rename = rename
+        self._as_root = os.geteuid() == 0
+        self._empty = not _has_entries(root)
+        if not dry_run:
+            Path(os.fsdecode(root)).mkdir(parents=True, exist_ok=True)
+        self._host = Beneath(root) if os.path.isdir(root) else None
+        self._staging = Staging(self._tree, keep_old=True) if not dry_run else None
+        self._stale = StaleExtents(history.pool, lambda path: self._tree.open_read(self._here(path)))
+        self._leaders: dict[int, tuple[bytes, bool]] = {}
+        self._directories: dict[bytes, None] = {}
+        self._kept: dict[bytes, bytes] = {}
+        self._groups: list[bytes] = []
+        self._cleared = False
+        self.deleted: list[bytes] = []
+
+    @property
+    def _tree(self) -> Beneath:
+        if self._host is None:
+            raise NotFound(path=self._root)
+        return self._host
+
+    @property
+    def _stage(self) -> Staging:
+        if self._staging is None:
+            raise NotFound(path=self._root)
+        return self._staging
+
+    def _here(self, path: bytes) -> bytes:
+        """Return a path of the sent tree as it is called here."""
+        if self._rename is not None and path == self._rename[0]:
+            return self._rename[1]
+        return path
+
+    # what is held
+
+    def state(self) -> State:
+        if self._empty:
+            return State(1, (), ())
+        held = self._history.note(_ROOT)
+        if held is None or self._checksum or self._history.note(_PLACE) != self._place():
+            return State(0, (), ())
+        drift = []
+        for item in self._find_drift(b""):
+            drift.append(item)
+            if len(drift) > DRIFT_MAX:
+                return State(0, (), ())
+        return State(0, (Digest(held),), tuple(drift))
+
+    def _place(self) -> bytes:
+        """Return what tells this directory from another that was put at the same path."""
+        status = os.stat(self._root)
+        return b"%d %d" % (status.st_dev, status.st_ino)
+
+    def _find_drift(self, path: bytes) -> Iterator[Drift]:
+        """Yield what is not as the last sync left it. Of a directory only kind, permissions and time count."""
+        for entry, seen in self._history.children_with_seen(path):
+            below = path + b"/" + entry.name if path else entry.name
+            try:
+                status = self._tree.lstat(self._here(below))
+            except OSError:
+                yield below, 0, 0
+                if entry.is_dir:
+                    yield from self._all_below(below)
+                continue
+            if entry.is_dir:
+                if not _is_same_directory(entry, status):
+                    yield below, 0, 0
+                if stat.S_ISDIR(status.st_mode):
+                    yield from self._find_drift(below)
+                else:
+                    yield from self._all_below(below)
+            elif seen != pack_signature(status):
+                regular = stat.S_ISREG(status.st_mode)
+                yield below, status.st_size if regular else 0, status.st_mtime_ns if regular else 0
+
+    def _all_below(self, path: bytes) -> Iterator[Drift]:
+        for entry in self._history.children(path):
+            below = path + b"/" + entry.name
+            yield below, 0, 0
+            if entry.is_dir:
+                yield from self._all_below(below)
+
+    # a listed name
+
+    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+        if not self._cleared:
+            self._history.remove(b"")
+            self._cleared = True
+        path, entry = listed.path, listed.entry
+        status = self._status(path)
+        if entry.is_file:
+            wanted = self._wants_file(path, entry, status)
+        else:
+            wanted = self._wants_other(path, entry, status)
+        if not entry.is_file or not wanted:
+            return wanted, [False] * len(listed.pieces)
+        if status is not None and stat.S_ISREG(status.st_mode) and status.st_size:
+            self._stale.add(path, self._stale.root_of(path))
+        return True, self._stale.match(listed)
+
+    def _status(self, path: bytes) -> os.stat_result | None:
+        if self._host is None:
+            return None
+        try:
+            return self._host.lstat(self._here(path))
+        except OSError:
+            return None
+
+    def _wants_file(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        if entry.group:
+            leader, leader_wanted = self._leaders.setdefault(entry.group, (path, False))
+            if leader != path:
+                return leader_wanted or self._wants_link(path, leader, status)
+        wanted = not self._is_current(path, entry, status)
+        if entry.group:
+            self._leaders[entry.group] = (path, wanted)
+        if not wanted and not self._dry_run:
+            self.put(path, entry, None)
+        return wanted
+
+    def _wants_link(self, path: bytes, leader: bytes, status: os.stat_result | None) -> bool:
+        other = self._status(leader)
+        if status is None or other is None or (status.st_dev, status.st_ino) != (other.st_dev, other.st_ino):
+            return True
+        entry = self._history.entry(leader)
+        if entry is not None:
+            self._remember(path, replace(entry, name=path.rpartition(b"/")[2]))
+        return False
+
+    def _is_current(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+            return False
+        if not self._checksum:
+            return status.st_mtime_ns == entry.mtime_ns
+        return self._stale.root_of(path) == entry.root
+
+    def _wants_other(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        """Anything but a file is wanted only so that a dry run can name it: it needs no content."""
+        if status is not None and self._is_same_kind(path, entry, status):
+            if not self._dry_run:
+                self.put(path, entry, None)
+            return False
+        return True
+
+    def _is_same_kind(self, path: bytes, entry: Entry, status: os.stat_result) -> bool:
+        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(entry.mode):
+            return False
+        if entry.is_link:
+            return self._tree.readlink(self._here(path)) == entry.target
+        return status.st_rdev == entry.rdev or not entry.rdev
+
+    # items
+
+    def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
+        if not path:
+            self._put_top(entry)
+            return
+        self._make_parents(path)
+        if entry.is_dir:
+            self._stage.make_directory(self._here(path))
+            self._directories[path] = None
+            self._history.set(path, entry)
+        elif delivery is not None:
+            self._put_content(path, entry, delivery)
+        elif entry.is_file or self._is_in_place(path, entry):
+            self._put_metadata(path, entry)
+        else:
+            self._note(path, self._stage.make(self._here(path), entry, as_root=self._as_root))
+            self._remember(path, entry)
+
+    def _put_top(self, entry: Entry) -> None:
+        if self._rename is None:
+            self._history.set(b"", entry)
+            self._directories[b""] = None
+
+    def _is_in_place(self, path: bytes, entry: Entry) -> bool:
+        status = self._status(path)
+        return status is not None and self._is_same_kind(path, entry, status)
+
+    def _put_metadata(self, path: bytes, entry: Entry) -> None:
+        status = self._status(path)
+        if entry.is_file and (status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size):
+            raise Unverified(path=path)
+        self._report(path, self._tree.set_metadata(self._here(path), entry, as_root=self._as_root))
+        self._remember(path, entry)
+
+    def _put_content(self, path: bytes, entry: Entry, delivery: Delivery) -> None:
+        with self._stage.create(self._here(path)) as writer:
+
+            def tee(piece: Buffer | Run) -> None:
+                if not isinstance(piece, Run):
+                    writer.write(piece)
+                elif entry.sparse and not piece.byte:
+                    writer.skip(piece.length)
+                else:
+                    _write_run(writer.write, piece)
+
+            take_in(self._history.pool, path, delivery, Digest(entry.root), keep=False, tee=tee)
+            self._note(path, self._stage.commit(writer, entry, as_root=self._as_root))
+        self._remember(path, entry)
+
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+        self._make_parents(path)
+        self._note(path, self._stage.link(self._here(leader), self._here(path)))
+        self._remember(path, entry)
+
+    def remove(self, path: bytes) -> None:
+        if self._history.entry(path) is not None:
+            self._history.remove(path)
+        if self._delete and self._status(path) is not None:
+            self._soil(path)
+            kept = self._stage.remove(self._here(path))
+            if kept is not None:
+                self._kept[path] = kept
+
+    def fail(self, path: bytes, entry: Entry) -> None:
+        """The history holds what should be there, without a signature: the next sync sees that it is not."""
+        if self._dry_run or not path:
+            return
+        self._history.make_parents(path)
+        self._history.set(path, entry, None)
+
+    def _make_parents(self, path: bytes) -> None:
+        self._soil(path)
+        above = path.rpartition(b"/")[0]
+        if above and self._status(above) is None:
+            self._make_parents(above)
+            self._stage.make_directory(above)
+        self._history.make_parents(path)
+
+    def _soil(self, path: bytes) -> None:
+        """Remember that the directory above needs its own times again."""
+        self._directories[path.rpartition(b"/")[0]] = None
+
+    def _remember(self, path: bytes, entry: Entry) -> None:
+        status = self._tree.lstat(self._here(path))
+        self._history.set(path, entry, pack_signature(status), within=b"")
+        if entry.group:
+            self._groups.append(path)
+
+    def _note(self, path: bytes, committed: Committed) -> None:
+        if committed.old is not None:
+            self._kept[path] = committed.old
+        self._report(path, committed.problems)
+
+    def _report(self, path: bytes, problems: list[str] | tuple[str, ...]) -> None:
+        for problem in problems:
+            self._listener(Trouble(path, problem))
+
+    # old content
+
+    def old(self, path: bytes) -> OldFile:
+        return _HostFile(self._tree.open_read(self._kept.get(path, self._here(path))))
+
+    def held(self, path: bytes) -> OldFile:
+        return self._stale.open(path)
+
+    # the end
+
+    def finish(self, root: Digest) -> Digest:
+        if self._delete:
+            self._delete_extras(b"")
+        self._restore_directories()
+        for path in self._groups:  # each further name changed the inode's ctime
+            self._history.set_seen(path, pack_signature(self._tree.lstat(self._here(path))))
+        self._groups = []
+        held = self._history.tree_root()
+        if held == root:
+            self._history.set_note(_ROOT, root)
+            self._history.set_note(_PLACE, self._place())
+        else:
+            self._history.set_note(_ROOT, bytes(32))
+        self._history.commit()
+        return held
+
+    def _delete_extras(self, path: bytes) -> None:
+        """Remove what the tree does not have; both sides are sorted."""
+        known = {entry.name: entry.is_dir for entry in self._history.children(path)}
+        for name in self._tree.names(path):
+            below = path + b"/" + name if path else name
+            if name not in known:
+                if below != STAGING:
+                    self._soil(below)
+                    self._stage.remove(below)
+                    self.deleted.append(below)
+            elif known[name]:
+                self._delete_extras(below)
+
+    def _restore_directories(self) -> None:
+        """Give directories their metadata, deepest first: their times change with every name below."""
+        for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
+            entry = self._history.entry(path)
+            if entry is None or (not path and not entry.mtime_ns) or self._rename is not None:
+                continue
+            try:
+                self._report(path, self._tree.set_metadata(path, entry, as_root=self._as_root))
+            except FileNotFoundError:
+                continue
+        self._directories = {}
+
+    def close(self) -> None:
+        self._history.rollback()
+        if self._staging is not None:
+            self._staging.close()
+        if self._host is not None:
+            self._host.close()
+
+
+class _HostFile:
+    """An old file of the directory, open."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def _has_entries(root: bytes) -> bool:
+    try:
+        with os.scandir(root) as entries:
+            return any(entry.name != STAGING for entry in entries)
+    except FileNotFoundError:
+        return False
+
+
+def _is_same_directory(entry: Entry, status: os.stat_result) -> bool:
+    wanted = (entry.mode, entry.mtime_ns)
+    return (status.st_mode, status.st_mtime_ns) == wanted
+
+
+def _write_run(write: Callable[[Buffer], None], run: Run) -> None:
+    block = bytes([run.byte]) * min(run.length, 1 << 16)
+    for at in range(0, run.length, len(block)):
+        write(memoryview(block)[: run.length - at])

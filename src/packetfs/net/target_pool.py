@@ -1,0 +1,197 @@
+"""A path in a pool as the target: extents the pool has are not sent again, and the commit is one transaction.
+
+Every sync ends as a snapshot. Between `state` and `finish` nothing is visible to others.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from packetfs.errors import MissingExtent, Unverified
+from packetfs.fs.filesystem import FileSystem
+from packetfs.net.content import take_in
+from packetfs.net.delivery import Delivery, OldFile
+from packetfs.net.listing import Listed, Piece
+from packetfs.net.wire import State
+from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
+from packetfs.packet.entry import Entry
+from packetfs.packet.execute import read_program
+
+_NOTE = b"sync:"
+
+
+class PoolTarget:
+    """Brings a directory of a pool up to date. `rename` gives a single file of the sender another name here."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        path: bytes,
+        *,
+        delete: bool = False,
+        checksum: bool = False,
+        dry_run: bool = False,
+        rename: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        self._fs = fs
+        self._path = path
+        self._delete = delete and rename is None
+        self._checksum = checksum
+        self._dry_run = dry_run
+        self._rename = rename
+        self._held: dict[bytes, list[tuple[Piece, Digest]]] = {}
+        self._old_root = self._current_root()
+        self._seen: set[bytes] = set()
+        self._listing = False
+        self.deleted: list[bytes] = []
+        self.snapshot = ""
+
+    def _current_root(self) -> Digest | None:
+        entry = self._fs.entry(self._path)
+        return self._fs.tree_root(self._path) if entry is not None and entry.is_dir else None
+
+    def _here(self, path: bytes) -> bytes:
+        if self._rename is not None and path == self._rename[0]:
+            path = self._rename[1]
+        return b"/".join(part for part in (self._path, path) if part)
+
+    # what is held
+
+    def state(self) -> State:
+        if self._old_root is None or next(iter(self._fs.children(self._path)), None) is None:
+            return State(1, (), ())
+        roots = [self._old_root]
+        note = self._fs.note(_NOTE + self._path) or b""
+        source, live = Digest(note[:DIGEST]), note[DIGEST:]
+        if live == self._old_root and source != live:
+            roots.insert(0, source)
+        return State(0, () if self._checksum else tuple(roots), ())
+
+    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+        path, entry = listed.path, listed.entry
+        self._listing = True
+        if not entry.is_file or (entry.root != NO_DIGEST and self._fs.pool.holds(Digest(entry.root))):
+            if not self._dry_run:
+                self.put(path, entry, None)
+            return self._dry_run and self._fs.entry(self._here(path)) is None, [False] * len(listed.pieces)
+        held = []
+        for piece in listed.pieces:
+            digest = self._fs.pool.find(piece.id)
+            held.append(digest is not None)
+            if digest is not None:
+                self._held.setdefault(path, []).append((piece, digest))
+        return True, held
+
+    # items
+
+    def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
+        here = self._here(path)
+        if entry.is_file and delivery is not None:
+            old = self._fs.entry(here)
+            old_root = Digest(old.root) if old is not None and old.is_file else None
+            take_in(self._fs.pool, path, delivery, Digest(entry.root), old_root=old_root)
+        elif entry.is_file and not self._fs.pool.holds(Digest(entry.root)):
+            raise Unverified(path=path)
+        if not here:
+            self._fs.set(b"", entry)
+            return
+        self._fs.make_parents(here)
+        self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2]), within=self._path)
+        if self._delete and self._listing:
+            self._seen.add(path)
+
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+        self.put(path, entry, None)
+
+    def remove(self, path: bytes) -> None:
+        if self._delete and self._fs.entry(self._here(path)) is not None:
+            self._fs.remove(self._here(path))
+
+    def fail(self, path: bytes, entry: Entry) -> None:
+        """What is there stays; the root then differs from the sender's, and the next sync sees that."""
+
+    # old content
+
+    def old(self, path: bytes) -> OldFile:
+        entry = self._before(path)
+        return _PoolFile(self._fs, Digest(entry.root))
+
+    def _before(self, path: bytes) -> Entry:
+        found = self._fs.entry_in(self._old_root, self._renamed(path)) if self._old_root is not None else None
+        if found is None or not found.is_file:
+            raise Unverified(path=path)
+        return found
+
+    def _renamed(self, path: bytes) -> bytes:
+        return self._rename[1] if self._rename is not None and path == self._rename[0] else path
+
+    def held(self, path: bytes) -> OldFile:
+        return _HeldExtents(self._fs, path, self._held.get(path, []))
+
+    # the end
+
+    def finish(self, root: Digest) -> Digest:
+        if self._delete and self._listing:
+            self._delete_extras(b"")
+        held = self._fs.tree_root(self._path)
+        self._fs.set_note(_NOTE + self._path, root + held)
+        if held != self._old_root or not self.snapshot:
+            self._take_snapshot()
+        self._fs.commit()
+        return held
+
+    def _delete_extras(self, path: bytes) -> None:
+        for entry in list(self._fs.children(self._here(path))):
+            below = path + b"/" + entry.name if path else entry.name
+            if below not in self._seen:
+                self._fs.remove(self._here(below))
+                self.deleted.append(below)
+            elif entry.is_dir:
+                self._delete_extras(below)
+
+    def _take_snapshot(self) -> None:
+        moment = time.time_ns()
+        name = f"{datetime.fromtimestamp(moment // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{moment % 10**9:09d}Z"
+        self._fs.snapshot(name.encode(), self._path, moment)
+        self.snapshot = name
+
+    def close(self) -> None:
+        self._fs.rollback()
+
+
+class _PoolFile:
+    """An old file of the pool, by its root."""
+
+    def __init__(self, fs: FileSystem, root: Digest) -> None:
+        self._fs = fs
+        self._root = root
+
+    def read(self, offset: int, length: int) -> bytes:
+        return read_program(self._fs.pool, self._root, offset, length)
+
+
+class _HeldExtents:
+    """A new file as far as the pool has its extents."""
+
+    def __init__(self, fs: FileSystem, path: bytes, pieces: list[tuple[Piece, Digest]]) -> None:
+        self._fs = fs
+        self._path = path
+        self._places = {piece.offset: (piece.length, digest) for piece, digest in pieces}
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes from `offset`, where a piece begins, to its end at the most."""
+        start = offset if offset in self._places else self._containing(offset)
+        size, digest = self._places[start]
+        skip = offset - start
+        try:
+            return self._fs.pool.read_range(digest, skip, min(length, size - skip))
+        except MissingExtent:
+            raise Unverified(path=self._path) from None
+
+    def _containing(self, offset: int) -> int:
+        for start, (length, _) in self._places.items():
+            if start <= offset < start + length:
+                return start
+        raise Unverified(path=self._path)

@@ -1,0 +1,71 @@
+"""Run `pfs` as a user does: in a process of its own, with an environment that holds nothing of the tester's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def records(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return a bare environment; PACKETFS_PURE is passed on, since it says which twin is under test."""
+    kept = {name: os.environ[name] for name in ("PATH", "PACKETFS_PURE") if name in os.environ}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(SOURCE), "LC_ALL": "C.UTF-8", **more}
+
+
+class Pfs:
+    """`pfs` with a home directory, so that its default pool is the test's own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.pool = home / ".local/share/packetfs/pool"
+
+    def __call__(self, *arguments: str | bytes | Path, stdin: bytes = b"", **more: str) -> Ended:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            env=environment(self.home, **more),
+            cwd=self.home,
+            timeout=60,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr.decode())
+
+    def good(self, *arguments: str | bytes | Path, stdin: bytes = b"", **more: str) -> Ended:
+        """Run what must succeed."""
+        ended = self(*arguments, stdin=stdin, **more)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(self.home),
+            cwd=self.home,
+        )
