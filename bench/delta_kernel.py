@@ -66,14 +66,14 @@ def touch(data: bytearray, rng: Random) -> bytearray:
 
 
 def edit_lines(data: bytearray, rng: Random) -> bytearray:
-    """Every 200th line or so is dropped, doubled, moved, replaced or changed by a character."""
+    """Every 200th line or so is dropped, copied from nearby, moved, replaced or changed by a character."""
     lines = bytes(data).splitlines(keepends=True)
     for at in sorted(rng.sample(range(len(lines)), len(lines) // 200), reverse=True):
         match rng.randrange(5):
             case 0:
                 del lines[at]
             case 1:
-                lines.insert(at, rng.choice(lines))
+                lines.insert(at, lines[max(0, at - rng.randrange(500))])
             case 2:
                 lines.insert(max(0, at - rng.randrange(1, 200)), lines.pop(at))
             case 3:

@@ -40,7 +40,6 @@ class Copy:
     pair: str
     peer: str
     phase: str
-    equal: bool
     run: Run
 
 
@@ -93,11 +92,12 @@ def copy_pair(pair: Pair, peer: Peer, work: Path, scale: float, seed: int) -> It
 def copy_once(pair: str, peer: Peer, phase: str, stage: Stage) -> Copy:
     os.sync()  # what earlier runs left to write back must not slow this one
     run = peer.copy(stage)
-    wrong = list(differences(os.fsencode(stage.source), os.fsencode(stage.target), content_only=peer.whole))
     print(describe(peer.name, phase, run), flush=True)
-    if run.status or wrong:
-        raise CopyFailedError(f"{peer.name}, {pair}, {phase}: status {run.status}\n{run.stderr}" + "\n".join(wrong[:5]))
-    return Copy(pair, peer.name, phase, not wrong, run)
+    if run.status:
+        raise CopyFailedError(f"{peer.name}, {pair}, {phase}: status {run.status}\n{run.stderr}")
+    for wrong in differences(os.fsencode(stage.source), os.fsencode(stage.target), content_only=not peer.exact):
+        raise CopyFailedError(f"{peer.name}, {pair}, {phase}: {wrong}")
+    return Copy(pair, peer.name, phase, run)
 
 
 def describe(peer: str, phase: str, run: Run) -> str:

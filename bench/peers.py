@@ -60,12 +60,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to copy. `whole` marks those that send everything each time and keep less than all metadata."""
+    """One way to copy. `whole` marks those that send everything each time; `exact` those that must keep all metadata
+    (rsync is judged by content alone, as it leaves other times on directories that it worked in)."""
 
     name: str
     program: str
     command: Callable[[Stage, list[str]], list[str]]
     whole: bool = False
+    exact: bool = False
     forgets: bool = False
 
     def installed(self) -> bool:
@@ -103,11 +105,12 @@ def rsync_command(stage: Stage, relay: list[str]) -> list[str]:
 
 
 def scp_command(stage: Stage, relay: list[str]) -> list[str]:
-    """Run scp without ssh's encryption: -S names the program that it starts instead, and takes no arguments."""
+    """Run scp without ssh's encryption: -S names the program that it starts instead, and takes no arguments. The target
+    must not be there yet, or the source lands in it."""
     carrier = stage.root / "carrier"
     carrier.write_text(f'#!/bin/sh\nexec {shlex.join(relay)} "$@"\n')
     carrier.chmod(0o755)
-    return ["scp", "-O", "-r", "-p", "-q", "-S", str(carrier), f"{stage.source}/.", f"host:{stage.target}"]
+    return ["scp", "-O", "-r", "-p", "-q", "-S", str(carrier), str(stage.source), f"host:{stage.target}"]
 
 
 def tcp_command(stage: Stage, relay: list[str]) -> list[str]:
@@ -117,11 +120,11 @@ def tcp_command(stage: Stage, relay: list[str]) -> list[str]:
 
 def keeping(size: int) -> Peer:
     """Give PacketFS a budget for old content that is a fraction of the source."""
-    return Peer("pfs-budget", "pfs", sync_command("--delete", "--keep", str(size)))
+    return Peer("pfs-budget", "pfs", sync_command("--delete", "--keep", str(size)), exact=True)
 
 
-PFS = Peer("pfs", "pfs", sync_command("--delete"))
-PFS_NO_HISTORY = Peer("pfs-no-history", "pfs", sync_command("--delete"), forgets=True)
+PFS = Peer("pfs", "pfs", sync_command("--delete"), exact=True)
+PFS_NO_HISTORY = Peer("pfs-no-history", "pfs", sync_command("--delete"), exact=True, forgets=True)
 RSYNC = Peer("rsync", "rsync", rsync_command)
 SCP = Peer("scp", "scp", scp_command, whole=True)
 TCP = Peer("tcp", "python3", tcp_command, whole=True)

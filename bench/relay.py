@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
+import stat
 import sys
 import time
 from _thread import start_new_thread
@@ -51,11 +53,28 @@ class Link:
 
 
 def pump(source: int, sink: int, direction: int, link: Link) -> None:
+    move = move_from_socket if stat.S_ISSOCK(os.fstat(source).st_mode) else os.splice
     try:
-        while size := os.splice(source, sink, link.room()):
+        while size := move(source, sink, link.room()):
             link.count(direction, size)
     except OSError:
         pass  # the reader has gone; whoever is left sees the end of its stream
+
+
+def move_from_socket(source: int, sink: int, room: int) -> int:
+    """Splice what is there: a blocking splice from a socket would wait until all of `room` has come (rsync has one)."""
+    while True:
+        wait(source, select.POLLIN)
+        try:
+            return os.splice(source, sink, room, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            wait(sink, select.POLLOUT)
+
+
+def wait(descriptor: int, event: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()
 
 
 def pump_late(source: int, sink: int, direction: int, link: Link, delay: float) -> None:

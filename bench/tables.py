@@ -53,7 +53,8 @@ def cost(results: Results) -> str:
 
 
 def cost_row(pair: str, copy: Results, startup: Results) -> str:
-    run, start = copy["run"], startup.get(copy["peer"], startup.get(copy["peer"].partition("-")[0], {}))
+    run: Results = copy["run"]
+    start: Results = startup.get(copy["peer"]) or startup.get(copy["peer"].partition("-")[0]) or {}
     near = max(0.0, run["near"]["cpu"] - start.get("near_cpu", 0))
     far = max(0.0, run["far"]["cpu"] - start.get("far_cpu", 0))
     private, rss = (max(run["near"][key], run["far"][key]) / 1e6 for key in ("private", "rss"))
@@ -63,7 +64,7 @@ def cost_row(pair: str, copy: Results, startup: Results) -> str:
 
 def rounds(results: Results) -> str:
     """Show start-up, round trips and throughput."""
-    rows = ["| peer | start-up near + far, CPU s | start-up, wall s | round trips of a small change | first copy, MB/s |"]
+    rows = ["| peer | start-up, CPU s near + far | start-up, wall s | round trips, small change | first copy, MB/s |"]
     rows.append("|---|--:|--:|--:|--:|")
     speed = results.get("throughput", {"medians": {}, "bytes": 0})
     for name, start in results.get("startup", {}).items():

@@ -211,6 +211,12 @@ class DestinationRefused(PacketFSError):
     hint = "Look at what it holds and remove it, or run as its owner."
 
 
+class SourceUnavailable(PacketFSError):
+    """{path} cannot be read: {reason}"""
+
+    exit_code = 4
+
+
 class NotFound(PacketFSError, FileNotFoundError):
     """There is no {path} in the pool."""
 

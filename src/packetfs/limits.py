@@ -62,6 +62,10 @@ RACY_NS: Final = 50_000_000
 """Nanoseconds by which a file's time stamp may lag behind the clock: a kernel tick is 1 to 10 ms long."""
 RACY_COARSE_NS: Final = 2_000_000_000
 """The same where stamps are whole seconds (ext3, HFS+) or even ones (FAT)."""
+PROGRESS_FILES: Final = 1000
+"""Files after which a walk says how far it is: 5 ms where nothing changed, so a bar moves and the walk does not wait."""
+PROGRESS_BYTES: Final = 32 * MIB
+"""Bytes read after which it says so, within a file too."""
 PATH_MAX: Final = 16 * KIB
 """Bytes of a path inside a pool; Linux stops at 4 KiB a call, but relative calls can build deeper trees."""
 NAMES_PAGE: Final = 512

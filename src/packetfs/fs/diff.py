@@ -1,4 +1,4 @@
-"""What changed between two directories, found from their programs: equal subtrees and equal nodes are passed over unread.
+"""What changed between two directories, found from their programs: equal subtrees and nodes are passed over unread.
 
 Both programs are walked in lockstep. Nodes are cut by content, so after an insert both sides soon stand before the same
 TREE packet again; only nodes that differ are read, only entries that differ are decoded.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from packetfs.errors import BadProgram
-from packetfs.fs.directory import level_of, name_of, node_of, split_node, top_of
+from packetfs.fs.directory import level_of, name_of, node_of, split_node, top_of, trim_equal
 from packetfs.limits import PATH_MAX
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.tree import Store
+
+_NO_LEAVES: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,21 @@ def _differing(store: Store, old: Digest | None, new: Digest) -> Iterator[tuple[
             del left.parts[-1], right.parts[-1]
             continue
         levels = level_of(a) if a else 0, level_of(b) if b else 0
-        deepest = max(levels)
-        if deepest:
-            for cursor, level in zip((left, right), levels, strict=True):
-                if level == deepest:
-                    cursor.enter()
-        else:
+        if levels == (0, 0):
             yield _take(left, right, a, b)
+        elif levels == (1, 1):
+            _enter_both(left, right)
+        elif levels[0] > levels[1]:
+            left.enter()
+        else:
+            right.enter()
+
+
+def _enter_both(left: _Cursor, right: _Cursor) -> None:
+    """Enter two nodes of entries, passing over what they share at both ends."""
+    old, new = trim_equal(left.take_node(), right.take_node())
+    left.push_leaves(old)
+    right.push_leaves(new)
 
 
 def _take(left: _Cursor, right: _Cursor, a: bytes | None, b: bytes | None) -> tuple[bytes | None, bytes | None]:
@@ -122,16 +133,34 @@ class _Cursor:
         self._store = store
         self._root = root
         self._before = b""
+        self._floor = _NO_LEAVES
         self.parts = split_node(top_of(store, root)) if root is not None else []
         self.parts.reverse()
 
     def enter(self) -> None:
         """Put the parts of the next node in its place."""
-        packet = self.parts.pop()
-        parts = split_node(self._store.read(node_of(packet)))
-        inner = level_of(packet) - 1
-        if not parts or any(level_of(part) != inner for part in parts):
+        level = level_of(self.parts[-1])
+        node = self.take_node()
+        if level == 1:
+            self.push_leaves(node)
+            return
+        parts = split_node(node)
+        if any(level_of(part) != level - 1 for part in parts):
             self._refuse("the levels of its tree do not fall by one")
+        parts.reverse()
+        self.parts += parts
+        self._floor = _NO_LEAVES
+
+    def take_node(self) -> bytes:
+        """Take the next TREE packet and return its node."""
+        if len(self.parts) > self._floor:
+            self._refuse("a node stands where an entry belongs")
+        return self._store.read(node_of(self.parts.pop()))
+
+    def push_leaves(self, node: bytes) -> None:
+        """Put the entries of a node before what is to come."""
+        self._floor = len(self.parts)
+        parts = split_node(node)
         parts.reverse()
         self.parts += parts
 

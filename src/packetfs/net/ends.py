@@ -14,7 +14,7 @@ from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
-from packetfs.fs.mirror import mirror
+from packetfs.fs.mirror import MirrorOptions, mirror
 from packetfs.limits import MEAN
 from packetfs.net.history import open_history
 from packetfs.net.source import HostSource, PoolSource, Source
@@ -89,8 +89,8 @@ def open_source(place: Place, mean: int, keep: int, listener: Listener, *, check
     shape = shape_of(place)
     real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
     with open_history(place.history, "source", real, mean) as fs:
-        mirror(fs, real, keep=keep, listener=listener, checksum=checksum)
-        root = real if shape is Shape.DIRECTORY else os.path.dirname(real)
+        root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
+        mirror(fs, real, name, MirrorOptions(keep=keep > 0, checksum=checksum), listener)
         top = _top(root) if shape is Shape.DIRECTORY else None
         with Beneath(root) as host:
             source = HostSource(fs, host, top)

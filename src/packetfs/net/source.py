@@ -10,6 +10,7 @@ from packetfs.errors import MissingExtent, Vanished
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
+from packetfs.fs.survey import group_path, totals
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, encode_entry
 from packetfs.packet.execute import read_program
@@ -72,10 +73,10 @@ class PoolSource:
         return read_program(self.store, Digest(entry.root), offset, length)
 
     def leader(self, group: int) -> bytes | None:
-        return self._fs.group_path(group, self._path)
+        return group_path(self._fs, group, self._path)
 
     def totals(self) -> tuple[int, int]:
-        return (1, self._single.size) if self._single is not None else self._fs.totals(self._path)
+        return (1, self._single.size) if self._single is not None else totals(self._fs, self._path)
 
 
 class HostSource(PoolSource):

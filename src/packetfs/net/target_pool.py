@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from packetfs.errors import MissingExtent, Unverified
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.survey import entry_in
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
@@ -119,7 +120,7 @@ class PoolTarget:
         return _PoolFile(self._fs, Digest(entry.root))
 
     def _before(self, path: bytes) -> Entry:
-        found = self._fs.entry_in(self._old_root, self._renamed(path)) if self._old_root is not None else None
+        found = entry_in(self._fs.pool, self._old_root, self._renamed(path)) if self._old_root is not None else None
         if found is None or not found.is_file:
             raise Unverified(path=path)
         return found

@@ -134,6 +134,8 @@ def decode_entry(leaf: bytes | memoryview) -> Entry:
         sparse=bool(flags & EntryFlag.SPARSE),
     )
     tail.finish()
+    if encode_entry(entry) != leaf:
+        raise BadPacket(reason="ENTRY: not in its one canonical form")
     return entry
 
 

@@ -19,6 +19,8 @@ from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encod
 
 _NOTHING_GATHERED: Final = 1 << 63
 """A reader finds every position in the files, also those that a writer has added since."""
+_BLOCK: Final = 4096
+"""What a filesystem frees at the least."""
 _PADS: Final = tuple(bytes(n) for n in range(PACKET))
 
 
@@ -197,7 +199,10 @@ class Arena:
         self._storage.sync(self.file(number).fd)
 
     def punch(self, start: int, stop: int) -> None:
-        """Free the blocks between two positions of one segment."""
+        """Free the blocks between two positions of one segment, and those at the edges that hold zeros otherwise."""
+        first, last = start // _BLOCK * _BLOCK, -(-stop // _BLOCK) * _BLOCK
+        start = start if any(self.read(first, start - first)) else first
+        stop = stop if any(self.read(stop, last - stop)) else last
         self._storage.punch(self.file(start // SEGMENT).fd, start % SEGMENT, stop - start)
 
     def restore_superblock(self, number: int) -> None:

@@ -35,13 +35,13 @@ _VFS: Final = "cksmvfs"
 _loaded: list[str] = []
 
 
-def connect(path: str, *, writable: bool, durable: bool, exclusive: bool = False) -> Connection:
-    """Open or create a database in WAL mode. `exclusive`: no shared memory, for a VFS that has none."""
+def connect(path: str, *, writable: bool, durable: bool, vfs: str = "") -> Connection:
+    """Open or create a database in WAL mode; over another `vfs` exclusively, since those have no shared memory."""
     load_checksums()
     with explained(path):
-        connection = _open(path, writable)
+        connection = _open(path, writable, vfs or _VFS)
         try:
-            _configure(connection, path, writable, durable, exclusive)
+            _configure(connection, path, writable, durable, bool(vfs))
         except BaseException:
             connection.close()
             raise
@@ -94,7 +94,7 @@ def explain_database(error: apsw.Error, path: str) -> PacketFSError:
     """Return the error of ours that says what SQLite's error on the database at `path` means."""
     if isinstance(error, apsw.FullError):
         return PoolFull(path=path)
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError) or error.extendedresult == apsw.SQLITE_IOERR_DATA:
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError) or _is_checksum(error):
         return CorruptDatabase(path=path, reason=str(error))
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return PoolBusy(path=path, owner="another process")
@@ -105,10 +105,14 @@ def explain_database(error: apsw.Error, path: str) -> PacketFSError:
     return DatabaseFailed(path=path, reason=str(error))
 
 
-def _open(path: str, writable: bool) -> Connection:
+def _is_checksum(error: apsw.Error) -> bool:
+    return getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA
+
+
+def _open(path: str, writable: bool, vfs: str) -> Connection:
     if writable:
-        return apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, _VFS)
-    connection = apsw.Connection(path, apsw.SQLITE_OPEN_READONLY, _VFS)
+        return apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
+    connection = apsw.Connection(path, apsw.SQLITE_OPEN_READONLY, vfs)
     try:
         connection.pragma("schema_version")
     except apsw.CantOpenError:  # a directory that we cannot write, and no writer: nothing can change under us
@@ -116,7 +120,7 @@ def _open(path: str, writable: bool) -> Connection:
         if os.path.exists(path + "-wal"):
             raise
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        return apsw.Connection(f"file:{_quote(path)}?immutable=1", flags, _VFS)
+        return apsw.Connection(f"file:{_quote(path)}?immutable=1", flags, vfs)
     return connection
 
 

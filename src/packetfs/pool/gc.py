@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from packetfs.pool.pool import Pool
 
 _BLOCK = 4096
-"""Bytes that a filesystem frees at the least; smaller gaps are left alone."""
+"""Bytes that a filesystem frees at the least: a gap without a whole block is left alone."""
 
 
 def mark(roots: Iterable[Digest], references: Callable[[Digest], Iterable[Digest]]) -> set[Digest]:
@@ -113,8 +113,6 @@ def _gaps(pool: Pool, number: int) -> Iterator[tuple[int, int]]:
 
 
 def _data_in(pool: Pool, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    if stop - start < _BLOCK:
-        return
-    first = pool.arena.next_data(start, stop)
-    if stop - first >= _BLOCK:
-        yield max(start, first), stop
+    first, last = -(-start // _BLOCK) * _BLOCK, stop // _BLOCK * _BLOCK
+    if first < last and pool.arena.next_data(first, last) < last:
+        yield start, stop

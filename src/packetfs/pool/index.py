@@ -1,9 +1,9 @@
 """Digest -> position: a hash of 16-byte slots in the memory-mapped file `index`. Derived data, never the truth.
 
-It is trusted after a clean stop, and while the writer that keeps it is alive; otherwise it is built anew from the arena.
+It is trusted after a clean stop and while the writer that keeps it is alive; otherwise it is built from the arena.
 Fingerprints are 64 bits, so every hit is confirmed by the full digest in the extent's header before it counts.
 
-    bytes 0..4095      header: magic, state, slots, arena end, durable end, content bytes, identity, epoch, boot, checksum
+    bytes 0..4095      header: Summary, and a checksum of it
     from 4096 on       slots (packet/slots.py); values are positions / 64
 """
 
@@ -40,7 +40,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the header says. Everything before `synced` was durable when it was written, under the boot named by `boot`."""
+    """What the header says. Everything before `synced` was durable when it was written, under the boot `boot`."""
 
     state: State
     slots: int

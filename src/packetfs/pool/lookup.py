@@ -1,6 +1,6 @@
 """Digest -> verified payload: the index finds, the header confirms, the digest decides at the first touch since boot.
 
-Checks are lock-free against a collector in another process: it erases the header, counts a punch, and only then punches.
+Reads take no lock against a collector in another process: it erases the header, counts a punch, and then punches.
 So bytes that were read are good when no punch was counted since before the header was read, or when they match.
 """
 
@@ -121,8 +121,10 @@ class Lookup:
         """Fill `out` from `offset` of the payload on, without another copy once the extent is verified."""
         punches = self._leases.punches()
         extent = self.require(digest)
-        if extent.encoding is Encoding.RAW and extent.position in self._verified and offset + len(out) <= extent.size:
-            if self._arena.read_into(extent.payload + offset, out) == len(out) and self._leases.punches() == punches:
+        is_plain = extent.encoding is Encoding.RAW and extent.position in self._verified
+        if is_plain and 0 <= offset <= extent.size - len(out):
+            count = self._arena.read_into(extent.payload + offset, out)
+            if count == len(out) and self._leases.punches() == punches:
                 return
         out[:] = self.read_range(digest, offset, len(out))
 

@@ -1,7 +1,7 @@
 """Zero-copy views: each segment is mapped read-only on its own, and the mapping is the reader's lease.
 
-A view and every slice of it keep the mapping alive, and with it the lease; the last one to go ends both. So no collector
-punches what any view may still show (a punch under a live view turned it to zeros (measured)).
+A view and every slice of it keep the mapping alive, and with it the lease; the last one to go ends both. So no
+collector punches what any view may still show (a punch under a live view turned it to zeros (measured)).
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import (
     CorruptExtent,
@@ -84,9 +85,7 @@ class Pool:
     # opening and closing
 
     @classmethod
-    def create(
-        cls, path: str | bytes, *, mean: int = MEAN, durable: bool = True, storage: Storage = DISK
-    ) -> Pool:
+    def create(cls, path: str | bytes, *, mean: int = MEAN, durable: bool = True, storage: Storage = DISK) -> Pool:
         """Make a pool in a new or empty directory and open it for writing."""
         check_mean(mean)
         where = os.path.abspath(os.fsdecode(path))
@@ -119,7 +118,9 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -164,11 +165,14 @@ class Pool:
         if digest is None:
             digest = digest_of(data)
         with self.lock:
-            self.begin_writing()
+            if not self._live or self._failed is not None:
+                self.begin_writing()
             if not self._holds_intact(digest):
-                if self.lookup.index.is_full:
-                    self.lookup.index = grow(self._places, self.lookup.index, private=False)
-                self._append(digest, data, mark, encoding)
+                try:  # _failing() would cost 2 us here
+                    self._append(digest, data, mark, encoding)
+                except PoolFailed as error:
+                    self._failed = error
+                    raise
         return digest
 
     def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> None:
@@ -177,12 +181,14 @@ class Pool:
             stored = compress(data)
             if len(stored) >= len(data):
                 stored, encoding = data, Encoding.RAW
+        if self.lookup.index.is_full:
+            self._grow_index()
+        position = self.arena.append(digest, stored, len(data), mark << 2 | encoding)
         try:
-            position = self.arena.append(digest, stored, len(data), mark << 2 | encoding)
-        except PoolFailed as error:
-            self._failed = error
-            raise
-        self.lookup.index.put(digest, position // PACKET)
+            self.lookup.index.put(digest, position // PACKET)
+        except ValueError:  # one crowded part of the index is full of slots that were removed
+            self._grow_index()
+            self.lookup.index.put(digest, position // PACKET)
         if mark == Mark.DATA:
             self._content += len(data)
 
@@ -203,17 +209,14 @@ class Pool:
         """Make everything put so far durable (in a pool that is not: hand it to the kernel)."""
         with self.lock:
             self._require_sound()
-            try:
+            with self._failing():
                 if self.durable:
                     self.arena.sync()
                 else:
                     self.arena.write_out()
                 self._synced = self.arena.end
-            except PoolFailed as error:
-                self._failed = error
-                raise
-            if self._live:
-                self.lookup.index.write_summary(self._summarise(State.LIVE))
+                if self._live:
+                    self.lookup.index.write_summary(self._summarise(State.LIVE))
 
     def evict(self, digest: Digest) -> int:
         """Let go of a payload and return the bytes that this freed: 0 while a view of its segment is live."""
@@ -221,8 +224,9 @@ class Pool:
 
         with self.lock:
             self.begin_writing()
-            self.arena.write_out()
-            return discard(self, list(self.lookup.extents(digest)))
+            with self._failing():
+                self.arena.write_out()
+                return discard(self, list(self.lookup.extents(digest)))
 
     def forget(self, extent: Extent) -> None:
         """Take an extent out of the index."""
@@ -232,15 +236,16 @@ class Pool:
 
     def begin_writing(self) -> None:
         """Refuse what must not write; the first time, tell every later opener not to trust the index on disk."""
-        if self._live and self._failed is None:
-            return
         self._require_sound()
+        if self._live:
+            return
         if not self.writable:
             raise PoolReadOnly(path=self.path)
+        with self._failing():
+            self.lookup.index.write_summary(self._summarise(State.LIVE))
+            if self.durable:
+                self.lookup.index.sync_summary()
         self._live = True
-        self.lookup.index.write_summary(self._summarise(State.LIVE))
-        if self.durable:
-            self.lookup.index.sync_summary()
 
     # reading
 
@@ -305,14 +310,24 @@ class Pool:
 
         if not name.isidentifier():
             raise ValueError(name)
-        vfs_is_exclusive = self.storage is not DISK
-        connection = connect(
-            f"{self.path}/{name}.db", writable=self.writable, durable=self.durable, exclusive=vfs_is_exclusive
-        )
+        path = f"{self.path}/{name}.db"
+        connection = connect(path, writable=self.writable, durable=self.durable, vfs=self.storage.vfs)
         self._connections.append(connection)
         return connection
 
     # inside
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Let a disk that failed be the end of all writing: what the kernel could not write, it forgets."""
+        try:
+            yield
+        except PoolFailed as error:
+            self._failed = error
+            raise
+
+    def _grow_index(self) -> None:
+        self.lookup.index = grow(self._places, self.lookup.index, private=False)
 
     def _hand_over(self) -> None:
         """Bring what is gathered into the files, where mappings and other processes see it."""

@@ -2,8 +2,8 @@
 
 The files are real, in a directory of the caller; beside them every operation is logged. `materialise` replays a prefix
 of the log as a machine might that lost power there: what was synced is there; what was not is there, torn, or missing,
-in any combination, and a directory's unsynced names are there up to some point. What is written through a mapping and not
-synced yet may be anything: such pages come out damaged.
+in any combination, and a directory's unsynced names are there up to some point. What is written through a mapping and
+not synced yet may be anything: such pages come out damaged.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class RecordingStorage(DiskStorage):
         self.fail_at = fail_at
         self.error = error
         self.sticky = sticky
+        self.vfs = ""
         self.calls = 0
         self._numbers: dict[tuple[int, int], int] = {}
 
@@ -151,7 +152,7 @@ class RecordingStorage(DiskStorage):
             self.log.append(Operation(Act.UNLINK, path=self._relative(path)))
 
     def _before(self, where: str | int, *, final: bool = False) -> None:
-        """Count a call, and fail it if it is the one; `final` calls are barriers, whose failure is always PoolFailed."""
+        """Count a call, and fail it if it is the one; `final` calls are barriers, which fail with PoolFailed."""
         number = self.calls
         self.calls += 1
         if self.fail_at < 0 or number < self.fail_at or (number > self.fail_at and not self.sticky):
@@ -192,13 +193,14 @@ class _Disk:
         self._acts: Final[dict[Act, Callable[[Operation], None]]] = {
             Act.SYNC: self._sync,
             Act.MAP: self._map,
-            Act.SYNC_DIRECTORY: self._sync_directory,
         }
 
     def apply(self, operation: Operation) -> None:
         if operation.act is Act.NOTE:
             return
-        if operation.act in self._acts:
+        if operation.act is Act.SYNC_DIRECTORY:
+            self._sync_names()
+        elif operation.act in self._acts:
             self._acts[operation.act](operation)
         elif operation.act in (Act.WRITE, Act.TRUNCATE, Act.PUNCH):
             self._file(operation).pending.append(operation)
@@ -208,7 +210,8 @@ class _Disk:
 
     def settle(self, loss: Loss, random: Random) -> None:
         """Decide what became of everything that is pending."""
-        kept = {Loss.NOTHING: len(self._pending), Loss.EVERYTHING: 0, Loss.RANDOM: random.randint(0, len(self._pending))}
+        count = len(self._pending)
+        kept = {Loss.NOTHING: count, Loss.EVERYTHING: 0, Loss.RANDOM: random.randint(0, count)}
         for operation in self._pending[: kept[loss]]:
             self._name(operation)
         for file in self._files.values():
@@ -241,7 +244,7 @@ class _Disk:
     def _map(self, operation: Operation) -> None:
         self._file(operation).is_mapped = True
 
-    def _sync_directory(self, operation: Operation) -> None:
+    def _sync_names(self) -> None:
         """Everything about names up to here is safe: filesystems write their journal in order."""
         for pending in self._pending:
             self._name(pending)
@@ -263,7 +266,8 @@ def _change(data: bytearray, operation: Operation) -> None:
         del data[operation.length :]
         data.extend(bytes(operation.length - len(data)))
         return
-    content = operation.data if operation.act is Act.WRITE else bytes(max(0, min(operation.length, len(data) - operation.offset)))
+    inside = max(0, min(operation.length, len(data) - operation.offset))
+    content = operation.data if operation.act is Act.WRITE else bytes(inside)
     if len(data) < operation.offset:
         data.extend(bytes(operation.offset - len(data)))
     data[operation.offset : operation.offset + len(content)] = content

@@ -144,10 +144,18 @@ def grow(places: Places, index: Index, *, private: bool) -> Index:
         index.copy_into(larger)
     else:
         larger = create_index(places.storage, places.path + ".new", slots)
-        index.copy_into(larger)
-        summary = index.summary()
-        if summary is not None:
-            larger.write_summary(summary)
-        places.storage.rename(places.path + ".new", places.path)
+        try:
+            _replace(places, index, larger)
+        except BaseException:
+            larger.close()
+            raise
     index.close()
     return larger
+
+
+def _replace(places: Places, index: Index, larger: Index) -> None:
+    index.copy_into(larger)
+    summary = index.summary()
+    if summary is not None:
+        larger.write_summary(summary)
+    places.storage.rename(places.path + ".new", places.path)

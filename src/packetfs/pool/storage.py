@@ -24,6 +24,9 @@ _PUNCH: Final = 0x01 | 0x02
 class Storage(Protocol):
     """What a pool needs of a disk. Offsets and lengths are bytes; descriptors are those of the process."""
 
+    vfs: str
+    """The SQLite VFS that goes through this storage; empty: the system's, with checksums."""
+
     def open(self, path: str, flags: int) -> int: ...
     def close(self, fd: int) -> None: ...
     def size(self, fd: int) -> int: ...
@@ -66,6 +69,8 @@ def path_of(fd: int) -> str:
 
 class DiskStorage:
     """The disk itself."""
+
+    vfs = ""
 
     def open(self, path: str, flags: int) -> int:
         try:
@@ -118,7 +123,7 @@ class DiskStorage:
             fail(error, fd)
 
     def reserve(self, fd: int, length: int) -> None:
-        """Give the file `length` bytes that exist: writing a hole through a mapping on a full disk kills the process."""
+        """Give the file `length` bytes that exist: a hole written through a mapping kills us when the disk is full."""
         try:
             os.posix_fallocate(fd, 0, length)
         except OSError as error:

@@ -1,8 +1,8 @@
 """Which extents were compared with their digest since the machine started: one bit for 64 bytes of arena, shared.
 
-The file is no truth: it is emptied when the boot id or its own inode differs from what it says, so neither a reboot nor
-a copy of the pool inherits it. Bits are read through a mapping and set by pwrite, since writing a hole through a mapping
-on a full disk would kill the process. A bit lost between two processes costs one more check, nothing else.
+The file is no truth: it is emptied when the boot id or its own inode differs from what it says, so neither a reboot
+nor a copy of the pool inherits it. Bits are read through a mapping and set by pwrite, since writing a hole through a
+mapping on a full disk would kill the process. A bit lost between two processes costs one more check, nothing else.
 """
 
 from __future__ import annotations

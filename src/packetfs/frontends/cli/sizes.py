@@ -7,7 +7,7 @@ from typing import Final
 
 from packetfs.errors import UsageError
 
-_FORM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(i?)(B?)", re.IGNORECASE)
+_FORM: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,9}))?\s*([KMGTPE]?)(i?)(B?)", re.IGNORECASE)
 _POWERS: Final = "KMGTPE"
 SIZE_MAX: Final = (1 << 63) - 1
 """Bytes: what a file offset can say."""
@@ -18,12 +18,12 @@ def parse_size(text: str) -> int:
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")
-    number, letter, binary, byte = match.groups()
+    whole, part, letter, binary, byte = match.groups(default="")
     power = _POWERS.index(letter.upper()) + 1 if letter else 0
-    size = float(number) * (1000 if byte and not binary else 1024) ** power
+    size = int(whole + part) * (1000 if byte and not binary else 1024) ** power // 10 ** len(part)
     if size > SIZE_MAX:
         raise UsageError(reason=f"{text!r} is more than a file can hold")
-    return int(number) if number.isdigit() and not power else int(size)
+    return size
 
 
 def format_size(size: int) -> str:

@@ -1,0 +1,131 @@
+"""Programs of any size: they read back, equal content has one root, a change moves few nodes, damage is named."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packetfs.errors import BadPacket, BadProgram
+from packetfs.limits import NODE_LEAVES_MAX
+from packetfs.packet.digest import Digest
+from packetfs.packet.execute import execute, read_program
+from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.head import Head, Kind
+from packetfs.packet.layout import Op
+from packetfs.packet.tree import TreeWriter, leaves, read_head, tree_packet
+from packetfs.packet.codec import Packet, encode
+from tests.packet.store import MemoryStore
+
+Part = tuple[bytes, int]
+
+
+def write(store: MemoryStore, parts: list[Part]) -> Digest:
+    """Return the root of a file made of (data, run length or 0)."""
+    writer = TreeWriter(store, Kind.FILE, 4096)
+    for data, run in parts:
+        if run:
+            writer.add(fill_leaf(data[0], run), run)
+        elif len(data) <= 48:
+            writer.add(data_leaf(data), len(data))
+        else:
+            digest = store.put(data)
+            writer.add(copy_leaf(digest, len(data)), len(data), digest)
+    return writer.close()
+
+
+def content(parts: list[Part]) -> bytes:
+    return b"".join(data[:1] * run if run else data for data, run in parts)
+
+
+def random_parts(seed: int, count: int) -> list[Part]:
+    rng = random.Random(seed)  # noqa: S311
+    return [(rng.randbytes(rng.randint(1, 90)), rng.choice((0, 0, 0, 5000))) for _ in range(count)]
+
+
+PARTS = st.lists(st.tuples(st.binary(min_size=1, max_size=80), st.sampled_from([0, 0, 0, 1, 300])), max_size=40)
+
+
+@given(PARTS, st.integers(0, 4000), st.integers(0, 4000))
+@settings(max_examples=200)
+def test_a_program_produces_its_content_and_every_range_of_it(parts: list[Part], offset: int, length: int) -> None:
+    store = MemoryStore()
+    root = write(store, parts)
+    whole = content(parts)
+    assert read_program(store, root) == whole
+    assert read_program(store, root, offset, length) == whole[offset : offset + length]
+    assert read_head(store, root).length == len(whole)
+
+
+def test_a_large_program_is_a_tree_that_reads_back() -> None:
+    store = MemoryStore()
+    parts = random_parts(1, 20_000)
+    root = write(store, parts)
+    whole = content(parts)
+    assert store.payloads[root][64] == Op.TREE
+    assert read_program(store, root) == whole
+    store.reads = 0
+    assert read_program(store, root, 1_000_000, 10) == whole[1_000_000:1_000_010]
+    assert store.reads <= 4, "a range reads only the nodes on its path"
+
+
+def test_an_insert_changes_few_nodes() -> None:
+    store = MemoryStore()
+    parts = random_parts(2, 20_000)
+    write(store, parts)
+    before = set(store.payloads)
+    write(store, [*parts[:7000], (b"x" * 60, 0), *parts[7000:]])
+    assert len(set(store.payloads) - before) <= 8
+
+
+def test_leaves_without_a_key_are_cut_after_the_limit() -> None:
+    store = MemoryStore()
+    root = write(store, [(b"ab", 0)] * (3 * NODE_LEAVES_MAX))
+    assert read_program(store, root) == b"ab" * (3 * NODE_LEAVES_MAX)
+    assert len(store.payloads[root]) == 64 * 4
+
+
+def test_a_run_of_2_to_the_60_costs_no_memory() -> None:
+    store = MemoryStore()
+    root = write(store, [(b"\0", 1 << 60)])
+    assert read_program(store, root, 1 << 59, 100) == bytes(100)
+    assert sum(1 for _ in leaves(store, root)) == 1
+    assert len(next(iter(execute(store, root)))) <= 1 << 20
+
+
+def forged(store: MemoryStore, *packets: bytes, length: int) -> Digest:
+    return store.put(encode(Head(Kind.FILE, length, 4096).packet()) + b"".join(packets))
+
+
+def test_a_program_that_lies_about_its_length_is_refused() -> None:
+    store = MemoryStore()
+    with pytest.raises(BadProgram, match="produces 3 instead of 4"):
+        read_program(store, forged(store, data_leaf(b"abc"), length=4))
+
+
+def test_a_node_that_lies_about_its_length_is_refused() -> None:
+    store = MemoryStore()
+    node = store.put(data_leaf(b"abc"))
+    with pytest.raises(BadProgram, match="a node produces 3 instead of 9"):
+        read_program(store, forged(store, tree_packet(node, 9, 1), length=9))
+
+
+def test_levels_must_fall_by_one() -> None:
+    store = MemoryStore()
+    node = store.put(data_leaf(b"abc"))
+    middle = store.put(tree_packet(node, 3, 1))
+    for level in (1, 3, 13):
+        with pytest.raises(BadProgram):
+            read_program(store, forged(store, tree_packet(middle, 3, level), length=3))
+    assert read_program(store, forged(store, tree_packet(middle, 3, 2), length=3)) == b"abc"
+
+
+def test_what_is_no_program_is_refused() -> None:
+    store = MemoryStore()
+    with pytest.raises(BadPacket):
+        read_program(store, store.put(data_leaf(b"abc")))
+    call = encode(Packet(Op.NOP))
+    with pytest.raises(BadProgram, match="NOP does not belong"):
+        read_program(store, forged(store, call, data_leaf(b"abc"), length=3))
