@@ -162,7 +162,7 @@ static struct found search(struct matcher *m, size_t at, size_t gap) {
             p = q;
         }
     }
-    if (gap >= 32 && left >= (size_t)m->GW) {
+    if (gap >= (size_t)T("GG", 32) && left >= (size_t)m->GW) {
         if (!m->grid_built) build_grid(m);
         uint32_t p = m->grid[hash_far(m, m->new + at)];
         if (p != NONE) consider(m, at, p, (size_t)m->GW, &best);

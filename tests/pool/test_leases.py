@@ -35,7 +35,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 def start(children: list[subprocess.Popen[str]], code: str, *arguments: str) -> subprocess.Popen[str]:
     """Run `code` in another process until it says that it is ready."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -48,9 +48,7 @@ def start(children: list[subprocess.Popen[str]], code: str, *arguments: str) -> 
     return child
 
 
-def test_a_live_writer_is_named_and_a_dead_one_is_succeeded(
-    place: Path, started: list[subprocess.Popen[str]]
-) -> None:
+def test_a_live_writer_is_named_and_a_dead_one_is_succeeded(place: Path, started: list[subprocess.Popen[str]]) -> None:
     path = str(place / "pool")
     with Pool.create(path) as pool:
         flushed = pool.put(b"before")
@@ -71,9 +69,7 @@ def test_a_live_writer_is_named_and_a_dead_one_is_succeeded(
         assert list(pool.check()) == []
 
 
-def test_nothing_is_punched_under_a_view_of_another_process(
-    place: Path, started: list[subprocess.Popen[str]]
-) -> None:
+def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started: list[subprocess.Popen[str]]) -> None:
     path, data = str(place / "pool"), os.urandom(50_000)
     pool = Pool.create(path)
     digest = pool.put(data)

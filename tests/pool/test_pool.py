@@ -213,6 +213,8 @@ def test_opening_and_creating_say_what_is_wrong(place: Path) -> None:
         Pool.create(str(place / "pool"))
     with pytest.raises(PoolClosed):
         pool.put(b"")
+    with pytest.raises(PoolClosed):
+        pool.read(digest_of(b""))
     pool.close()
 
 

@@ -19,14 +19,23 @@ VARIABLES: Final = (
     ("PACKETFS_PURE", "1: use the Python twins instead of the native core"),
     (TRACEBACK, "1: show the Python traceback of an error, for a report"),
     ("NO_COLOR", "anything: no colour, unless `--color always` is given"),
-    ("XDG_DATA_HOME", "where the default pool lies: its `packetfs/pool` (default: `~/.local/share`)"),
+    ("XDG_DATA_HOME", "holds `packetfs/pool`, and `packetfs/history`: what `sync` remembers (`~/.local/share`)"),
 )
 """Every variable that PacketFS reads, for the reference."""
 
 
 def pool_path(chosen: str | None, environment: Mapping[str, str] = os.environ) -> str:
     """Return the pool's directory: the chosen one, else $PACKETFS_POOL, else the one in the user's data directory."""
-    return chosen or environment.get(POOL) or os.path.join(_data_home(environment), "packetfs", "pool")
+    return os.path.abspath(chosen or environment.get(POOL) or _own_place(environment, "pool"))
+
+
+def history_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where this side remembers the plain directories that it synced."""
+    return os.path.abspath(_own_place(environment, "history"))
+
+
+def _own_place(environment: Mapping[str, str], name: str) -> str:
+    return os.path.join(_data_home(environment), "packetfs", name)
 
 
 def _data_home(environment: Mapping[str, str]) -> str:

@@ -206,7 +206,7 @@ class _Mirror:
         with self._beneath.pin(path) as handle:
             xattrs = _check_xattrs(read_xattrs(handle))
         link = self._beneath.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
-        entry = make_entry(os.path.basename(path), status, xattrs, link=link)
+        entry = make_entry(path.rpartition(b"/")[2], status, xattrs, link=link)
         self._fs.set(self._place(path), entry, _sign(status, start))
 
     def _read_file(self, path: bytes, known: Entry | None) -> tuple[Entry, bytes | None]:
@@ -236,8 +236,8 @@ class _Mirror:
         xattrs = _check_xattrs(read_xattrs(Handle(fd)))
         if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
             return None
-        entry = make_entry(os.path.basename(path), status, xattrs, root=done.root)
-        return replace(entry, sparse=is_sparse(fd, status)), _sign(status, start)
+        name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
+        return make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start)
 
     # hard links
 

@@ -36,7 +36,7 @@ class Endpoint:
 class Job:
     """Make `destination` equal to `source`.
 
-    `history` is the pool where this side remembers plain directories, with at most `keep` bytes of their content.
+    `history` is the directory where this side remembers plain directories, with at most `keep` bytes of their content.
     `shell` is the command that reaches a host (`None`: ssh); `far_command` is what the host's own shell is given, to
     which ` serve --stdio` is added.
     """

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from packetfs.errors import BadProgram
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest, short
-from packetfs.packet.layout import CopyFlag, Op
+from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
 
 FILL_PIECE = 1 << 20
 """Bytes of a run that are produced at a time, so that a run of 2**63 costs no memory."""
+
+_PRODUCERS = (Op.NOP, Op.DATA, Op.FILL, Op.COPY)
 
 
 def execute(store: Store, root: Digest, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -23,19 +25,19 @@ def execute(store: Store, root: Digest, offset: int = 0, length: int | None = No
 
 def _run(store: Store, root: Digest, at: int, leaf: bytes, start: int, end: int | None) -> Iterator[bytes]:
     packet = decode(leaf)
+    if packet.op not in _PRODUCERS or packet.flags:
+        raise BadProgram(root=short(root), reason=f"{packet.op.name} does not belong in a file's program")
     size = packet.operand if packet.op is Op.FILL else packet.length
     skip = max(start - at, 0)
     take = (size if end is None else min(size, end - at)) - skip
     if take <= 0:
         return
-    if packet.op is Op.COPY and not packet.flags & CopyFlag.PROGRAM:
+    if packet.op is Op.COPY:
         yield store.read_range(Digest(packet.body[:32]), packet.operand + skip, take)
     elif packet.op is Op.DATA:
         yield packet.body[skip : skip + take]
-    elif packet.op is Op.FILL:
-        yield from fill(packet.body[: packet.length], skip, take)
     else:
-        raise BadProgram(root=short(root), reason=f"{packet.op.name} does not belong in a file's program")
+        yield from fill(packet.body[: packet.length], skip, take)
 
 
 def fill(pattern: bytes, skip: int, take: int) -> Iterator[bytes]:

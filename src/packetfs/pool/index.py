@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
@@ -62,7 +62,7 @@ class Index:
         self._view = memoryview(buffer)[_HEADER:]
         self._slots = SlotIndex(self._view)
         self._limit = int(self._slots.capacity * INDEX_LOAD)
-        self.get = self._slots.get
+        self.get: Callable[..., list[int]] = self._slots.get
         self.put = self._slots.put
         self.remove = self._slots.remove
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import struct
 import threading
@@ -21,13 +20,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from packetfs.errors import NotAPool, PacketFSError, PoolBusy
+from packetfs.errors import PacketFSError, PoolBusy
 from packetfs.pool.storage import Storage, explain
 
 _OWNER: Final = struct.Struct("<IxxxxQQ40s")
 _PUNCHES: Final = struct.Struct("<Q")
 _PUNCHES_AT: Final = 64
-_SIZE: Final = 4096
 _FLOCK: Final = struct.Struct("@hhqqi4x")
 _WRITER: Final = 0
 _SEGMENTS: Final = 4096
@@ -40,9 +38,6 @@ class Leases:
         self._storage = storage
         self._path = path
         self._fd = _open(storage, path, writable)
-        if storage.size(self._fd) < _SIZE:
-            raise NotAPool(path=os.path.dirname(path), reason="its lease file is cut short; open it for writing once")
-        self._shown = mmap.mmap(self._fd, _SIZE, access=mmap.ACCESS_READ)
         self.epoch = 0
 
     def acquire_writer(self) -> None:
@@ -73,14 +68,13 @@ class Leases:
 
     def punches(self) -> int:
         """Return how often payload was punched: equal before and after a read, nothing vanished under it."""
-        return int.from_bytes(self._shown[_PUNCHES_AT : _PUNCHES_AT + _PUNCHES.size], "little")
+        return int.from_bytes(os.pread(self._fd, _PUNCHES.size, _PUNCHES_AT), "little")
 
     def count_punch(self) -> None:
         self._storage.write(self._fd, [_PUNCHES.pack(self.punches() + 1)], _PUNCHES_AT)
 
     def close(self) -> None:
         """Give up the writer lease, if this is its holder."""
-        self._shown.close()
         self._storage.close(self._fd)
 
     def _owner(self) -> tuple[int, int, int, bytes]:
@@ -124,12 +118,9 @@ class Shares:
 def _open(storage: Storage, path: str, writable: bool) -> int:
     flags = os.O_RDWR if writable else os.O_RDONLY
     try:
-        fd = storage.open(path, flags)
+        return storage.open(path, flags)
     except FileNotFoundError:
-        fd = storage.open(path, os.O_RDWR | os.O_CREAT)
-    if writable and storage.size(fd) < _SIZE:
-        storage.reserve(fd, _SIZE)
-    return fd
+        return storage.open(path, os.O_RDWR | os.O_CREAT)
 
 
 def _lock(fd: int, kind: int, start: int, *, wait: bool) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NoReturn
 
-from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent
+from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent, PoolClosed
 from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Encoding
@@ -79,6 +79,14 @@ class Lookup:
             self.index = found[0]
         elif found is not None:
             found[0].close()
+
+    def close(self) -> None:
+        """Let go of the index; every later call is PoolClosed."""
+        self.index.close()
+        self.index.get = self._refuse
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise PoolClosed(path=self._name)
 
     # reading
 

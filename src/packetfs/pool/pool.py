@@ -147,8 +147,9 @@ class Pool:
                 self.lookup.index.sync_summary()
 
     def _release(self) -> None:
+        self._live = False
         self.mappings.close()
-        self.lookup.index.close()
+        self.lookup.close()
         self.verified.close()
         self.arena.close()
         self.leases.close()

@@ -82,6 +82,7 @@ class RecordingStorage(DiskStorage):
         self.vfs = ""
         self.calls = 0
         self._numbers: dict[tuple[int, int], int] = {}
+        self._maps: dict[int, tuple[mmap.mmap, bytes]] = {}
 
     def note(self, text: str) -> None:
         """Mark a moment in the log: a test says here what it was promised by now."""
@@ -118,17 +119,23 @@ class RecordingStorage(DiskStorage):
 
     def sync(self, fd: int) -> None:
         self._before(fd, final=True)
+        self._log_mapped(fd)
         self._log(Act.SYNC, fd)
 
     def map(self, fd: int, length: int) -> mmap.mmap:
         self._before(fd)
-        self._log(Act.MAP, fd)
-        return super().map(fd, length)
+        mapping = super().map(fd, length)
+        self._maps[fd] = (mapping, mapping[PAGE:])
+        return mapping
 
-    def sync_map(self, fd: int, mapping: mmap.mmap) -> None:
+    def sync_map(self, fd: int, mapping: mmap.mmap) -> None:  # noqa: ARG002
         self._before(fd, final=True)
-        self._log(Act.WRITE, fd, data=mapping[:])
+        self._log_mapped(fd)
         self._log(Act.SYNC, fd)
+
+    def close(self, fd: int) -> None:
+        self._maps.pop(fd, None)
+        super().close(fd)
 
     def make_directory(self, path: str) -> None:
         if not os.path.isdir(path):
@@ -153,6 +160,7 @@ class RecordingStorage(DiskStorage):
 
     def _before(self, where: str | int, *, final: bool = False) -> None:
         """Count a call, and fail it if it is the one; `final` calls are barriers, which fail with PoolFailed."""
+        self._log_dirty()
         number = self.calls
         self.calls += 1
         if self.fail_at < 0 or number < self.fail_at or (number > self.fail_at and not self.sticky):
@@ -162,12 +170,26 @@ class RecordingStorage(DiskStorage):
         raise PoolFailed(path=path, reason=os.strerror(self.error)) if final else explain(error, path)
 
     def _log(self, act: Act, fd: int, *, path: str = "", offset: int = 0, length: int = 0, data: bytes = b"") -> None:
+        self.log.append(Operation(act, self._number(fd, act), path, offset, length, data))
+
+    def _log_mapped(self, fd: int) -> None:
+        """Log what a mapping of this file holds: a sync of the file makes that durable too."""
+        if fd in self._maps:
+            self._log(Act.WRITE, fd, offset=PAGE, data=self._maps[fd][0][PAGE:])
+
+    def _log_dirty(self) -> None:
+        """Log which files were written through their mappings since the last look."""
+        for fd, (mapping, before) in self._maps.items():
+            if not mapping.closed and mapping[PAGE:] != before:
+                self._maps[fd] = (mapping, mapping[PAGE:])
+                self.log.append(Operation(Act.MAP, self._number(fd, Act.MAP)))
+
+    def _number(self, fd: int, act: Act) -> int:
         status = os.fstat(fd)
         key = (status.st_dev, status.st_ino)
         if act is Act.CREATE:  # an inode number may come back after an unlink
             self._numbers[key] = len(self.log)
-        number = self._numbers.setdefault(key, len(self.log))
-        self.log.append(Operation(act, number, path, offset, length, data))
+        return self._numbers.setdefault(key, len(self.log))
 
     def _relative(self, path: str) -> str:
         return os.path.relpath(os.path.realpath(path), self.root)

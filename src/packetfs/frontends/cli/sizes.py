@@ -20,7 +20,7 @@ def parse_size(text: str) -> int:
         raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")
     whole, part, letter, binary, byte = match.groups(default="")
     power = _POWERS.index(letter.upper()) + 1 if letter else 0
-    size = int(whole + part) * (1000 if byte and not binary else 1024) ** power // 10 ** len(part)
+    size: int = int(whole + part) * (1000 if byte and not binary else 1024) ** power // 10 ** len(part)
     if size > SIZE_MAX:
         raise UsageError(reason=f"{text!r} is more than a file can hold")
     return size

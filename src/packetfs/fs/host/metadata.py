@@ -90,7 +90,13 @@ class Handle:
 
 
 def make_entry(
-    name: bytes, status: os.stat_result, xattrs: Xattrs = (), *, link: bytes = b"", root: bytes = NO_DIGEST
+    name: bytes,
+    status: os.stat_result,
+    xattrs: Xattrs = (),
+    *,
+    link: bytes = b"",
+    root: bytes = NO_DIGEST,
+    sparse: bool = False,
 ) -> Entry:
     """Return the entry of a file on the disk. `size` is that of regular files; directories have none of their own."""
     mode = status.st_mode
@@ -106,6 +112,7 @@ def make_entry(
         target=link,
         rdev=status.st_rdev if is_device else 0,
         xattrs=xattrs,
+        sparse=sparse,
     )
 
 

@@ -24,7 +24,7 @@ OPTIONS: Final = ("json", "pool")
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The figures of a pool. logical: bytes of its files; content: bytes stored, once each; disk: what its files occupy."""
+    """The figures of a pool. logical: bytes of its files; content: those stored, once each; disk: what they occupy."""
 
     path: str
     identity: str

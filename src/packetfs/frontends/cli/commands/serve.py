@@ -25,4 +25,4 @@ def run(options: Namespace, output: Output) -> int:
     output.bar = None
     from packetfs.net.serve import serve_stdio
 
-    return serve_stdio(settings.pool_path(options.pool))
+    return serve_stdio(settings.pool_path(options.pool), settings.history_path())

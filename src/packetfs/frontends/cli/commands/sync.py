@@ -74,7 +74,7 @@ def make_job(options: Namespace) -> Job:
     return Job(
         source,
         destination,
-        history=pool,
+        history=settings.history_path(),
         dry_run=options.dry_run,
         delete=options.delete,
         checksum=options.checksum,
