@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         clone(tree, work / "changed")
         print(f"change: {change(work / 'changed')}", flush=True)
-        show([replicate(peer, tree, work) for peer in (RSYNC, TCP) if peer.installed()])
+        show([replicate(peer, tree, work) for peer in (PFS, RSYNC, TCP) if peer.installed()])
     return 0
 
 

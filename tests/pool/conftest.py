@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SMALL_SEGMENT = 64 * 1024
+SMALL_SEGMENT = 20 * 1024
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Segments of 64 KiB and small buffers, so that a few extents reach every branch."""
+    """Segments of 20 KiB and small buffers, so that a few extents reach every branch."""
     import packetfs.pool.check
     import packetfs.pool.gc
     import packetfs.pool.handover

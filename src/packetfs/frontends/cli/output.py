@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import BinaryIO, Final, TypeAlias
 
-from packetfs.errors import HostFailure
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.progress import Bar
 
@@ -52,7 +51,7 @@ class Output:
         except BrokenPipeError:
             raise OutputClosed from None
         except OSError as error:
-            raise HostFailure(file="standard output", reason=error.strerror) from error
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def line(self, text: str) -> None:
         """Write one line of text."""
@@ -100,7 +99,7 @@ class Output:
         except BrokenPipeError:
             raise OutputClosed from None
         except OSError as error:
-            raise HostFailure(file="standard output", reason=error.strerror) from error
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def _clear(self) -> None:
         if self.bar is not None:

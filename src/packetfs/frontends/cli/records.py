@@ -42,7 +42,7 @@ RECORDS: Final = (
         "info",
         "info",
         (
-            "path", "identity", "created_ns", "mean", "durable", "files", "directories", "logical", "content", "disk",
+            "path", "identity", "created_ns", "mean", "durable", "files", "logical", "content", "disk",
             "free", "snapshots",
         ),
     ),

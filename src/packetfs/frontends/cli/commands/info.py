@@ -13,6 +13,7 @@ from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.survey import totals
 from packetfs.limits import KIB
 
 EXAMPLES: Final = (
@@ -32,7 +33,6 @@ class Info:
     mean: int
     durable: bool
     files: int
-    directories: int
     logical: int
     content: int
     disk: int
@@ -60,7 +60,7 @@ def run(options: Namespace, output: Output) -> int:
 def measure(filesystem: FileSystem) -> Info:
     """Return the figures of a pool."""
     pool = filesystem.pool
-    files, directories, logical = count_names(filesystem)
+    files, logical = totals(filesystem)
     state = os.statvfs(pool.path)
     return Info(
         path=pool.path,
@@ -69,21 +69,12 @@ def measure(filesystem: FileSystem) -> Info:
         mean=pool.mean,
         durable=pool.durable,
         files=files,
-        directories=directories,
         logical=logical,
         content=pool.content_bytes,
         disk=disk_usage(pool.path),
         free=state.f_bavail * state.f_frsize,
         snapshots=len(filesystem.snapshots()),
     )
-
-
-def count_names(filesystem: FileSystem) -> tuple[int, int, int]:
-    """Return files (links and devices too), directories below the root, and bytes of the files, without a walk."""
-    query = "SELECT count(*), sum((mode >> 12) = 4), sum(CASE WHEN (mode >> 12) = 8 THEN size ELSE 0 END) FROM inode"
-    row = filesystem.names.row(query)
-    total, directories, logical = (int(value or 0) for value in row or (0, 0, 0))
-    return total - directories, max(directories - 1, 0), logical
 
 
 def disk_usage(path: str) -> int:
@@ -102,7 +93,7 @@ def _rows(info: Info) -> list[tuple[str, str]]:
         ("identity", info.identity),
         ("created", local_time(info.created_ns)),
         ("settings", f"chunks of {info.mean // KIB} KiB on average{durable}"),
-        ("holds", f"{info.files:,} files, {info.directories:,} directories, {info.snapshots:,} snapshots"),
+        ("holds", f"{info.files:,} files, {info.snapshots:,} snapshots"),
         ("logical", f"{format_size(info.logical)} in files"),
         ("content", f"{format_size(info.content)} stored, once each"),
         ("on disk", f"{format_size(info.disk)}, {format_size(info.free)} free"),
