@@ -19,7 +19,7 @@ $(READY): pyproject.toml tools/setup $(NATIVE)
 	@tools/setup
 
 demo: $(READY)  ## copy a real tree to a stand-in for another machine, change it, copy again; show what moved
-	@$(PYTHON) -m bench.demo $(ARGS)
+	@$(PYTHON) -m bench.demo
 
 test: $(READY)  ## lint, types, layers, size budget, documents, tests
 	@$(PYTHON) -m tools.checks

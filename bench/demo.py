@@ -1,16 +1,14 @@
 """Replicate a real tree to a stand-in for another machine, change it as work does, replicate again; show what moved.
 
 The tree is a copy of this environment's site-packages, with a database of its files and a log. The other machine is a
-process of its own with its own state, reached through a pipe: `--to HOST:DIR` names a real one instead, over ssh.
+process of its own with its own state, reached through a pipe as ssh would be.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -21,7 +19,7 @@ from random import Random
 
 from bench.compare import differences
 from bench.measure import clone, tree_size
-from bench.peers import BIN, PFS, RSYNC, TCP, Peer, Stage
+from bench.peers import PFS, RSYNC, TCP, Peer, Stage
 from bench.process import Run
 from bench.tables import shown
 
@@ -110,27 +108,13 @@ def cells(run: Run) -> str:
     return f"{shown(run.wire):>10} {run.wall:7.2f} s {run.near.cpu + run.far.cpu:8.2f} s"
 
 
-def replicate_to(target: str, tree: Path) -> None:
-    """Show the same on a real machine, which needs PacketFS and an ssh login; compares nothing, as the far tree is there."""
-    for label in ("first copy", "after the change"):
-        print(f"\n{label}: pfs sync {tree}/ {target}", flush=True)
-        subprocess.run([str(BIN / "pfs"), "sync", f"{tree}/", target], check=True)
-        print("" if label == "after the change" else change(tree))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__)
-    parser.add_argument("--to", metavar="HOST:DIR", help="replicate to this machine over ssh")
-    options = parser.parse_args(arguments)
+def main() -> int:
     with tempfile.TemporaryDirectory(prefix="packetfs-demo-") as folder:
         work = Path(folder)
         tree = work / "tree"
         build(tree)
         files = sum(len(names) for _, _, names in os.walk(tree))
         print(f"tree: {files:,} files, {shown(tree_size(tree))}: site-packages, a database, a log", flush=True)
-        if options.to:
-            replicate_to(options.to, tree)
-            return 0
         clone(tree, work / "changed")
         print(f"change: {change(work / 'changed')}", flush=True)
         show([replicate(peer, tree, work) for peer in (PFS, RSYNC, TCP) if peer.installed()])

@@ -31,7 +31,7 @@ struct matcher {
     size_t frontier; /* old positions below it that are in reach are in head and prev */
     int grid_built;
     int hbits, gbits, ringbits;
-    int W, GW, depth, back, ahead, gstride, wt, diagmin, stepshift, stepmax, lng, gg;
+    int ns, W, GW, depth, back, ahead, gstride, wt, diagmin, stepshift, stepmax, lng, gg;
 };
 
 struct found {
@@ -172,17 +172,18 @@ static inline uint32_t hash_far(const struct matcher *m, const uint8_t *at) {
 }
 
 static void index_near(struct matcher *m, int64_t middle) {
-    int64_t from = middle - m->back, to = middle + m->ahead, most = (int64_t)m->old_size - 7;
+    int64_t from = middle - m->back, to = middle + m->ahead, most = (int64_t)m->old_size - 7, ns = m->ns;
     if (from < (int64_t)m->frontier) from = (int64_t)m->frontier;
     if (to > most) to = most;
-    if (to <= (int64_t)m->frontier) return;
+    from = (from + ns - 1) / ns * ns;
     if (from >= to) return;
-    for (int64_t p = from; p < to; p++) {
+    int64_t p = from;
+    for (; p < to; p += ns) {
         uint32_t h = hash_near(m, m->old + p);
-        m->prev[(size_t)p & ((1u << m->ringbits) - 1)] = m->head[h];
+        m->prev[(size_t)(p / ns) & ((1u << m->ringbits) - 1)] = m->head[h];
         m->head[h] = (uint32_t)p;
     }
-    m->frontier = (size_t)to;
+    m->frontier = (size_t)p;
 }
 
 static void build_grid(struct matcher *m) {
@@ -204,7 +205,7 @@ static void consider(struct matcher *m, size_t at, int64_t from, size_t least, s
     if (score > best->score) *best = (struct found){op, score};
 }
 
-static struct found search(struct matcher *m, size_t at, size_t gap) {
+static struct found search(struct matcher *m, size_t at) {
     struct found best = {.score = 0};
     size_t left = m->new_size - at;
     for (int i = 0; i <= REPS; i++) {
@@ -221,14 +222,14 @@ static struct found search(struct matcher *m, size_t at, size_t gap) {
     if (left >= 8) {
         index_near(m, (int64_t)at + m->home);
         uint32_t p = m->head[hash_near(m, m->new + at)];
-        for (int d = m->depth; d > 0 && p != NONE && p + ((size_t)1 << m->ringbits) > m->frontier; d--) {
+        for (int d = m->depth; d > 0 && p != NONE && p + ((size_t)m->ns << m->ringbits) > m->frontier; d--) {
             consider(m, at, p, (size_t)m->W, &best);
-            uint32_t q = m->prev[p & ((1u << m->ringbits) - 1)];
+            uint32_t q = m->prev[p / (uint32_t)m->ns & ((1u << m->ringbits) - 1)];
             if (q == NONE || q >= p) break;
             p = q;
         }
     }
-    if (gap >= (size_t)m->gg && left >= (size_t)m->GW) {
+    if (at - m->floor >= (size_t)m->gg && left >= (size_t)m->GW) {
         if (!m->grid_built) build_grid(m);
         uint32_t p = m->grid[hash_far(m, m->new + at)];
         if (p != NONE) consider(m, at, p, (size_t)m->GW, &best);
@@ -243,7 +244,7 @@ static void run(struct matcher *m) {
     if (f.score > 0) { take(m, &f.op); at = made(m); }
     while (at < m->new_size && !m->failed) {
         size_t gap = at - made(m);
-        f = search(m, at, gap);
+        f = search(m, at);
         if (f.score > 0) {
             take(m, &f.op);
             at = made(m);
@@ -261,7 +262,7 @@ int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint
     struct matcher m = {.old = old, .new = new, .old_size = old_size, .new_size = new_size, .delta = delta};
     m.home = m.written = (int64_t)expected - (int64_t)old_base;
     for (int i = 0; i < REPS; i++) m.reps[i] = m.home;
-    m.W = T("W", 6); m.GW = T("GW", 24); m.depth = T("DEPTH", 16); m.back = T("BACK", 8192); m.ahead = T("AHEAD", 8192);
+    m.ns = T("NS", 1); m.W = T("W", 6); m.GW = T("GW", 24); m.depth = T("DEPTH", 16); m.back = T("BACK", 8192); m.ahead = T("AHEAD", 8192);
     m.gstride = T("GS", 16); m.wt = T("WT", 5); m.lng = T("LONG", 128); m.gg = T("GG", 32); m.diagmin = T("DM", 4); m.stepshift = T("SS", 9); m.stepmax = T("SM", 31);
     m.hbits = T("HB", 14); m.gbits = T("GB", 16); m.ringbits = T("RB", 16);
     m.head = malloc(4u << m.hbits); m.prev = malloc(4u << m.ringbits); m.grid = malloc(4u << m.gbits);

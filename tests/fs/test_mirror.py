@@ -20,12 +20,11 @@ from packetfs.fs import mirror as mirror_module
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Signature
+from packetfs.fs.ingest import ingest
 from packetfs.fs.mirror import MirrorOptions, mirror
 from packetfs.packet.digest import digest_of
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -51,7 +50,6 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the files that were read."""
     sizes: list[int] = []
-    ingest = mirror_module.ingest
 
     def counting(*args: object, **named: object) -> object:
         sizes.append(args[2])  # type: ignore[arg-type]
@@ -89,7 +87,7 @@ def test_a_tree_of_all_kinds(fs: FileSystem, host: Path) -> None:
     os.mkfifo(host / "fifo", 0o640)
     os.setxattr(host / "d" / "f", "user.x", b"\0")
     os.utime(host / "d" / "f", ns=(1, 1_234_567_890_123_456_789))
-    os.chmod(host / "d" / "f", 0o4751)
+    os.chmod(host / "d" / "f", 0o4751)  # noqa: S103
     assert run(fs, host) == {}
     found = everything(fs)
     assert sorted(found) == [b"d", b"d/e", b"d/empty", b"d/f", b"fifo", b"link"]
@@ -141,6 +139,17 @@ def test_a_change_right_after_the_walk_is_seen_though_it_hides(fs: FileSystem, h
         os.utime(file, ns=(5, 5))
         run(fs, host)
         assert fs.read(b"m/f") == b"new%02d" % number
+
+
+@pytest.mark.parametrize("racy", [False, True])
+def test_a_racy_signature_is_not_kept(fs: FileSystem, host: Path, monkeypatch: pytest.MonkeyPatch, racy: bool) -> None:
+    (host / "d").mkdir()
+    (host / "f").touch()
+    monkeypatch.setattr(Signature, "is_racy", lambda *_: racy)
+    run(fs, host)
+    for name in ("d", "f"):
+        kept = fs.seen(b"m/" + name.encode())
+        assert kept == (None if racy else Signature.of((host / name).stat()).pack())
 
 
 def test_names_that_go_and_kinds_that_change(fs: FileSystem, host: Path) -> None:
@@ -210,7 +219,8 @@ def test_holes_are_noted(fs: FileSystem, host: Path) -> None:
     assert entry.sparse
 
 
-def test_a_single_file(fs: FileSystem, host: Path, reads: list[int], settled: None) -> None:
+@pytest.mark.usefixtures("settled")
+def test_a_single_file(fs: FileSystem, host: Path, reads: list[int]) -> None:
     (host / "f").write_bytes(b"1")
     root = mirror(fs, str(host / "f"), b"deep/name")
     entry = fs.entry(b"deep/name")
@@ -245,12 +255,8 @@ def test_progress(fs: FileSystem, host: Path) -> None:
 # files that misbehave
 
 
-Fault = Callable[[Path], object]
-
-
 def at_each_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], object]) -> None:
     """Run `act` with the number of the read just after each file was read."""
-    ingest = mirror_module.ingest
     count = [0]
 
     def acting(*args: object, **named: object) -> object:
@@ -341,12 +347,13 @@ def test_what_may_not_be_read_stays_as_it_was(fs: FileSystem, host: Path, monkey
     run(fs, host)
     names, open_read = Beneath.names, Beneath.open_read
 
-    def refuse(path: bytes) -> None:
+    def allowed(path: bytes) -> bytes:
         if path in (b"d", b"f"):
             raise PermissionError(13, "Permission denied")
+        return path
 
-    monkeypatch.setattr(Beneath, "names", lambda self, path: (refuse(path), names(self, path))[1])
-    monkeypatch.setattr(Beneath, "open_read", lambda self, path: (refuse(path), open_read(self, path))[1])
+    monkeypatch.setattr(Beneath, "names", lambda self, path: names(self, allowed(path)))
+    monkeypatch.setattr(Beneath, "open_read", lambda self, path: open_read(self, allowed(path)))
     (host / "f").write_bytes(b"new")
     (host / "g").write_bytes(b"new")
     assert run(fs, host) == {b"d": "Permission denied", b"f": "Permission denied"}
@@ -441,6 +448,18 @@ def test_hard_links_that_come_and_go(fs: FileSystem, host: Path) -> None:
     (host / "b").rename(host.parent / "outside")
     run(fs, host)
     assert groups(fs) == {b"c": 0}
+
+
+@pytest.mark.usefixtures("settled")
+def test_content_changes_under_all_names(fs: FileSystem, host: Path) -> None:
+    for number in range(3):
+        (host / "b").write_bytes(b"%d" % number)
+        os.utime(host / "b", ns=(number, number))
+        if not number:
+            os.link(host / "b", host / "a")
+        run(fs, host)
+        assert groups(fs) == dict.fromkeys([b"a", b"b"], number_of(b"a"))
+        assert fs.read(b"m/a") == fs.read(b"m/b") == b"%d" % number
 
 
 @pytest.mark.usefixtures("settled")

@@ -1,71 +1,219 @@
-"""The canonical program of a byte stream, in bounded memory."""
+"""The canonical program of a stream of bytes, in one pass and bounded memory.
+
+New bytes are cut and hashed. Where an old program is known, the stream is *followed* along it: a chunk that has the
+digest of the next old one needs no cutting, which costs as much as hashing. Hashing what is new is also all the proof
+there is to have: comparing with the old extents would read twice as much and, as an extent is verified by hashing it,
+cost more on first touch; and it works where old content was evicted.
+
+The cut of a chunk depends on the bytes from its start on, REACH of them at the most. So an old cut holds for the new
+stream once REACH bytes from it on are known to be the same; at a difference all later than that is cut anew, until a
+chunk has the digest of an old one near by, and from there the old program is followed again. The result is always that
+of cutting everything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
+from packetfs.fs.oldprogram import OldProgram, Segment
+from packetfs.fs.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import cut
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
+from packetfs.packet.kernels import common_prefix
 from packetfs.packet.tree import TreeWriter
 from packetfs.pool.pool import Pool
+
+_WINDOW_MEANS: Final = 6
+"""Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
+_CUT_MEANS: Final = 3
+"""Means that are cut at a time while an old program may fit again at any chunk; doubled as long as it does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
+    """What became of a stream: `new_bytes` are in chunks that the old program lacks, `sparse` in runs of zeros."""
+
     root: Digest
     size: int
     new_bytes: int
-    sparse: bool = False
+    sparse: int
 
 
 def ingest(
     pool: Pool,
-    read: Callable[[int, memoryview], int],
-    size_hint: int,
+    read_into: ReadInto,
+    size_hint: int,  # noqa: ARG001 - for callers who know; nothing is reserved by it
     old_root: Digest | None = None,
     keep: bool = True,
 ) -> Ingested:
-    writer = TreeWriter(pool, Kind.FILE, pool.mean)
-    buffer = bytearray(max(INGEST_WINDOW, 4 * pool.mean))
-    filled = offset = new = 0
-    run: tuple[int, int] | None = None
-    final = False
-    while True:
-        while filled < len(buffer) and not final:
-            count = read(offset + filled, memoryview(buffer)[filled:])
-            final = count == 0
-            filled += count
-        data = memoryview(buffer)[:filled]
-        at = 0
-        for length in cut(data, pool.mean, final, run[0] if run else -1):
+    """Store the program of a stream (`keep`: and its content) and return its root.
+
+    `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
+    `size_hint` says.
+    """
+    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean)) as stream:
+        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A segment of the new stream that is like the old one; `leaf` is what the old program has for it."""
+
+    start: int
+    segment: Segment
+
+
+class _Ingest:
+    """One stream on its way into a program."""
+
+    def __init__(self, pool: Pool, stream: Window, old: OldProgram, keep: bool) -> None:
+        self._pool = pool
+        self._stream = stream
+        self._old = old
+        self._keep = keep
+        self._mean = pool.mean
+        self._reach = pool.mean * 3 // 2 + pool.mean // 8
+        self._writer = TreeWriter(pool, Kind.FILE, pool.mean)
+        self._following = old.current() is not None
+        self._at = 0
+        self._differs_at = 0
+        self._hashed: dict[tuple[int, int], Digest] = {}
+        self._run_byte = -1
+        self._run_length = 0
+        self._new = 0
+        self._sparse = 0
+
+    def run(self) -> Ingested:
+        span = _CUT_MEANS * self._mean
+        while True:
+            if self._following:
+                self._follow()
+                span = _CUT_MEANS * self._mean
+            if not self._cut(span):
+                break
+            span = min(span * 2, self._stream.capacity)
+        self._end_run()
+        return Ingested(self._writer.close(), self._at, self._new, self._sparse)
+
+    # along the old program
+
+    def _follow(self) -> None:
+        """Take over segments of the old program as far as the stream has the same."""
+        queue: deque[_Followed] = deque()
+        at = self._at
+        while True:
+            keep = queue[0].start if queue else at
+            segment = self._old.current()
+            if segment is None or not self._is_next(segment, at, keep):
+                break
+            queue.append(_Followed(at, segment))
+            at += segment.length
+            self._old.advance()
+            while queue and at - queue[0].start >= self._reach:
+                self._take_over(queue.popleft())
+        if segment is None and not self._stream.have(at, 1, keep):
+            while queue:
+                self._take_over(queue.popleft())
+        self._hashed = {(q.start, q.segment.length): q.segment.digest for q in queue if q.segment.digest is not None}
+        self._old.go_back(len(queue))
+        self._differs_at = at
+        self._following = False
+
+    def _is_next(self, segment: Segment, at: int, keep: int) -> bool:
+        """Tell whether the stream goes on with what an old segment produces."""
+        length = segment.length
+        if segment.byte >= 0:
+            return self._is_run(segment, at, keep)
+        if length > self._mean * 3 // 2 or self._stream.have(at, length, keep) < length:
+            return False
+        view = self._stream.view(at, length)
+        if segment.digest is not None:
+            return digest_of(view) == segment.digest
+        return view == segment.data
+
+    def _is_run(self, segment: Segment, at: int, keep: int) -> bool:
+        """The same for a run, which must also end where the old one did. A long one is left to the cutter."""
+        length = segment.length
+        if length > self._stream.capacity // 2:
+            return False
+        here = self._stream.have(at, length + 1, keep)
+        if here < length or self._stream.view(at, 1)[0] != segment.byte:
+            return False
+        view = self._stream.view(at, here)
+        return common_prefix(view[:-1], view[1:]) == length - 1 if here > length else self._is_constant(view)
+
+    def _is_constant(self, view: memoryview) -> bool:
+        return common_prefix(view[:-1], view[1:]) == len(view) - 1
+
+    def _take_over(self, followed: _Followed) -> None:
+        """Write a segment that the old program has; its content is stored again only where the pool has lost it."""
+        segment = followed.segment
+        self._at = followed.start + segment.length
+        if segment.byte >= 0:
+            self._add_run(segment.byte, segment.length)
+            return
+        self._end_run()
+        digest = segment.digest
+        if self._keep and digest is not None and not self._pool.holds(digest):
+            self._pool.put(self._stream.view(followed.start, segment.length), digest)
+        self._writer.add(segment.leaf, segment.length, digest or b"")
+
+    # what is new
+
+    def _cut(self, span: int) -> bool:
+        """Cut and write what the next bytes decide; False at the end of the stream."""
+        count = self._stream.have(self._at, span, self._at)
+        ended = self._stream.ended and count < span
+        if ended and not count:
+            return False
+        view = self._stream.view(self._at, count)
+        for length in cut(view, self._mean, ended, self._run_byte):
             if length < 0:
-                byte = data[at]
-                run = (byte, (run[1] if run and run[0] == byte else 0) - length)
-                at -= length
+                self._add_run(view[0], -length)
+                view = view[-length:]
+                self._at -= length
                 continue
-            if run:
-                writer.add(fill_leaf(*run), run[1])
-                run = None
-            chunk = data[at : at + length]
-            if length <= 48:
-                writer.add(data_leaf(bytes(chunk)), length)
-            else:
-                digest = digest_of(chunk)
-                if keep:
-                    pool.put(chunk, digest)
-                new += length
-                writer.add(copy_leaf(digest, length), length, digest)
-            at += length
-        rest = filled - at
-        if final and not rest:
-            break
-        buffer[:rest] = buffer[at:filled]
-        offset += at
-        filled = rest
-    if run:
-        writer.add(fill_leaf(*run), run[1])
-    return Ingested(writer.close(), offset + filled, new)
+            self._end_run()
+            near = self._add_chunk(view[:length])
+            view = view[length:]
+            self._at += length
+            if near:
+                self._following = True
+                break
+        return True
+
+    def _add_chunk(self, view: memoryview) -> bool:
+        """Write a chunk; True where the old program goes on behind the same one."""
+        length = len(view)
+        if length <= INLINE:
+            self._new += length
+            self._writer.add(data_leaf(bytes(view)), length)
+            return False
+        digest = self._hashed.pop((self._at, length), None) or digest_of(view)
+        is_old = self._old.find(digest)
+        if not is_old:
+            self._new += length
+        if self._keep and not (is_old and self._pool.holds(digest)):
+            self._pool.put(view, digest)
+        self._writer.add(copy_leaf(digest, length), length, digest)
+        return is_old and self._at + length > self._differs_at
+
+    def _add_run(self, byte: int, length: int) -> None:
+        if byte != self._run_byte:
+            self._end_run()
+            self._run_byte = byte
+        self._run_length += length
+
+    def _end_run(self) -> None:
+        """Write the run that has ended: it came in parts where it was longer than a window."""
+        if self._run_length:
+            self._writer.add(fill_leaf(self._run_byte, self._run_length), self._run_length)
+            if not self._run_byte:
+                self._sparse += self._run_length
+        self._run_byte = -1
+        self._run_length = 0

@@ -66,8 +66,8 @@ class PoolTarget:
         roots = [self._old_root]
         note = self._fs.note(_NOTE + self._path) or b""
         source, live = Digest(note[:DIGEST]), note[DIGEST:]
-        if live == self._old_root and source != live:
-            roots.insert(0, source)
+        if live == self._old_root and source != live and not self._delete:
+            roots.insert(0, source)  # with `delete` what is here beyond it must be found: only names can do that
         return State(0, () if self._checksum else tuple(roots), ())
 
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:

@@ -53,6 +53,7 @@ class Arena:
         self._gathered = 0
         self._entry_unsynced = False
         self._unsynced = False
+        self.last = self.segments()[-1]
         self.end = self.measure_end()
         self._written = self.end if writable else _NOTHING_GATHERED
 
@@ -65,10 +66,8 @@ class Arena:
 
     def measure_end(self) -> int:
         """Return where the next extent would go by what is on disk."""
-        numbers = self.segments()
-        if not numbers:
-            raise NotAPool(path=self.path, reason="the arena has no segments")
-        return numbers[-1] * SEGMENT + max(FIRST, padded(self.segment_size(numbers[-1])))
+        last = self.segments()[-1]
+        return last * SEGMENT + max(FIRST, padded(self.segment_size(last)))
 
     def segment_path(self, number: int) -> str:
         return segment_path(self.path, number)
@@ -144,7 +143,7 @@ class Arena:
         with self._lock:
             length = len(stored)
             taken = PACKET + padded(length)
-            if self.end % SEGMENT + taken > SEGMENT:
+            if self.end + taken > (self.last + 1) * SEGMENT:
                 self._begin_segment()
             position = self.end
             header = self._header(position, digest, length, size, flags)
@@ -181,7 +180,7 @@ class Arena:
         with self._lock:
             self.write_out()
             if self._unsynced:
-                self._storage.sync(self.file(self._written // SEGMENT).fd)
+                self._storage.sync(self.file(self.last).fd)
             if self._entry_unsynced:
                 self._storage.sync_directory(self.path)
             self._unsynced = self._entry_unsynced = False
@@ -192,7 +191,7 @@ class Arena:
 
     def sync_last(self) -> None:
         """Make the last segment durable whoever wrote it, and the names of all."""
-        self.sync_segment(self.end // SEGMENT)
+        self.sync_segment(self.last)
         self._storage.sync_directory(self.path)
 
     def sync_segment(self, number: int) -> None:
@@ -214,17 +213,17 @@ class Arena:
         if not self.writable:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
-        self._storage.write(self.file(self._written // SEGMENT).fd, buffers, self._written % SEGMENT)
+        self._storage.write(self.file(self.last).fd, buffers, self._written - self.last * SEGMENT)
 
     def _begin_segment(self) -> None:
         """Go on in a new file. Until it is ready nothing changes, so a full disk can be tried again."""
         if self._block.durable:
             self.sync()
         self.write_out()
-        number = self.end // SEGMENT + 1
-        create_segment(self._storage, self.path, self._block, number)
+        create_segment(self._storage, self.path, self._block, self.last + 1)
         self._entry_unsynced = self._unsynced = True
-        self._written = self.end = number * SEGMENT + FIRST
+        self.last += 1
+        self._written = self.end = self.last * SEGMENT + FIRST
 
     def close(self) -> None:
         self._files.clear()

@@ -84,7 +84,7 @@ def _check_database(pool: Pool, name: str) -> Iterator[Finding]:
 
     path = f"{pool.path}/{name}"
     try:
-        connection = connect(path, writable=False, durable=pool.durable)
+        connection = connect(path, writable=pool.writable, durable=pool.durable, vfs=pool.storage.vfs)
     except PacketFSError as error:
         yield Finding(error.message, path)
         return

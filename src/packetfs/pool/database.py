@@ -130,9 +130,9 @@ def _quote(path: str) -> str:
 
 def _configure(connection: Connection, path: str, writable: bool, durable: bool, exclusive: bool) -> None:
     connection.set_busy_timeout(DATABASE_BUSY)
-    connection.pragma("cache_size", -DATABASE_CACHE // 1024)
-    if exclusive:
+    if exclusive:  # before anything that reads: the checksum VFS jumps to shared memory that is not there
         connection.pragma("locking_mode", "exclusive")
+    connection.pragma("cache_size", -DATABASE_CACHE // 1024)
     if writable:
         if not connection.pragma("page_count"):
             connection.reserve_bytes("main", _RESERVED)

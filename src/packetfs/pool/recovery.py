@@ -85,7 +85,7 @@ def is_trusted(summary: Summary, places: Places, writable: bool, live_epoch: int
 
 def restore_last_superblock(places: Places) -> None:
     """Write the first pages of the last segment again when a crash kept them from the disk."""
-    number = places.arena.end // SEGMENT
+    number = places.arena.last
     head = places.arena.read(number * SEGMENT, FIRST)
     if not all(is_good_copy(head, offset, number) for offset in COPIES):
         places.arena.restore_superblock(number)
@@ -113,7 +113,7 @@ def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[In
 
 def torn_from(places: Places, summary: Summary | None) -> int:
     """Return the position from which on extents may be torn: anywhere, if the machine went down without any sync."""
-    last = places.arena.end // SEGMENT * SEGMENT
+    last = places.arena.last * SEGMENT
     if summary is None or summary.synced > places.arena.end:
         return last if places.block.durable else 0
     if not places.block.durable and summary.boot != places.boot:

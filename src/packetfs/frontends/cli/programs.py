@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+from packetfs.fs.ingest import ingest
 from packetfs.limits import MEAN
 from packetfs.packet.codec import encode
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import Mark, Op
 from packetfs.packet.tree import Store, produces, split
+
+if TYPE_CHECKING:
+    from packetfs.pool.pool import Pool
 
 
 class ThrowAwayStore:
@@ -53,3 +58,20 @@ def with_head(program: bytes) -> bytes:
         return program
     length = sum(produces(leaf) for leaf in split(program))
     return encode(Head(Kind.FILE, length).packet()) + program
+
+
+def sequential(file: BinaryIO) -> Callable[[int, memoryview], int]:
+    """Return how `ingest` reads what can only be read from front to back."""
+
+    def read(offset: int, into: memoryview) -> int:
+        del offset  # always the next one
+        return file.readinto(into)  # type: ignore[attr-defined, no-any-return]  # every binary file has it
+
+    return read
+
+
+def program_of_file(file: BinaryIO) -> tuple[ThrowAwayStore, Digest]:
+    """Return a file's canonical program in a store of its own; nothing of the content is kept."""
+    store = ThrowAwayStore()
+    done = ingest(cast("Pool", store), sequential(file), 0)
+    return store, done.root

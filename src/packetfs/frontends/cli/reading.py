@@ -8,6 +8,7 @@ from typing import Final
 
 from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
 from packetfs.frontends.cli.names import raw
+from packetfs.frontends.cli.sizes import format_size
 from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -91,6 +92,13 @@ def join(directory: bytes, name: bytes) -> bytes:
 def kind_of(entry: Entry) -> str:
     """Return what an entry is, in a word."""
     return KINDS.get(stat.S_IFMT(entry.mode), "unknown")
+
+
+def size_of(entry: Entry) -> str:
+    """Return a size for people: bytes of a file, names in a directory (not known after a change, until it is built)."""
+    if not entry.is_dir:
+        return format_size(entry.size)
+    return f"{entry.size:,} name{'s' if entry.size > 1 else ''}" if entry.size else ""
 
 
 def root_of(entry: Entry) -> str | None:

@@ -12,8 +12,7 @@ from packetfs.frontends.cli.names import path_fields, pool_name
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.parser import add_snapshot_option
-from packetfs.frontends.cli.reading import View, join, kind_of, root_of
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.reading import View, join, kind_of, root_of, size_of
 from packetfs.packet.entry import Entry
 
 EXAMPLES: Final = (
@@ -67,9 +66,8 @@ def _show(path: bytes, shown: bytes, entry: Entry, output: Output, *, long: bool
 
 
 def _details(entry: Entry) -> str:
-    size = f"{entry.size} names" if entry.is_dir and entry.size else "" if entry.is_dir else format_size(entry.size)
     owner = f"{entry.uid}:{entry.gid}"
-    return f"{stat.filemode(entry.mode)}  {owner:<11} {size:>10}  {local_time(entry.mtime_ns)}"
+    return f"{stat.filemode(entry.mode)}  {owner:<11} {size_of(entry):>10}  {local_time(entry.mtime_ns)}"
 
 
 def _target(entry: Entry, output: Output) -> str:

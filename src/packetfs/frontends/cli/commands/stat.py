@@ -13,8 +13,7 @@ from packetfs.frontends.cli.names import path_fields, pool_name, printable
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.parser import add_snapshot_option
-from packetfs.frontends.cli.reading import View, kind_of, root_of
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.reading import View, kind_of, root_of, size_of
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
@@ -71,7 +70,7 @@ def _print(path: bytes, entry: Entry, packets: dict[str, int], output: Output) -
         ("kind", kind_of(entry) + (", sparse" if entry.sparse else "")),
         ("mode", f"{stat.filemode(entry.mode)} ({entry.mode & 0o7777:04o})"),
         ("owner", f"{entry.uid}:{entry.gid}"),
-        ("size", f"{entry.size} names" if entry.is_dir else f"{format_size(entry.size)} ({entry.size:,} bytes)"),
+        ("size", size_of(entry) + (f" ({entry.size:,} bytes)" if entry.is_file else "")),
         ("modified", local_time(entry.mtime_ns)),
         ("root", root_of(entry) or ("not built since its last change" if entry.is_dir else "none")),
         ("packets", ", ".join(f"{count:,} {name}" for name, count in packets.items())),

@@ -1,0 +1,60 @@
+"""The bytes of a stream that are being looked at: read once, in order, into one buffer that is used again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, TypeAlias
+
+ReadInto: TypeAlias = Callable[[int, memoryview], int]
+"""Fill the memory with the stream's bytes from an offset on, and return how many: 0 at the end alone."""
+
+_spare: Final[list[bytearray]] = []
+
+
+class Window:
+    """A buffer over a stream, by offsets in the stream."""
+
+    def __init__(self, read_into: ReadInto, capacity: int) -> None:
+        self._read_into = read_into
+        self._buffer = _spare.pop() if _spare and len(_spare[-1]) >= capacity else bytearray(capacity)
+        self._memory = memoryview(self._buffer)
+        self._start = self._end = 0
+        self.ended = False
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not _spare:
+            _spare.append(self._buffer)
+
+    @property
+    def capacity(self) -> int:
+        """The most bytes that can be had at a time."""
+        return len(self._buffer)
+
+    def have(self, at: int, size: int, keep: int) -> int:
+        """Read until `size` bytes from `at` on are here, or the stream ends; return how many are, `size` at the most.
+
+        Bytes before `keep` are given up; those from it on and the new ones must fit the capacity.
+        """
+        while at + size > self._end and not self.ended:
+            if at + size - self._start > len(self._buffer):
+                self._move(keep)
+            room = self._memory[self._end - self._start :]
+            if not room:
+                break
+            count = self._read_into(self._end, room)
+            self._end += count
+            self.ended = not count
+        return min(size, self._end - at)
+
+    def _move(self, keep: int) -> None:
+        count = self._end - keep
+        self._memory[:count] = self._memory[keep - self._start : keep - self._start + count]
+        self._start = keep
+
+    def view(self, at: int, size: int) -> memoryview:
+        """Return bytes that are here; the memory changes with the next `have`."""
+        return self._memory[at - self._start : at - self._start + size]

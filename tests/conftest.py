@@ -1,0 +1,10 @@
+"""Options of the whole test run: few faults by default, many by `make faults`."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=8, help="kills at random moments of a sync (make faults: 200)")
+    parser.addoption("--fault-seed", type=int, default=1, help="seed of the moments and of the trees")

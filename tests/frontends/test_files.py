@@ -1,0 +1,311 @@
+"""Files into the pool, seen there, and out again; every command by a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from packetfs.frontends.cli.exit_codes import ExitCode
+from packetfs.frontends.cli.records import BY_TYPE
+from tests.frontends.command import COMMAND, Ended, Pfs, environment
+
+TEXT = b"".join(b"%d squared is %d\n" % (i, i * i) for i in range(20_000))
+
+
+@pytest.fixture
+def tree(pooled: Pfs) -> Path:
+    """A directory with one of each kind that anybody may make."""
+    top = pooled.home / "tree"
+    (top / "inner/deep").mkdir(parents=True)
+    (top / "inner/text").write_bytes(TEXT)
+    (top / "inner/deep/empty").touch()
+    (top / "small").write_bytes(b"a few bytes")
+    (top / os.fsdecode(b"odd \xff\n")).write_bytes(b"odd")
+    (top / "link").symlink_to("inner/text")
+    os.link(top / "small", top / "inner/small too")
+    os.mkfifo(top / "fifo")
+    with open(top / "sparse", "wb") as file:
+        file.truncate(1_000_000)
+        file.seek(500_000)
+        file.write(b"island")
+    os.chmod(top / "small", 0o640)
+    os.utime(top / "small", ns=(1, 1_234_567_890_123_456_789))
+    return top
+
+
+def fits(ended: Ended) -> Ended:
+    """Check that every record has the fields that are promised, and no others."""
+    for record in ended.records:
+        shape = BY_TYPE[str(record["type"])]
+        fields = set(record) - {"type"}
+        assert set(shape.fields) <= fields
+        assert fields <= {*shape.fields, *shape.optional}
+    return ended
+
+
+# put, cat
+
+
+def test_put_and_cat(pooled: Pfs) -> None:
+    (pooled.home / "text").write_bytes(TEXT)
+    pooled.good("put", "text", "docs/")
+    pooled.good("put", "text", "docs/other")
+    pooled.good("put", "-", "piped", stdin=TEXT * 100)
+    assert pooled.good("cat", "docs/text", "pfs:/docs/other").out == TEXT * 2
+    assert pooled.good("cat", "piped").out == TEXT * 100
+    assert pooled.good("ls", "-R").text.split() == ["docs/", "docs/other", "docs/text", "piped"]
+
+
+def test_put_follows_the_rule_of_cp(pooled: Pfs) -> None:
+    for name in ("a", "b"):
+        (pooled.home / name).write_text(name)
+    pooled.good("put", "a", "x")
+    assert pooled("put", "a", "b", "x").code == ExitCode.USAGE
+    pooled.good("put", "a", "b", "d")
+    pooled.good("put", "a", "d")
+    (pooled.home / "dir").mkdir()
+    pooled.good("put", "dir", "a", "b", "e/f")
+    assert pooled.good("ls", "-R").text.split() == ["d/", "d/a", "d/b", "e/", "e/f/", "e/f/a", "e/f/b", "e/f/dir/", "x"]
+    assert pooled("put", "-", "d", stdin=b"").code == ExitCode.USAGE
+
+
+def test_put_reads_what_a_shell_hands_over(pooled: Pfs) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"from a pipe")
+    os.close(writer)
+    os.mkfifo(pooled.home / "fifo")
+    feeder = subprocess.Popen(["sh", "-c", "echo fed > fifo"], cwd=pooled.home)
+    pooled.good("put", "fifo", "fed")
+    feeder.wait(30)
+    os.close(reader)
+    assert pooled.good("cat", "fed").out == b"fed\n"
+
+
+def test_put_stores_the_same_content_once(pooled: Pfs) -> None:
+    data = os.urandom(300_000)
+    for name in ("one", "two"):
+        pooled.good("put", "-", name, stdin=data)
+    info = pooled.good("info", "--json").records[0]
+    assert info["logical"] == 600_000
+    assert info["content"] == 300_000
+
+
+def test_a_missing_or_unreadable_source_changes_nothing(pooled: Pfs) -> None:
+    (pooled.home / "a").write_text("a")
+    ended = pooled("put", "a", "lost", "d/")
+    assert ended.code == ExitCode.NOT_FOUND
+    assert ended.err == "pfs: lost: there is no such file or directory\n"
+    assert pooled.good("ls").out == b""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_files_in_a_tree_are_named_and_the_rest_is_stored(pooled: Pfs, tree: Path) -> None:
+    (tree / "inner/text").chmod(0)
+    ended = pooled("put", "tree", "t")
+    assert ended.code == ExitCode.PARTIAL
+    assert "inner/text: " in ended.err
+    assert pooled.good("cat", "t/small").out == b"a few bytes"
+
+
+# ls, stat, info, rm
+
+
+def test_ls(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    assert pooled.good("ls", "t").out == b"fifo\ninner/\nlink\nodd \xff\n\nsmall\nsparse\n"
+    long = pooled.good("ls", "-l", "t", "t/small", TZ="UTC").out.splitlines()
+    wanted = rb"-rw-r-----  \d+:\d+ +11 B  2009-02-13 23:31:30  "
+    assert [line[-7:] for line in long if re.match(wanted, line)] == [b"  small", b"t/small"]
+    assert any(line.endswith(b"link -> inner/text") for line in long)
+
+
+def test_ls_as_json(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    records = {record["path"]: record for record in fits(pooled.good("ls", "--json", "-R")).records}
+    small = records["t/small"]
+    assert (small["kind"], small["mode"], small["size"]) == ("file", 0o640, 11)
+    assert (small["mtime_ns"], small["mtime"]) == (1_234_567_890_123_456_789, "2009-02-13T23:31:30.123456789Z")
+    assert (records["t/link"]["kind"], records["t/link"]["target"]) == ("link", "inner/text")
+    assert records["t/odd �\n"]["path_hex"] == b"t/odd \xff\n".hex()
+    assert records["t/fifo"]["kind"] == "fifo"
+    assert len(records) == 11
+
+
+def test_stat(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    text = pooled.good("stat", "t/small", "t/link").text
+    assert "(11 bytes)" in text
+    assert "-rw-r----- (0640)" in text
+    assert "1 DATA" in text
+    assert "target      inner/text" in text
+    sparse, linked = fits(pooled.good("stat", "--json", "t/sparse", "t/small")).records
+    assert sparse["sparse"] is True
+    packets = sparse["packets"]
+    assert isinstance(packets, dict)
+    assert packets["FILL"] == 2
+    assert linked["group"]
+    fits(pooled.good("stat", "--json", "pfs:", "t"))
+
+
+def test_info(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t", "--snapshot", "first")
+    text = pooled.good("info").text
+    assert str(pooled.pool) in text
+    assert "1 snapshots" in text
+    record = fits(pooled.good("info", "--json")).records[0]
+    assert (record["mean"], record["durable"], record["snapshots"]) == (65536, False, 1)
+
+
+def test_rm(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    ended = pooled("rm", "t/small", "t/inner")
+    assert ended.code == ExitCode.USAGE
+    assert "t/inner is a directory; add -r" in ended.err
+    assert b"small" in pooled.good("ls", "t").out, "all or nothing"
+    pooled.good("rm", "-r", "t/small", "t/inner")
+    assert pooled.good("ls", "t").out == b"fifo\nlink\nodd \xff\n\nsparse\n"
+    assert pooled("rm", "t/small").code == ExitCode.NOT_FOUND
+    pooled.good("rm", "-r", "pfs:")
+    assert pooled.good("ls").out == b""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("cat", "lost"), ("ls", "lost"), ("stat", "t/lost"), ("disasm", "pfs:lost"), ("rm", "x")]
+)
+def test_what_is_not_there_is_named(pooled: Pfs, arguments: tuple[str, ...]) -> None:
+    ended = pooled(*arguments)
+    assert ended.code == ExitCode.NOT_FOUND
+    assert arguments[-1].removeprefix("pfs:") in ended.err
+
+
+# snapshots
+
+
+def test_snapshots_keep_what_was(pooled: Pfs) -> None:
+    pooled.good("put", "-", "docs/a", stdin=b"old")
+    pooled.good("snapshots", "--take", "monday", "docs")
+    pooled.good("put", "-", "docs/a", stdin=b"new")
+    pooled.good("put", "-", "docs/b", stdin=b"more")
+    assert pooled.good("cat", "--snapshot", "monday", "docs/a").out == b"old"
+    assert pooled.good("cat", "--snapshot", "monday", "a").out == b"old"
+    assert pooled.good("ls", "--snapshot", "monday", "docs").text == "a\n"
+    assert pooled.good("ls", "-R", "--snapshot", "monday").text == "a\n"
+    assert pooled.good("cat", "docs/a").out == b"new"
+    assert pooled("cat", "--snapshot", "monday", "docs/b").code == ExitCode.NOT_FOUND
+    assert pooled("ls", "--snapshot", "friday").code == ExitCode.NOT_FOUND
+    assert pooled("snapshots", "--take", "monday").code == ExitCode.EXISTS
+    record = fits(pooled.good("snapshots", "--json")).records[0]
+    assert (record["name"], record["path"]) == ("monday", "docs")
+    assert re.search(r"^20.*  monday  pfs:docs$", pooled.good("snapshots").text)
+    pooled.good("snapshots", "--drop", "monday")
+    assert pooled.good("snapshots").out == b""
+
+
+# disasm, asm
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b'short; "quoted"\\ \x00\xff\n', TEXT, bytes(100_000) + TEXT + b"\1" * 50_000]
+)
+def test_a_file_to_text_and_back(pooled: Pfs, data: bytes) -> None:
+    (pooled.home / "file").write_bytes(data)
+    pooled.good("put", "file", "file")
+    here = pooled.good("disasm", "file").text
+    there = pooled.good("disasm", "pfs:file").text
+    piped = pooled.good("disasm", "-", stdin=data).text
+    assert here.splitlines()[1:] == there.splitlines()[1:] == piped.splitlines()[1:]
+    assert f"HEAD FILE length {len(data)} " in here
+    root = pooled.good("stat", "--json", "file").records[0]["root"]
+    assert here.splitlines()[0] == f"; file  root {root}"
+    packets = pooled.good("asm", stdin=here.encode()).out
+    assert len(packets) % 64 == 0
+    (pooled.home / "packets").write_bytes(packets)
+    assert pooled.good("disasm", "--packets", "packets").text.splitlines() == here.splitlines()[1:]
+    assert pooled.good("asm", "--run", stdin=there.encode()).out == data
+    pooled.good("asm", "-", "--run", "-o", "again", stdin=there.encode())
+    assert (pooled.home / "again").read_bytes() == data
+
+
+def test_disasm_needs_no_pool(pfs: Pfs) -> None:
+    (pfs.home / "file").write_bytes(TEXT)
+    assert "COPY" in pfs.good("disasm", "file").text
+    assert pfs.good("asm", "--run", stdin=b'FILL 5 x "ab"\nDATA "!" ; end\n').out == b"ababa!"
+    assert not pfs.pool.exists()
+
+
+def test_large_programs_are_trees_and_flat_follows_them(pooled: Pfs) -> None:
+    data = os.urandom(12_000_000)
+    pooled.good("put", "-", "large", stdin=data)
+    flat = pooled.good("disasm", "--flat", "pfs:large").text
+    assert "TREE" in pooled.good("disasm", "pfs:large").text
+    assert "TREE" not in flat
+    offsets = [int(line.rpartition("@")[2]) for line in flat.splitlines()[2:]]
+    assert offsets == sorted(offsets)
+    assert pooled.good("disasm", "--flat", "-", stdin=data).text.splitlines()[1:] == flat.splitlines()[1:]
+    assert pooled.good("asm", "--run", stdin=flat.encode()).out == data
+
+
+def test_directories_are_programs_too(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    text = pooled.good("disasm", "pfs:t").text
+    assert "HEAD DIRECTORY length 6 " in text
+    assert '; "odd \\xff\\x0a"' in text
+    pooled.good("snapshots", "--take", "s")
+    assert "HEAD DIRECTORY length 1 " in pooled.good("disasm", "--snapshot", "s", "pfs:").text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"JUMP 5\n", "line 1"),
+        (b'DATA "x"\nCOPY five of ab at 0\n', "line 2"),
+        (b"\xff\xfe", "is not a program's text"),
+        (b"COPY 5 of " + b"ab" * 32 + b" at 0\n", "hold the extent"),
+    ],
+)
+def test_bad_text_is_refused_with_its_line(pooled: Pfs, text: bytes, said: str) -> None:
+    ended = pooled("asm", "--run", "-o", "out", stdin=text)
+    assert ended.code in (ExitCode.USAGE, ExitCode.DAMAGED)
+    assert said in ended.err
+    assert not (pooled.home / "out").exists()
+
+
+def test_colors_only_where_wanted(pfs: Pfs) -> None:
+    (pfs.home / "file").write_bytes(b"x")
+    assert "\x1b" not in pfs.good("disasm", "file").text
+    assert "\x1b[36mHEAD\x1b[0m" in pfs.good("disasm", "--color", "always", "file").text
+    assert "\x1b" in pfs.good("--color", "always", "disasm", "file", NO_COLOR="1").text
+
+
+def test_names_cannot_steer_a_terminal(pooled: Pfs) -> None:
+    name = "evil\x1b[2Jname"
+    (pooled.home / name).touch()
+    pooled.good("put", name, "d/")
+    for arguments in (("ls", "d"), ("stat", f"d/{name}")):
+        shown = on_terminal(pooled, *arguments)
+        assert b"\x1b[2J" not in shown
+        assert b"evil\\x1b[2Jname" in shown
+    assert b"\x1b[2J" in pooled.good("ls", "d").out, "a pipe gets the name itself"
+    assert "\x1b" not in pooled("cat", f"d/{name}x").err
+
+
+def on_terminal(pfs: Pfs, *arguments: str) -> bytes:
+    """Return what a command writes to a terminal."""
+    import pty
+
+    shown = bytearray()
+    master, slave = pty.openpty()
+    running = subprocess.Popen([*COMMAND, *arguments], stdout=slave, stderr=slave, env=environment(pfs.home))
+    os.close(slave)
+    try:
+        while part := os.read(master, 4096):
+            shown += part
+    except OSError:
+        pass  # how Linux says that the other side is gone
+    os.close(master)
+    assert running.wait(30) == 0
+    return bytes(shown)

@@ -1,0 +1,204 @@
+"""An ingest gives the program of cutting everything: whatever the old program, the reads, and what the pool has lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packetfs.fs.ingest import Ingested, ingest
+from packetfs.packet.cut import cut
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.execute import read_program
+from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.head import Kind
+from packetfs.packet.tree import TreeWriter
+from packetfs.pool.pool import Pool
+
+MEAN = 4096
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    with Pool.create(str(tmp_path_factory.mktemp("pool") / "p"), mean=MEAN, durable=False) as made:
+        yield made
+
+
+def reader(data: bytes, sizes: Callable[[], int] = lambda: 1 << 30) -> Callable[[int, memoryview], int]:
+    """Return a `read_into` over `data` that gives as many bytes at a time as `sizes` says."""
+
+    def read_into(offset: int, view: memoryview) -> int:
+        part = data[offset : offset + max(1, min(sizes(), len(view)))]
+        view[: len(part)] = part
+        return len(part)
+
+    return read_into
+
+
+def take(pool: Pool, data: bytes, old_root: Digest | None = None, keep: bool = True) -> Ingested:
+    return ingest(pool, reader(data), len(data), old_root, keep)
+
+
+def whole_root(pool: Pool, data: bytes) -> Digest:
+    """Return the root by the definition: one cut over all bytes."""
+    writer = TreeWriter(pool, Kind.FILE, pool.mean)
+    at = 0
+    for length in cut(data, pool.mean, True, -1):
+        part = data[at : at + abs(length)]
+        at += abs(length)
+        if length < 0:
+            writer.add(fill_leaf(part[0], len(part)), len(part))
+        elif length <= INLINE:
+            writer.add(data_leaf(part), length)
+        else:
+            digest = digest_of(part)
+            writer.add(copy_leaf(digest, length), length, digest)
+    assert at == len(data)
+    return writer.close()
+
+
+def noise(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)  # noqa: S311
+
+
+@pytest.mark.parametrize("size", [0, 1, 48, 49, MEAN // 8, MEAN, 3 * MEAN, 300_000])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_content_comes_back(pool: Pool, size: int, zeros: bool) -> None:
+    data = bytes(size) if zeros else noise(size, size)
+    done = take(pool, data)
+    assert done.root == whole_root(pool, data)
+    assert done.size == size
+    assert read_program(pool, done.root) == data
+    assert done.sparse == (size if zeros and size >= MEAN // 8 else 0)
+    assert take(pool, data, done.root).new_bytes == (size if size <= INLINE and size and not zeros else 0) or zeros
+
+
+def test_a_run_longer_than_the_window_is_one_leaf(pool: Pool) -> None:
+    data = noise(1, 10_000) + bytes(5 << 20) + noise(2, 10_000)
+    done = take(pool, data)
+    assert done.root == whole_root(pool, data)
+    assert done.sparse == 5 << 20
+    longer = noise(1, 10_000) + bytes(6 << 20) + noise(2, 10_000)
+    assert take(pool, longer, done.root).root == whole_root(pool, longer)
+
+
+def test_a_few_edits_are_the_only_news(pool: Pool) -> None:
+    data = noise(3, 3 << 20)
+    old = take(pool, data)
+    edited = bytearray(data)
+    edited[1 << 20] ^= 1
+    del edited[2 << 20 : (2 << 20) + 10]
+    edited[100:100] = b"inserted"
+    new = take(pool, bytes(edited), old.root)
+    assert new.root == whole_root(pool, bytes(edited))
+    assert 0 < new.new_bytes <= 12 * MEAN
+
+
+def test_evicted_content_is_stored_again(pool: Pool) -> None:
+    data = noise(4, 100_000)
+    old = take(pool, data, keep=False)
+    with pytest.raises(Exception, match=""):
+        read_program(pool, old.root)
+    assert take(pool, data, old.root, keep=False) == Ingested(old.root, len(data), 0, 0)
+    assert take(pool, data, old.root).root == old.root
+    assert read_program(pool, old.root) == data
+
+
+def test_a_missing_old_program_costs_only_time(pool: Pool) -> None:
+    data = noise(5, 100_000)
+    assert take(pool, data, digest_of(b"none")).root == whole_root(pool, data)
+
+
+def test_an_old_program_of_another_mean_is_not_followed(pool: Pool, tmp_path: Path) -> None:
+    data = noise(6, 200_000)
+    with Pool.create(str(tmp_path / "p"), mean=4 * MEAN, durable=False) as other:
+        root = take(other, data).root
+        pool.put(other.read(root))
+    assert take(pool, data, root).root == whole_root(pool, data)
+
+
+def test_a_reader_that_fails_is_heard(pool: Pool) -> None:
+    def read_into(offset: int, view: memoryview) -> int:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input"):
+        ingest(pool, read_into, 10)
+    assert take(pool, b"after").size == 5
+
+
+PIECES = st.one_of(
+    st.tuples(st.just("noise"), st.integers(0, 9), st.integers(1, 40_000)),
+    st.tuples(st.just("run"), st.integers(0, 2), st.sampled_from([1, 100, 511, 512, 513, 4096, 30_000])),
+    st.tuples(st.just("lines"), st.integers(0, 3), st.integers(1, 20_000)),
+)
+CONTENT = st.lists(PIECES, max_size=8)
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "insert", "delete", "run", "cut", "double"]),
+        st.floats(0, 1, exclude_max=True),
+        st.integers(1, 9000),
+    ),
+    max_size=6,
+)
+
+
+def make(pieces: list[tuple[str, int, int]]) -> bytes:
+    parts = []
+    for kind, seed, size in pieces:
+        if kind == "noise":
+            parts.append(noise(seed, size))
+        elif kind == "run":
+            parts.append(bytes([seed]) * size)
+        else:
+            parts.append((b"line %d of a text\n" % seed * size)[:size])
+    return b"".join(parts)
+
+
+def edit(data: bytes, edits: list[tuple[str, float, int]]) -> bytes:
+    out = bytearray(data)
+    for kind, place, size in edits:
+        at = int(place * len(out))
+        if kind == "flip" and out:
+            out[at] ^= 1
+        elif kind == "insert":
+            out[at:at] = noise(size, size)
+        elif kind == "delete":
+            del out[at : at + size]
+        elif kind == "run":
+            out[at : at + size] = bytes(min(size, len(out) - at))
+        elif kind == "cut":
+            del out[at:]
+        elif kind == "double":
+            out[at:at] = out[at : at + 4 * size]
+    return bytes(out)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), keep=st.booleans())
+def test_any_edit_gives_the_root_of_cutting_everything(
+    pool: Pool, pieces: list[tuple[str, int, int]], edits: list[tuple[str, float, int]], seed: int, keep: bool
+) -> None:
+    data = make(pieces)
+    old = take(pool, data, keep=keep)
+    assert old.root == whole_root(pool, data)
+    new = edit(data, edits)
+    sizes = random.Random(seed)  # noqa: S311
+    done = ingest(pool, reader(new, lambda: sizes.choice([1, 500, 5000, 100_000])), len(data), old.root, keep)
+    assert done.root == whole_root(pool, new)
+    assert done.size == len(new)
+    if keep:
+        assert read_program(pool, done.root) == new
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), edits=EDITS)
+def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float, int]]) -> None:
+    """The same with a file of several windows."""
+    data = noise(seed, 1 << 20) + bytes(seed * 1000) + noise(seed + 1, 1 << 20)
+    old = take(pool, data, keep=False)
+    new = edit(data, edits)
+    assert take(pool, new, old.root, keep=False).root == whole_root(pool, new)

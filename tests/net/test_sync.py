@@ -1,0 +1,250 @@
+"""A sync from end to end, through real processes: every kind of end, every kind of file, what moves and what does not."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from pathlib import Path
+
+import pytest
+
+from packetfs.errors import FarSideFailed, NotFound, PacketFSError
+from packetfs.pool.pool import Pool
+from tests.net.rig import Rig, describe
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    (tmp_path / "src").mkdir()
+    return Rig(tmp_path)
+
+
+@pytest.fixture
+def src(rig: Rig) -> Path:
+    """A tree with every kind of file."""
+    src = rig.base / "src"
+    rng = random.Random(7)  # noqa: S311
+    (src / "empty").touch()
+    (src / "small").write_bytes(b"hello")
+    (src / "big").write_bytes(rng.randbytes(2_000_000))
+    (src / "deep" / "er").mkdir(parents=True)
+    (src / "deep" / "er" / "text").write_bytes(b"the quick brown fox\n" * 20_000)
+    (src / "empty dir").mkdir(mode=0o711)
+    (src / "link").symlink_to("nowhere/at all")
+    os.link(src / "small", src / "deep" / "small too")
+    (src / b"\xff\xfe \n name".decode("utf-8", "surrogateescape")).write_bytes(b"odd")
+    os.mkfifo(src / "fifo", 0o640)
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(src)
+        server.bind("socket")
+        os.chdir(here)
+    os.setxattr(src / "small", "user.colour", b"blue")
+    (src / "small").chmod(0o4751)
+    with (src / "sparse").open("wb") as sparse:
+        sparse.seek(50_000_000)
+        sparse.write(b"end")
+    for number, path in enumerate(sorted(src.rglob("*"))):
+        os.utime(path, ns=(0, 1_600_000_000_000_000_000 + number * 1_000_000_007), follow_symlinks=False)
+    return src
+
+
+def edit(path: Path, offset: int, data: bytes, *, insert: bool = False) -> None:
+    old = path.read_bytes()
+    path.write_bytes(old[:offset] + data + old[offset + (0 if insert else len(data)) :])
+
+
+ENDS = ["{base}/dst", "far:{base}/dst", "pfs:dst", "far:pfs:some/dst"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_tree_arrives_whole_and_comes_back(rig: Rig, src: Path, end: str) -> None:
+    if "pfs:" in end:
+        Pool.create(rig.base / "pool").close()
+    place = end.format(base=rig.base)
+    first = rig.sync(f"{src}/", place)
+    assert not rig.troubles
+    assert first.total == sum(p.stat().st_size for p in src.rglob("*") if p.is_file() and not p.is_symlink())
+    back = rig.sync(f"{place}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+    assert (rig.base / "back" / "sparse").stat().st_blocks * 512 < 1_000_000
+    assert back.received.literal + back.sent.literal > 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_after_a_change_only_the_change_moves(rig: Rig, src: Path, end: str) -> None:
+    if "pfs:" in end:
+        Pool.create(rig.base / "pool").close()
+    place = end.format(base=rig.base)
+    rig.sync(f"{src}/", place)
+    again = rig.sync(f"{src}/", place)
+    assert again.changed == 0
+    assert again.sent.wire + again.received.wire < 1000
+    edit(src / "big", 1_000_000, b"X")
+    edit(src / "big", 300, b"inserted", insert=True)
+    changed = rig.sync(f"{src}/", place)
+    assert changed.changed == 1
+    assert changed.sent.wire < 2000
+    assert changed.sent.copied > 1_999_000
+    rig.sync(f"{place}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+
+
+def test_pull_with_a_known_base_moves_only_the_change(rig: Rig, src: Path) -> None:
+    rig.sync(f"far:{src}/", rig.base / "dst")
+    assert describe(rig.base / "dst") == describe(src)
+    edit(src / "big", 1_000_000, b"X")
+    changed = rig.sync(f"far:{src}/", rig.base / "dst")
+    assert changed.received.wire < 2000
+    assert describe(rig.base / "dst") == describe(src)
+
+
+def test_without_history_only_lacking_extents_move(rig: Rig, src: Path) -> None:
+    rig.sync(f"{src}/", rig.base / "dst")
+    edit(src / "big", 1_000_000, b"X")
+    os.rename(rig.base / "history", rig.base / "lost")
+    changed = rig.sync(f"{src}/", rig.base / "dst")
+    assert changed.sent.literal < 400_000
+    assert describe(rig.base / "dst") == describe(src)
+
+
+def test_checksum_finds_what_size_and_time_hide(rig: Rig, src: Path) -> None:
+    rig.sync(f"{src}/", rig.base / "dst")
+    target = rig.base / "dst" / "deep" / "er" / "text"
+    before = target.stat()
+    edit(target, 100, b"#")
+    os.utime(target, ns=(0, before.st_mtime_ns))
+    os.rename(rig.base / "history", rig.base / "lost")
+    rig.sync(f"{src}/", rig.base / "dst")
+    assert describe(rig.base / "dst") != describe(src)
+    rig.sync(f"{src}/", rig.base / "dst", checksum=True)
+    assert describe(rig.base / "dst") == describe(src)
+
+
+def test_what_somebody_changed_at_the_destination_is_restored(rig: Rig, src: Path) -> None:
+    dst = rig.base / "dst"
+    rig.sync(f"{src}/", dst)
+    (dst / "small").write_bytes(b"vandal")
+    (dst / "big").unlink()
+    (dst / "deep" / "er" / "text").chmod(0)
+    (dst / "link").unlink()
+    (dst / "empty dir").rmdir()
+    (dst / "empty dir").write_bytes(b"a file now")
+    rig.sync(f"{src}/", dst)
+    assert describe(dst) == describe(src)
+
+
+def test_kinds_change_into_each_other(rig: Rig, src: Path) -> None:
+    dst = rig.base / "dst"
+    rig.sync(f"{src}/", dst)
+    for name in ("small", "deep/er/text"):
+        (src / name).unlink()
+    (src / "small").mkdir()
+    (src / "small" / "inside").write_bytes(b"x" * 1000)
+    (src / "deep" / "er").rmdir()
+    (src / "deep" / "er").symlink_to("/etc")
+    (src / "link").unlink()
+    (src / "link").write_bytes(b"no longer a link")
+    rig.sync(f"{src}/", dst)
+    assert not rig.troubles
+    assert describe(dst) == describe(src)
+
+
+@pytest.mark.parametrize("end", ENDS[1:3])
+def test_delete_removes_what_the_source_does_not_have(rig: Rig, src: Path, end: str) -> None:
+    if "pfs:" in end:
+        Pool.create(rig.base / "pool").close()
+    place = end.format(base=rig.base)
+    rig.sync(f"{src}/", place)
+    (rig.base / "extra").mkdir()
+    (rig.base / "extra" / "more").write_bytes(b"extra")
+    rig.sync(rig.base / "extra", place)
+    (src / "big").unlink()
+    kept = rig.sync(f"{src}/", place)
+    assert kept.deleted <= 1
+    rig.sync(f"{place}/", rig.base / "back")
+    assert {"big", "extra/more"} <= set(describe(rig.base / "back")), "nothing is deleted unasked"
+    rig.sync(f"{src}/", place, delete=True)
+    rig.sync(f"{place}/", rig.base / "back", delete=True)
+    assert describe(rig.base / "back") == describe(src)
+
+
+def test_a_dry_run_changes_nothing_and_names_all(rig: Rig, src: Path) -> None:
+    dst = rig.base / "dst"
+    rig.sync(f"{src}/", dst, dry_run=True)
+    assert not dst.exists()
+    assert {change.path for change in rig.changes} >= {b"big", b"deep/er/text", b"fifo"}
+    rig.sync(f"{src}/", dst)
+    before = describe(dst)
+    edit(src / "big", 5, b"?")
+    (src / "small").unlink()
+    summary = rig.sync(f"{src}/", dst, dry_run=True, delete=True)
+    assert {(change.path, change.action) for change in rig.changes} >= {(b"big", "content"), (b"small", "delete")}
+    assert summary.sent.wire < 2000
+    assert describe(dst) == before
+
+
+def test_a_renamed_and_a_rotated_file_are_not_sent_again(rig: Rig, src: Path) -> None:
+    rng = random.Random(3)  # noqa: S311
+    (src / "log").write_bytes(rng.randbytes(500_000))
+    (src / "log.1").write_bytes(rng.randbytes(600_000))
+    rig.sync(f"{src}/", rig.base / "dst")
+    os.rename(src / "log.1", src / "log.2")
+    with (src / "log").open("ab") as log:
+        log.write(rng.randbytes(10_000))
+    os.rename(src / "log", src / "log.1")
+    (src / "log").write_bytes(rng.randbytes(20_000))
+    os.rename(src / "big", src / "moved")
+    summary = rig.sync(f"{src}/", rig.base / "dst", delete=True)
+    assert describe(rig.base / "dst") == describe(src)
+    assert summary.sent.wire < 34_000
+
+
+@pytest.mark.parametrize("end", ["{base}/out/name", "{base}/out/", "pfs:name"])
+def test_one_file(rig: Rig, src: Path, end: str) -> None:
+    Pool.create(rig.base / "pool").close()
+    (rig.base / "out").mkdir()
+    (rig.base / "out" / "other").write_bytes(b"stays")
+    place = end.format(base=rig.base)
+    rig.sync(src / "big", place)
+    edit(src / "big", 99, b"!")
+    again = rig.sync(src / "big", place)
+    assert again.sent.wire < 2000
+    made = f"{place}big" if place.endswith("/") else place
+    rig.sync(made, rig.base / "back")
+    assert (rig.base / "back").read_bytes() == (src / "big").read_bytes()
+
+
+def test_the_slash_rule(rig: Rig, src: Path) -> None:
+    rig.sync(src, rig.base / "dst")
+    assert describe(rig.base / "dst" / "src") == describe(src)
+
+
+def test_a_source_beyond_the_budget_still_arrives(rig: Rig, src: Path) -> None:
+    rig.sync(f"{src}/", rig.base / "dst", keep=0)
+    edit(src / "big", 1_000_000, b"X")
+    changed = rig.sync(f"{src}/", rig.base / "dst", keep=0)
+    assert describe(rig.base / "dst") == describe(src)
+    assert changed.sent.literal < 400_000, "extents are still known by digest"
+
+
+def test_every_sync_into_a_pool_is_a_snapshot(rig: Rig, src: Path) -> None:
+    Pool.create(rig.base / "pool").close()
+    rig.sync(f"{src}/", "pfs:data")
+    edit(src / "small", 0, b"J")
+    rig.sync(f"{src}/", "pfs:data")
+    from packetfs.fs.filesystem import FileSystem
+
+    with Pool.open(rig.base / "pool") as pool, FileSystem(pool) as fs:
+        roots = [snapshot.root for snapshot in fs.snapshots()]
+    assert len(roots) == len(set(roots)) == 2
+
+
+def test_a_missing_source_and_a_dead_far_side_are_one_sentence(rig: Rig) -> None:
+    with pytest.raises(NotFound):
+        rig.sync(rig.base / "nothing", rig.base / "dst")
+    with pytest.raises(PacketFSError):
+        rig.sync(f"far:{rig.base}/nothing", rig.base / "dst")
+    with pytest.raises(FarSideFailed):
+        rig.sync(rig.base / "src", "far:pfs:x")
