@@ -43,7 +43,7 @@ def age(root: Path, rng: Random) -> None:
     for folder, _, files in os.walk(root, topdown=False):
         for name in [*sorted(files), "."]:
             when = PAST_NS + rng.randrange(10**16)
-            os.utime(os.path.join(folder, name), ns=(when, when))
+            os.utime(os.path.join(folder, name), ns=(when, when), follow_symlinks=False)
 
 
 def random_pair(size: int, edit: int) -> Pair:

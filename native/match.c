@@ -1,19 +1,39 @@
-/* The delta kernel: copies from a window of the old file, runs and literals; kernels.py is the definition. */
+/* The delta kernel: copies from a window of the old file, runs and literals; packet/match.py is the definition.
+ *
+ * Copies wait in a short list before they are written: a better one that reaches back over them takes their place. */
 #include <stdlib.h>
 
 #include "kernels.h"
 
-/* tunables while experimenting */
-static int T(const char *name, int value) {
-    const char *set = getenv(name);
-    return set ? atoi(set) : value;
-}
+enum {
+    SHIFTS = 3,          /* recent shifts that are tried first, besides the home shift */
+    PENDING = 16,        /* copies that may still be replaced */
+    LONG = 512,          /* a copy that is certainly right: it becomes home, and all pending is written */
+    TRIED_MIN = 4,       /* bytes that a tried shift must match */
+    RUN_MIN = 32,        /* bytes of a FILL */
+    WEIGHT = 6,          /* what a literal byte costs after compression, in 1/16 bytes */
+    BYTE = 16,           /* an instruction byte, in the same unit */
+    NEAR_WIDTH = 8,      /* bytes hashed in the near index, at every NEAR_STRIDE-th position */
+    NEAR_STRIDE = 4,
+    NEAR_REACH = 32768,  /* old bytes on both sides of home that are indexed */
+    NEAR_BITS = 15,      /* heads of chains */
+    NEAR_RING = 1 << 15, /* links; 2 * NEAR_REACH / NEAR_STRIDE and some */
+    NEAR_TRIES = 8,
+    FAR_WIDTH = 24,      /* bytes hashed in the far index, at every FAR_STRIDE-th position of the window */
+    FAR_STRIDE = 16,
+    FAR_BITS_MIN = 10,
+    FAR_BITS_MAX = 18,
+    FAR_GAP = 32,        /* bytes unexplained before the far index is asked */
+    STEP_SHIFT = 9,      /* a gap of 512 bytes more is searched 2 positions coarser, up to STEP_MAX; odd steps meet */
+    STEP_MAX = 31        /* every residue of FAR_STRIDE */
+};
+#define NOWHERE UINT32_MAX
+#define MIX1 0x9E3779B185EBCA87u
+#define MIX2 0xC2B2AE3D27D4EB4Fu
 
-enum { REPS = 3, OPS = 16 };
-#define NONE UINT32_MAX
-
+/* new[at : at + length] is old[from : from + length], or the byte new[at] repeated. */
 struct op {
-    size_t at, from, length; /* new[at : at + length] == old[from : from + length], or one byte repeated */
+    size_t at, from, length;
     int fill;
 };
 
@@ -22,24 +42,22 @@ struct matcher {
     size_t old_size, new_size;
     struct pfs_delta *delta;
     int failed;
-    size_t floor; /* what lies below is written */
-    int64_t written; /* shift of the last copy written */
-    struct op ops[OPS];
+    size_t floor;    /* new bytes below it are written */
+    int64_t written; /* shift of the last copy written: expected source offset minus position */
+    struct op pending[PENDING];
     size_t count;
-    int64_t reps[REPS], home;
-    uint32_t *head, *prev, *grid;
-    size_t frontier; /* old positions below it that are in reach are in head and prev */
-    int grid_built;
-    int hbits, gbits, ringbits;
-    int ns, W, GW, depth, back, ahead, gstride, wt, diagmin, stepshift, stepmax, lng, gg;
+    int64_t shifts[SHIFTS], home;
+    uint32_t *heads, *links, *far;
+    size_t indexed; /* the near index has seen the old positions below, as far as they were in reach */
+    int far_bits;   /* 0: not built yet */
 };
 
-struct found {
+struct choice {
     struct op op;
-    int64_t score;
+    int64_t worth;
 };
 
-static inline int64_t shift_of(const struct op *op) { return (int64_t)op->from - (int64_t)op->at; }
+/* output */
 
 static int reserve(struct pfs_bytes *bytes, size_t more) {
     if (bytes->room - bytes->size >= more) return 0;
@@ -51,224 +69,250 @@ static int reserve(struct pfs_bytes *bytes, size_t more) {
     return 0;
 }
 
-static int put_varint(struct pfs_bytes *bytes, uint64_t value) {
-    if (reserve(bytes, 10)) return -1;
-    for (; value >= 0x80; value >>= 7) bytes->data[bytes->size++] = (uint8_t)(value | 0x80);
-    bytes->data[bytes->size++] = (uint8_t)value;
-    return 0;
-}
-
-static uint64_t zigzag(int64_t n) { return ((uint64_t)n << 1) ^ (uint64_t)(n >> 63); }
-
-static int varint_size(uint64_t value) {
-    int size = 1;
-    while (value >= 0x80) value >>= 7, size++;
-    return size;
-}
-
-static void write_literal(struct matcher *m, size_t to) {
-    size_t length = to - m->floor;
-    if (length == 0) return;
-    struct pfs_bytes *out = &m->delta->literals;
-    if (put_varint(&m->delta->instructions, (uint64_t)length << 2) || reserve(out, length)) {
+static void put_bytes(struct matcher *m, struct pfs_bytes *to, const uint8_t *data, size_t size) {
+    if (m->failed || reserve(to, size)) {
         m->failed = 1;
         return;
     }
-    memcpy(out->data + out->size, m->new + m->floor, length);
-    out->size += length;
-    m->floor = to;
+    memcpy(to->data + to->size, data, size);
+    to->size += size;
+}
+
+static void put_varint(struct matcher *m, uint64_t value) {
+    uint8_t bytes[10];
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7) bytes[size++] = (uint8_t)(value | 0x80);
+    bytes[size++] = (uint8_t)value;
+    put_bytes(m, &m->delta->instructions, bytes, size);
+}
+
+static int varint_size(uint64_t value) {
+    int size = 1;
+    for (; value >= 0x80; value >>= 7) size++;
+    return size;
+}
+
+static uint64_t zigzag(int64_t n) { return (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0); }
+
+static int64_t shift_of(const struct op *op) { return (int64_t)op->from - (int64_t)op->at; }
+
+static size_t end_of(const struct op *op) { return op->at + op->length; }
+
+static void write_literal(struct matcher *m, size_t end) {
+    if (end == m->floor) return;
+    put_varint(m, (uint64_t)(end - m->floor) << 2);
+    put_bytes(m, &m->delta->literals, m->new + m->floor, end - m->floor);
+    m->floor = end;
 }
 
 static void write_op(struct matcher *m, const struct op *op) {
     write_literal(m, op->at);
-    struct pfs_bytes *out = &m->delta->instructions;
-    if (put_varint(out, (uint64_t)op->length << 2 | (op->fill ? 2 : 1))) m->failed = 1;
+    put_varint(m, (uint64_t)op->length << 2 | (op->fill ? 2 : 1));
     if (op->fill) {
-        if (reserve(out, 1)) { m->failed = 1; return; }
-        out->data[out->size++] = m->new[op->at];
+        put_bytes(m, &m->delta->instructions, m->new + op->at, 1);
     } else {
-        if (put_varint(out, zigzag(shift_of(op) - m->written))) m->failed = 1;
+        put_varint(m, zigzag(shift_of(op) - m->written));
         m->written = shift_of(op);
     }
-    m->floor = op->at + op->length;
+    m->floor = end_of(op);
 }
 
-static void write_ops(struct matcher *m, size_t count) {
-    for (size_t i = 0; i < count; i++) write_op(m, &m->ops[i]);
+static void write_pending(struct matcher *m, size_t count) {
+    for (size_t i = 0; i < count; i++) write_op(m, &m->pending[i]);
     m->count -= count;
-    memmove(m->ops, m->ops + count, m->count * sizeof *m->ops);
+    memmove(m->pending, m->pending + count, m->count * sizeof m->pending[0]);
 }
 
-static size_t made(const struct matcher *m) {
-    return m->count ? m->ops[m->count - 1].at + m->ops[m->count - 1].length : m->floor;
-}
+/* what a copy is worth */
 
-/* shift of the last copy among the first `count` pending */
-static int64_t shift_before(const struct matcher *m, size_t count) {
+static size_t made(const struct matcher *m) { return m->count ? end_of(&m->pending[m->count - 1]) : m->floor; }
+
+/* The shift that is expected after the first `count` pending. */
+static int64_t shift_after(const struct matcher *m, size_t count) {
     while (count > 0)
-        if (!m->ops[--count].fill) return shift_of(&m->ops[count]);
+        if (!m->pending[--count].fill) return shift_of(&m->pending[count]);
     return m->written;
 }
 
-static int64_t cost(const struct op *op, int64_t before) {
-    return varint_size((uint64_t)op->length << 2) + (op->fill ? 1 : varint_size(zigzag(shift_of(op) - before))) + 1;
+/* Bytes of the instruction, and one for the head of the literal after it. */
+static int64_t cost_after(const struct matcher *m, const struct op *op, size_t count) {
+    int operand = op->fill ? 1 : varint_size(zigzag(shift_of(op) - shift_after(m, count)));
+    return BYTE * (varint_size((uint64_t)op->length << 2) + operand + 1);
 }
 
-/* what taking op is worth, in 1/16 bytes: literal bytes it saves, and pending ops that it makes needless. */
-static int64_t worth(const struct matcher *m, const struct op *op, size_t *keep, size_t *cut) {
-    size_t i = m->count, end = op->at + op->length;
-    int64_t gain = 0;
-    *cut = 0;
-    size_t upto = end;
-    while (i > 0) {
-        const struct op *p = &m->ops[i - 1];
-        size_t pend = p->at + p->length;
-        int64_t before = shift_before(m, i - 1);
-        if (pend <= op->at) break;
-        /* bytes after p that op newly covers */
-        gain += (int64_t)(upto - pend) * m->wt;
-        upto = p->at;
-        if (p->at >= op->at) { gain += 16 * cost(p, before); i--; continue; }
-        size_t rest = op->at - p->at;
-        if ((int64_t)rest * m->wt <= 16 * cost(p, before)) { gain += 16 * cost(p, before) - (int64_t)rest * m->wt; i--; upto = op->at; }
-        else { *cut = rest; upto = op->at; }
+/* How many pending stay when op is taken: one that it covers goes, and one whose rest does not pay. */
+static size_t kept_before(const struct matcher *m, const struct op *op) {
+    size_t kept = m->count;
+    for (; kept > 0; kept--) {
+        const struct op *last = &m->pending[kept - 1];
+        if (last->at >= op->at) continue;
+        if (end_of(last) > op->at && (int64_t)(op->at - last->at) * WEIGHT <= cost_after(m, last, kept - 1)) continue;
         break;
     }
-    if (upto > op->at) gain += (int64_t)(upto - op->at) * m->wt;
-    *keep = i;
-    return gain - 16 * cost(op, shift_before(m, i));
+    return kept;
+}
+
+/* Literal bytes saved and instructions spared, less the instruction; literal bytes that dropped ones leave are paid. */
+static int64_t worth_of(const struct matcher *m, const struct op *op) {
+    size_t kept = kept_before(m, op);
+    int64_t covered = (int64_t)op->length, worth = 0;
+    for (size_t i = kept; i < m->count; i++) {
+        covered -= (int64_t)m->pending[i].length;
+        worth += cost_after(m, &m->pending[i], i);
+    }
+    if (kept > 0 && end_of(&m->pending[kept - 1]) > op->at) covered -= (int64_t)(end_of(&m->pending[kept - 1]) - op->at);
+    return worth + covered * WEIGHT - cost_after(m, op, kept);
+}
+
+static void remember_shift(struct matcher *m, int64_t shift) {
+    int i = 0;
+    while (i < SHIFTS - 1 && m->shifts[i] != shift) i++;
+    for (; i > 0; i--) m->shifts[i] = m->shifts[i - 1];
+    m->shifts[0] = shift;
 }
 
 static void take(struct matcher *m, const struct op *op) {
-    size_t keep, cut;
-    worth(m, op, &keep, &cut);
-    m->count = keep;
-    if (cut) m->ops[keep - 1].length = cut;
-    if (m->count == OPS) write_ops(m, 1);
-    m->ops[m->count++] = *op;
-    if (!op->fill) {
-        int64_t shift = shift_of(op);
-        if (shift != m->reps[0]) {
-            int i = 1;
-            while (i < REPS - 1 && m->reps[i] != shift) i++;
-            for (; i > 0; i--) m->reps[i] = m->reps[i - 1];
-            m->reps[0] = shift;
-        }
-    }
-    if (op->length >= (size_t)m->lng) {
-        if (!op->fill) m->home = shift_of(op);
-        write_ops(m, m->count);
-    }
+    m->count = kept_before(m, op);
+    if (made(m) > op->at) m->pending[m->count - 1].length = op->at - m->pending[m->count - 1].at;
+    if (m->count == PENDING) write_pending(m, 1);
+    m->pending[m->count++] = *op;
+    if (!op->fill) remember_shift(m, shift_of(op));
+    if (op->length < LONG) return;
+    if (!op->fill) m->home = shift_of(op);
+    write_pending(m, m->count);
 }
 
-static inline uint32_t hash_near(const struct matcher *m, const uint8_t *at) {
-    return (uint32_t)(((pfs_load64(at) << (64 - 8 * m->W)) * 0x9E3779B185EBCA87u) >> (64 - m->hbits));
+/* search */
+
+static uint32_t hash_near(const uint8_t *at) { return (uint32_t)(pfs_load64(at) * MIX1 >> (64 - NEAR_BITS)); }
+
+static uint32_t hash_far(const uint8_t *at, int bits) {
+    uint64_t hash = (pfs_load64(at) * MIX1 ^ pfs_load64(at + 8)) * MIX2;
+    hash = (hash ^ hash >> 29 ^ pfs_load64(at + 16)) * MIX1;
+    return (uint32_t)(hash >> (64 - bits));
 }
 
-static inline uint32_t hash_far(const struct matcher *m, const uint8_t *at) {
-    uint64_t h = (pfs_load64(at) * 0x9E3779B185EBCA87u ^ pfs_load64(at + 8)) * 0xC2B2AE3D27D4EB4Fu;
-    h = (h ^ h >> 29 ^ pfs_load64(at + m->GW - 8)) * 0x9E3779B185EBCA87u;
-    return (uint32_t)(h >> (64 - m->gbits));
-}
-
+/* Index what came into reach; positions only go up, so a chain goes down and its links are fresh while in the ring. */
 static void index_near(struct matcher *m, int64_t middle) {
-    int64_t from = middle - m->back, to = middle + m->ahead, most = (int64_t)m->old_size - 7, ns = m->ns;
-    if (from < (int64_t)m->frontier) from = (int64_t)m->frontier;
-    if (to > most) to = most;
-    from = (from + ns - 1) / ns * ns;
-    if (from >= to) return;
-    int64_t p = from;
-    for (; p < to; p += ns) {
-        uint32_t h = hash_near(m, m->old + p);
-        m->prev[(size_t)(p / ns) & ((1u << m->ringbits) - 1)] = m->head[h];
-        m->head[h] = (uint32_t)p;
+    int64_t from = middle - NEAR_REACH, end = middle + NEAR_REACH, last = (int64_t)m->old_size - NEAR_WIDTH;
+    if (from < (int64_t)m->indexed) from = (int64_t)m->indexed;
+    if (end > last + 1) end = last + 1;
+    if (from >= end) return;
+    size_t p = ((size_t)from + NEAR_STRIDE - 1) / NEAR_STRIDE * NEAR_STRIDE;
+    for (; p < (size_t)end; p += NEAR_STRIDE) {
+        uint32_t *head = &m->heads[hash_near(m->old + p)];
+        m->links[p / NEAR_STRIDE % NEAR_RING] = *head;
+        *head = (uint32_t)p;
     }
-    m->frontier = (size_t)p;
+    m->indexed = p;
 }
 
-static void build_grid(struct matcher *m) {
-    m->grid_built = 1;
-    if (m->old_size < (size_t)m->GW) return;
-    for (size_t p = 0; p + (size_t)m->GW <= m->old_size; p += (size_t)m->gstride) m->grid[hash_far(m, m->old + p)] = (uint32_t)p;
+static void index_far(struct matcher *m) {
+    m->far_bits = FAR_BITS_MIN;
+    while (m->far_bits < FAR_BITS_MAX && m->old_size / FAR_STRIDE >> m->far_bits) m->far_bits++;
+    size_t bytes = sizeof *m->far << m->far_bits;
+    m->far = malloc(bytes);
+    if (m->far == NULL) {
+        m->failed = 1;
+        return;
+    }
+    memset(m->far, 0xFF, bytes);
+    for (size_t p = 0; p + FAR_WIDTH <= m->old_size; p += FAR_STRIDE)
+        m->far[hash_far(m->old + p, m->far_bits)] = (uint32_t)p;
 }
 
-static void consider(struct matcher *m, size_t at, int64_t from, size_t least, struct found *best) {
+static void choose(const struct matcher *m, struct op op, struct choice *best) {
+    int64_t worth = worth_of(m, &op);
+    if (worth > best->worth) *best = (struct choice){op, worth};
+}
+
+/* Widen a match of new[at] and old[from] to both sides; it may reach back over what is pending. */
+static void try(const struct matcher *m, size_t at, int64_t from, size_t least, struct choice *best) {
     if (from < 0 || from >= (int64_t)m->old_size) return;
-    size_t room = m->new_size - at, old_room = m->old_size - (size_t)from;
-    if (old_room < room) room = old_room;
-    size_t length = pfs_common_prefix(m->new + at, m->old + from, room);
+    size_t start = (size_t)from, room = m->new_size - at, before = at - m->floor;
+    if (m->old_size - start < room) room = m->old_size - start;
+    if (start < before) before = start;
+    size_t length = pfs_common_prefix(m->new + at, m->old + start, room);
     if (length < least) return;
-    size_t before = at - m->floor < (size_t)from ? at - m->floor : (size_t)from;
-    size_t back = pfs_common_suffix(m->new + at, m->old + from, before), keep, cut;
-    struct op op = {at - back, (size_t)from - back, length + back, 0};
-    int64_t score = worth(m, &op, &keep, &cut);
-    if (score > best->score) *best = (struct found){op, score};
+    size_t back = pfs_common_suffix(m->new + at, m->old + start, before);
+    choose(m, (struct op){at - back, start - back, back + length, 0}, best);
 }
 
-static struct found search(struct matcher *m, size_t at) {
-    struct found best = {.score = 0};
+static void try_shifts(const struct matcher *m, size_t at, struct choice *best) {
+    for (int i = 0; i <= SHIFTS; i++) {
+        int64_t from = (int64_t)at + (i < SHIFTS ? m->shifts[i] : m->home);
+        if (from < 0 || from > (int64_t)m->old_size - TRIED_MIN) continue;
+        if (pfs_load32(m->old + from) == pfs_load32(m->new + at)) try(m, at, from, TRIED_MIN, best);
+    }
+}
+
+static void try_run(const struct matcher *m, size_t at, struct choice *best) {
+    if (pfs_load64(m->new + at) != 0x0101010101010101u * (uint64_t)m->new[at]) return;
+    size_t length = pfs_run_length(m->new + at, m->new[at], m->new_size - at);
+    if (length >= RUN_MIN) choose(m, (struct op){at, 0, length, 1}, best);
+}
+
+static void try_near(struct matcher *m, size_t at, struct choice *best) {
+    index_near(m, (int64_t)at + m->home);
+    uint32_t p = m->heads[hash_near(m->new + at)];
+    for (int tries = NEAR_TRIES; tries > 0 && p != NOWHERE; tries--) {
+        if ((uint64_t)p + (uint64_t)NEAR_STRIDE * NEAR_RING <= m->indexed) return;
+        try(m, at, p, NEAR_WIDTH, best);
+        p = m->links[p / NEAR_STRIDE % NEAR_RING];
+    }
+}
+
+static void try_far(struct matcher *m, size_t at, struct choice *best) {
+    if (m->far_bits == 0) index_far(m);
+    if (m->failed) return;
+    uint32_t p = m->far[hash_far(m->new + at, m->far_bits)];
+    if (p != NOWHERE) try(m, at, p, FAR_WIDTH, best);
+}
+
+static struct choice search(struct matcher *m, size_t at) {
+    struct choice best = {.worth = 0};
     size_t left = m->new_size - at;
-    for (int i = 0; i <= REPS; i++) {
-        int64_t from = (int64_t)at + (i < REPS ? m->reps[i] : m->home);
-        if (from >= 0 && from + 4 <= (int64_t)m->old_size && left >= 4 && pfs_load32(m->old + from) == pfs_load32(m->new + at))
-            consider(m, at, from, (size_t)m->diagmin, &best);
+    if (left >= TRIED_MIN) try_shifts(m, at, &best);
+    if (left >= NEAR_WIDTH) {
+        try_run(m, at, &best);
+        try_near(m, at, &best);
     }
-    if (left >= 32 && pfs_load64(m->new + at) == 0x0101010101010101u * m->new[at]) {
-        size_t length = pfs_run_length(m->new + at, m->new[at], left), keep, cut;
-        struct op op = {at, 0, length, 1};
-        int64_t score = worth(m, &op, &keep, &cut);
-        if (length >= 32 && score > best.score) best = (struct found){op, score};
-    }
-    if (left >= 8) {
-        index_near(m, (int64_t)at + m->home);
-        uint32_t p = m->head[hash_near(m, m->new + at)];
-        for (int d = m->depth; d > 0 && p != NONE && p + ((size_t)m->ns << m->ringbits) > m->frontier; d--) {
-            consider(m, at, p, (size_t)m->W, &best);
-            uint32_t q = m->prev[p / (uint32_t)m->ns & ((1u << m->ringbits) - 1)];
-            if (q == NONE || q >= p) break;
-            p = q;
-        }
-    }
-    if (at - m->floor >= (size_t)m->gg && left >= (size_t)m->GW) {
-        if (!m->grid_built) build_grid(m);
-        uint32_t p = m->grid[hash_far(m, m->new + at)];
-        if (p != NONE) consider(m, at, p, (size_t)m->GW, &best);
-    }
+    if (left >= FAR_WIDTH && at - m->floor >= FAR_GAP) try_far(m, at, &best);
     return best;
 }
 
-static void run(struct matcher *m) {
-    struct found f = {.score = 0};
+static void match_all(struct matcher *m) {
     size_t at = 0;
-    consider(m, 0, m->home, 4, &f);
-    if (f.score > 0) { take(m, &f.op); at = made(m); }
     while (at < m->new_size && !m->failed) {
-        size_t gap = at - made(m);
-        f = search(m, at);
-        if (f.score > 0) {
-            take(m, &f.op);
+        struct choice best = search(m, at);
+        if (best.worth > 0) {
+            take(m, &best.op);
             at = made(m);
-            continue;
+        } else {
+            size_t step = 1 + 2 * ((at - made(m)) >> STEP_SHIFT);
+            at += step < STEP_MAX ? step : STEP_MAX;
         }
-        size_t step = 1 + 2 * (gap >> m->stepshift);
-        at += step > (size_t)m->stepmax ? (size_t)m->stepmax : step;
     }
-    write_ops(m, m->count);
+    write_pending(m, m->count);
     write_literal(m, m->new_size);
 }
 
 int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
               uint64_t expected, struct pfs_delta *delta) {
     struct matcher m = {.old = old, .new = new, .old_size = old_size, .new_size = new_size, .delta = delta};
+    size_t near_bytes = sizeof *m.heads << NEAR_BITS;
     m.home = m.written = (int64_t)expected - (int64_t)old_base;
-    for (int i = 0; i < REPS; i++) m.reps[i] = m.home;
-    m.ns = T("NS", 1); m.W = T("W", 6); m.GW = T("GW", 24); m.depth = T("DEPTH", 16); m.back = T("BACK", 8192); m.ahead = T("AHEAD", 8192);
-    m.gstride = T("GS", 16); m.wt = T("WT", 5); m.lng = T("LONG", 128); m.gg = T("GG", 32); m.diagmin = T("DM", 4); m.stepshift = T("SS", 9); m.stepmax = T("SM", 31);
-    m.hbits = T("HB", 14); m.gbits = T("GB", 16); m.ringbits = T("RB", 16);
-    m.head = malloc(4u << m.hbits); m.prev = malloc(4u << m.ringbits); m.grid = malloc(4u << m.gbits);
-    memset(m.head, 255, 4u << m.hbits); memset(m.prev, 255, 4u << m.ringbits); memset(m.grid, 255, 4u << m.gbits);
-    run(&m);
-    free(m.head); free(m.prev); free(m.grid);
+    for (int i = 0; i < SHIFTS; i++) m.shifts[i] = m.home;
+    m.heads = malloc(near_bytes);
+    m.links = malloc(sizeof *m.links * NEAR_RING); /* read only where it was written */
+    m.failed = m.heads == NULL || m.links == NULL;
+    if (!m.failed) {
+        memset(m.heads, 0xFF, near_bytes);
+        match_all(&m);
+    }
+    free(m.heads);
+    free(m.links);
+    free(m.far);
     delta->expected = (uint64_t)(m.written + (int64_t)new_size + (int64_t)old_base);
     return m.failed ? -1 : 0;
 }

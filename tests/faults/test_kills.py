@@ -11,8 +11,17 @@ import pytest
 
 from bench.measure import clone
 from bench.peers import Stage
-from tests.faults.syncs import await_far_end, forget_all, judge_end, judge_half_way, kill_far, kill_near, make_stage
-from tests.faults.syncs import start, sync
+from tests.faults.syncs import (
+    await_far_end,
+    forget_all,
+    judge_end,
+    judge_half_way,
+    kill_far,
+    kill_near,
+    make_stage,
+    start,
+    sync,
+)
 from tests.faults.trees import State, advance, build_states, read_state
 
 SCENARIOS = ("known base", "first copy", "no history", "known base", "known base")

@@ -16,7 +16,6 @@ from bench.pairs import age
 
 State = dict[bytes, tuple[Record, bytes]]
 """What each name stands for, and the digest of its content."""
-TIMELESS = (stat.S_IFDIR,)
 
 
 def build_states(root: Path, seed: int, scale: float = 1.0) -> tuple[Path, Path]:

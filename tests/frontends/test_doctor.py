@@ -90,7 +90,7 @@ def test_python_and_versions() -> None:
 def test_the_least_versions_are_those_of_the_project() -> None:
     wanted = tomllib.loads(PROJECT.read_text())["project"]
     told = {name: minimum for name, _, minimum in (*software.LIBRARIES, software.ZSTD)}
-    assert told == dict(re.match(r"([\w.-]+)>=([\d.]+)", line).groups() for line in wanted["dependencies"])  # type: ignore[union-attr]
+    assert told == dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(wanted["dependencies"]), re.MULTILINE))
     assert wanted["requires-python"] == ">=" + ".".join(map(str, software.PYTHON_MIN))
 
 

@@ -200,15 +200,16 @@ def test_a_reader_that_leaves_is_no_error(pooled: Pfs) -> None:
 
 
 def test_closed_and_full_streams(pfs: Pfs) -> None:
-    base = " ".join(map(shlex.quote, COMMAND))
-    run = lambda tail: subprocess.run(  # noqa: E731
-        ["sh", "-c", f"{base} --help {tail}"], env=environment(pfs.home), capture_output=True, check=False, timeout=60
-    )
-    full = run("> /dev/full")
+    command = shlex.join([*COMMAND, "--help"])
+    full = in_shell(pfs, f"{command} > /dev/full")
     assert full.returncode == ExitCode.FULL
     assert full.stderr.startswith(b"pfs: standard output: no space left\n")
-    assert run(">&-").returncode == 0
-    assert run("2>&-").returncode == 0
+    assert in_shell(pfs, f"{command} >&-").returncode == 0
+    assert in_shell(pfs, f"{command} 2>&-").returncode == 0
+
+
+def in_shell(pfs: Pfs, line: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["sh", "-c", line], env=environment(pfs.home), capture_output=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("arguments", [("asm", "-"), ("put", "-", "x"), ("disasm", "-")])

@@ -118,9 +118,9 @@ def test_a_closed_reader_and_a_full_disk_are_told_apart() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb", buffering=0) as closed, pytest.raises(OutputClosed):
-        Output(closed, io.BytesIO()).write(b"x")  # type: ignore[arg-type]  # raw, so that nothing is left to flush
+        Output(closed, io.BytesIO()).write(b"x")
     with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="standard output"):
-        Output(full, io.BytesIO()).write(b"x")  # type: ignore[arg-type]
+        Output(full, io.BytesIO()).write(b"x")
 
 
 SUMMARY = Summary(

@@ -303,7 +303,9 @@ class Model:
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
-def test_operations_against_a_dict(steps: list[tuple[str, bytes, bytes, int]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_operations_against_a_dict(
+    steps: list[tuple[str, bytes, bytes, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with Pool.create(str(tmp_path_factory.mktemp("pool") / "p"), durable=False) as pool, FileSystem(pool) as fs:
         model = Model()
         for kind, path, other, number in steps:

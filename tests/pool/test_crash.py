@@ -29,20 +29,18 @@ def payloads(first: int, count: int) -> list[bytes]:
 
 def work(path: Path, storage: RecordingStorage, with_database: bool) -> None:
     """Create, fill, restart, roll over, evict, collect; a note says what is promised from there on."""
-    pool = Pool.create(str(path), storage=storage)
-    storage.note("created")
-    names = pool.database("names") if with_database else None
-    if names:
-        names.execute("CREATE TABLE names (digest BLOB PRIMARY KEY) WITHOUT ROWID")
-    put(pool, storage, names, payloads(0, 6))
-    put(pool, storage, names, payloads(6, 6))
-    pool.close()
-    pool = Pool.open(str(path), writable=True, storage=storage)
-    names = pool.database("names") if with_database else None
-    put(pool, storage, names, payloads(12, 24))
-    if not names:
-        let_go(pool, storage)
-    pool.close()
+    with Pool.create(str(path), storage=storage) as pool:
+        storage.note("created")
+        names = pool.database("names") if with_database else None
+        if names:
+            names.execute("CREATE TABLE names (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        put(pool, storage, names, payloads(0, 6))
+        put(pool, storage, names, payloads(6, 6))
+    with Pool.open(str(path), writable=True, storage=storage) as pool:
+        names = pool.database("names") if with_database else None
+        put(pool, storage, names, payloads(12, 24))
+        if not names:
+            let_go(pool, storage)
 
 
 def put(pool: Pool, storage: RecordingStorage, names: database.Connection | None, data: list[bytes]) -> None:

@@ -20,7 +20,6 @@ _NAME_LENGTH: Final = struct.Struct("<H")
 _NAME_LENGTH_AT: Final = 60
 _LEVEL_AT: Final = HEADER + 32
 _ENTRY_OP: Final = bytes([Op.ENTRY])
-_TREE_OP: Final = bytes([Op.TREE])
 
 
 class DirectoryWriter(TreeWriter):
@@ -64,14 +63,14 @@ def top_of(store: Store, root: Digest) -> bytes:
 
 
 def split_node(node: bytes) -> list[bytes]:
-    """Return the leaves or TREE packets of a node. Unlike `split` it looks at ops alone, at a fifth of the time.
+    """Return the leaves or TREE packets of a node. Unlike `split` it looks at ops alone, in a fifth of the time.
 
     Whether the tail of an entry is as long as it says is checked where the entry is decoded.
     """
     if len(node) % PACKET:
         raise BadProgram(root="of a node", reason=f"{len(node)} bytes are not whole packets")
     ops = node[::PACKET]
-    if _TREE_OP in ops:
+    if _ENTRY_OP not in ops:
         return [node[at : at + PACKET] for at in range(0, len(node), PACKET)]
     parts = []
     at = 0

@@ -36,7 +36,7 @@ class FileSystem:
     def __init__(self, pool: Pool) -> None:
         self.pool: Final = pool
         self.names: Final = Namespace(pool.database(NAMES))
-        self._paths = Paths(self.names)
+        self.paths: Final = Paths(self.names)
 
     def __enter__(self) -> FileSystem:
         return self
@@ -52,7 +52,7 @@ class FileSystem:
 
     def entry(self, path: bytes) -> Entry | None:
         """Return what a path stands for; a directory that changed since `tree_root` has no root."""
-        found = self._paths.find(path)
+        found = self.paths.find(path)
         return None if found is None else found.entry
 
     def children(self, path: bytes) -> Iterator[Entry]:
@@ -61,11 +61,11 @@ class FileSystem:
 
     def children_with_seen(self, path: bytes) -> Iterator[tuple[Entry, bytes | None]]:
         """Yield (entry, packed signature of its host file), by name. The caller may set and remove meanwhile."""
-        return self.names.children(self._paths.directory(path))
+        return self.names.children(self.paths.directory(path))
 
     def seen(self, path: bytes) -> bytes | None:
         """Return the packed signature that was kept with a path."""
-        return self._paths.need(path).seen
+        return self.paths.need(path).seen
 
     def read(self, path: bytes, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a file."""
@@ -76,7 +76,7 @@ class FileSystem:
         return ProgramReader(self.pool, self._content(path))
 
     def _content(self, path: bytes) -> Digest:
-        entry = self._paths.need(path).entry
+        entry = self.paths.need(path).entry
         if not entry.is_file or entry.root == NO_DIGEST:
             raise NotAFile(path=path)
         return Digest(entry.root)
@@ -92,7 +92,7 @@ class FileSystem:
         if not path:
             self._set_root(entry, seen)
             return
-        parent, name = self._paths.place(path)
+        parent, name = self.paths.place(path)
         if entry.name != name:
             entry = replace(entry, name=name)
         old = self.names.child(parent, name)
@@ -116,7 +116,7 @@ class FileSystem:
     def _add(self, parent: int, entry: Entry, seen: bytes | None, within: bytes | None) -> None:
         linked = None
         if entry.group and within is not None:
-            linked = self.names.find_group(entry.group, self._paths.directory(within))
+            linked = self.names.find_group(entry.group, self.paths.directory(within))
         if linked is None:
             self.names.add(parent, entry, seen)
         else:
@@ -125,7 +125,7 @@ class FileSystem:
 
     def set_seen(self, path: bytes, seen: bytes | None) -> None:
         """Keep the packed signature of the host file behind a path. No program changes by it."""
-        self.names.see(self._paths.need(path).ino, seen)
+        self.names.see(self.paths.need(path).ino, seen)
 
     def remove(self, path: bytes) -> None:
         """Take a name away, with everything below it; of the root directory, only what is in it."""
@@ -133,35 +133,35 @@ class FileSystem:
             for inode in self.names.inodes(ROOT_INO):
                 self._drop(ROOT_INO, inode.entry.name)
             return
-        parent, name = self._paths.place(path)
+        parent, name = self.paths.place(path)
         if self.names.lookup(parent, name) is None:
             raise NotFound(path=path)
         self._drop(parent, name)
 
     def _drop(self, parent: int, name: bytes) -> None:
         self.names.remove(parent, name)
-        self._paths.forget()
+        self.paths.forget()
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Give what is at `old` the path `new`, in place of what is there."""
-        found = self._paths.need(old)
+        found = self.paths.need(old)
         if not old or not new or new.startswith(old + b"/"):
             raise BadPath(path=new, reason="a directory cannot be moved into itself")
-        before, after = self._paths.place(old), self._paths.place(new)
+        before, after = self.paths.place(old), self.paths.place(new)
         existing = self.names.lookup(*after)
         if existing == found.ino:
             return
         if existing is not None:
             self._drop(*after)
         self.names.move(*before, *after)
-        self._paths.forget()
+        self.paths.forget()
 
     def link(self, old: bytes, new: bytes, group: int) -> None:
         """Give a file one more path. `group` marks all its names in the programs of their directories."""
-        found = self._paths.need(old)
+        found = self.paths.need(old)
         if found.entry.is_dir or not group:
             raise BadPath(path=new, reason="a directory has one name, and links have a group")
-        parent, name = self._paths.place(new)
+        parent, name = self.paths.place(new)
         if self.names.lookup(parent, name) is not None:
             self._drop(parent, name)
         self.names.link(parent, name, found.ino)
@@ -172,14 +172,14 @@ class FileSystem:
         parts = path.split(b"/")[:-1]
         for count, name in enumerate(parts, 1):
             above = b"/".join(parts[:count])
-            if self._paths.find(above) is None:
+            if self.paths.find(above) is None:
                 self.set(above, Entry(name, _NEW_DIRECTORY, mtime_ns=time.time_ns()))
 
     # programs and transactions
 
     def tree_root(self, path: bytes = b"") -> Digest:
         """Return the root of a directory, building the programs of what changed in and below it."""
-        return build_directory(self.pool, self.names, self._paths.directory(path), self.pool.mean)
+        return build_directory(self.pool, self.names, self.paths.directory(path), self.pool.mean)
 
     def commit(self) -> None:
         """Make everything since the last commit durable: payloads first, then the names that need them."""
@@ -189,7 +189,7 @@ class FileSystem:
     def rollback(self) -> None:
         """Forget the changes since the last commit; payloads stay until gc."""
         self.names.rollback()
-        self._paths.forget()
+        self.paths.forget()
 
     def note(self, key: bytes) -> bytes | None:
         """Return what `set_note` kept under a key: the state of a sync, say."""
@@ -211,7 +211,7 @@ class FileSystem:
             raise SnapshotExists(name=name)
         root = self.tree_root(path)
         moment = time.time_ns() if time_ns is None else time_ns
-        program = encode_snapshot(name, replace(self._paths.need(path).entry, root=root), path, moment, self.pool.mean)
+        program = encode_snapshot(name, replace(self.paths.need(path).entry, root=root), path, moment, self.pool.mean)
         taken = Snapshot(name, root, path, moment, self.pool.put(program, mark=Mark.SNAPSHOT))
         self.adopt_snapshot(taken)
         self.commit()

@@ -15,6 +15,7 @@ from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 
 _PIPE_SIZE: Final = 1 << 20
+_BUFFER: Final = 64 * 1024
 _WORTH_COMPRESSING: Final = 200
 """Bytes below which a zstd frame saves nothing."""
 
@@ -42,6 +43,7 @@ class FrameChannel:
         self.sent = self.received = self.turns = 0
         self.literals_sent = self.literals_received = 0
         self._speaking = False
+        self._buffer = bytearray(_BUFFER)
         for descriptor in (reading, writing):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
@@ -67,7 +69,11 @@ class FrameChannel:
         return message
 
     def receive(self) -> Message | Batch:
-        """Return the next message or batch; FAILED is raised as the far side's error."""
+        """Return the next message or batch; FAILED is raised as the far side's error.
+
+        A batch may share this channel's buffer: it is gone with the next call. One buffer for all frames keeps its
+        pages; a new one for each MiB costs as much in page faults as reading the pipe.
+        """
         size, kind, flags = FRAME.unpack(self._read(FRAME.size))
         if size > FRAME_MAX or flags & ~COMPRESSED:
             raise BadMessage(reason=f"a frame of {size} bytes with flags {flags}")
@@ -94,10 +100,11 @@ class FrameChannel:
             raise Disconnected(peer=self._peer, reason=error.strerror) from None
         self.sent += FRAME.size + size
 
-    def _read(self, size: int) -> bytearray:
+    def _read(self, size: int) -> memoryview:
         self._turn(speaking=False)
-        buffer = bytearray(size)
-        view = memoryview(buffer)
+        if size > len(self._buffer):
+            self._buffer = bytearray(size)
+        view = memoryview(self._buffer)[:size]
         at = 0
         while at < size:
             try:
@@ -108,7 +115,7 @@ class FrameChannel:
                 raise Disconnected(peer=self._peer, reason="it closed the connection")
             at += count
         self.received += size
-        return buffer
+        return view
 
     def _turn(self, *, speaking: bool) -> None:
         if speaking != self._speaking:
@@ -116,11 +123,11 @@ class FrameChannel:
             self.turns += 1
 
 
-def _inflate(payload: bytearray) -> bytearray:
+def _inflate(payload: memoryview) -> memoryview:
     size = int.from_bytes(payload[:4], "little")
     if size > FRAME_MAX:
         raise BadMessage(reason=f"a frame of {size} bytes")
-    return bytearray(decompress(memoryview(payload)[4:], size))
+    return memoryview(decompress(payload[4:], size))
 
 
 def write_all(descriptor: int, parts: list[Buffer]) -> None:

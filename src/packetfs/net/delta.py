@@ -43,9 +43,9 @@ class Old(Protocol):
 
 
 class New(Protocol):
-    """The bytes of the new file, [offset, offset + length) of it."""
+    """Reads what one leaf of the new file produces; `offset` is where that stands in the file."""
 
-    def __call__(self, offset: int, length: int) -> Buffer: ...
+    def __call__(self, offset: int, leaf: bytes) -> Buffer: ...
 
 
 class ExtentMap:
@@ -108,7 +108,8 @@ class Difference:
         self._new = new
         self._packer = packer
         self._declare = declare or int
-        self._gap: tuple[int, int] = (0, 0)
+        self._gap: list[Leaf] = []
+        self._gap_bytes = 0
         self.copied = 0
 
     def run(self, leaves: Iterable[Leaf]) -> Iterator[None]:
@@ -125,18 +126,19 @@ class Difference:
             yield from self._close_gap(None)
             self._packer.fill(leaf[16], size)
             return
-        place = self._find(leaf, offset)
-        if place is None:
-            yield from self._widen_gap(offset, size)
-            return
-        yield from self._close_gap(place)
-        self._copy(place, size)
+        place = self._find(leaf)
+        if place is not None:
+            yield from self._close_gap(place)
+            self._copy(place, size)
+        elif self._size:
+            yield from self._widen_gap(offset, leaf, size)
+        else:
+            self._packer.literal(self._new(offset, leaf))
 
-    def _find(self, leaf: bytes, offset: int) -> Place | None:
+    def _find(self, leaf: bytes) -> Place | None:
         if self._places is None or leaf[0] != Op.COPY:
             return None
-        pending = self._gap[1] - self._gap[0]
-        return self._places.find(leaf[16:48], (self._base, self._packer.expected + pending))
+        return self._places.find(leaf[16:48], (self._base, self._packer.expected + self._gap_bytes))
 
     def _copy(self, place: Place, size: int) -> None:
         source, offset = place
@@ -146,25 +148,31 @@ class Difference:
         else:
             self._packer.copy_from(self._declare(source), offset, size)
 
-    def _widen_gap(self, offset: int, size: int) -> Iterator[None]:
-        start, end = self._gap
-        self._gap = (start, end + size) if end == offset and end > start else (offset, offset + size)
-        if self._gap[1] - self._gap[0] >= _GAP_MAX:
+    def _widen_gap(self, offset: int, leaf: bytes, size: int) -> Iterator[None]:
+        self._gap.append((offset, leaf))
+        self._gap_bytes += size
+        if self._gap_bytes >= _GAP_MAX:
             yield from self._close_gap(None)
 
     def _close_gap(self, following: Place | None) -> Iterator[None]:
         """Match the gap's bytes; `following` is where the extent behind it was found."""
-        at, end = self._gap
-        self._gap = (end, end)
+        gap, self._gap, self._gap_bytes = self._gap, [], 0
         until = following[1] if following is not None and following[0] == self._base else None
-        while at < end:
-            data = self._new(at, min(WINDOW_NEW, end - at))
-            self._match(data, until)
-            at += len(data)
-            if self._full():
-                yield
+        window: list[Buffer] = []
+        size = 0
+        for offset, leaf in gap:
+            window.append(self._new(offset, leaf))
+            size += produces(leaf)
+            if size >= WINDOW_NEW:
+                self._match(window, until)
+                window, size = [], 0
+                if self._full():
+                    yield
+        if window:
+            self._match(window, until)
 
-    def _match(self, data: Buffer, until: int | None) -> None:
+    def _match(self, parts: list[Buffer], until: int | None) -> None:
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         window = self._window(len(data), until)
         packer = self._packer
         if window is None:
@@ -177,8 +185,6 @@ class Difference:
 
     def _window(self, size: int, until: int | None) -> tuple[bytes, int] | None:
         """Return the old bytes about where the new ones belong, and where they begin."""
-        if not self._base or not self._size:
-            return None
         expected = min(self._packer.expected, self._size)
         start = max(0, expected - WINDOW_SLACK)
         end = max(expected + size, until or 0) + WINDOW_SLACK

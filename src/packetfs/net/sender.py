@@ -167,7 +167,7 @@ class Sender:
             return
         self._items.entry(path, entry, content, declared)
         packer = Packer()
-        difference = Difference(basis, base, lambda o, n: self._source.read(path, entry, o, n), packer, self._declare)
+        difference = Difference(basis, base, lambda offset, leaf: self._source.read(path, offset, leaf), packer, self._declare)
         self._blocks(path, difference, packer, entry)
         self.report.copied += difference.copied
         self.report.literal += entry.size - difference.copied
@@ -241,7 +241,7 @@ class Sender:
                 elif leaf[0] == Op.FILL:
                     packer.fill(leaf[16], size)
                 else:
-                    packer.literal(self._source.read(path, entry, offset, size))
+                    packer.literal(self._source.read(path, offset, leaf))
                     self.report.literal += size
                 place += leaf[0] == Op.COPY
                 if packer.literal_bytes >= 1 << 20:

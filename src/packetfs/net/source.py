@@ -13,9 +13,9 @@ from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.survey import group_path, totals
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, encode_entry
-from packetfs.packet.execute import read_program
+from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
-from packetfs.packet.tree import TreeWriter, leaves, name_key
+from packetfs.packet.tree import TreeWriter, leaves, name_key, produces
 from packetfs.pool.pool import Pool
 
 
@@ -36,8 +36,8 @@ class Source(Protocol):
     def entry(self, path: bytes) -> Entry | None:
         """Return what a path of the tree stands for."""
 
-    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:
-        """Return bytes of a file of the tree; Vanished where they cannot be had any more."""
+    def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:
+        """Return what a leaf of a file produces, `offset` bytes into it; Vanished where that cannot be had any more."""
 
     def leader(self, group: int) -> bytes | None:
         """Return the first path of a group of hard links."""
@@ -69,8 +69,8 @@ class PoolSource:
     def store(self) -> Pool:
         return self._fs.pool
 
-    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:  # noqa: ARG002 (the root is enough)
-        return read_program(self.store, Digest(entry.root), offset, length)
+    def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:  # noqa: ARG002 (the leaf is enough)
+        return b"".join(run_leaf(self.store, leaf))
 
     def leader(self, group: int) -> bytes | None:
         return group_path(self._fs, group, self._path)
@@ -88,11 +88,11 @@ class HostSource(PoolSource):
         self._host = host
         self._open: tuple[bytes, int] = (b"", -1)
 
-    def read(self, path: bytes, entry: Entry, offset: int, length: int) -> bytes:
+    def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:
         try:
-            return super().read(path, entry, offset, length)
+            return super().read(path, offset, leaf)
         except MissingExtent:
-            return self._read_host(path, offset, length)
+            return self._read_host(path, offset, produces(leaf))
 
     def _read_host(self, path: bytes, offset: int, length: int) -> bytes:
         data = os.pread(self._descriptor(path), length, offset)

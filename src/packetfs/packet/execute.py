@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from packetfs.errors import BadProgram
 from packetfs.packet.codec import decode
-from packetfs.packet.digest import Digest, short
+from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
 
@@ -20,16 +20,16 @@ def execute(store: Store, root: Digest, offset: int = 0, length: int | None = No
     """Yield the bytes [offset, offset + length) of what program `root` produces, piece by piece."""
     end = None if length is None else offset + length
     for at, leaf in leaves(store, root, offset, end):
-        yield from _run(store, root, at, leaf, offset, end)
+        yield from run_leaf(store, leaf, max(offset - at, 0), None if end is None else end - at)
 
 
-def _run(store: Store, root: Digest, at: int, leaf: bytes, start: int, end: int | None) -> Iterator[bytes]:
+def run_leaf(store: Store, leaf: bytes, skip: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes [skip, end) of what one leaf produces."""
     packet = decode(leaf)
     if packet.op not in _PRODUCERS or packet.flags:
-        raise BadProgram(root=short(root), reason=f"{packet.op.name} does not belong in a file's program")
+        raise BadProgram(root="of a file", reason=f"{packet.op.name} does not belong in it")
     size = packet.operand if packet.op is Op.FILL else packet.length
-    skip = max(start - at, 0)
-    take = (size if end is None else min(size, end - at)) - skip
+    take = (size if end is None else min(size, end)) - skip
     if take <= 0:
         return
     if packet.op is Op.COPY:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
 from packetfs.packet.layout import PACKET, STRUCT, Op
+from packetfs.packet.match import match_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,24 +73,6 @@ def _produce(op: int, length: int, operand: int, body: bytes, sources: Iterator[
 def _check(holds: bool, reason: str) -> None:
     if not holds:
         raise ValueError(reason)
-
-
-def match_python(old: Buffer, old_base: int, new: Buffer, expected: int, /) -> tuple[bytes, bytes, int]:
-    """Simple for now."""
-    o, n = memoryview(old).cast("B"), memoryview(new).cast("B")
-    at = 0
-    if 0 <= expected - old_base < o.nbytes:
-        at = common_prefix_python(o[expected - old_base :], n)
-    program = (_varint(at << 2 | 1) + b"\0" if at else b"") + (_varint(n.nbytes - at << 2) if at < n.nbytes else b"")
-    return program, bytes(n[at:]), expected + n.nbytes
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 if native is None:

@@ -37,7 +37,7 @@ def mark(roots: Iterable[Digest], references: Callable[[Digest], Iterable[Digest
 
 def collect(pool: Pool, live: set[Digest]) -> int:
     """Discard every extent that is not live and return the bytes freed; leased segments wait for the next run."""
-    with pool.lock:
+    with pool.lock, pool.failing():
         pool.begin_writing()
         pool.flush()
         batch: list[Extent] = []
@@ -76,8 +76,8 @@ def _erase(pool: Pool, extents: list[Extent]) -> None:
     """Make the extents unfindable, for every later scan too."""
     pool.leases.count_punch()
     for extent in extents:
-        pool.forget(extent)
         pool.arena.erase(extent.position)
+        pool.forget(extent)
     if pool.durable:
         for number in sorted({extent.position // SEGMENT for extent in extents}):
             pool.arena.sync_segment(number)

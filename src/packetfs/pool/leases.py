@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from packetfs.errors import PacketFSError, PoolBusy
+from packetfs.errors import PacketFSError, PoolBusy, PoolClosed
 from packetfs.pool.storage import Storage, explain
 
 _OWNER: Final = struct.Struct("<IxxxxQQ40s")
@@ -68,6 +68,8 @@ class Leases:
 
     def punches(self) -> int:
         """Return how often payload was punched: equal before and after a read, nothing vanished under it."""
+        if self._fd < 0:
+            raise PoolClosed(path=os.path.dirname(self._path))
         return int.from_bytes(os.pread(self._fd, _PUNCHES.size, _PUNCHES_AT), "little")
 
     def count_punch(self) -> None:
@@ -75,7 +77,9 @@ class Leases:
 
     def close(self) -> None:
         """Give up the writer lease, if this is its holder."""
-        self._storage.close(self._fd)
+        if self._fd >= 0:
+            self._storage.close(self._fd)
+            self._fd = -1
 
     def _owner(self) -> tuple[int, int, int, bytes]:
         raw = os.pread(self._fd, _OWNER.size, 0).ljust(_OWNER.size, b"\0")

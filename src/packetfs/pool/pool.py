@@ -169,7 +169,7 @@ class Pool:
             if not self._live or self._failed is not None:
                 self.begin_writing()
             if not self._holds_intact(digest):
-                try:  # _failing() would cost 2 us here
+                try:  # failing() would cost 2 us here
                     self._append(digest, data, mark, encoding)
                 except PoolFailed as error:
                     self._failed = error
@@ -210,7 +210,7 @@ class Pool:
         """Make everything put so far durable (in a pool that is not: hand it to the kernel)."""
         with self.lock:
             self._require_sound()
-            with self._failing():
+            with self.failing():
                 if self.durable:
                     self.arena.sync()
                 else:
@@ -225,7 +225,7 @@ class Pool:
 
         with self.lock:
             self.begin_writing()
-            with self._failing():
+            with self.failing():
                 self.arena.write_out()
                 return discard(self, list(self.lookup.extents(digest)))
 
@@ -242,7 +242,7 @@ class Pool:
             return
         if not self.writable:
             raise PoolReadOnly(path=self.path)
-        with self._failing():
+        with self.failing():
             self.lookup.index.write_summary(self._summarise(State.LIVE))
             if self.durable:
                 self.lookup.index.sync_summary()
@@ -319,7 +319,7 @@ class Pool:
     # inside
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def failing(self) -> Iterator[None]:
         """Let a disk that failed be the end of all writing: what the kernel could not write, it forgets."""
         try:
             yield

@@ -42,11 +42,21 @@ def guard(action: Callable[[], int], output: Output) -> int:
         _silence()
         return ExitCode.CLOSED
     except KeyboardInterrupt:
+        _settle(output)
         output.warn("pfs: interrupted")
         return ExitCode.INTERRUPTED
     except Exception as error:  # the boundary: nothing may pass it as a traceback
+        _settle(output)
         return _report(error, output)
     return code
+
+
+def _settle(output: Output) -> None:
+    """Write what was produced before the error, or give it up: Python must not fail over it while it exits."""
+    try:
+        output.flush()
+    except (OSError, OutputClosed):
+        _silence()
 
 
 def _report(error: Exception, output: Output) -> int:
@@ -71,7 +81,7 @@ def translate(error: Exception) -> PacketFSError:
         return error
     if isinstance(error, OSError):
         return BY_ERRNO.get(error.errno or 0, HostFailure)(file=_file(error), reason=_reason(error))
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not (error.name or "").startswith("packetfs"):
         return LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
     if isinstance(error, MemoryError):
         return PacketFSError(reason="this machine has no memory left")

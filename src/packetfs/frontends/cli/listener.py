@@ -42,7 +42,7 @@ class Reporter:
         if self._output.json:
             self._output.record("changed", {**path_fields(event.path), "action": event.action, "size": event.size})
         elif self._itemize:
-            size = format_size(event.size) if event.action in ("new", "content") else ""
+            size = format_size(event.size) if event.size and event.action in ("new", "content") else ""
             self._output.line(f"{event.action:<8} {size:>7}  {self._output.name(event.path)}")
 
     def _trouble(self, event: Trouble) -> None:

@@ -10,6 +10,7 @@ from packetfs.errors import UnknownCommand, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.boundary import guard
 from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
+from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
 from packetfs.frontends.cli.parser import build_parser, load, split_command, suggestion
 
@@ -28,13 +29,13 @@ def _dispatch(words: list[str], output: Output) -> int:
         name, rest = (rest[0], ["--help"]) if rest else (None, ["--help"])
     if name is not None:
         return _run(name, rest, output)
-    if "--version" in words:
+    if "--version" in rest:
         output.line(f"pfs {__version__}")
-    elif not words or "--help" in words or "-h" in words:
+    elif not rest or "--help" in rest or "-h" in rest:
         output.line(overview())
     else:
-        raise UsageError(reason=f"a command is missing after {words[-1]!r}")
-    return 0 if words else 2
+        raise UsageError(reason=f"a command is missing after {rest[-1]!r}")
+    return ExitCode.DONE if rest else ExitCode.USAGE
 
 
 def _run(name: str, rest: list[str], output: Output) -> int:

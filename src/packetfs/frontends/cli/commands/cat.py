@@ -28,9 +28,10 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Run each file's program into stdout."""
+    paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:
         view = View(filesystem, options.snapshot)
-        for path in options.paths:
-            for piece in execute(filesystem.pool, Digest(view.file(pool_name(path)).root)):
+        for path in paths:
+            for piece in execute(filesystem.pool, Digest(view.file(path).root)):
                 output.write(piece)
     return 0

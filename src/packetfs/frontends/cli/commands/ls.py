@@ -34,10 +34,11 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Print one line, or one JSON object, an entry."""
+    paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:
         view = View(filesystem, options.snapshot)
-        for argument in options.paths:
-            for path, shown, entry in _entries(view, pool_name(argument), recursive=options.recursive):
+        for top in paths:
+            for path, shown, entry in _entries(view, top, recursive=options.recursive):
                 _show(path, shown, entry, output, long=options.long)
     return 0
 

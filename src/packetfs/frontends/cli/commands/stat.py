@@ -34,10 +34,10 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Print each path's block of lines, or JSON object."""
+    paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:
         view = View(filesystem, options.snapshot)
-        for argument in options.paths:
-            path = pool_name(argument)
+        for path in paths:
             entry = view.entry(path)
             packets = count_packets(filesystem.pool, entry)
             if output.json:
