@@ -33,7 +33,7 @@ bench: $(READY)  ## measure PacketFS beside rsync, scp and plain TCP (about 40 m
 	@$(PYTHON) -m bench.measure $(ARGS)
 
 faults: $(READY)  ## 200 kills at random moments, broken links, full disks, other versions
-	@$(PYTHON) -m pytest tests/faults --kills 200 --timeout 3600 $(ARGS)
+	@$(PYTHON) -m pytest tests/faults --kills 200 --flips 400 --timeout 3600 $(ARGS)
 
 docs: $(READY)  ## write the generated parts of the documents anew
 	@$(PYTHON) -m tools.documents

@@ -94,10 +94,10 @@ def log(size: int, rng: Random) -> bytearray:
 
 def csv(size: int, rng: Random) -> bytearray:
     rows = (
-        f"{i},{rng.randrange(1000)},{rng.choice(content.WORDS)},{rng.random():.4f},2024-0{rng.randrange(1, 10)}-1{i % 10}\n"
+        f"{i},{rng.randrange(1000)},{rng.choice(content.WORDS)},{rng.random():.4f},2024-0{rng.randrange(1, 10)}-1"
         for i in range(size // 36)
     )
-    return bytearray("".join(rows).encode())
+    return bytearray("\n".join(rows).encode())
 
 
 def pack_sources(change: Callable[[bytes], bytes]) -> bytearray:
@@ -120,7 +120,8 @@ def edit_some(rng: Random) -> Callable[[bytes], bytes]:
             return data
         for _ in range(rng.randrange(1, 6)):
             at = rng.randrange(len(lines))
-            lines[at : at + rng.randrange(3)] = [f"    result = {rng.choice(content.WORDS)}({rng.randrange(100)})\n".encode()]
+            added = f"    result = {rng.choice(content.WORDS)}({rng.randrange(100)})\n"
+            lines[at : at + rng.randrange(3)] = [added.encode()]
         return b"".join(lines)
 
     return change
@@ -129,9 +130,7 @@ def edit_some(rng: Random) -> Callable[[bytes], bytes]:
 Maker = Callable[[Path, Path, int, Random], None]
 
 
-def in_memory(
-    make: Callable[[int, Random], bytearray], change: Callable[[bytearray, Random], bytearray]
-) -> Maker:
+def in_memory(make: Callable[[int, Random], bytearray], change: Callable[[bytearray, Random], bytearray]) -> Maker:
     def build(old: Path, new: Path, size: int, rng: Random) -> None:
         data = make(size, rng)
         old.write_bytes(data)
@@ -202,16 +201,15 @@ PAIRS: Final[dict[str, Maker]] = {
 def run_kernel(old: bytes, new: bytes) -> Result:
     """Match and compress window by window; applying the delta must give the new bytes."""
     instructions, literals = bytearray(), bytearray()
-    total = [0, 0, 0]
+    made_of, packed = [0, 0], 0
     expected, spent, made = 0, 0.0, bytearray()
 
     def flush() -> None:
-        for part in (instructions, literals):
-            total[2] += min(len(part), len(compress(part, LEVEL)))
-        total[0] += len(instructions)
-        total[1] += len(literals)
-        instructions.clear()
-        literals.clear()
+        nonlocal packed
+        for i, part in enumerate((instructions, literals)):
+            packed += min(len(part), len(compress(part, LEVEL)))
+            made_of[i] += len(part)
+            part.clear()
 
     for at in range(0, len(new), WINDOW_NEW):
         data = memoryview(new)[at : at + WINDOW_NEW]
@@ -230,7 +228,7 @@ def run_kernel(old: bytes, new: bytes) -> Result:
     flush()
     if made != new:
         raise AssertionError("the delta does not give the new bytes")
-    return Result(*total, len(new) / spent / 1e9)
+    return Result(made_of[0], made_of[1], packed, len(new) / spent / 1e9)
 
 
 def apply(old: bytes, expected: int, instructions: bytes, literals: bytes) -> Iterator[bytes]:

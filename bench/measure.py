@@ -28,6 +28,7 @@ from bench.process import Run
 from bench.speed import measure_startup, measure_throughput, measure_trips
 
 OUT = Path(__file__).resolve().parent / "out"
+PHASES = ("first", "changed", "unchanged")
 BUDGET_SHARE = 4
 """The source is this many times the content budget in the run that is reported beside the others."""
 BIG = 10_000 * MB
@@ -41,10 +42,8 @@ class Copy:
     peer: str
     phase: str
     run: Run
-
-
-class CopyFailedError(RuntimeError):
-    """A peer failed or left the target different: the figures would mean nothing."""
+    fault: str = ""
+    """What went wrong: the peer failed, or left the target different from the source. Then the figures mean nothing."""
 
 
 def measure_pair(pair: Pair, peers: list[Peer], work: Path, scale: float, seed: int) -> dict[str, object]:
@@ -74,18 +73,20 @@ def with_budget(peers: list[Peer], budget: Peer) -> Iterator[Peer]:
 
 
 def copy_pair(pair: Pair, peer: Peer, work: Path, scale: float, seed: int) -> Iterator[Copy]:
-    """Copy the old state, change the source, copy again; then once more, unchanged."""
+    """Copy the old state, change the source, copy again; then once more, unchanged. A fault ends it."""
     stage = Stage(work / "stage")
     stage.root.mkdir()
     clone(work / "old", stage.source)
-    yield copy_once(pair.name, peer, "first", stage)
-    pair.change(stage.source, scale, seed)
-    peer.forget(stage)
-    if peer.whole:
-        shutil.rmtree(stage.target)  # scp and tcp never delete, so that a rotated log would leave its old names
-    yield copy_once(pair.name, peer, "changed", stage)
-    if not peer.whole:
-        yield copy_once(pair.name, peer, "unchanged", stage)
+    for phase in PHASES[:2] if peer.whole else PHASES:
+        if phase == "changed":
+            pair.change(stage.source, scale, seed)
+            peer.forget(stage)
+            if peer.whole:
+                shutil.rmtree(stage.target)  # they never delete, so that a rotated log would leave its old names
+        copy = copy_once(pair.name, peer, phase, stage)
+        yield copy
+        if copy.fault:
+            break
     shutil.rmtree(stage.root)
 
 
@@ -93,11 +94,15 @@ def copy_once(pair: str, peer: Peer, phase: str, stage: Stage) -> Copy:
     os.sync()  # what earlier runs left to write back must not slow this one
     run = peer.copy(stage)
     print(describe(peer.name, phase, run), flush=True)
-    if run.status:
-        raise CopyFailedError(f"{peer.name}, {pair}, {phase}: status {run.status}\n{run.stderr}")
-    for wrong in differences(os.fsencode(stage.source), os.fsencode(stage.target), content_only=not peer.exact):
-        raise CopyFailedError(f"{peer.name}, {pair}, {phase}: {wrong}")
-    return Copy(pair, peer.name, phase, run)
+    fault = f"exit {run.status}: {run.stderr.strip()}" if run.status else first_difference(peer, stage)
+    if fault:
+        print(f"  FAULT  {fault}", flush=True)
+    return Copy(pair, peer.name, phase, run, fault)
+
+
+def first_difference(peer: Peer, stage: Stage) -> str:
+    ends = os.fsencode(stage.source), os.fsencode(stage.target)
+    return next(differences(*ends, content_only=not peer.exact), "")
 
 
 def describe(peer: str, phase: str, run: Run) -> str:

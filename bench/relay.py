@@ -1,8 +1,9 @@
 """Stand between two sides as ssh would: `relay.py [options] HOST COMMAND...` runs COMMAND here and pumps its streams.
 
 It counts bytes each way and turns, moves them by splice so that it costs little, and can be a bad link: slow to answer
-(--delay), cut after so many bytes (--cut), or held up until a file appears (--hold BYTES:FILE). --far replaces COMMAND
-by another. Run it with `python -I -S`: it needs only the interpreter, as its start-up delays every measured run.
+(--delay), cut after so many bytes (--cut), or held up until a file appears (--hold BYTES:FILE; FILE.held then tells
+that it is). --far replaces COMMAND by another. Run it with `python -I -S`: it needs only the interpreter, and its
+start-up delays every measured run.
 
 The report is written when the far side has ended, and is one line: up, down, turns, CPU seconds of the relay, CPU
 seconds of the far side, its exit status.
@@ -40,10 +41,16 @@ class Link:
         total = sum(self.passed)
         if self._cut and total >= self._cut:
             os._exit(255)
-        while self._hold and total >= self._hold and not os.path.exists(self._gate):
-            time.sleep(0.002)
+        if self._hold and total >= self._hold:
+            self._wait_for_gate()
         ends = [end - total for end in (self._cut, self._hold) if end > total]
         return min([CHUNK, *ends])
+
+    def _wait_for_gate(self) -> None:
+        self._hold = 0
+        write(self._gate + ".held", "")
+        while not os.path.exists(self._gate):
+            time.sleep(0.002)
 
     def count(self, direction: int, size: int) -> None:
         self.passed[direction] += size

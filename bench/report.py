@@ -47,6 +47,7 @@ class Check:
 def checks(results: Results) -> Iterator[Check]:
     for pair in results.get("pairs", ()):
         yield from pair_checks(pair)
+    yield from fault_checks(results)
     yield from memory_checks(results)
     yield throughput_check(results)
 
@@ -62,6 +63,15 @@ def pair_checks(pair: Results) -> Iterator[Check]:
         if copy["peer"] == "pfs" and pair["pair"] == "small" and copy["phase"] != "first":
             most = EDITED_MAX if copy["phase"] == "changed" else UNCHANGED_MAX
             yield Check(f"wire, 100,000 files, {copy['phase']}", f"{wire:,} B", f"<= {most:,} B", wire <= most)
+
+
+def fault_checks(results: Results) -> Iterator[Check]:
+    """Every copy was compared with its source, whichever peer made it."""
+    copies = [copy for pair in results.get("pairs", ()) for copy in pair["copies"]] + results.get("big", [])
+    faults = [f"{copy['peer']} {copy['pair']} {copy['phase']}" for copy in copies if copy["fault"]]
+    yield Check("copies equal to their source", f"{len(copies) - len(faults)} of {len(copies)}", "all", not faults)
+    for fault in faults:
+        yield Check(f"fault: {fault}", "", "", False)
 
 
 def memory_checks(results: Results) -> Iterator[Check]:

@@ -10,6 +10,7 @@
 enum {
     STEP = 64,              /* windows per step: 4 phases of 16 lanes */
     STEPS = 8,              /* steps of a block, whose least H is compared once */
+    AHEAD = 1024,           /* the hardware's prefetch stops at pages: 5.7 GB/s became 6.7 */
     REACH = 2 * STEP + 3 + 12 + 4 /* bytes from a step's first window to the end of what it loads */
 };
 
@@ -60,7 +61,10 @@ TARGET size_t pfs_argmin_avx512(const uint8_t *start, size_t lo, size_t hi) {
     for (size_t left = (hi - from - REACH) / STEP + 1, steps; left > 0; left -= steps) {
         __m512i lanes = _mm512_set1_epi32(-1);
         steps = left < STEPS ? left : STEPS;
-        for (size_t i = 0; i < steps; i++, s += STEP) lanes = step(start + s, halves, lanes);
+        for (size_t i = 0; i < steps; i++, s += STEP) {
+            _mm_prefetch((const char *)start + s + AHEAD, _MM_HINT_T0);
+            lanes = step(start + s, halves, lanes);
+        }
         uint32_t found = least_lane(lanes);
         if (found < least) {
             least = found;

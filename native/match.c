@@ -11,7 +11,8 @@ enum {
     LONG = 512,          /* a copy that is certainly right: it becomes home, and all pending is written */
     TRIED_MIN = 4,       /* bytes that a tried shift must match */
     RUN_MIN = 32,        /* bytes of a FILL */
-    WEIGHT = 6,          /* what a literal byte costs after compression, in 1/16 bytes */
+    WEIGHT_MAX = 6,      /* what a literal byte costs after compression, in 1/16 bytes: log2 of how many values occur */
+    SAMPLES = 4096,      /* bytes at least that are looked at to know */
     BYTE = 16,           /* an instruction byte, in the same unit */
     NEAR_WIDTH = 8,      /* bytes hashed in the near index, at every NEAR_STRIDE-th position */
     NEAR_STRIDE = 4,
@@ -42,6 +43,7 @@ struct matcher {
     size_t old_size, new_size;
     struct pfs_delta *delta;
     int failed;
+    int64_t weight;
     size_t floor;    /* new bytes below it are written */
     int64_t written; /* shift of the last copy written: expected source offset minus position */
     struct op pending[PENDING];
@@ -146,7 +148,7 @@ static size_t kept_before(const struct matcher *m, const struct op *op) {
     for (; kept > 0; kept--) {
         const struct op *last = &m->pending[kept - 1];
         if (last->at >= op->at) continue;
-        if (end_of(last) > op->at && (int64_t)(op->at - last->at) * WEIGHT <= cost_after(m, last, kept - 1)) continue;
+        if (end_of(last) > op->at && (int64_t)(op->at - last->at) * m->weight <= cost_after(m, last, kept - 1)) continue;
         break;
     }
     return kept;
@@ -161,7 +163,7 @@ static int64_t worth_of(const struct matcher *m, const struct op *op) {
         worth += cost_after(m, &m->pending[i], i);
     }
     if (kept > 0 && end_of(&m->pending[kept - 1]) > op->at) covered -= (int64_t)(end_of(&m->pending[kept - 1]) - op->at);
-    return worth + covered * WEIGHT - cost_after(m, op, kept);
+    return worth + covered * m->weight - cost_after(m, op, kept);
 }
 
 static void remember_shift(struct matcher *m, int64_t shift) {
@@ -184,12 +186,22 @@ static void take(struct matcher *m, const struct op *op) {
 
 /* search */
 
-static uint32_t hash_near(const uint8_t *at) { return (uint32_t)(pfs_load64(at) * MIX1 >> (64 - NEAR_BITS)); }
+/* An entry is a position in strides, and more bits of its hash: most false candidates are not even looked at. */
+enum { NEAR_TAG = 4, FAR_TAG = 6 };
 
-static uint32_t hash_far(const uint8_t *at, int bits) {
+static uint64_t hash_near(const uint8_t *at) { return pfs_load64(at) * MIX1; }
+
+static uint64_t hash_far(const uint8_t *at) {
     uint64_t hash = (pfs_load64(at) * MIX1 ^ pfs_load64(at + 8)) * MIX2;
-    hash = (hash ^ hash >> 29 ^ pfs_load64(at + 16)) * MIX1;
-    return (uint32_t)(hash >> (64 - bits));
+    return (hash ^ hash >> 29 ^ pfs_load64(at + 16)) * MIX1;
+}
+
+static uint32_t tag_of(uint64_t hash, int bits, int tag) {
+    return (uint32_t)(hash >> (64 - bits - tag)) & ((1u << tag) - 1);
+}
+
+static uint32_t entry_of(size_t strides, uint64_t hash, int bits, int tag) {
+    return (uint32_t)strides << tag | tag_of(hash, bits, tag);
 }
 
 /* Index what came into reach; positions only go up, so a chain goes down and its links are fresh while in the ring. */
@@ -200,9 +212,10 @@ static void index_near(struct matcher *m, int64_t middle) {
     if (from >= end) return;
     size_t p = ((size_t)from + NEAR_STRIDE - 1) / NEAR_STRIDE * NEAR_STRIDE;
     for (; p < (size_t)end; p += NEAR_STRIDE) {
-        uint32_t *head = &m->heads[hash_near(m->old + p)];
+        uint64_t hash = hash_near(m->old + p);
+        uint32_t *head = &m->heads[hash >> (64 - NEAR_BITS)];
         m->links[p / NEAR_STRIDE % NEAR_RING] = *head;
-        *head = (uint32_t)p;
+        *head = entry_of(p / NEAR_STRIDE, hash, NEAR_BITS, NEAR_TAG);
     }
     m->indexed = p;
 }
@@ -217,8 +230,10 @@ static void index_far(struct matcher *m) {
         return;
     }
     memset(m->far, 0xFF, bytes);
-    for (size_t p = 0; p + FAR_WIDTH <= m->old_size; p += FAR_STRIDE)
-        m->far[hash_far(m->old + p, m->far_bits)] = (uint32_t)p;
+    for (size_t p = 0; p + FAR_WIDTH <= m->old_size; p += FAR_STRIDE) {
+        uint64_t hash = hash_far(m->old + p);
+        m->far[hash >> (64 - m->far_bits)] = entry_of(p / FAR_STRIDE, hash, m->far_bits, FAR_TAG);
+    }
 }
 
 static void choose(const struct matcher *m, struct op op, struct choice *best) {
@@ -254,19 +269,23 @@ static void try_run(const struct matcher *m, size_t at, struct choice *best) {
 
 static void try_near(struct matcher *m, size_t at, struct choice *best) {
     index_near(m, (int64_t)at + m->home);
-    uint32_t p = m->heads[hash_near(m->new + at)];
-    for (int tries = NEAR_TRIES; tries > 0 && p != NOWHERE; tries--) {
-        if ((uint64_t)p + (uint64_t)NEAR_STRIDE * NEAR_RING <= m->indexed) return;
-        try(m, at, p, NEAR_WIDTH, best);
-        p = m->links[p / NEAR_STRIDE % NEAR_RING];
+    uint64_t hash = hash_near(m->new + at);
+    uint32_t entry = m->heads[hash >> (64 - NEAR_BITS)], tag = tag_of(hash, NEAR_BITS, NEAR_TAG);
+    for (int tries = NEAR_TRIES; tries > 0 && entry != NOWHERE; tries--) {
+        size_t strides = entry >> NEAR_TAG, p = strides * NEAR_STRIDE;
+        if (p + (size_t)NEAR_STRIDE * NEAR_RING <= m->indexed) return;
+        if ((entry & ((1u << NEAR_TAG) - 1)) == tag) try(m, at, (int64_t)p, NEAR_WIDTH, best);
+        entry = m->links[strides % NEAR_RING];
     }
 }
 
 static void try_far(struct matcher *m, size_t at, struct choice *best) {
     if (m->far_bits == 0) index_far(m);
     if (m->failed) return;
-    uint32_t p = m->far[hash_far(m->new + at, m->far_bits)];
-    if (p != NOWHERE) try(m, at, p, FAR_WIDTH, best);
+    uint64_t hash = hash_far(m->new + at);
+    uint32_t entry = m->far[hash >> (64 - m->far_bits)];
+    if (entry == NOWHERE || (entry & ((1u << FAR_TAG) - 1)) != tag_of(hash, m->far_bits, FAR_TAG)) return;
+    try(m, at, (int64_t)(entry >> FAR_TAG) * FAR_STRIDE, FAR_WIDTH, best);
 }
 
 static struct choice search(struct matcher *m, size_t at) {
@@ -279,6 +298,19 @@ static struct choice search(struct matcher *m, size_t at) {
     }
     if (left >= FAR_WIDTH && at - m->floor >= FAR_GAP) try_far(m, at, &best);
     return best;
+}
+
+/* Bits, letters of DNA and digits compress far better than words do, so short copies of them do not pay. */
+static int64_t weigh(const uint8_t *data, size_t size) {
+    uint8_t seen[256] = {0};
+    int64_t values = 0, weight = 1;
+    size_t stride = size < SAMPLES ? 1 : size / SAMPLES;
+    for (size_t at = 0; at < size; at += stride) {
+        values += !seen[data[at]];
+        seen[data[at]] = 1;
+    }
+    while (weight < WEIGHT_MAX && (values - 1) >> weight > 0) weight++;
+    return weight;
 }
 
 static void match_all(struct matcher *m) {
@@ -300,6 +332,7 @@ static void match_all(struct matcher *m) {
 int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
               uint64_t expected, struct pfs_delta *delta) {
     struct matcher m = {.old = old, .new = new, .old_size = old_size, .new_size = new_size, .delta = delta};
+    m.weight = weigh(new, new_size);
     size_t near_bytes = sizeof *m.heads << NEAR_BITS;
     m.home = m.written = (int64_t)expected - (int64_t)old_base;
     for (int i = 0; i < SHIFTS; i++) m.shifts[i] = m.home;

@@ -7,4 +7,5 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=8, help="kills at random moments of a sync (make faults: 200)")
+    parser.addoption("--flips", type=int, default=12, help="bytes of a pool to flip, one at a time (make faults: 400)")
     parser.addoption("--fault-seed", type=int, default=1, help="seed of the moments and of the trees")

@@ -370,3 +370,10 @@ class LibraryMissing(PacketFSError):
 
     exit_code = 17
     hint = "`pfs doctor` tells what is missing and how to install it."
+
+
+class AlreadyThere(PacketFSError, FileExistsError):
+    """{path} is there already, and what is in it would go."""
+
+    exit_code = 5
+    hint = "--replace makes it equal to the source; `pfs sync` adds to it instead."

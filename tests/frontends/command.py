@@ -37,13 +37,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 class Pfs:
     """`pfs` with a home directory, so that its default pool is the test's own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, prefix: tuple[str, ...] = ()) -> None:
         self.home = home
+        self.prefix = prefix
         self.pool = home / ".local/share/packetfs/pool"
 
     def __call__(self, *arguments: str | bytes | Path, stdin: bytes = b"", **more: str) -> Ended:
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            [*self.prefix, *COMMAND, *arguments],
             input=stdin,
             capture_output=True,
             env=environment(self.home, **more),

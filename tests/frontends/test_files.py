@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -60,17 +63,96 @@ def test_put_and_cat(pooled: Pfs) -> None:
     assert pooled.good("ls", "-R").text.split() == ["docs/", "docs/other", "docs/text", "piped"]
 
 
-def test_put_follows_the_rule_of_cp(pooled: Pfs) -> None:
+def test_where_things_go(pooled: Pfs) -> None:
     for name in ("a", "b"):
         (pooled.home / name).write_text(name)
+    (pooled.home / "dir").mkdir()
+    (pooled.home / "dir/c").touch()
     pooled.good("put", "a", "x")
-    assert pooled("put", "a", "b", "x").code == ExitCode.USAGE
     pooled.good("put", "a", "b", "d")
     pooled.good("put", "a", "d")
-    (pooled.home / "dir").mkdir()
     pooled.good("put", "dir", "a", "b", "e/f")
-    assert pooled.good("ls", "-R").text.split() == ["d/", "d/a", "d/b", "e/", "e/f/", "e/f/a", "e/f/b", "e/f/dir/", "x"]
+    pooled.good("put", "dir/", "g")
+    names = "d/ d/a d/b e/ e/f/ e/f/a e/f/b e/f/dir/ e/f/dir/c g/ g/c x"
+    assert pooled.good("ls", "-R").text.split() == names.split()
     assert pooled("put", "-", "d", stdin=b"").code == ExitCode.USAGE
+    (pooled.home / "out").mkdir()
+    pooled.good("get", "x", "y")
+    pooled.good("get", "x", "out")
+    pooled.good("get", "e/f", "out")
+    pooled.good("get", "e/f/", "out/inner")
+    pooled.good("get", "g/", "out")
+    pooled.good("get", "d", "new")
+    pooled.good("get", "pfs:", "all")
+    listed = sorted(str(path.relative_to(pooled.home)) for path in pooled.home.glob("[yon]*/**/*"))
+    names = "new/d new/d/a new/d/b out/c out/f out/f/a out/f/b out/f/dir out/f/dir/c out/inner out/inner/a out/inner/b"
+    assert listed == [*names.split(), "out/inner/dir", "out/inner/dir/c", "out/x"]
+    assert sorted(path.name for path in (pooled.home / "all").iterdir()) == ["d", "e", "g", "x"]
+    assert pooled("get", "x", "lost/").code == ExitCode.NOT_FOUND
+    assert pooled("get", "x", "lost/x").code == ExitCode.NOT_FOUND
+
+
+def test_a_directory_is_replaced_only_when_told(pooled: Pfs) -> None:
+    (pooled.home / "dir").mkdir()
+    (pooled.home / "dir/new").touch()
+    pooled.good("put", "-", "dir/old", stdin=b"precious")
+    for source, destination in (("dir", "pfs:"), ("dir/", "dir")):
+        ended = pooled("put", source, destination)
+        assert ended.code == ExitCode.EXISTS
+        assert "--replace" in ended.err
+    assert pooled.good("cat", "dir/old").out == b"precious"
+    pooled.good("put", "--replace", "dir", "pfs:")
+    assert pooled.good("ls", "dir").text == "new\n"
+
+
+def test_what_went_in_comes_out(pooled: Pfs, tree: Path) -> None:
+    pooled.good("put", tree, "t")
+    pooled.good("get", "t/tree/", "out")
+    pooled.good("get", "t", "again", "--json")
+    assert described(pooled.home / "out") == described(tree)
+    assert described(pooled.home / "again/t/tree") == described(tree)
+    assert (pooled.home / "out/small").stat().st_ino == (pooled.home / "out/inner/small too").stat().st_ino
+
+
+def described(top: Path) -> dict[bytes, tuple[int, int, bytes]]:
+    """Return mode, time and content of everything below a directory."""
+    found = {}
+    for above, directories, files in os.walk(os.fsencode(top)):
+        for name in directories + files:
+            path = os.path.join(above, name)
+            status = os.lstat(path)
+            content = b""
+            if stat.S_ISLNK(status.st_mode):
+                content = os.readlink(path)
+            elif stat.S_ISREG(status.st_mode):
+                content = Path(os.fsdecode(path)).read_bytes()
+            found[os.path.relpath(path, os.fsencode(top))] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+def test_get_from_a_snapshot(pooled: Pfs) -> None:
+    pooled.good("put", "-", "docs/a", stdin=b"old")
+    pooled.good("snapshots", "--take", "monday")
+    pooled.good("put", "-", "docs/a", stdin=b"new")
+    pooled.good("get", "--snapshot", "monday", "docs", "out")
+    assert (pooled.home / "out/docs/a").read_bytes() == b"old"
+    pooled.good("get", "--snapshot", "monday", "docs/a", "out/docs/b")
+    assert (pooled.home / "out/docs/b").read_bytes() == b"old"
+    assert pooled("get", "--snapshot", "friday", "docs", "out").code == ExitCode.NOT_FOUND
+
+
+def test_get_names_what_it_cannot_write_and_does_the_rest(pooled: Pfs) -> None:
+    pooled.good("put", "-", "docs/good", stdin=b"kept" * 1000)
+    pooled.good("put", "-", "docs/bad", stdin=b"lost" * 1000)
+    arena = next((pooled.pool / "arena").iterdir())
+    data = arena.read_bytes()
+    arena.write_bytes(data.replace(b"lostlost", b"lostlast", 1))
+    ended = pooled("get", "docs", "out")
+    assert ended.code == ExitCode.PARTIAL
+    assert "docs/bad: " in ended.err
+    assert os.listdir(pooled.home / "out/docs") == ["good"]
+    trouble = fits(pooled("get", "--json", "docs", "out")).records[0]
+    assert (trouble["type"], trouble["path"]) == ("trouble", "docs/bad")
 
 
 def test_put_reads_what_a_shell_hands_over(pooled: Pfs) -> None:
@@ -102,20 +184,45 @@ def test_a_missing_or_unreadable_source_changes_nothing(pooled: Pfs) -> None:
     assert pooled.good("ls").out == b""
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def without_privilege(pfs: Pfs) -> Pfs:
+    """Return `pfs` for which permissions count, also where root runs the tests."""
+    if os.geteuid():
+        return pfs
+    if shutil.which("setpriv") is None:
+        pytest.skip("root reads everything, and setpriv is not installed")
+    return Pfs(pfs.home, ("setpriv", "--bounding-set=-dac_override,-dac_read_search"))
+
+
 def test_unreadable_files_in_a_tree_are_named_and_the_rest_is_stored(pooled: Pfs, tree: Path) -> None:
     (tree / "inner/text").chmod(0)
-    ended = pooled("put", "tree", "t")
-    assert ended.code == ExitCode.PARTIAL
-    assert "inner/text: " in ended.err
+    (tree / "inner/deep").chmod(0)
+    user = without_privilege(pooled)
+    for ended in (user("put", "tree/", "t"), user("sync", "tree/", "out")):
+        assert ended.code == ExitCode.PARTIAL
+        assert "inner/text: " in ended.err
+        assert "inner/deep: " in ended.err
+        assert "2 of the files could not be handled" in ended.err
     assert pooled.good("cat", "t/small").out == b"a few bytes"
+    assert (pooled.home / "out/small").read_bytes() == b"a few bytes"
+    assert fits(user("put", "--json", "--replace", "tree/", "t")).records[-1]["type"] == "trouble"
+
+
+def test_an_unreadable_file_alone_is_an_error(pooled: Pfs) -> None:
+    (pooled.home / "secret").write_text("x")
+    (pooled.home / "secret").chmod(0)
+    user = without_privilege(pooled)
+    for arguments in (("put", "secret", "x"), ("disasm", "secret"), ("asm", "secret"), ("sync", "secret", "x")):
+        ended = user(*arguments)
+        assert ended.code in (ExitCode.DENIED, ExitCode.PARTIAL, ExitCode.NOT_FOUND)
+        assert "secret" in ended.err
+        assert "ermission denied" in ended.err
 
 
 # ls, stat, info, rm
 
 
 def test_ls(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t")
+    pooled.good("put", f"{tree}/", "t")
     assert pooled.good("ls", "t").out == b"fifo\ninner/\nlink\nodd \xff\n\nsmall\nsparse\n"
     long = pooled.good("ls", "-l", "t", "t/small", TZ="UTC").out.splitlines()
     wanted = rb"-rw-r-----  \d+:\d+ +11 B  2009-02-13 23:31:30  "
@@ -124,7 +231,7 @@ def test_ls(pooled: Pfs, tree: Path) -> None:
 
 
 def test_ls_as_json(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t")
+    pooled.good("put", f"{tree}/", "t")
     records = {record["path"]: record for record in fits(pooled.good("ls", "--json", "-R")).records}
     small = records["t/small"]
     assert (small["kind"], small["mode"], small["size"]) == ("file", 0o640, 11)
@@ -136,7 +243,7 @@ def test_ls_as_json(pooled: Pfs, tree: Path) -> None:
 
 
 def test_stat(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t")
+    pooled.good("put", f"{tree}/", "t")
     text = pooled.good("stat", "t/small", "t/link").text
     assert "(11 bytes)" in text
     assert "-rw-r----- (0640)" in text
@@ -152,7 +259,7 @@ def test_stat(pooled: Pfs, tree: Path) -> None:
 
 
 def test_info(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t", "--snapshot", "first")
+    pooled.good("put", f"{tree}/", "t", "--snapshot", "first")
     text = pooled.good("info").text
     assert str(pooled.pool) in text
     assert "1 snapshots" in text
@@ -161,7 +268,7 @@ def test_info(pooled: Pfs, tree: Path) -> None:
 
 
 def test_rm(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t")
+    pooled.good("put", f"{tree}/", "t")
     ended = pooled("rm", "t/small", "t/inner")
     assert ended.code == ExitCode.USAGE
     assert "t/inner is a directory; add -r" in ended.err
@@ -238,7 +345,7 @@ def test_disasm_needs_no_pool(pfs: Pfs) -> None:
 
 
 def test_large_programs_are_trees_and_flat_follows_them(pooled: Pfs) -> None:
-    data = os.urandom(12_000_000)
+    data = random.Random(2).randbytes(12_000_000)
     pooled.good("put", "-", "large", stdin=data)
     flat = pooled.good("disasm", "--flat", "pfs:large").text
     assert "TREE" in pooled.good("disasm", "pfs:large").text
@@ -250,7 +357,7 @@ def test_large_programs_are_trees_and_flat_follows_them(pooled: Pfs) -> None:
 
 
 def test_directories_are_programs_too(pooled: Pfs, tree: Path) -> None:
-    pooled.good("put", tree, "t")
+    pooled.good("put", f"{tree}/", "t")
     text = pooled.good("disasm", "pfs:t").text
     assert "HEAD DIRECTORY length 6 " in text
     assert '; "odd \\xff\\x0a"' in text

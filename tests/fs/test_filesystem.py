@@ -28,8 +28,8 @@ def fs(tmp_path: Path) -> Iterator[FileSystem]:
         yield made
 
 
-def a_file(name: bytes, content: int = 0, **fields: int) -> Entry:
-    return Entry(name, FILE, mtime_ns=5, size=content, root=digest_of(b"%d" % content), **fields)
+def a_file(name: bytes, content: int = 0, group: int = 0) -> Entry:
+    return Entry(name, FILE, mtime_ns=5, size=content, root=digest_of(b"%d" % content), group=group)
 
 
 def a_directory(name: bytes, mtime_ns: int = 1) -> Entry:
@@ -221,6 +221,16 @@ def test_hard_links_are_names_of_one_inode(fs: FileSystem) -> None:
     assert fs.entry(b"a/x") == a_file(b"x", 3, group=5)
     fs.remove(b"a/x")
     assert fs.entry(b"a/y") == a_file(b"y", 3, group=5)
+
+
+def test_a_file_that_becomes_a_link_joins_the_inode(fs: FileSystem) -> None:
+    for name in (b"x", b"y"):
+        fs.set(name, a_file(name, 1))
+    for name in (b"x", b"y", b"x"):
+        fs.set(name, a_file(name, 1, group=9), within=b"")
+    fs.set(b"y", a_file(b"y", 2, group=9), within=b"")
+    assert fs.entry(b"x") == a_file(b"x", 2, group=9)
+    assert len(fs.names.names(fs.paths.need(b"x").ino)) == 2
 
 
 def test_groups_of_two_trees_are_apart(fs: FileSystem) -> None:

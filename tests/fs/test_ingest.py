@@ -195,7 +195,7 @@ def test_any_edit_gives_the_root_of_cutting_everything(
         assert read_program(pool, done.root) == new
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), edits=EDITS)
 def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float, int]]) -> None:
     """The same with a file of several windows."""

@@ -53,7 +53,7 @@ def describe(root: Path) -> dict[str, tuple[object, ...]]:
     """Return everything of a tree that a sync must carry over."""
     found: dict[str, tuple[object, ...]] = {}
     groups: dict[tuple[int, int], str] = {}
-    for path in sorted(root.rglob("*")):
+    for path in [root, *sorted(root.rglob("*"))]:
         status = path.lstat()
         name = str(path.relative_to(root))
         common = (stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)

@@ -1,4 +1,4 @@
-"""Flip every byte of a small pool, one at a time: what is read is right, or an error. `python -m tests.pool.flips` does them all.
+"""Flip every byte of a small pool in turn: what is read is right, or an error. `python -m tests.pool.flips` does all.
 
 With the bitmap of what was verified gone, as after a boot; it is flipped on its own, beside sound data.
 """

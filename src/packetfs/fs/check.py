@@ -1,4 +1,4 @@
-"""Verify a pool and say which files are hit: bytes first, then every path from the names and the snapshots downwards."""
+"""Verify a pool and say which files are hit: bytes first, then every path below the names and the snapshots."""
 
 from __future__ import annotations
 
@@ -103,13 +103,12 @@ def _live(walk: _Walk, fs: FileSystem) -> Iterator[tuple[bytes, str]]:
 
 
 def _problem(walk: _Walk, entry: Entry, seen: bytes | None) -> str:
-    """Return why an entry cannot be read, or nothing. What mirrors a file of this host may lack content, not programs."""
+    """Return why an entry cannot be read, or nothing. The mirror of a host's file may lack content, not programs."""
     if entry.root == NO_DIGEST or Digest(entry.root) in walk.whole:
         return ""
     try:
         if entry.is_dir:
-            walk.pool.read(Digest(entry.root))
-            return ""
+            return _read_all(walk.pool, Digest(entry.root))
         for _, leaf in leaves(walk.pool, Digest(entry.root)):
             packet = decode(leaf)
             if packet.op is Op.COPY and not packet.flags & CopyFlag.PROGRAM:
@@ -118,6 +117,12 @@ def _problem(walk: _Walk, entry: Entry, seen: bytes | None) -> str:
                     return reason
     except PacketFSError as error:
         return error.message
+    return ""
+
+
+def _read_all(pool: Pool, directory: Digest) -> str:
+    for _ in entries_of(pool, directory):
+        pass
     return ""
 
 

@@ -155,7 +155,10 @@ class _Cursor:
         """Take the next TREE packet and return its node."""
         if len(self.parts) > self._floor:
             self._refuse("a node stands where an entry belongs")
-        return self._store.read(node_of(self.parts.pop()))
+        node = self._store.read(node_of(self.parts.pop()))
+        if not node:
+            self._refuse("a node is empty")
+        return node
 
     def push_leaves(self, node: bytes) -> None:
         """Put the entries of a node before what is to come."""

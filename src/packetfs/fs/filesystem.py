@@ -6,6 +6,7 @@ which makes the pool's payloads durable before the names that point to them.
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +16,13 @@ from typing import Final
 from packetfs.errors import BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
 from packetfs.fs.build import build_directory
 from packetfs.fs.directory import find_entry
+from packetfs.fs.ingest import ingest
 from packetfs.fs.namespace import Inode, Namespace
 from packetfs.fs.paths import Paths
 from packetfs.fs.reader import ProgramReader
 from packetfs.fs.schema import ROOT_INO
 from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
+from packetfs.fs.window import ReadInto
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
@@ -96,12 +99,16 @@ class FileSystem:
         if entry.name != name:
             entry = replace(entry, name=name)
         old = self.names.child(parent, name)
+        linked = self._find_link(entry, within)
         if old is not None:
-            if self._changes_in_place(old, entry):
+            if linked in (None, old.ino) and self._changes_in_place(old, entry):
                 self.names.update(old, entry, seen)
                 return
             self._drop(parent, name)
-        self._add(parent, entry, seen, within)
+        if linked is None:
+            self.names.add(parent, entry, seen)
+        else:
+            self._join(parent, linked, entry, seen)
 
     def _set_root(self, entry: Entry, seen: bytes | None) -> None:
         if not entry.is_dir:
@@ -110,18 +117,32 @@ class FileSystem:
 
     def _changes_in_place(self, old: Inode, entry: Entry) -> bool:
         """An inode keeps its kind; one with other names keeps its group too, or those names would change with it."""
-        same_kind = (old.entry.mode ^ entry.mode) >> 12 == 0
-        return same_kind and (old.entry.group == entry.group or len(self.names.names(old.ino)) == 1)
+        return _kind(old.entry) == _kind(entry) and (
+            old.entry.group == entry.group or len(self.names.names(old.ino)) == 1
+        )
 
-    def _add(self, parent: int, entry: Entry, seen: bytes | None, within: bytes | None) -> None:
-        linked = None
-        if entry.group and within is not None:
-            linked = self.names.find_group(entry.group, self.paths.directory(within))
-        if linked is None:
-            self.names.add(parent, entry, seen)
-        else:
-            self.names.link(parent, entry.name, linked)
-            self.names.update(self.names.inode(linked), replace(entry, name=b""), seen)
+    def _find_link(self, entry: Entry, within: bytes | None) -> int | None:
+        """Return the inode that an entry's group has below `within` already, if it is of the same kind."""
+        if not entry.group or within is None:
+            return None
+        ino = self.names.find_group(entry.group, self.paths.directory(within))
+        if ino is None or _kind(self.names.inode(ino).entry) != _kind(entry):
+            return None
+        return ino
+
+    def _join(self, parent: int, linked: int, entry: Entry, seen: bytes | None) -> None:
+        """Make an entry one more name of an inode, which takes its fields."""
+        self.names.link(parent, entry.name, linked)
+        self.names.update(self.names.inode(linked), replace(entry, name=b""), seen)
+
+    def put_file(self, path: bytes, source: ReadInto, entry: Entry) -> Entry:
+        """Store a stream as the content of a file; return its entry, with root and size. The old content helps."""
+        old = self.paths.find(path)
+        known = Digest(old.entry.root) if old is not None and old.entry.is_file else NO_DIGEST
+        done = ingest(self.pool, source, entry.size, None if known == NO_DIGEST else known)
+        made = replace(entry, root=done.root, size=done.size)
+        self.set(path, made)
+        return made
 
     def set_seen(self, path: bytes, seen: bytes | None) -> None:
         """Keep the packed signature of the host file behind a path. No program changes by it."""
@@ -250,3 +271,7 @@ class FileSystem:
         if found is None:
             raise NoSnapshot(name=name)
         return Snapshot(*found)
+
+
+def _kind(entry: Entry) -> int:
+    return stat.S_IFMT(entry.mode)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class HostTarget:
         self._directories: dict[bytes, None] = {}
         self._kept: dict[bytes, bytes] = {}
         self._groups: list[bytes] = []
-        self._cleared = False
+        self._cleared = self._finished = False
         self.deleted: list[bytes] = []
 
     @property
@@ -225,7 +226,6 @@ class HostTarget:
     def _put_top(self, entry: Entry) -> None:
         if self._rename is None:
             self._history.set(b"", entry)
-            self._directories[b""] = None
 
     def _is_in_place(self, path: bytes, entry: Entry) -> bool:
         status = self._status(path)
@@ -325,6 +325,7 @@ class HostTarget:
         else:
             self._history.set_note(_ROOT, bytes(32))
         self._history.commit()
+        self._finished = True
         return held
 
     def _delete_extras(self, path: bytes) -> None:
@@ -343,19 +344,22 @@ class HostTarget:
     def _restore_directories(self) -> None:
         """Give directories their metadata, deepest first: their times change with every name below."""
         for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
-            entry = self._history.entry(path)
-            if entry is None or (not path and not entry.mtime_ns) or self._rename is not None:
-                continue
-            try:
-                self._report(path, self._tree.set_metadata(path, entry, as_root=self._as_root))
-            except FileNotFoundError:
-                continue
+            if path:
+                self._restore(path)
         self._directories = {}
+
+    def _restore(self, path: bytes) -> None:
+        entry = self._history.entry(path)
+        if entry is not None and self._rename is None:
+            with suppress(FileNotFoundError):
+                self._report(path, self._tree.set_metadata(path, entry, as_root=self._as_root))
 
     def close(self) -> None:
         self._history.rollback()
         if self._staging is not None:
             self._staging.close()
+            if self._finished:
+                self._restore(b"")  # staging was the last to change it
         if self._host is not None:
             self._host.close()
 

@@ -38,9 +38,13 @@ def hash_window(window: Buffer) -> int:
     Two multiplications per half keep the vector loop at one of them per 8 bytes; the shift makes H non-linear, so that
     counters and sorted numbers do not all have their least value at one end.
     """
-    w = unpack("<8I", window)
-    first, last = (((w[i] * M1 + w[i + 1]) * M2 + w[i + 2] * M1 + w[i + 3]) & WORD for i in (0, 4))
+    words: tuple[int, ...] = unpack("<8I", window)
+    first, last = _hash_half(*words[:4]), _hash_half(*words[4:])
     return ((first ^ first >> SHIFT) * M3 + last) & WORD
+
+
+def _hash_half(w0: int, w1: int, w2: int, w3: int) -> int:
+    return ((w0 * M1 + w1) * M2 + w2 * M1 + w3) & WORD
 
 
 def cut_python(data: Buffer, mean: int, final: bool, run: int = -1) -> list[int]:

@@ -33,8 +33,10 @@ TRIED_MIN: Final = 4
 """Bytes that a tried shift must match."""
 RUN_MIN: Final = 32
 """Bytes of a FILL."""
-WEIGHT: Final = 6
-"""What a literal byte costs after compression, in 1/16 bytes."""
+WEIGHT_MAX: Final = 6
+"""What a literal byte costs after compression, in 1/16 bytes; less where few values occur (`weigh`)."""
+SAMPLES: Final = 4096
+"""Bytes at least that are looked at to know."""
 BYTE: Final = 16
 """What an instruction byte costs, in 1/16 bytes: little of them is redundant."""
 NEAR_WIDTH: Final = 8
@@ -104,6 +106,7 @@ class Pending:
         self.instructions, self.literals = bytearray(), bytearray()
         self.floor = 0  # new bytes below it are written
         self.home = shift
+        self._weight = weigh(new)
         self.shifts = [shift] * SHIFTS
         self._new = new
         self._written = shift
@@ -120,7 +123,7 @@ class Pending:
         covered = op.length - sum(self._ops[i].length for i in dropped)
         if kept:
             covered -= max(0, self._ops[kept - 1].end - op.at)
-        return sum(self._cost(self._ops[i], i) for i in dropped) + covered * WEIGHT - self._cost(op, kept)
+        return sum(self._cost(self._ops[i], i) for i in dropped) + covered * self._weight - self._cost(op, kept)
 
     def take(self, op: Op) -> None:
         """Add a copy; those that it covers go."""
@@ -149,7 +152,7 @@ class Pending:
         while kept:
             last = self._ops[kept - 1]
             rest = op.at - last.at
-            if rest > 0 and not (last.end > op.at and rest * WEIGHT <= self._cost(last, kept - 1)):
+            if rest > 0 and not (last.end > op.at and rest * self._weight <= self._cost(last, kept - 1)):
                 break
             kept -= 1
         return kept
@@ -171,7 +174,8 @@ class Pending:
             if op.is_fill:
                 self.instructions += encode_varint(op.length << 2 | 2) + self._new[op.at : op.at + 1]
             else:
-                self.instructions += encode_varint(op.length << 2 | 1) + encode_varint(_zigzag(op.shift - self._written))
+                offset = _zigzag(op.shift - self._written)
+                self.instructions += encode_varint(op.length << 2 | 1) + encode_varint(offset)
                 self._written = op.shift
             self.floor = op.end
         del self._ops[:count]
@@ -269,6 +273,12 @@ class Search:
         self._far_bits = min(FAR_BITS_MAX, max(FAR_BITS_MIN, samples.bit_length()))
         positions = range(0, len(self._old) - FAR_WIDTH + 1, FAR_STRIDE)
         return {_hash_far(self._old, position, self._far_bits): position for position in positions}
+
+
+def weigh(data: bytes) -> int:
+    """Return log2 of how many values occur: bits, DNA and digits compress so well that short copies do not pay."""
+    values = len(set(data[:: max(1, len(data) // SAMPLES)]))
+    return min(WEIGHT_MAX, max(1, (values - 1).bit_length()))
 
 
 def shared_front(a: bytes, at_a: int, b: bytes, at_b: int) -> int:

@@ -289,7 +289,7 @@ def test_links_nodes_and_symlinks(beneath: Beneath) -> None:
 
 
 def test_xattrs_of_files_and_directories(beneath: Beneath) -> None:
-    os.close(beneath.create(b"f", 0o400))
+    os.close(beneath.create(b"f"))
     for path in (b"", b"f"):
         beneath.set_xattr(path, b"user.\xff", b"\0" * 2000)
         assert beneath.list_xattrs(path) == [b"user.\xff"]

@@ -227,7 +227,11 @@ def test_leftovers_of_a_killed_job_go(place: Path) -> None:
     (place / "f").write_bytes(b"old")
     source = str(Path(staging_module.__file__).parents[3])
     subprocess.run(
-        [sys.executable, "-c", child, place], check=False, cwd="/", env={"PYTHONPATH": source}, capture_output=True
+        [sys.executable, "-c", child, place],
+        check=False,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([source, *sys.path])},
+        capture_output=True,
     )
     assert (place / ".packetfs-staging" / "1").read_bytes() == b"half"
     with Beneath(place) as beneath, Staging(beneath):

@@ -49,10 +49,10 @@ RECORDS: Final = (
     Record("check", "doctor", ("name", "need", "ok", "found", "advice")),
     Record("verdict", "doctor", ("missing",)),
     Record("finding", "check", ("what", "where", "digest")),
-    Record("affected", "check", ("path",), ("path_hex",)),
+    Record("affected", "check", ("path", "reason", "snapshot"), ("path_hex",)),
     Record("checked", "check", ("findings", "affected")),
     Record("collected", "gc", ("freed",)),
-    Record("repaired", "repair", ("snapshots", "restored")),
+    Record("repaired", "repair", ("snapshots", "restored", "names")),
     Record("error", "every command, to stderr", ("code", "error", "message", "hint")),
 )  # fmt: skip
 """Every type. `sent` and `received` of a summary have: logical, literal, copied, metadata, signature, wire (bytes)."""

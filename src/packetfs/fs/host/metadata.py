@@ -190,11 +190,14 @@ def _apply_mode(handle: Handle, entry: Entry, status: os.stat_result, problems: 
 def _apply_xattrs(handle: Handle, entry: Entry, as_root: bool, problems: list[str]) -> None:
     wanted = {os.fsdecode(name): value for name, value in entry.xattrs}
     wanted = {name: value for name, value in wanted.items() if _is_carried(name) and _is_tried(name, as_root)}
+    if not wanted and not _carried_names(handle):
+        return
+    _permit(handle, stat.S_IRUSR)
     current = {os.fsdecode(name): value for name, value in read_xattrs(handle)}
     surplus = [name for name in current if name not in wanted and _is_tried(name, as_root)]
     changes = [name for name, value in wanted.items() if current.get(name) != value]
     if surplus or changes:
-        _make_writable(handle)
+        _permit(handle, stat.S_IWUSR)
     for name in surplus:
         _attempt(problems, f"extended attribute {name}", os.removexattr, handle.target, name)
     for name in changes:
@@ -205,11 +208,11 @@ def _is_tried(name: str, as_root: bool) -> bool:
     return as_root or not name.startswith(_PRIVILEGED)
 
 
-def _make_writable(handle: Handle) -> None:
-    """Owners need write permission to change attributes; the entry's mode is set afterwards."""
+def _permit(handle: Handle, right: int) -> None:
+    """Owners, too, need permission to read and change attributes; the entry's mode is set afterwards."""
     status = os.fstat(handle.fd)
-    if not status.st_mode & stat.S_IWUSR and os.geteuid() == status.st_uid != 0:
-        os.chmod(handle.target, stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
+    if not status.st_mode & right and os.geteuid() == status.st_uid != 0:
+        os.chmod(handle.target, stat.S_IMODE(status.st_mode) | right)
 
 
 def _attempt(problems: list[str], what: str, call: Callable[..., None], *args: object, **fields: object) -> None:

@@ -1,7 +1,7 @@
 """Copy files and directories into the pool. What the pool has already is not stored again.
 
-As with cp: where DST is a directory of the pool, or ends in a slash, or several SRC are given, each SRC goes into it
-under its own name; else DST becomes SRC. `-` is standard input. A directory that is there already becomes equal to SRC.
+A directory goes into DST under its own name; with a slash at its end its contents become DST, as in `pfs sync`. A file
+goes into DST where that is a directory or ends in a slash; else DST is its new name. `-` is standard input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from packetfs.errors import Partial, UsageError
+from packetfs.errors import AlreadyThere, Partial, UsageError
 from packetfs.events import Progress
 from packetfs.frontends.cli.hostfile import STDIN, open_source
 from packetfs.frontends.cli.listener import Reporter
@@ -22,18 +22,17 @@ from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.programs import sequential
 from packetfs.frontends.cli.reading import join
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.ingest import ingest
 from packetfs.fs.mirror import mirror
 from packetfs.packet.entry import Entry
 
 EXAMPLES: Final = (
     ("pfs put notes.txt docs/", "into the directory docs of the pool"),
-    ("pfs put ~/photos photos", "a whole directory; run again, only what changed is stored"),
+    ("pfs put --replace ~/photos pfs:", "a directory; run again, only what changed is stored"),
     ("pg_dump shop | pfs put - backup/shop.sql", "what a command writes"),
 )
 OPTIONS: Final = ("json", "pool")
 
-_NEW_FILE: Final = stat.S_IFREG | 0o644
+_NEW_FILE: Final = stat.S_IFREG | 0o666
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -41,19 +40,23 @@ def declare(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", metavar="SRC", nargs="+", help="a file or directory, or - for standard input")
     add("destination", metavar="DST", help="a path in the pool")
+    add("--replace", action="store_true", help="make directories that are there equal to SRC, removing what it lacks")
     add("--snapshot", metavar="NAME", help="then take a snapshot of the pool's root under this name")
 
 
 def run(options: Namespace, output: Output) -> int:
     """Import each source, then commit all of them at once."""
     reporter = Reporter(output)
+    top = pool_name(options.destination)
     with open_filesystem(options, writable=True) as filesystem:
-        for source, place in _places(filesystem, options):
+        places = [(raw(source), _place(filesystem, raw(source), top, options)) for source in options.sources]
+        for source, place in places:
             output.detail(f"{printable(source)} -> pfs:{printable(place)}")
             if _is_stream(source):
                 _put_stream(filesystem, source, place, reporter)
             else:
                 mirror(filesystem, source, place, listener=reporter)
+        filesystem.tree_root()
         filesystem.commit()
         if options.snapshot is not None:
             filesystem.snapshot(raw(options.snapshot))
@@ -63,26 +66,25 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _places(filesystem: FileSystem, options: Namespace) -> list[tuple[bytes, bytes]]:
-    """Return (source, path in the pool) of each source, after looking that all of them are there."""
-    top = pool_name(options.destination)
-    entry = filesystem.entry(top)
-    into = entry is not None and entry.is_dir
-    if not into and len(options.sources) > 1 and entry is not None:
-        raise UsageError(reason=f"{options.destination} is not a directory, and there are several sources")
-    into = into or len(options.sources) > 1 or options.destination.endswith("/")
-    return [(raw(source), _place(raw(source), top, into=into)) for source in options.sources]
+def _place(filesystem: FileSystem, source: bytes, top: bytes, options: Namespace) -> bytes:
+    """Return the path that a source gets in the pool, after looking that it is there."""
+    is_directory = source != STDIN and stat.S_ISDIR(os.stat(source).st_mode)
+    if is_directory:
+        contents = os.path.basename(source) in (b"", b".", b"..")
+        place = top if contents else join(top, os.path.basename(source))
+        if not options.replace and next(iter(_children(filesystem, place)), None) is not None:
+            raise AlreadyThere(path=b"pfs:" + place)
+        return place
+    existing = filesystem.entry(top)
+    into = len(options.sources) > 1 or options.destination.endswith("/") or (existing is not None and existing.is_dir)
+    if into and source == STDIN:
+        raise UsageError(reason="standard input has no name of its own; end DST in the name that it gets")
+    return join(top, os.path.basename(source)) if into else top
 
 
-def _place(source: bytes, top: bytes, *, into: bool) -> bytes:
-    if source != STDIN:
-        os.stat(source)
-    if not into:
-        return top
-    name = b"" if source == STDIN else os.path.basename(os.path.realpath(source))
-    if not name:
-        raise UsageError(reason=f"{printable(source)} has no name of its own; end DST in the name that it gets")
-    return join(top, name)
+def _children(filesystem: FileSystem, place: bytes) -> list[Entry]:
+    entry = filesystem.entry(place)
+    return [] if entry is None else [entry] if not entry.is_dir else list(filesystem.children(place))
 
 
 def _is_stream(source: bytes) -> bool:
@@ -91,12 +93,10 @@ def _is_stream(source: bytes) -> bool:
 
 
 def _put_stream(filesystem: FileSystem, source: bytes, place: bytes, reporter: Reporter) -> None:
-    with open_source(source) as file:
-        done = ingest(filesystem.pool, sequential(file), 0)
     filesystem.make_parents(place)
-    mode = _NEW_FILE & ~_umask()
-    entry = Entry(place.rpartition(b"/")[2], mode, os.getuid(), os.getgid(), time.time_ns(), done.size, done.root)
-    filesystem.set(place, entry)
+    entry = Entry(place.rpartition(b"/")[2], _NEW_FILE & ~_umask(), os.getuid(), os.getgid(), time.time_ns())
+    with open_source(source) as file:
+        done = filesystem.put_file(place, sequential(file), entry)
     reporter(Progress(1, done.size, done.size))
 
 

@@ -31,6 +31,7 @@ def run(options: Namespace, output: Output) -> int:
         for path in paths:
             _remove(filesystem, path, recursive=options.recursive)
             output.detail(f"removed {output.name(path)}")
+        filesystem.tree_root()
         filesystem.commit()
     return 0
 

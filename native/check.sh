@@ -1,0 +1,9 @@
+#!/bin/sh
+# Build the kernels alone with ASan and UBSan, and run them on random input in buffers of exact size.
+set -eu
+cd "$(dirname "$0")"
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+${CC:-gcc} -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
+  -o "$out/driver" driver.c compare.c cut.c cut_avx2.c cut_avx512.c expand.c index.c match.c
+"$out/driver" "${1:-1000}"

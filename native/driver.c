@@ -1,0 +1,147 @@
+/* The kernels without Python, on buffers of exact size: an access one byte outside is seen by the sanitizers.
+ * native/check.sh builds and runs it. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+#include "packet.h"
+
+static uint64_t state;
+
+static uint64_t draw(uint64_t below) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (state >> 11) % below;
+}
+
+/* Noise, few letters, a period, or runs; the caller frees it. */
+static uint8_t *make(size_t size) {
+    uint8_t *data = malloc(size ? size : 1);
+    uint64_t kind = draw(4), period = 1 + draw(300), run = 0, value = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (run-- == 0) run = draw(3000), value = draw(256);
+        data[i] = (uint8_t)(kind == 0 ? draw(256) : kind == 1 ? draw(2) : kind == 2 && i >= period ? data[i - period] : value);
+    }
+    return data;
+}
+
+static void check_cut(void) {
+    size_t size = draw(70000), mean = (size_t)4096 << draw(2);
+    uint8_t *data = make(size);
+    int final = (int)draw(2), run = (int)draw(3) - 1;
+    for (int simd = PFS_AVX2; simd <= (int)pfs_simd_best(); simd++) {
+        struct pfs_cutter plain, vector;
+        pfs_cutter_begin(&plain, data, size, mean, final, run);
+        pfs_cutter_begin(&vector, data, size, mean, final, run);
+        plain.argmin = pfs_argmin_scalar;
+        vector.argmin = pfs_argmin_of((enum pfs_simd)simd);
+        int64_t length;
+        do {
+            length = pfs_cutter_next(&plain);
+            assert(length == pfs_cutter_next(&vector));
+        } while (length != 0);
+        assert(plain.at <= size && (!final || plain.at == size));
+    }
+    free(data);
+}
+
+static uint64_t take_varint(const struct pfs_bytes *from, size_t *at) {
+    uint64_t value = 0;
+    for (int shift = 0;; shift += 7) {
+        assert(*at < from->size);
+        uint8_t byte = from->data[(*at)++];
+        value |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) return value;
+    }
+}
+
+static void apply(const struct pfs_delta *delta, const uint8_t *old, size_t old_size, uint64_t base, uint64_t expected,
+                  const uint8_t *new, size_t new_size) {
+    size_t at = 0, made = 0, taken = 0;
+    while (at < delta->instructions.size) {
+        uint64_t head = take_varint(&delta->instructions, &at), length = head >> 2;
+        assert(length > 0 && length <= new_size - made);
+        if ((head & 3) == 0) {
+            assert(memcmp(new + made, delta->literals.data + taken, length) == 0);
+            taken += length;
+        } else if ((head & 3) == 1) {
+            uint64_t shift = take_varint(&delta->instructions, &at);
+            expected += shift >> 1 ^ -(shift & 1);
+            assert(expected >= base && expected - base <= old_size && length <= old_size - (expected - base));
+            assert(memcmp(new + made, old + (expected - base), length) == 0);
+        } else {
+            assert(at < delta->instructions.size);
+            assert(pfs_run_length(new + made, delta->instructions.data[at++], length) == length);
+        }
+        made += length;
+        expected += length;
+    }
+    assert(made == new_size && taken == delta->literals.size && expected == delta->expected);
+}
+
+static void check_match(void) {
+    size_t old_size = draw(3) ? draw(50000) : draw(40), new_size = draw(3) ? draw(50000) : draw(40);
+    uint8_t *old = make(old_size), *new = make(new_size);
+    uint64_t base = draw(2) * draw(1000000), expected = base + draw(2) * draw(60000);
+    for (uint64_t parts = draw(20); parts > 0 && old_size > 0 && new_size > 0; parts--) {
+        size_t from = draw(old_size), to = draw(new_size), size = draw(5000);
+        if (size > old_size - from) size = old_size - from;
+        if (size > new_size - to) size = new_size - to;
+        memcpy(new + to, old + from, size);
+    }
+    struct pfs_delta delta = {0};
+    assert(pfs_match(old, old_size, base, new, new_size, expected, &delta) == 0);
+    apply(&delta, old, old_size, base, expected, new, new_size);
+    free(delta.instructions.data);
+    free(delta.literals.data);
+    free(old);
+    free(new);
+}
+
+static void check_expand(void) {
+    size_t packets = draw(6), size = draw(200), produced;
+    uint8_t *program = make(packets * PFS_PACKET), *out = malloc(size ? size : 1), *source = make(50);
+    struct pfs_source sources[3] = {{source, 50}, {source, 0}, {source, 50}};
+    for (size_t i = 0; i < packets; i++) {
+        uint8_t *packet = program + i * PFS_PACKET;
+        packet[PFS_AT_OP] = (uint8_t)(2 + draw(3));
+        if (draw(8)) packet[PFS_AT_FLAGS] = 0;
+        if (draw(8)) pfs_store64(packet + PFS_AT_OPERAND, draw(60));
+        if (draw(8)) memset(packet + PFS_AT_LENGTH + 1, 0, 3);
+    }
+    pfs_expand(program, packets, sources, draw(4), out, size, &produced);
+    assert(produced <= size);
+    free(program);
+    free(out);
+    free(source);
+}
+
+static void check_index(void) {
+    struct pfs_index index = {.capacity = 1 + draw(40)};
+    uint64_t values[4];
+    index.slots = make(index.capacity * PFS_SLOT);
+    if (draw(2)) memset(index.slots, 0, index.capacity * PFS_SLOT);
+    for (int i = 0; i < 60; i++) {
+        uint64_t key = 1 + draw(9) * 0x1999999999999999u, value = draw(5);
+        int added = pfs_index_put(&index, key, value);
+        assert(added < 0 || pfs_index_get(&index, key, 0, values, 4) > 0);
+        if (draw(2)) assert(pfs_index_remove(&index, key, value) || added < 0);
+    }
+    assert(pfs_index_count(&index) <= index.capacity);
+    free(index.slots);
+}
+
+int main(int count, char **arguments) {
+    int rounds = count > 1 ? atoi(arguments[1]) : 1000;
+    for (int i = 1; i <= rounds; i++) {
+        state = 0x9E3779B97F4A7C15u * (uint64_t)i;
+        check_cut();
+        check_match();
+        check_expand();
+        check_index();
+    }
+    printf("native: %d rounds, nothing wrong\n", rounds);
+    return 0;
+}

@@ -1,0 +1,34 @@
+"""Give back the space of what no name and no snapshot needs. Nothing else is touched; it may be stopped any time."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from packetfs.frontends.cli.opening import open_filesystem
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.sizes import format_size
+from packetfs.fs.gc import collect_garbage
+
+EXAMPLES: Final = (
+    ("pfs rm -r old && pfs gc", "remove, and give the space back"),
+    ("pfs snapshots --drop monday && pfs gc", "the same for a snapshot"),
+)
+OPTIONS: Final = ("json", "pool")
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Take no arguments of its own."""
+    del parser
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Collect and say how much was freed."""
+    with open_filesystem(options, writable=True) as filesystem:
+        filesystem.tree_root()  # or programs of directories as they were before their last change keep files alive
+        freed = collect_garbage(filesystem)
+    if output.json:
+        output.record("collected", {"freed": freed})
+    else:
+        output.note(f"{format_size(freed)} freed")
+    return 0

@@ -1,0 +1,95 @@
+"""Copy files and directories out of the pool, now or as a snapshot has them. What is read is verified.
+
+A directory goes into DST under its own name; with a slash at its end its contents go into DST, as in `pfs sync`. A file
+goes into DST where that is a directory or ends in a slash; else DST is its new name. Files that are there are replaced,
+each whole or not at all; other files in a directory stay.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from packetfs.errors import HostMissing, Partial
+from packetfs.frontends.cli.listener import Reporter
+from packetfs.frontends.cli.names import pool_name, raw
+from packetfs.frontends.cli.opening import open_filesystem
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.parser import add_snapshot_option
+from packetfs.frontends.cli.reading import View
+from packetfs.frontends.cli.sizes import format_size
+from packetfs.fs.export import export
+from packetfs.fs.filesystem import FileSystem
+from packetfs.packet.digest import NO_DIGEST
+from packetfs.packet.entry import Entry
+
+EXAMPLES: Final = (
+    ("pfs get docs/notes.txt .", "a file, into this directory"),
+    ("pfs get docs restored", "a directory, as restored/docs"),
+    ("pfs get --snapshot monday docs/ restored", "what was in it, into restored"),
+)
+OPTIONS: Final = ("json", "pool")
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add source and destination."""
+    parser.add_argument("source", metavar="PATH", help="a path in the pool")
+    parser.add_argument("destination", metavar="DST", help="a file or directory of this machine")
+    add_snapshot_option(parser)
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Write out what the path stands for."""
+    reporter = Reporter(output)
+    path = pool_name(options.source)
+    with open_filesystem(options, writable=_needs_building(options, path)) as filesystem:
+        entry = _built(filesystem, path, options.snapshot)
+        contents = not path or options.source.endswith("/")
+        root, name = _target(entry, path.rpartition(b"/")[2], raw(options.destination), contents=contents)
+        done = export(filesystem.pool, entry, root, name, reporter)
+    output.detail(f"{done.files} files, {format_size(done.size)}")
+    if reporter.troubles:
+        output.flush()
+        raise Partial(count=reporter.troubles)
+    return 0
+
+
+def _needs_building(options: Namespace, path: bytes) -> bool:
+    """Tell whether a directory was changed by something that did not build its program; then the pool is written."""
+    with open_filesystem(options) as filesystem:
+        return _is_unbuilt(View(filesystem, options.snapshot).entry(path))
+
+
+def _is_unbuilt(entry: Entry) -> bool:
+    return entry.is_dir and entry.root == NO_DIGEST
+
+
+def _built(filesystem: FileSystem, path: bytes, snapshot: str | None) -> Entry:
+    view = View(filesystem, snapshot)
+    if filesystem.pool.writable and _is_unbuilt(view.entry(path)):
+        filesystem.tree_root(path)
+        filesystem.commit()
+    return view.entry(path)
+
+
+def _target(entry: Entry, name: bytes, destination: bytes, *, contents: bool) -> tuple[bytes, bytes]:
+    """Return the directory below which everything is written, and the path in it (empty: the directory itself)."""
+    exists = os.path.isdir(destination)
+    if entry.is_dir and contents:
+        return (os.path.realpath(destination), b"") if exists else _split(destination.rstrip(b"/"))
+    if entry.is_dir and not exists:
+        os.mkdir(destination)
+        exists = True
+    if exists:
+        return os.path.realpath(destination), name
+    if destination.endswith(b"/"):
+        raise HostMissing(file=destination)
+    return _split(destination)
+
+
+def _split(destination: bytes) -> tuple[bytes, bytes]:
+    above, name = os.path.split(destination)
+    if not os.path.isdir(above or b"."):
+        raise HostMissing(file=above)
+    return os.path.realpath(above or b"."), name
