@@ -2,6 +2,7 @@
 
 A directory goes into DST under its own name; with a slash at its end its contents become DST, as in `pfs sync`. A file
 goes into DST where that is a directory or ends in a slash; else DST is its new name. `-` is standard input.
+A directory that is there already is touched with --replace only.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import parse_endpoint
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.sizes import format_size, parse_size
+from packetfs.frontends.cli.sizes import parse_size
 from packetfs.frontends.cli.summary import print_summary
 from packetfs.limits import KEEP
 from packetfs.net.job import Job
@@ -44,7 +44,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--delete", action="store_true", help="delete what SRC does not have")
     add("--checksum", action="store_true", help="read all files, even those whose size and times did not change")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
-    add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {format_size(KEEP)})")
+    add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {KEEP >> 30} GiB)")
     add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
     add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
 
