@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 
 from bench import machine, plot, report
@@ -97,7 +97,8 @@ def copy_once(pair: str, peer: Peer, phase: str, stage: Stage) -> Copy:
     fault = f"exit {run.status}: {run.stderr.strip()}" if run.status else first_difference(peer, stage)
     if fault:
         print(f"  FAULT  {fault}", flush=True)
-    return Copy(pair, peer.name, phase, run, fault)
+    summary = "".join(run.stdout.splitlines()[-1:])  # what pfs says of itself; a line for each file stands before it
+    return Copy(pair, peer.name, phase, replace(run, stdout=summary), fault)
 
 
 def first_difference(peer: Peer, stage: Stage) -> str:

@@ -49,12 +49,13 @@ def draw_panel(axis: Any, title: str, key: str, pairs: list[dict[str, Any]], pee
         places = [row - 0.4 + (i + 0.5) * height for row in range(len(pairs))]
         axis.barh(places, [figure_of(pair, peer, key) for pair in pairs], height, color=COLOURS[peer], label=peer)
     if key == "wire":
+        axis.set_xscale("log")  # peers differ by factors of a thousand
+        axis.set_xlim(left=100)
         for row, pair in enumerate(pairs):
             least = floor(pair)
             if least:
                 label = "smallest delta" if row == 0 else None
                 axis.plot([least, least], [row - 0.4, row + 0.4], color="black", linewidth=1, label=label)
-    axis.set_xscale("log")
     axis.set_title(title)
     axis.grid(axis="x", alpha=0.3)
 

@@ -308,6 +308,12 @@ class Unverified(PacketFSError):
     hint = "Run the same command again; if it happens twice, run it with --checksum."
 
 
+class TooLong(PacketFSError, ValueError):
+    """{path} would have runs of {size} bytes; at most {limit} are taken."""
+
+    exit_code = 13
+
+
 # frontends
 
 

@@ -39,6 +39,10 @@ APPEND_BUFFER: Final = 256 * KIB
 """Bytes of small extents gathered for one write: more gained nothing and leaves the processor's cache (measured)."""
 APPEND_DIRECT: Final = 128 * KIB
 """Payloads from this size on are written from where they lie instead of being gathered."""
+CACHE_STEP: Final = 8 * MIB
+"""Bytes that a cache pool hands to the disk at a time."""
+CACHE_LAG: Final = 64 * MIB
+"""Bytes behind the end of a cache pool's arena that stay in the page cache."""
 SCAN_WINDOW: Final = 256 * KIB
 """Bytes that a scan reads at a time while extents are small; it reads one page where it jumps over payload."""
 SCAN_PEEK: Final = 4 * KIB
@@ -74,6 +78,21 @@ KNOWN_DIRECTORIES: Final = 256
 """Paths of directories whose inode number is remembered: a walk asks for the same parent again and again."""
 INGEST_WINDOW: Final = MIB
 """Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
+BUDGET_SLACK: Final = 32
+"""A budget's share that an eviction leaves free: so much can be added before the next one marks and sweeps again."""
+BUDGET_WHILE_SYNCING: Final = 2
+"""Budgets that content may take while a sync runs: the old and the new version of all that the budget can hold."""
+DISK_SHARE: Final = 2
+"""The part of the free disk that a cache may take: half, so that it is never what fills it."""
+COLLECT_GROWTH: Final = 4
+"""A cache is collected after it grew by 1/4: marking and sweeping then cost a few times what the growth itself did."""
+COLLECT_GROWTH_MIN: Final = 16 * MIB
+"""Bytes of growth below which garbage is not worth looking for."""
+OLD_VERSIONS_MAX: Final = 1 << 16
+"""Old versions that a collection ranks (7 MB of memory); what is beyond keeps its programs only."""
+ROOTS_CONTENT: Final = 4
+"""Synced roots whose content counts, the newest included: a few destinations that are not all synced every time. With
+more, old versions of what changes hourly would push out what changes weekly."""
 
 # net
 FRAME_MAX: Final = 16 * MIB
@@ -96,8 +115,22 @@ DRIFT_MAX: Final = 1 << 15
 """Paths that a receiver names as changed behind its back; with more, names and ids of all are compared instead."""
 FAILURES_MAX: Final = 10_000
 """Failed files that a receiver names; a disk that fails everywhere needs no longer list."""
+EARLY_MIN: Final = MIB
+"""Bytes of a file from which a first copy sends it while it is still being read."""
 ROOTS_HELD: Final = 16
 """Roots that a receiver names; more would only help a sender that forgot the newest sixteen."""
+HISTORY_WAIT: Final = 30.0
+"""Seconds that a sync waits for another one of the same directory: most end sooner, and a collection always does."""
+HISTORY_POLL: Final = 0.05
+"""Seconds between two looks whether it has ended."""
+LEVELS_MAX: Final = 2048
+"""Names in a path on the wire: as many as fit into the 4 KiB that Linux takes. Each level is looked up on its own."""
+NAMED_MAX: Final = 1 << 19
+"""Paths in one list of a message: a frame of 16 MiB holds fewer at 32 bytes each, and they cost 100 bytes of memory."""
+RUNS_MAX: Final = 1 << 44
+"""Bytes of runs in one file (16 TiB, the longest file of ext4): 10 bytes on the wire may ask for no more work."""
+COPIED_MAX: Final = (1 << 63) - 1
+"""The last offset that a file can have."""
 
 # frontends
 PROGRESS_SECONDS: Final = 0.1

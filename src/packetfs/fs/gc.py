@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
 
 from packetfs.fs.directory import node_of, split_node
 from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import NAMES_PAGE
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.layout import HEADER, CopyFlag, Op
 from packetfs.packet.tree import Store
-from packetfs.pool.gc import collect
+from packetfs.pool.gc import LiveSet, collect
 
 _DIGEST_END: Final = HEADER + 32
+_ROOTS: Final = "SELECT ino, root, dirty FROM inode WHERE ino>? AND root!=? ORDER BY ino LIMIT ?"
+
+Take: TypeAlias = Callable[[bytes], object]
+"""Is given every COPY leaf of content, and keeps what it copies, or does not."""
 
 
 def collect_garbage(fs: FileSystem, keep: Iterable[Digest] = ()) -> int:
@@ -21,36 +26,48 @@ def collect_garbage(fs: FileSystem, keep: Iterable[Digest] = ()) -> int:
     A program that cannot be read ends it with nothing freed: what it leads to could not be told from garbage.
     """
     fs.commit()
-    optional = {root for root in keep if fs.pool.holds(root)}
-    return collect(fs.pool, live_digests(fs.pool, [*roots_of(fs), *optional]))
+    live = LiveSet(fs.pool)
+
+    def take(leaf: bytes) -> None:
+        live.add(node_of(leaf), program=False)
+
+    mark(fs.pool, live, roots_of(fs), take)
+    mark(fs.pool, live, filter(fs.pool.holds, keep), take)
+    return collect(fs.pool, live)
 
 
 def roots_of(fs: FileSystem) -> Iterator[Digest]:
     """Yield the root of every file and built directory that has a name, and the record of every snapshot."""
-    for (root,) in fs.names.rows("SELECT DISTINCT root FROM inode WHERE root!=? AND NOT dirty", (NO_DIGEST,)):
-        yield Digest(root)
-    for (root,) in fs.names.rows("SELECT root FROM inode WHERE root!=? AND dirty", (NO_DIGEST,)):
-        if fs.pool.holds(root):
-            yield Digest(root)
+    after = 0
+    while rows := fs.names.rows(_ROOTS, (after, NO_DIGEST, NAMES_PAGE)):
+        for _, root, dirty in rows:
+            if not dirty or fs.pool.holds(root):
+                yield Digest(root)
+        after = rows[-1][0]
     for snapshot in fs.snapshots():
         yield snapshot.record
 
 
-def live_digests(store: Store, roots: Iterable[Digest]) -> set[Digest]:
-    """Return every extent that programs lead to, themselves included."""
-    live: set[Digest] = set()
-    waiting = list(roots)
-    while waiting:
-        program = waiting.pop()
-        if program in live:
-            continue
-        live.add(program)
-        for part in split_node(store.read(program)):
-            op = part[0]
-            if op == Op.COPY and not part[1] & CopyFlag.PROGRAM:
-                live.add(node_of(part))
-            elif op in (Op.COPY, Op.TREE):
-                waiting.append(node_of(part))
-            elif op == Op.ENTRY and part[HEADER:_DIGEST_END] != NO_DIGEST:
-                waiting.append(Digest(part[HEADER:_DIGEST_END]))
-    return live
+def mark(store: Store, live: LiveSet, roots: Iterable[Digest], take: Take) -> None:
+    """Keep every program that the roots lead to; for the content that they copy, ask `take`.
+
+    Roots are followed to their end one by one, so no more waits than the nodes on one path.
+    """
+    for root in roots:
+        waiting = [root]
+        while waiting:
+            program = waiting.pop()
+            if live.add(program, program=True):
+                waiting.extend(_inner(store.read(program), take))
+
+
+def _inner(node: bytes, take: Take) -> Iterator[Digest]:
+    """Yield the programs that a node refers to."""
+    for part in split_node(node):
+        op = part[0]
+        if op == Op.COPY and not part[1] & CopyFlag.PROGRAM:
+            take(part)
+        elif op in (Op.COPY, Op.TREE):
+            yield node_of(part)
+        elif op == Op.ENTRY and part[HEADER:_DIGEST_END] != NO_DIGEST:
+            yield Digest(part[HEADER:_DIGEST_END])

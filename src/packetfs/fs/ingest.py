@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
@@ -44,20 +44,34 @@ class Ingested:
     sparse: int
 
 
+class Tee(Protocol):
+    """Somebody who wants the program while it is made."""
+
+    def leaf(self, leaf: bytes, data: memoryview) -> None:
+        """Take one leaf; `data` is what a COPY copies, good until the call returns, and empty for other leaves."""
+
+    def end(self, root: Digest) -> None:
+        """Take the root: the program is whole."""
+
+
+_NO_DATA: Final = memoryview(b"")
+
+
 def ingest(
     pool: Pool,
     read_into: ReadInto,
     size_hint: int,  # noqa: ARG001 - for callers who know; nothing is reserved by it
     old_root: Digest | None = None,
     keep: bool = True,
+    tee: Tee | None = None,
 ) -> Ingested:
     """Store the program of a stream (`keep`: and its content) and return its root.
 
     `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
-    `size_hint` says.
+    `size_hint` says. A `tee` sees each leaf as it is found.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean)) as stream:
-        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep).run()
+        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +85,14 @@ class _Followed:
 class _Ingest:
     """One stream on its way into a program."""
 
-    def __init__(self, pool: Pool, stream: Window, old: OldProgram, keep: bool) -> None:
+    def __init__(self, pool: Pool, stream: Window, old: OldProgram, keep: bool, tee: Tee | None) -> None:
         self._pool = pool
         self._stream = stream
         self._old = old
         self._keep = keep
         self._mean = pool.mean
         self._reach = pool.mean * 3 // 2 + pool.mean // 8
+        self._tee = tee
         self._writer = TreeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
         self._at = 0
@@ -98,7 +113,15 @@ class _Ingest:
                 break
             span = min(span * 2, self._stream.capacity)
         self._end_run()
-        return Ingested(self._writer.close(), self._at, self._new, self._sparse)
+        root = self._writer.close()
+        if self._tee is not None:
+            self._tee.end(root)
+        return Ingested(root, self._at, self._new, self._sparse)
+
+    def _write(self, leaf: bytes, length: int, key: bytes = b"", data: memoryview = _NO_DATA) -> None:
+        self._writer.add(leaf, length, key)
+        if self._tee is not None:
+            self._tee.leaf(leaf, data)
 
     # along the old program
 
@@ -161,7 +184,8 @@ class _Ingest:
         digest = segment.digest
         if self._keep and digest is not None and not self._pool.holds(digest):
             self._pool.put(self._stream.view(followed.start, segment.length), digest)
-        self._writer.add(segment.leaf, segment.length, digest or b"")
+        view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
+        self._write(segment.leaf, segment.length, digest or b"", view)
 
     # what is new
 
@@ -192,7 +216,7 @@ class _Ingest:
         length = len(view)
         if length <= INLINE:
             self._new += length
-            self._writer.add(data_leaf(bytes(view)), length)
+            self._write(data_leaf(bytes(view)), length)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
         is_old = self._old.find(digest)
@@ -200,7 +224,7 @@ class _Ingest:
             self._new += length
         if self._keep and not (is_old and self._pool.holds(digest)):
             self._pool.put(view, digest)
-        self._writer.add(copy_leaf(digest, length), length, digest)
+        self._write(copy_leaf(digest, length), length, digest, view)
         return is_old and self._at + length > self._differs_at
 
     def _add_run(self, byte: int, length: int) -> None:
@@ -212,7 +236,7 @@ class _Ingest:
     def _end_run(self) -> None:
         """Write the run that has ended: it came in parts where it was longer than a window."""
         if self._run_length:
-            self._writer.add(fill_leaf(self._run_byte, self._run_length), self._run_length)
+            self._write(fill_leaf(self._run_byte, self._run_length), self._run_length)
             if not self._run_byte:
                 self._sparse += self._run_length
         self._run_byte = -1

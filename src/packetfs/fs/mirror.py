@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from packetfs.errors import BadPath, PacketFSError, SourceUnavailable, UnsafePath
 from packetfs.events import Listener, Progress, Trouble, ignore
@@ -20,7 +20,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
-from packetfs.fs.ingest import ingest
+from packetfs.fs.ingest import Tee, ingest
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
@@ -31,16 +31,21 @@ _READS: Final = 2
 """Times that a file is read when it changes meanwhile."""
 
 
+Offer: TypeAlias = Callable[[bytes, Entry], Tee | None]
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
     """How to import. `keep`: the pool holds the content, not only its digests. `checksum`: read what looks unchanged.
 
-    `one_filesystem`: leave a directory empty on which something else is mounted.
+    `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
+    is new, and may return what takes its program while it is made.
     """
 
     keep: bool = True
     checksum: bool = False
     one_filesystem: bool = False
+    offer: Offer | None = None
 
 
 DEFAULTS: Final = MirrorOptions()
@@ -232,11 +237,13 @@ class _Mirror:
 
         start = time.time_ns()
         status = os.fstat(fd)
-        done = ingest(self._fs.pool, read, status.st_size, old, self._options.keep)
+        offer = self._options.offer if old is None else None
+        name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
+        tee = offer(path, make_entry(name, status, sparse=sparse)) if offer is not None else None
+        done = ingest(self._fs.pool, read, status.st_size, old, self._options.keep, tee)
         xattrs = _check_xattrs(read_xattrs(Handle(fd)))
         if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
             return None
-        name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
         return make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start)
 
     # hard links

@@ -48,12 +48,19 @@ class Item(IntEnum):
 
 
 class Content(IntEnum):
-    """What follows an ENTRY: nothing, or blocks whose base is empty, the old version, or the extents listed as held."""
+    """What follows an ENTRY.
+
+    LITERAL and EARLY are whole: each instruction stands for one leaf of the file's program, so the receiver need not
+    cut. EARLY comes while the sender still reads the file: the entry's root follows in a later ENTRY with NONE.
+    """
 
     NONE = 0
     LITERAL = 1
     DELTA = 2
+    """Copies from the file's old version, or from the source that is named as base."""
     LISTED = 3
+    """Copies from the new file itself, where the receiver holds its extents."""
+    EARLY = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from packetfs.errors import Unverified
 from packetfs.fs.ingest import ingest
 from packetfs.net.delivery import Delivery, Run
-from packetfs.packet.digest import Digest
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer
+from packetfs.packet.tree import TreeWriter
 from packetfs.pool.pool import Pool
 
 _RUN_PIECE = bytes(1 << 16)
@@ -59,14 +62,39 @@ def take_in(
     pool: Pool,
     path: bytes,
     delivery: Delivery,
-    root: Digest,
+    root: bytes,
     *,
     old_root: Digest | None = None,
     keep: bool = True,
     tee: Callable[[Buffer | Run], None] | None = None,
-) -> None:
-    """Put a delivery into a pool (`keep` False: its programs only); Unverified unless it has this root."""
-    feed = Feed(delivery, tee)
-    taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep)
-    if taken.root != root or taken.size != delivery.size:
+) -> Digest:
+    """Put a delivery into a pool (`keep` False: its programs only) and return its root.
+
+    Unverified unless that is `root`; what comes early has no root to compare yet.
+    """
+    if delivery.whole:
+        taken = _build(pool, delivery, keep, tee)
+    else:
+        feed = Feed(delivery, tee)
+        taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep).root
+    if taken != root and not delivery.early:
         raise Unverified(path=path)
+    return taken
+
+
+def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Callable[[Buffer | Run], None] | None) -> Digest:
+    """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so rightly."""
+    writer = TreeWriter(pool, Kind.FILE, pool.mean)
+    for piece in delivery.pieces():
+        if tee is not None:
+            tee(piece)
+        if isinstance(piece, Run):
+            writer.add(fill_leaf(piece.byte, piece.length), piece.length)
+        elif len(piece) <= INLINE:
+            writer.add(data_leaf(bytes(piece)), len(piece))
+        else:
+            digest = digest_of(piece)
+            if keep:
+                pool.put(piece, digest)
+            writer.add(copy_leaf(digest, len(piece)), len(piece), digest)
+    return writer.close()

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from packetfs.errors import BadMessage, Unverified
+from packetfs.errors import BadMessage, PacketFSError, TooLong, Unverified
+from packetfs.limits import COPIED_MAX, RUNS_MAX
+from packetfs.net.batch import Content
 from packetfs.net.items import BlockItem, EndItem
 from packetfs.net.packed import COPY, FILL, LITERAL, Instruction, read_instructions
 from packetfs.packet.layout import Buffer
 
 _PIECE: Final = 1 << 20
 """Bytes that are copied from an old file at a time."""
+_ANYWHERE: Final = 1 << 128
+"""An offset that no number of relative steps back in one frame leads below zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +38,31 @@ class Delivery:
     """Runs the blocks that follow an ENTRY. Whatever happens to the bytes, `drain` leaves the stream behind END."""
 
     def __init__(
-        self, path: bytes, size: int, blocks: Iterator[BlockItem | EndItem], source: Callable[[int], OldFile]
+        self,
+        path: bytes,
+        size: int,
+        content: Content,
+        blocks: Iterator[BlockItem | EndItem],
+        source: Callable[[int], OldFile],
     ) -> None:
         """`source` opens what a COPY names: 0 is the base, others as they were declared."""
+        self.whole = content in (Content.LITERAL, Content.EARLY)
+        self.early = content is Content.EARLY
         self._path = path
         self.size = size
         self._blocks = blocks
         self._source = source
         self._opened: dict[int, OldFile] = {}
+        self._block: BlockItem | None = None
         self._ended = False
+        self._broken: PacketFSError | None = None
+        self._runs = 0
 
     def pieces(self) -> Iterator[Buffer | Run]:
         """Yield the new content in order; Unverified when it is longer or shorter than announced."""
         left, expected = self.size, 0
-        for block in self._blocks:
-            if isinstance(block, EndItem):
-                self._ended = True
-                break
-            for item in read_instructions(block.instructions, expected):
+        while (block := self._next()) is not None:
+            for item in self._instructions(block, expected):
                 left -= item.length
                 if left < 0:
                     raise Unverified(path=self._path)
@@ -61,19 +72,45 @@ class Delivery:
             raise Unverified(path=self._path)
 
     def drain(self) -> None:
-        """Pass over what was not taken."""
+        """Pass over what was not taken. A stream that broke while it was read breaks here again: nothing follows it."""
+        if self._broken is not None:
+            raise self._broken
         while not self._ended:
+            if self._block is not None:
+                self._block.literals.at = _literals_end(self._block)
+            self._next()
+
+    def _next(self) -> BlockItem | None:
+        """Return the next block, None behind the last."""
+        self._block = None
+        try:
             block = next(self._blocks)
-            if isinstance(block, EndItem):
-                self._ended = True
-            else:
-                block.literals.at = _literals_end(block)
+        except PacketFSError as error:
+            self._broken = error  # not this file's fault: whoever goes on with the next file must see it
+            raise
+        if isinstance(block, EndItem):
+            self._ended = True
+        else:
+            self._block = block
+        return self._block
+
+    def _instructions(self, block: BlockItem, expected: int) -> Iterator[Instruction]:
+        try:
+            yield from read_instructions(block.instructions, expected)
+        except BadMessage as error:
+            self._broken = error
+            raise
 
     def _run(self, item: Instruction, block: BlockItem) -> Iterator[Buffer | Run]:
         if item.kind == LITERAL:
-            yield _take(block, item.length)
+            yield self._take(block, item.length)
         elif item.kind == FILL:
+            self._runs += item.length
+            if self._runs > RUNS_MAX:
+                raise TooLong(path=self._path, size=self._runs, limit=RUNS_MAX)
             yield Run(item.byte, item.length)
+        elif self.whole:
+            raise self._break("a copy in a file that has no base")
         else:
             yield from self._copy(item)
 
@@ -82,6 +119,8 @@ class Delivery:
         if old is None:
             old = self._opened[item.source] = self._source(item.source)
         at, end = item.offset, item.offset + item.length
+        if end > COPIED_MAX:
+            raise Unverified(path=self._path)
         while at < end:
             data = old.read(at, min(_PIECE, end - at))
             if not data:
@@ -90,17 +129,24 @@ class Delivery:
             yield data
 
 
-def _take(block: BlockItem, length: int) -> Buffer:
-    """Return the next literals without copying them."""
-    cursor = block.literals
-    start, end = cursor.at, cursor.at + length
-    if end > cursor.end:
-        raise BadMessage(reason="a block takes more literals than there are")
-    cursor.at = end
-    return memoryview(cursor.data)[start:end]
+    def _take(self, block: BlockItem, length: int) -> Buffer:
+        """Return the next literals without copying them."""
+        cursor = block.literals
+        start, end = cursor.at, cursor.at + length
+        if end > cursor.end:
+            raise self._break("a block takes more literals than there are")
+        cursor.at = end
+        return memoryview(cursor.data)[start:end]
+
+    def _break(self, reason: str) -> BadMessage:
+        self._broken = error = BadMessage(reason=reason)
+        return error
 
 
 def _literals_end(block: BlockItem) -> int:
-    """Return where the literals of a block end, as far as they were not taken."""
-    wanted = sum(item.length for item in read_instructions(block.instructions) if item.kind == LITERAL)
-    return min(block.start + wanted, block.literals.end)
+    """Return where the literals of a block end, taken or not.
+
+    Where its copies come from is of no interest any more, and relative to blocks that were passed over.
+    """
+    items = read_instructions(block.instructions, _ANYWHERE)
+    return min(block.start + sum(item.length for item in items if item.kind == LITERAL), block.literals.end)

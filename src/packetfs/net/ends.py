@@ -14,7 +14,7 @@ from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
-from packetfs.fs.mirror import MirrorOptions, mirror
+from packetfs.fs.mirror import MirrorOptions, Offer, mirror
 from packetfs.limits import MEAN
 from packetfs.net.history import open_history
 from packetfs.net.source import HostSource, PoolSource, Source
@@ -79,8 +79,10 @@ def _inside(path: bytes) -> bytes:
 
 
 @contextmanager
-def open_source(place: Place, mean: int, keep: int, listener: Listener, *, checksum: bool) -> Iterator[Source]:
-    """Open the end that sends; a plain directory is mirrored into its history first."""
+def open_source(
+    place: Place, mean: int, keep: int, listener: Listener, *, checksum: bool, offer: Offer | None = None
+) -> Iterator[Source]:
+    """Open the end that sends; a plain directory is mirrored into its history first, and new files are offered."""
     if place.pool:
         with Pool.open(place.pool, writable=True) as pool, FileSystem(pool) as fs:
             yield PoolSource(fs, _inside(place.path))
@@ -90,7 +92,7 @@ def open_source(place: Place, mean: int, keep: int, listener: Listener, *, check
     real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
     with open_history(place.history, "source", real, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
-        mirror(fs, real, name, MirrorOptions(keep=keep > 0, checksum=checksum), listener)
+        mirror(fs, real, name, MirrorOptions(keep=keep > 0, checksum=checksum, offer=offer), listener)
         top = _top(root) if shape is Shape.DIRECTORY else None
         with Beneath(root) as host:
             source = HostSource(fs, host, top)

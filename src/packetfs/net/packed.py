@@ -14,16 +14,17 @@ instructions, and the literal bytes beside them. An instruction begins with `len
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from packetfs.errors import BadMessage
-from packetfs.limits import ENTRY_TAIL_MAX
+from packetfs.limits import COPIED_MAX, ENTRY_TAIL_MAX, RUNS_MAX
 from packetfs.net.varint import Cursor, write_bytes, write_varint, zigzag
 from packetfs.packet.codec import Packet, iterate
 from packetfs.packet.digest import DIGEST, Digest
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import Entry, tail_size
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.layout import BODY, Buffer, CopyFlag, EntryFlag, Op
 
@@ -53,9 +54,11 @@ class Packer:
     `expected` is where the next COPY from the base costs least; it runs on over blocks of the same file.
     """
 
-    __slots__ = ("_block", "_held", "_origin", "expected", "literal_bytes", "literals")
+    __slots__ = ("_block", "_held", "_merging", "_origin", "expected", "literal_bytes", "literals")
 
-    def __init__(self) -> None:
+    def __init__(self, *, merging: bool = True) -> None:
+        """Without `merging` each instruction stays as it came: one for each leaf of a program."""
+        self._merging = merging
         self._block = bytearray()
         self._held: Instruction | None = None
         self._origin = 0  # `expected` as the reader has it after what is in the block
@@ -109,7 +112,7 @@ class Packer:
 
     def _append(self, item: Instruction) -> None:
         held = self._held
-        if held is not None:
+        if held is not None and self._merging:
             merged = _merge(held, item)
             if merged is not None:
                 self._held = merged
@@ -174,16 +177,18 @@ def read_instructions(block: Buffer, expected: int = 0) -> Iterator[Instruction]
 def unpack(block: Buffer, literals: Buffer, sources: Sequence[Digest]) -> bytes:
     """Return the packets that a packed delta stands for; `sources[0]` is the root of the base."""
     out = []
-    at = 0
+    cursor = Cursor(literals)
     for item in read_instructions(block):
         if item.kind == LITERAL:
-            data = bytes(literals[at : at + item.length])
-            at += item.length
+            data = cursor.take(item.length)
             out += [data_leaf(data[i : i + BODY]) for i in range(0, len(data), BODY)]
         elif item.kind == FILL:
             out.append(fill_leaf(item.byte, item.length))
+        elif item.source >= len(sources) or item.offset + item.length > COPIED_MAX or item.length > RUNS_MAX:
+            raise BadMessage(reason=f"a copy of {item.length} bytes from {item.offset} of source {item.source}")
         else:
             out += _copies(sources[item.source], item.offset, item.length)
+    cursor.finish()
     return b"".join(out)
 
 
@@ -209,7 +214,10 @@ def _pack_one(packer: Packer, packet: Packet, sources: Sequence[Digest]) -> None
     elif packet.op is Op.FILL and packet.length == 1:
         packer.fill(packet.body[0], packet.operand)
     elif packet.op is Op.COPY and packet.flags & CopyFlag.PROGRAM:
-        number = sources.index(Digest(packet.body[:DIGEST]))
+        root = Digest(packet.body[:DIGEST])
+        if root not in sources:
+            raise BadMessage(reason="a copy from a program that is no source")
+        number = sources.index(root)
         if number:
             packer.copy_from(number, packet.operand, packet.length)
         else:
@@ -258,15 +266,13 @@ def _entry_flags(entry: Entry) -> int:
 def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
     """Return the entry that `pack_entry` wrote; every length is checked."""
     flags = cursor.byte()
-    mode, uid, gid = (cursor.varint(1 << 32) for _ in range(3))
-    mtime_ns = cursor.signed()
-    return Entry(
+    entry = Entry(
         name,
-        mode,
-        uid,
-        gid,
-        mtime_ns,
-        cursor.varint(),
+        cursor.varint(1 << 16),
+        cursor.varint(1 << 32),
+        cursor.varint(1 << 32),
+        cursor.signed(),
+        cursor.varint(COPIED_MAX + 1),
         cursor.take(DIGEST) if flags & _ROOT else bytes(DIGEST),
         sparse=bool(flags & EntryFlag.SPARSE),
         group=int.from_bytes(cursor.take(8), "little") if flags & EntryFlag.GROUP else 0,
@@ -274,8 +280,33 @@ def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
         target=cursor.bytes(ENTRY_TAIL_MAX) if flags & EntryFlag.TARGET else b"",
         xattrs=_unpack_xattrs(cursor) if flags & EntryFlag.XATTRS else (),
     )
+    if _entry_flags(entry) != flags:
+        raise BadMessage(reason="an entry whose flags do not fit it")
+    _check_entry(entry)
+    return entry
+
+
+_KINDS: Final = frozenset(
+    (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
+)
+
+
+def _check_entry(entry: Entry) -> None:
+    """Refuse what no file can be: a system call would stop at it with an error of another kind, or a program grow."""
+    if stat.S_IFMT(entry.mode) not in _KINDS:
+        raise BadMessage(reason=f"an entry of mode {entry.mode:o}")
+    if entry.is_link != bool(entry.target) or b"\0" in entry.target:
+        raise BadMessage(reason="a symbolic link without a proper target, or a target without a link")
+    if tail_size(entry) > ENTRY_TAIL_MAX:
+        raise BadMessage(reason="an entry is too large")
 
 
 def _unpack_xattrs(cursor: Cursor) -> tuple[tuple[bytes, bytes], ...]:
-    count = cursor.varint(1 << 16)
-    return tuple((cursor.bytes(255), cursor.bytes(1 << 16)) for _ in range(count))
+    """Return extended attributes; each name stands once, in order."""
+    found: list[tuple[bytes, bytes]] = []
+    for _ in range(cursor.varint(1 << 16)):
+        name = cursor.bytes(255)
+        if b"\0" in name or name <= (found[-1][0] if found else b""):
+            raise BadMessage(reason="extended attributes without a name, or out of order")
+        found.append((name, cursor.bytes(1 << 16)))
+    return tuple(found)

@@ -23,7 +23,7 @@ from packetfs.net.items import (
 )
 from packetfs.net.listing import Bits, ListingReader
 from packetfs.net.target import Target
-from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Want
+from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.entry import Entry
 
@@ -51,12 +51,12 @@ class Receiver:
 
     def run(self) -> Done:
         """Receive until everything is committed; return what was answered."""
+        self._channel.send(Ready(self._target.empty and not self._dry_run))
         self._channel.send(self._target.state())
-        begin = self._channel.expect(Begin)
-        self.files, self.total = begin.files, begin.bytes
+        items = self._stream()
+        begin = self._early(items)
         if begin.mode == Mode.LIST:
             self._channel.send(self._listing())
-        items = self._stream()
         while True:
             for item in items:
                 if isinstance(item, Commit):
@@ -67,13 +67,22 @@ class Receiver:
             if self._rounds > 1 or not any(reason == _UNVERIFIED for _, reason in done.failures):
                 return done
 
-    def _stream(self) -> Iterator[AnyItem | Commit]:
+    def _early(self, items: Iterator[AnyItem | Commit | Begin]) -> Begin:
+        """Take what comes before BEGIN."""
+        for item in items:
+            if isinstance(item, Begin):
+                self.files, self.total = item.files, item.bytes
+                return item
+            self._item(item, items)
+        raise BadMessage(reason="it ended before it began")
+
+    def _stream(self) -> Iterator[AnyItem | Commit | Begin]:
         while True:
             message = self._channel.receive()
             if isinstance(message, Batch):
                 self.literal += len(message.literals[0])
                 yield from self._reader.read(message)
-            elif isinstance(message, Commit):
+            elif isinstance(message, Commit | Begin):
                 yield message
             else:
                 raise BadMessage(reason=f"{type(message).__name__} among the items")
@@ -100,7 +109,7 @@ class Receiver:
 
     # items
 
-    def _item(self, item: AnyItem | Commit, items: Iterator[AnyItem | Commit]) -> None:
+    def _item(self, item: AnyItem | Commit | Begin, items: Iterator[AnyItem | Commit | Begin]) -> None:
         if isinstance(item, EntryItem):
             self._entry(item, items)
         elif isinstance(item, LinkItem):
@@ -113,7 +122,7 @@ class Receiver:
         else:
             raise BadMessage(reason=f"{type(item).__name__} without an entry")
 
-    def _entry(self, item: EntryItem, items: Iterator[AnyItem | Commit]) -> None:
+    def _entry(self, item: EntryItem, items: Iterator[AnyItem | Commit | Begin]) -> None:
         path, entry = item.path, item.entry
         self._failures.pop(path, None)
         if item.content is Content.NONE:
@@ -121,14 +130,17 @@ class Receiver:
                 self._attempt(path, entry, lambda: self._target.put(path, entry, None))
             self._note(path, "metadata", entry)
             return
-        delivery = Delivery(path, entry.size, self._blocks(items), lambda source: self._open(item, source))
+        blocks = self._blocks(items)
+        delivery = Delivery(path, entry.size, item.content, blocks, lambda source: self._open(item, source))
         try:
             self._attempt(path, entry, lambda: self._target.put(path, entry, delivery))
         finally:
             delivery.drain()
+        if delivery.early:
+            return
         self._note(path, "content", entry)
 
-    def _blocks(self, items: Iterator[AnyItem | Commit]) -> Iterator[BlockItem | EndItem]:
+    def _blocks(self, items: Iterator[AnyItem | Commit | Begin]) -> Iterator[BlockItem | EndItem]:
         """Yield the blocks of the current entry; sources may be declared between them."""
         for item in items:
             if isinstance(item, SourceItem):

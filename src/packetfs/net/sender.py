@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from packetfs.errors import PacketFSError, Vanished
+from packetfs.errors import Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
+from packetfs.fs.mirror import Offer
 from packetfs.net.basis import NO_BASIS, KnownBase
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delta import Basis, Difference, choose_base
+from packetfs.net.early import Early
 from packetfs.net.items import ItemWriter
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
 from packetfs.net.packed import Packer
 from packetfs.net.source import Source, file_leaves
-from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode, State, Want
+from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode, Ready, State, Want
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
-from packetfs.packet.head import Head
 from packetfs.packet.layout import Op
-from packetfs.packet.tree import produces, read_head
+from packetfs.packet.tree import produces
 
 
 @dataclass(slots=True)
@@ -46,9 +46,9 @@ class SendReport:
 class Sender:
     """One sync, from the receiver's STATE to its DONE."""
 
-    def __init__(self, channel: Channel, source: Source, listener: Listener, *, dry_run: bool = False) -> None:
+    def __init__(self, channel: Channel, listener: Listener, *, dry_run: bool = False) -> None:
         self._channel = channel
-        self._source = source
+        self._source: Source
         self._listener = listener
         self._dry_run = dry_run
         self._items = ItemWriter(self._send_batch)
@@ -56,10 +56,21 @@ class Sender:
         self._known: KnownBase | None = None
         self._declared: dict[int, int] = {}
         self._drift: dict[bytes, Drift] = {}
-        self.report = SendReport(root=source.root)
+        self._early = Early(self._items)
+        self.report = SendReport()
 
-    def run(self) -> SendReport:
+    def start(self) -> Offer | None:
+        """Wait until the receiver is ready; return what takes files early, if it has nothing to compare them with."""
+        ready = self._channel.expect(Ready)
+        return self._early.offer if ready.empty and not self._dry_run else None
+
+    def run(self, source: Source) -> SendReport:
         """Bring the receiver to the source's root."""
+        self._source = source
+        self.report.root = source.root
+        self._items.flush()
+        if self._early.error is not None:
+            raise self._early.error
         state = self._channel.expect(State)
         mode, base = self._choose(state)
         self._drift = {item[0]: item for item in state.drift} if mode is Mode.DELTA else {}
@@ -142,6 +153,11 @@ class Sender:
 
     def _send_content(self, path: bytes, new: Entry, content: Content | None) -> None:
         known = self._known
+        if self._early.roots.get(path) == new.root:
+            self._items.entry(path, new, Content.NONE)
+            self._note(path, "new", new)
+            self.report.literal += new.size
+            return
         if known is None:
             self._send_file(path, new, content or Content.LITERAL, 0, NO_BASIS)
             return
@@ -166,7 +182,7 @@ class Sender:
             self._items.entry(path, entry, Content.NONE)
             return
         self._items.entry(path, entry, content, declared)
-        packer = Packer()
+        packer = Packer(merging=content is not Content.LITERAL)
         difference = Difference(basis, base, lambda offset, leaf: self._source.read(path, offset, leaf), packer, self._declare)
         self._blocks(path, difference, packer, entry)
         self.report.copied += difference.copied

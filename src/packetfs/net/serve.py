@@ -69,8 +69,10 @@ def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) ->
     channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape))
     mean = mean_of(place) if place.pool else hello.mean
     checksum = Option.CHECKSUM in options
-    with open_source(place, mean, hello.keep, _to_stderr, checksum=checksum) as source:
-        Sender(channel, source, _to_stderr, dry_run=Option.DRY_RUN in options).run()
+    sender = Sender(channel, _to_stderr, dry_run=Option.DRY_RUN in options)
+    offer = sender.start()
+    with open_source(place, mean, hello.keep, _to_stderr, checksum=checksum, offer=offer) as source:
+        sender.run(source)
 
 
 def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:

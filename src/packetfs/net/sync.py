@@ -35,8 +35,10 @@ def _push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     mean = mean_of(place)
     channel.send(_hello(job, job.destination, path, single, mean, Option(0)))
     welcome = _welcome(channel)
-    with open_source(place, welcome.mean, job.keep, listener, checksum=job.checksum) as source:
-        report = Sender(channel, source, listener, dry_run=job.dry_run).run()
+    sender = Sender(channel, listener, dry_run=job.dry_run)
+    offer = sender.start()
+    with open_source(place, welcome.mean, job.keep, listener, checksum=job.checksum, offer=offer) as source:
+        report = sender.run(source)
     sent = Traffic(
         logical=report.logical,
         literal=report.literal,

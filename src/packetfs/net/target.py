@@ -19,6 +19,10 @@ class Target(Protocol):
     """
 
     @property
+    def empty(self) -> bool:
+        """Tell whether there is nothing at all."""
+
+    @property
     def deleted(self) -> list[bytes]:
         """What `finish` removed beyond what the sender named."""
 

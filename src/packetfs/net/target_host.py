@@ -55,7 +55,7 @@ class HostTarget:
         self._dry_run = dry_run
         self._rename = rename
         self._as_root = os.geteuid() == 0
-        self._empty = not _has_entries(root)
+        self.empty = not (os.path.lexists(os.path.join(root, rename[1])) if rename else _has_entries(root))
         if not dry_run:
             Path(os.fsdecode(root)).mkdir(parents=True, exist_ok=True)
         self._host = Beneath(root) if os.path.isdir(root) else None
@@ -64,6 +64,7 @@ class HostTarget:
         self._leaders: dict[int, tuple[bytes, bool]] = {}
         self._directories: dict[bytes, None] = {}
         self._kept: dict[bytes, bytes] = {}
+        self._early: dict[bytes, Digest] = {}
         self._groups: list[bytes] = []
         self._cleared = self._finished = False
         self.deleted: list[bytes] = []
@@ -89,7 +90,7 @@ class HostTarget:
     # what is held
 
     def state(self) -> State:
-        if self._empty:
+        if self.empty:
             return State(1, (), ())
         held = self._history.note(_ROOT)
         if held is None or self._checksum or self._history.note(_PLACE) != self._place():
@@ -235,6 +236,8 @@ class HostTarget:
         status = self._status(path)
         if entry.is_file and (status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size):
             raise Unverified(path=path)
+        if self._early.pop(path, entry.root) != entry.root:
+            raise Unverified(path=path)
         self._report(path, self._tree.set_metadata(self._here(path), entry, as_root=self._as_root))
         self._remember(path, entry)
 
@@ -249,7 +252,9 @@ class HostTarget:
                 else:
                     _write_run(writer.write, piece)
 
-            take_in(self._history.pool, path, delivery, Digest(entry.root), keep=False, tee=tee)
+            root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
+            if delivery.early:
+                self._early[path] = root
             self._note(path, self._stage.commit(writer, entry, as_root=self._as_root))
         self._remember(path, entry)
 

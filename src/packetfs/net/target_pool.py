@@ -60,8 +60,12 @@ class PoolTarget:
 
     # what is held
 
+    @property
+    def empty(self) -> bool:
+        return self._old_root is None or next(iter(self._fs.children(self._path)), None) is None
+
     def state(self) -> State:
-        if self._old_root is None or next(iter(self._fs.children(self._path)), None) is None:
+        if self.empty or self._old_root is None:
             return State(1, (), ())
         roots = [self._old_root]
         note = self._fs.note(_NOTE + self._path) or b""
@@ -92,7 +96,9 @@ class PoolTarget:
         if entry.is_file and delivery is not None:
             old = self._fs.entry(here)
             old_root = Digest(old.root) if old is not None and old.is_file else None
-            take_in(self._fs.pool, path, delivery, Digest(entry.root), old_root=old_root)
+            take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
+            if delivery.early:
+                return  # the pool has the content; the name comes with the root
         elif entry.is_file and not self._fs.pool.holds(Digest(entry.root)):
             raise Unverified(path=path)
         if not here:

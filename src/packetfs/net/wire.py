@@ -5,7 +5,9 @@ Fields follow each other in the order of the tables; there is nothing optional. 
 
     client -> far       HELLO
     far -> client       WELCOME
-    receiver -> sender  STATE
+    receiver -> sender  READY
+    sender -> receiver  BATCH ... of EARLY content, if the receiver is empty
+    receiver -> sender  STATE (it may come before those batches: nobody waits for the other here)
     sender -> receiver  BEGIN; then, where no root is shared: LISTING ..., LISTED
     receiver -> sender  WANT (only after LISTED)
     sender -> receiver  BATCH ..., COMMIT
@@ -45,6 +47,7 @@ class Type(IntEnum):
     COMMIT = 9
     DONE = 10
     FAILED = 11
+    READY = 12
 
 
 class Option(IntFlag):
@@ -101,6 +104,14 @@ class Welcome:
     program: bytes
     mean: int
     shape: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The receiver is open; `empty` 1: content may come before anything is compared."""
+
+    TYPE: ClassVar[Type] = Type.READY
+    empty: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +190,10 @@ class Failed:
     hint: bytes
 
 
-Message = Hello | Welcome | State | Begin | Listing | Listed | Want | Commit | Done | Failed
+Message = Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Commit | Done | Failed
 
 MESSAGES: Final[dict[Type, type[Any]]] = {
-    kind.TYPE: kind for kind in (Hello, Welcome, State, Begin, Listing, Listed, Want, Commit, Done, Failed)
+    kind.TYPE: kind for kind in (Hello, Welcome, Ready, State, Begin, Listing, Listed, Want, Commit, Done, Failed)
 }
 
 _TEXT_MAX: Final = FRAME_MAX

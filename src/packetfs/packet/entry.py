@@ -59,6 +59,8 @@ def encode_entry(entry: Entry) -> bytes:
     name = entry.name
     check_name(name)
     flags, tail = _encode_tail(entry)
+    if len(tail) > ENTRY_TAIL_MAX:
+        raise BadPacket(reason=f"ENTRY: a tail of {len(tail)} bytes")
     if len(entry.root) != DIGEST:
         raise BadPacket(reason=f"ENTRY: a root of {len(entry.root)} bytes")
     try:
@@ -97,6 +99,12 @@ def _encode_tail(entry: Entry) -> tuple[int, bytes]:
         for name, value in sorted(entry.xattrs):
             parts += (_XATTR.pack(len(name), len(value)), name, value)
     return flags, b"".join(parts)
+
+
+def tail_size(entry: Entry) -> int:
+    """Return how long a tail with all optional fields would be; no entry is read back whose tail is too long."""
+    xattrs = sum(_XATTR.size + len(name) + len(value) for name, value in entry.xattrs)
+    return len(entry.name) + 3 * _U64.size + _U32.size + len(entry.target) + _U16.size + xattrs
 
 
 def decode_entries(data: bytes | memoryview) -> Iterator[Entry]:
