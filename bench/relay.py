@@ -18,7 +18,7 @@ import signal
 import stat
 import sys
 import time
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 
 CHUNK = 1 << 20
 FLAGS = {"--report", "--processes", "--cut", "--hold", "--delay", "--set", "--far"}
@@ -31,7 +31,8 @@ class Link:
     def __init__(self, options: dict[str, str]) -> None:
         self.passed = [0, 0]
         self.turns = 0
-        self._last = -1
+        self.moving = (allocate_lock(), allocate_lock())
+        self.last = -1
         self._cut = int(options.get("--cut", "0"))
         hold, _, self._gate = options.get("--hold", "0:").partition(":")
         self._hold = int(hold)
@@ -52,26 +53,37 @@ class Link:
         while not os.path.exists(self._gate):
             time.sleep(0.002)
 
-    def count(self, direction: int, size: int) -> None:
-        self.passed[direction] += size
-        if direction != self._last:
-            self._last = direction
+    def turn(self, direction: int) -> None:
+        """Note who speaks, before the words are passed on: else the answer could be noted first."""
+        if direction != self.last:
+            self.last = direction
             self.turns += 1
 
 
 def pump(source: int, sink: int, direction: int, link: Link) -> None:
-    move = move_from_socket if stat.S_ISSOCK(os.fstat(source).st_mode) else os.splice
     try:
-        while size := move(source, sink, link.room()):
-            link.count(direction, size)
+        while pass_on(source, sink, direction, link):
+            pass
     except OSError:
         pass  # the reader has gone; whoever is left sees the end of its stream
 
 
-def move_from_socket(source: int, sink: int, room: int) -> int:
-    """Splice what is there: a blocking splice from a socket would wait until all of `room` has come (rsync has one)."""
+def pass_on(source: int, sink: int, direction: int, link: Link) -> int:
+    """Move what is there. The lock keeps the report from being written between moving and counting."""
+    wait(source, select.POLLIN)
+    room, before = link.room(), (link.turns, link.last)
+    with link.moving[direction]:
+        link.turn(direction)
+        size = splice_some(source, sink, room)
+        link.passed[direction] += size
+    if not size:
+        link.turns, link.last = before  # the end of a stream is no turn
+    return size
+
+
+def splice_some(source: int, sink: int, room: int) -> int:
+    """Never blocking: a blocking splice from a socket waits until all of `room` has come, and rsync brings one."""
     while True:
-        wait(source, select.POLLIN)
         try:
             return os.splice(source, sink, room, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
@@ -89,7 +101,8 @@ def pump_late(source: int, sink: int, direction: int, link: Link, delay: float) 
     queue: list[tuple[float, bytes]] = []
     start_new_thread(deliver, (queue, sink))
     while data := os.read(source, CHUNK):
-        link.count(direction, len(data))
+        link.turn(direction)
+        link.passed[direction] += len(data)
         queue.append((time.monotonic() + delay, data))
     queue.append((time.monotonic() + delay, b""))
     while queue:
@@ -167,7 +180,8 @@ def main() -> None:
     far = usage.ru_utime + usage.ru_stime
     own = resource.getrusage(resource.RUSAGE_SELF)
     if "--report" in options:
-        up, down = link.passed
+        with link.moving[0]:
+            up, down = link.passed
         figures = f"{up} {down} {link.turns} {own.ru_utime + own.ru_stime} {far} {status}\n"
         write(options["--report"], figures)
     code = os.waitstatus_to_exitcode(status)

@@ -19,6 +19,8 @@ NODE_FANOUT: Final = 128
 """Leaves of a tree node on average (8 KiB): a changed byte re-writes one node a level."""
 NODE_LEAVES_MAX: Final = 8 * NODE_FANOUT
 """Leaves of a node at the most, so that constant data cannot grow one without end."""
+NODE_BYTES: Final = MIB
+"""Bytes after which a node ends too: 1,024 entries with the longest tails would be 4 GiB in memory."""
 TREE_DEPTH_MAX: Final = 12
 """Levels of a tree: 2 leaves a node would still reach past 2**64 bytes long before."""
 ENTRY_TAIL_MAX: Final = 4 * MIB

@@ -155,7 +155,7 @@ def _by_time(fs: FileSystem) -> Iterator[_Version]:
 
 
 def _old_versions(pool: Pool, held: Sequence[Digest]) -> Iterator[_Version]:
-    """Yield the contents of the roots that came before the first one, of files that still are."""
+    """Yield the contents that the roots before the first one had in place of what it has."""
     for root in held[1:ROOTS_CONTENT]:
         for change in diff(pool, root, held[0]):
             old, new = change.old, change.new

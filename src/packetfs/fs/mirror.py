@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from packetfs.errors import BadPath, PacketFSError, SourceUnavailable, UnsafePath
+from packetfs.errors import BadPath, PacketFSError, PoolFull, SourceUnavailable, UnsafePath
 from packetfs.events import Listener, Progress, Trouble, ignore
+from packetfs.fs.budget import UNLIMITED, Allowance
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
@@ -36,13 +37,14 @@ Offer: TypeAlias = Callable[[bytes, Entry], Tee | None]
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
-    """How to import. `keep`: the pool holds the content, not only its digests. `checksum`: read what looks unchanged.
+    """How to import. `budget`: bytes of content that the pool may hold; beyond, it gets the programs alone. Anything
+    but UNLIMITED says that the pool is a cache, whose content may go. `checksum`: read what looks unchanged.
 
     `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
     is new, and may return what takes its program while it is made.
     """
 
-    keep: bool = True
+    budget: int = UNLIMITED
     checksum: bool = False
     one_filesystem: bool = False
     offer: Offer | None = None
@@ -99,6 +101,7 @@ class _Mirror:
         self._beneath = beneath
         self._top = top
         self._options = options
+        self._allowance = Allowance(fs.pool, options.budget)
         self._device = beneath.lstat(b"").st_dev
         self._links: dict[tuple[int, int], _Links] = {}
         self._meter = _Meter(listener)
@@ -117,7 +120,7 @@ class _Mirror:
                 walks.append(self._walk(deeper))
         self._settle_links()
         self._meter.tell()
-        return self._fs.tree_root(self._top)
+        return self._allowance.making_room(lambda: self._fs.tree_root(self._top))
 
     def import_one(self, name: bytes) -> Digest:
         """Import one file as the top itself."""
@@ -217,17 +220,25 @@ class _Mirror:
     def _read_file(self, path: bytes, known: Entry | None) -> tuple[Entry, bytes | None]:
         """Import a file's content; return its entry and signature."""
         old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
-        for _ in range(_READS):
+        reads = _READS
+        while reads:
             fd = self._beneath.open_read(path)
             try:
-                found = self._read_open(fd, path, old)
+                found = self._read_open(fd, path, old, known)
+            except PoolFull:
+                if not self._allowance.give_up():
+                    raise
+                continue
             finally:
                 os.close(fd)
             if found is not None:
                 return found
+            reads -= 1
         raise _RefusedError("changed while being read")
 
-    def _read_open(self, fd: int, path: bytes, old: Digest | None) -> tuple[Entry, bytes | None] | None:
+    def _read_open(
+        self, fd: int, path: bytes, old: Digest | None, known: Entry | None
+    ) -> tuple[Entry, bytes | None] | None:
         """The same for an open file; None when it changed meanwhile."""
 
         def read(offset: int, into: memoryview) -> int:
@@ -237,10 +248,11 @@ class _Mirror:
 
         start = time.time_ns()
         status = os.fstat(fd)
+        keep = self._allowance.admits(status.st_size, changed=old is not None and _differs(known, status))
         offer = self._options.offer if old is None else None
         name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
         tee = offer(path, make_entry(name, status, sparse=sparse)) if offer is not None else None
-        done = ingest(self._fs.pool, read, status.st_size, old, self._options.keep, tee)
+        done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)
         xattrs = _check_xattrs(read_xattrs(Handle(fd)))
         if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
             return None
@@ -336,6 +348,11 @@ def _group_of(first: bytes) -> int:
 def _sign(status: os.stat_result, start_ns: int) -> bytes | None:
     """Return the signature to keep; none where it could hide a change that came right after."""
     return None if Signature.of(status).is_racy(start_ns) else pack_signature(status)
+
+
+def _differs(known: Entry | None, status: os.stat_result) -> bool:
+    """Say whether a file looks changed, not just read again."""
+    return known is not None and (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns)
 
 
 def _check_xattrs(xattrs: Xattrs) -> Xattrs:

@@ -19,6 +19,9 @@ _BUFFER: Final = 64 * 1024
 _WORTH_COMPRESSING: Final = 200
 """Bytes below which a zstd frame saves nothing."""
 
+_EXIT_CODES: Final = 126
+"""Exit codes from here on belong to the shell."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -127,7 +130,10 @@ def _inflate(payload: memoryview) -> memoryview:
     size = int.from_bytes(payload[:4], "little")
     if size > FRAME_MAX:
         raise BadMessage(reason=f"a frame of {size} bytes")
-    return memoryview(decompress(payload[4:], size))
+    data = decompress(payload[4:], size)
+    if len(data) != size:
+        raise BadMessage(reason="a frame has another length than announced")
+    return memoryview(data)
 
 
 def write_all(descriptor: int, parts: list[Buffer]) -> None:
@@ -144,6 +150,8 @@ def write_all(descriptor: int, parts: list[Buffer]) -> None:
 def far_error(peer: str, failed: Failed) -> PacketFSError:
     """Return the far side's error with its own exit code and hint."""
     error = FarSideFailed(peer=peer, reason=failed.message)
-    error.exit_code = failed.exit_code or FarSideFailed.exit_code
-    error.hint = failed.hint.decode("utf-8", "replace") or error.hint
+    if 0 < failed.exit_code < _EXIT_CODES:  # 256 would be success to a shell
+        error.exit_code = failed.exit_code
+    hint = failed.hint.decode("utf-8", "backslashreplace")
+    error.hint = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in hint) or error.hint
     return error

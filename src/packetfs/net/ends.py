@@ -16,7 +16,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
 from packetfs.fs.mirror import MirrorOptions, Offer, mirror
 from packetfs.limits import MEAN
-from packetfs.net.history import open_history
+from packetfs.net.history import commit_history, open_history, settle_source, settle_target
 from packetfs.net.source import HostSource, PoolSource, Source
 from packetfs.net.target import Target
 from packetfs.net.target_host import HostTarget
@@ -92,14 +92,14 @@ def open_source(
     real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
     with open_history(place.history, "source", real, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
-        mirror(fs, real, name, MirrorOptions(keep=keep > 0, checksum=checksum, offer=offer), listener)
+        mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer), listener)
         top = _top(root) if shape is Shape.DIRECTORY else None
         with Beneath(root) as host:
             source = HostSource(fs, host, top)
-            fs.set_note(b"root", source.root)
-            fs.commit()
+            commit_history(fs)
             try:
                 yield source
+                settle_source(fs, source.root, keep)
             finally:
                 source.close()
 
@@ -148,6 +148,8 @@ def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> It
             rename=rename,
         )
         yield from _closing(target)
+        if not terms.dry_run:
+            settle_target(fs)
 
 
 def _closing(target: Target) -> Iterator[Target]:

@@ -1,38 +1,138 @@
 """What this side remembers of a plain directory between syncs: a pool of its own for each, in the user's data.
 
-It is a cache: nothing in it is the only copy of anything, so it is not made durable, and a damaged one is made anew.
+It is a cache: nothing in it is the only copy of anything. So it is not made durable, its content is kept within a
+budget, and one that is damaged goes and is made anew. Those of directories that are no more stay.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Final
 
-from packetfs.errors import CorruptDatabase, CorruptExtent, NotAPool
+from packetfs.errors import (
+    BadNamespace,
+    BadProgram,
+    CorruptDatabase,
+    CorruptExtent,
+    MissingExtent,
+    NotAPool,
+    PacketFSError,
+    PoolBusy,
+    PoolFull,
+)
+from packetfs.fs.budget import UNLIMITED, tidy
 from packetfs.fs.filesystem import FileSystem
-from packetfs.packet.digest import digest_of
+from packetfs.limits import HISTORY_POLL, HISTORY_WAIT, ROOTS_HELD
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.pool.gc import discard_content
 from packetfs.pool.pool import Pool
 
-_DAMAGE = (CorruptDatabase, CorruptExtent, NotAPool)
+_DAMAGE: Final = (BadNamespace, BadProgram, CorruptDatabase, CorruptExtent, MissingExtent, NotAPool)
+_SYNCED: Final = b"synced"
+_DIGEST: Final = 32
 
 
 @contextmanager
 def open_history(base: str, role: str, place: bytes, mean: int) -> Iterator[FileSystem]:
-    """Open the memory of `place` (a real path) as `role`, "source" or "target", made if it is missing or unusable."""
+    """Open the memory of `place` (a real path) as `role`, "source" or "target", made if it is missing or unusable.
+
+    Another sync that has it open is waited for, up to HISTORY_WAIT seconds; then it is PoolBusy, with its process.
+    """
     key = digest_of(b"%s\0%d\0%s" % (role.encode(), mean, place))
     path = os.path.join(base, f"{role}-{key[:12].hex()}")
-    with _open_or_make(path, mean) as pool, FileSystem(pool) as fs:
-        yield fs
+    fs = _wait_for(path, mean)
+    with fs.pool, fs:
+        try:
+            yield fs
+        except _DAMAGE:
+            _discard(path)  # the next sync starts without it, and works
+            raise
 
 
-def _open_or_make(path: str, mean: int) -> Pool:
-    if not os.path.isdir(path):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        return Pool.create(path, mean=mean, durable=False)
+def commit_history(fs: FileSystem) -> None:
+    """Commit what was imported; where the disk is full, without content."""
     try:
-        return Pool.open(path, writable=True)
+        fs.pool.flush()
+    except PoolFull:
+        if not discard_content(fs.pool):
+            raise
+    fs.commit()
+
+
+def settle_source(fs: FileSystem, root: Digest, budget: int) -> None:
+    """After a sync: remember that a receiver has this root, and bring the history within its budget."""
+    found = fs.note(_SYNCED) or b""
+    roots = [Digest(found[at : at + _DIGEST]) for at in range(0, len(found), _DIGEST)]
+    roots = [root, *(other for other in roots if other != root)][:ROOTS_HELD]
+    with _harmless(fs):
+        fs.set_note(_SYNCED, b"".join(roots))
+        fs.commit()
+        tidy(fs, budget, roots)
+
+
+def settle_target(fs: FileSystem) -> None:
+    """After a sync: free the programs of files that were replaced, if that pays by now."""
+    with _harmless(fs):
+        tidy(fs, UNLIMITED, ())
+
+
+@contextmanager
+def _harmless(fs: FileSystem) -> Iterator[None]:
+    """Let nothing that fails here spoil a sync that is done."""
+    try:
+        yield
     except _DAMAGE:
-        shutil.rmtree(path)
-        return Pool.create(path, mean=mean, durable=False)
+        _discard(fs.pool.path)
+    except PacketFSError:
+        with suppress(PacketFSError):
+            fs.rollback()
+
+
+def _wait_for(path: str, mean: int) -> FileSystem:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    deadline = time.monotonic() + HISTORY_WAIT
+    while True:
+        try:
+            with _alone(os.path.dirname(path)):
+                return _open_or_make(path, mean)
+        except PoolBusy:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(HISTORY_POLL)
+
+
+@contextmanager
+def _alone(base: str) -> Iterator[None]:
+    """Keep others from taking for damaged what is only being made."""
+    fd = os.open(os.path.join(base, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_or_make(path: str, mean: int) -> FileSystem:
+    if os.path.isdir(path):
+        try:
+            return _open_names(Pool.open(path, writable=True))
+        except _DAMAGE:
+            _discard(path)
+    return _open_names(Pool.create(path, mean=mean, durable=False))
+
+
+def _open_names(pool: Pool) -> FileSystem:
+    try:
+        return FileSystem(pool)
+    except BaseException:
+        pool.close()
+        raise
+
+
+def _discard(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)

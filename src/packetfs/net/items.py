@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from packetfs.errors import BadMessage
-from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, PATH_MAX
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
 from packetfs.net.batch import Batch, Content, Item
-from packetfs.net.packed import Packer, pack_entry, unpack_entry
+from packetfs.net.packed import Packer, pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
 from packetfs.packet.layout import Buffer
@@ -40,7 +40,7 @@ class PathReader:
     def read(self, cursor: Cursor) -> bytes:
         shared = cursor.varint(len(self._last) + 1)
         path = self._last[:shared] + cursor.bytes(PATH_MAX)
-        check_path(path)
+        check_path(path, self._last.rfind(b"/", 0, shared) + 1)
         self._last = path
         return path
 
@@ -57,11 +57,11 @@ def shared_prefix(a: bytes, b: bytes) -> int:
     return low
 
 
-def check_path(path: bytes) -> None:
-    """Refuse a path that could leave the tree; the root itself is the empty path."""
-    if len(path) > PATH_MAX:
+def check_path(path: bytes, start: int = 0) -> None:
+    """Refuse a path that could leave the tree; the root itself is the empty path. Names before `start` are known."""
+    if len(path) > PATH_MAX or path.count(b"/") >= LEVELS_MAX:
         raise BadMessage(reason="a path is too long")
-    for name in path.split(b"/") if path else ():
+    for name in path[start:].split(b"/") if path else ():
         check_name(name)
 
 
@@ -217,7 +217,7 @@ class ItemReader:
         if kind == Item.SOURCE:
             return SourceItem(path)
         if kind == Item.LINK:
-            entry = unpack_entry(cursor, base_name(path))
+            entry = read_entry(cursor, base_name(path))
             leader = cursor.bytes(PATH_MAX)
             check_path(leader)
             return LinkItem(path, entry, leader)
@@ -228,4 +228,7 @@ class ItemReader:
         if content > max(Content):
             raise BadMessage(reason=f"content kind {content} is unknown")
         base = cursor.varint(1 << 32) if content == Content.DELTA else 0
-        return EntryItem(path, unpack_entry(cursor, base_name(path)), Content(content), base)
+        entry = read_entry(cursor, base_name(path))
+        if content and not entry.is_file:
+            raise BadMessage(reason="content of something that is no file")
+        return EntryItem(path, entry, Content(content), base)

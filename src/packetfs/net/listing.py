@@ -5,12 +5,13 @@ Ids are prefixes of digests: they find what the receiver holds, and the root tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from packetfs.limits import BATCH_CONTROL
+from packetfs.errors import BadMessage
+from packetfs.limits import BATCH_CONTROL, COPIED_MAX, EXTENT_MAX
 from packetfs.net.items import PathReader, PathWriter, base_name
-from packetfs.net.packed import pack_entry, unpack_entry
+from packetfs.net.packed import pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_varint
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
@@ -18,6 +19,8 @@ from packetfs.packet.tree import produces
 
 ID = 8
 """Bytes of an extent id: among 2**32 extents two share one with a chance of 1/2, and then a root tells."""
+_PIECE_MIN = ID + 2
+"""Bytes of a piece in a record at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Listed:
 
     path: bytes
     entry: Entry
-    pieces: tuple[Piece, ...]
+    pieces: Collection[Piece]
 
 
 def pieces_of(leaves: Iterable[tuple[int, bytes]]) -> Iterator[Piece]:
@@ -75,6 +78,36 @@ class ListingWriter:
             self._out = bytearray()
 
 
+class Pieces(Collection[Piece]):
+    """The pieces of a listed file as they came: ten bytes each, where objects would take 200."""
+
+    __slots__ = ("_count", "_data")
+
+    def __init__(self, data: bytes, count: int) -> None:
+        self._data = data
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, piece: object) -> bool:
+        return any(piece == own for own in self)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return _read_pieces(Cursor(self._data), self._count, COPIED_MAX)
+
+
+def _read_pieces(cursor: Cursor, count: int, size: int) -> Iterator[Piece]:
+    """Yield pieces that follow each other inside a file of `size` bytes, none longer than an extent can be."""
+    end = 0
+    for _ in range(count):
+        offset = end + cursor.varint()
+        end = offset + cursor.varint(EXTENT_MAX + 1)
+        if offset == end or end > size:
+            raise BadMessage(reason="a piece of a file that is empty or beyond its end")
+        yield Piece(offset, end - offset, cursor.take(ID))
+
+
 class ListingReader:
     """Reads the blocks of ListingWriter."""
 
@@ -85,15 +118,18 @@ class ListingReader:
         cursor = Cursor(records)
         while not cursor.done:
             path = self._paths.read(cursor)
-            entry = unpack_entry(cursor, base_name(path))
-            yield Listed(path, entry, tuple(self._pieces(cursor)))
+            entry = read_entry(cursor, base_name(path))
+            yield Listed(path, entry, self._pieces(cursor, entry))
 
-    def _pieces(self, cursor: Cursor) -> Iterator[Piece]:
-        end = 0
-        for _ in range(cursor.varint(cursor.end - cursor.at + 1)):
-            offset = end + cursor.varint()
-            end = offset + cursor.varint(1 << 32)
-            yield Piece(offset, end - offset, cursor.take(ID))
+    def _pieces(self, cursor: Cursor, entry: Entry) -> Pieces:
+        """Return the pieces of an entry, each looked at once before any is used."""
+        count = cursor.varint((cursor.end - cursor.at) // _PIECE_MIN + 1)
+        if count and not entry.is_file:
+            raise BadMessage(reason="pieces of something that is no file")
+        start = cursor.at
+        for _ in _read_pieces(cursor, count, entry.size):
+            pass
+        return Pieces(bytes(cursor.data[start : cursor.at]), count)
 
 
 class Bits:

@@ -272,7 +272,7 @@ def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
         cursor.varint(1 << 32),
         cursor.varint(1 << 32),
         cursor.signed(),
-        cursor.varint(COPIED_MAX + 1),
+        cursor.varint(),
         cursor.take(DIGEST) if flags & _ROOT else bytes(DIGEST),
         sparse=bool(flags & EntryFlag.SPARSE),
         group=int.from_bytes(cursor.take(8), "little") if flags & EntryFlag.GROUP else 0,
@@ -280,9 +280,21 @@ def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
         target=cursor.bytes(ENTRY_TAIL_MAX) if flags & EntryFlag.TARGET else b"",
         xattrs=_unpack_xattrs(cursor) if flags & EntryFlag.XATTRS else (),
     )
-    if _entry_flags(entry) != flags:
-        raise BadMessage(reason="an entry whose flags do not fit it")
-    _check_entry(entry)
+    if _entry_flags(entry) != flags or tail_size(entry) > ENTRY_TAIL_MAX:
+        raise BadMessage(reason="an entry that is too large, or whose flags do not fit it")
+    return entry
+
+
+def read_entry(cursor: Cursor, name: bytes) -> Entry:
+    """Return an entry that a peer sent, and refuse what no file can be: system calls would stop at it in odd ways."""
+    entry = unpack_entry(cursor, name)
+    if stat.S_IFMT(entry.mode) not in _KINDS or entry.size > COPIED_MAX:
+        raise BadMessage(reason=f"an entry of mode {entry.mode:o} and size {entry.size}")
+    if entry.is_link != bool(entry.target) or b"\0" in entry.target:
+        raise BadMessage(reason="a symbolic link without a proper target, or a target without a link")
+    names = [name for name, _ in entry.xattrs]
+    if names and (not names[0] or any(b"\0" in name for name in names) or names != sorted(set(names))):
+        raise BadMessage(reason="extended attributes without proper names, or out of order")
     return entry
 
 
@@ -291,22 +303,6 @@ _KINDS: Final = frozenset(
 )
 
 
-def _check_entry(entry: Entry) -> None:
-    """Refuse what no file can be: a system call would stop at it with an error of another kind, or a program grow."""
-    if stat.S_IFMT(entry.mode) not in _KINDS:
-        raise BadMessage(reason=f"an entry of mode {entry.mode:o}")
-    if entry.is_link != bool(entry.target) or b"\0" in entry.target:
-        raise BadMessage(reason="a symbolic link without a proper target, or a target without a link")
-    if tail_size(entry) > ENTRY_TAIL_MAX:
-        raise BadMessage(reason="an entry is too large")
-
-
 def _unpack_xattrs(cursor: Cursor) -> tuple[tuple[bytes, bytes], ...]:
-    """Return extended attributes; each name stands once, in order."""
-    found: list[tuple[bytes, bytes]] = []
-    for _ in range(cursor.varint(1 << 16)):
-        name = cursor.bytes(255)
-        if b"\0" in name or name <= (found[-1][0] if found else b""):
-            raise BadMessage(reason="extended attributes without a name, or out of order")
-        found.append((name, cursor.bytes(1 << 16)))
-    return tuple(found)
+    count = cursor.varint(1 << 16)
+    return tuple((cursor.bytes(255), cursor.bytes(1 << 16)) for _ in range(count))

@@ -59,11 +59,12 @@ class HostTarget:
         if not dry_run:
             Path(os.fsdecode(root)).mkdir(parents=True, exist_ok=True)
         self._host = Beneath(root) if os.path.isdir(root) else None
-        self._staging = Staging(self._tree, keep_old=True) if not dry_run else None
+        self._staging = Staging(self._tree, keep_old=not self.empty) if not dry_run else None
         self._stale = StaleExtents(history.pool, lambda path: self._tree.open_read(self._here(path)))
         self._leaders: dict[int, tuple[bytes, bool]] = {}
         self._directories: dict[bytes, None] = {}
         self._kept: dict[bytes, bytes] = {}
+        self._parent: bytes | None = None
         self._early: dict[bytes, Digest] = {}
         self._groups: list[bytes] = []
         self._cleared = self._finished = False
@@ -264,6 +265,7 @@ class HostTarget:
         self._remember(path, entry)
 
     def remove(self, path: bytes) -> None:
+        self._parent = None
         if self._history.entry(path) is not None:
             self._history.remove(path)
         if self._delete and self._status(path) is not None:
@@ -280,12 +282,15 @@ class HostTarget:
         self._history.set(path, entry, None)
 
     def _make_parents(self, path: bytes) -> None:
-        self._soil(path)
         above = path.rpartition(b"/")[0]
+        if above == self._parent:
+            return
+        self._soil(path)
         if above and self._status(above) is None:
             self._make_parents(above)
             self._stage.make_directory(above)
         self._history.make_parents(path)
+        self._parent = above
 
     def _soil(self, path: bytes) -> None:
         """Remember that the directory above needs its own times again."""
@@ -352,6 +357,7 @@ class HostTarget:
             if path:
                 self._restore(path)
         self._directories = {}
+        self._parent = None
 
     def _restore(self, path: bytes) -> None:
         entry = self._history.entry(path)

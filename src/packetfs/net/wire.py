@@ -23,7 +23,7 @@ from enum import IntEnum, IntFlag
 from typing import Any, ClassVar, Final, TypeVar
 
 from packetfs.errors import BadMessage
-from packetfs.limits import FRAME_MAX
+from packetfs.limits import DRIFT_MAX, FRAME_MAX, NAMED_MAX, PATH_MAX, ROOTS_HELD
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 
@@ -253,9 +253,9 @@ def _write_paths(out: bytearray, paths: tuple[bytes, ...]) -> None:
         write_bytes(out, path)
 
 
-def _count(cursor: Cursor) -> int:
-    """Return a count that the rest of the payload can hold."""
-    return cursor.varint(cursor.end - cursor.at + 1)
+def _count(cursor: Cursor, limit: int) -> int:
+    """Return a count that the rest of the payload can hold; an item costs more memory than bytes in a frame."""
+    return cursor.varint(min(cursor.end - cursor.at, limit) + 1)
 
 
 def _read_signed_time(cursor: Cursor) -> int:
@@ -277,12 +277,14 @@ _READ: Final[dict[str, Any]] = {
     "int": Cursor.varint,
     "bytes": lambda c: c.bytes(_TEXT_MAX),
     "Digest": lambda c: Digest(c.take(DIGEST)),
-    "tuple[Digest, ...]": lambda c: tuple(Digest(c.take(DIGEST)) for _ in range(_count(c))),
+    "tuple[Digest, ...]": lambda c: tuple(Digest(c.take(DIGEST)) for _ in range(_count(c, ROOTS_HELD))),
     "tuple[Drift, ...]": lambda c: tuple(
-        (c.bytes(_TEXT_MAX), c.varint(), _read_signed_time(c)) for _ in range(_count(c))
+        (c.bytes(PATH_MAX), c.varint(), _read_signed_time(c)) for _ in range(_count(c, DRIFT_MAX))
     ),
-    "tuple[Failure, ...]": lambda c: tuple((c.bytes(_TEXT_MAX), c.bytes(_TEXT_MAX)) for _ in range(_count(c))),
-    "tuple[bytes, ...]": lambda c: tuple(c.bytes(_TEXT_MAX) for _ in range(_count(c))),
+    "tuple[Failure, ...]": lambda c: tuple(
+        (c.bytes(PATH_MAX), c.bytes(_TEXT_MAX)) for _ in range(_count(c, NAMED_MAX))
+    ),
+    "tuple[bytes, ...]": lambda c: tuple(c.bytes(PATH_MAX) for _ in range(_count(c, NAMED_MAX))),
 }
 
 NO_ROOT: Final = NO_DIGEST

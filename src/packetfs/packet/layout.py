@@ -93,7 +93,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(22, 1, "kind", "FILE 1, DIRECTORY 2, SNAPSHOT 3, SEGMENT 4, DELTA 5, PROGRAM 6"),
         Field(23, 1, "digest suite", "1 = BLAKE3-256"),
         Field(24, 1, "chunker", "1 = MinCDC over 32 bytes, runs first"),
-        Field(25, 1, "tree rule", "1 = a node ends after a leaf whose key is 0 modulo 128, or after 1,024 leaves"),
+        Field(25, 1, "tree rule", "1 = a node ends where a leaf's key is 0 modulo 128, after 1,024 leaves or 1 MiB"),
         Field(26, 6, "zero", "must be zero"),
         Field(32, 8, "required", "feature bits that a reader must know"),
         Field(40, 8, "ignorable", "feature bits that a reader may pass over"),

@@ -2,8 +2,8 @@
 
 A *leaf* is what a node never splits: one packet of a file's program, or an ENTRY with its tail. A node ends after a leaf
 whose key is 0 modulo NODE_FANOUT (the key of a COPY or TREE is its digest, that of an ENTRY the digest of its name:
-so a changed file moves no boundary), or after NODE_LEAVES_MAX leaves. Every level is cut by the same rule; the first
-level that needs no cut, behind a HEAD, is the root program.
+so a changed file moves no boundary), or when it has NODE_LEAVES_MAX leaves, or NODE_BYTES. Every level is cut by the
+same rule; the first level that needs no cut, behind a HEAD, is the root program.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from packetfs.errors import BadProgram
-from packetfs.limits import NODE_FANOUT, NODE_LEAVES_MAX, TREE_DEPTH_MAX
+from packetfs.limits import NODE_BYTES, NODE_FANOUT, NODE_LEAVES_MAX, TREE_DEPTH_MAX
 from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.entry import leaf_size
@@ -20,7 +20,7 @@ from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Mark, Op
 
 NODE_MAX: Final = 64 * 1024 * 1024
-"""Bytes of a node at the most: NODE_LEAVES_MAX entries with common tails stay far below; more is damage."""
+"""Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""
 
 
 class Store(Protocol):
@@ -57,7 +57,8 @@ class TreeWriter:
         level = self._levels[number]
         level.leaves.append(leaf)
         level.size += size
-        if len(level.leaves) >= NODE_LEAVES_MAX or (key and is_boundary(key)):
+        level.bytes += len(leaf)
+        if len(level.leaves) >= NODE_LEAVES_MAX or level.bytes >= NODE_BYTES or (key and is_boundary(key)):
             self._flush(number)
 
     def _flush(self, number: int) -> None:
@@ -82,11 +83,12 @@ class TreeWriter:
 
 
 class _Level:
-    __slots__ = ("leaves", "size")
+    __slots__ = ("bytes", "leaves", "size")
 
     def __init__(self) -> None:
         self.leaves: list[bytes] = []
         self.size = 0
+        self.bytes = 0
 
 
 def is_boundary(key: bytes) -> bool:

@@ -14,6 +14,9 @@ else:
     from backports import zstd as _zstd
 
 
+_WINDOW_MIN: Final = 10
+_WINDOW_MAX: Final = 27
+"""Bounds of zstd for the logarithm of a window: no frame needs one longer than its content, but it can claim one."""
 _quick: Final = _zstd.ZstdCompressor(1)
 """Made once: making one costs 0.2 ms, more than the sample that it compresses."""
 
@@ -27,7 +30,8 @@ def compress(data: Buffer, level: int = 3) -> bytes:
 
 def decompress(data: Buffer, limit: int) -> bytes:
     """Return what one frame holds, at most `limit` bytes: a bomb ends in BadPacket, not in memory."""
-    decoder = _zstd.ZstdDecompressor()
+    window = min(max(limit.bit_length(), _WINDOW_MIN), _WINDOW_MAX)
+    decoder = _zstd.ZstdDecompressor(options={_zstd.DecompressionParameter.window_log_max: window})
     try:
         out: bytes = decoder.decompress(data, max_length=limit + 1)
     except _zstd.ZstdError as error:

@@ -56,8 +56,9 @@ class LiveSet:
         start = 0
         while True:
             found = self._slots.get(digest, start)
-            if any(value >> 1 == wanted for value in found):
-                return True
+            for value in found:  # mostly there is one; any() would cost twice as much
+                if value >> 1 == wanted:
+                    return True
             if len(found) < CANDIDATES:
                 return False
             start += CANDIDATES
@@ -92,15 +93,16 @@ def collect(pool: Pool, live: Container[Digest]) -> int:
     with pool.lock, pool.failing():
         pool.begin_writing()
         pool.flush()
-        batch: list[Extent] = []
-        for extent in scan(pool.arena):
-            if not _is_needed(pool, extent, live):
-                batch.append(extent)
-            if len(batch) >= COLLECT_BATCH:
-                _erase(pool, batch)
-                batch.clear()
-        _erase(pool, batch)
-        return sum(_punch_segment(pool, number) for number in pool.arena.segments())
+        return sum(_collect_segment(pool, number, live) for number in pool.arena.segments())
+
+
+def _collect_segment(pool: Pool, number: int, live: Container[Digest]) -> int:
+    """Erase what is dead in a segment, then punch everything that no live extent covers."""
+    dead: list[Extent] = []
+    gaps = list(_gaps(pool, number, live, dead))
+    _erase(pool, dead)
+    pool.leases.count_punch()
+    return _punch(pool, number, gaps)
 
 
 def discard(pool: Pool, extents: list[Extent]) -> int:
@@ -133,6 +135,8 @@ def _is_needed(pool: Pool, extent: Extent, live: Container[Digest]) -> bool:
     """Say whether to keep a copy: of a live digest, and not a second copy beside a good one."""
     if extent.digest not in live:
         return False
+    if pool.lookup.index.get(extent.digest) == [extent.position // PACKET]:
+        return True
     held = next(pool.lookup.extents(extent.digest), None)
     return held is None or held.position == extent.position or held.position not in pool.verified
 
@@ -153,12 +157,6 @@ def _erase(pool: Pool, extents: list[Extent]) -> None:
             pool.arena.sync_segment(number)
 
 
-def _punch_segment(pool: Pool, number: int) -> int:
-    """Punch everything in a segment that no extent covers."""
-    pool.leases.count_punch()
-    return _punch(pool, number, list(_gaps(pool, number)))
-
-
 def _punch(pool: Pool, number: int, ranges: list[tuple[int, int]]) -> int:
     pool.mappings.release(number)
     freed = 0
@@ -169,14 +167,23 @@ def _punch(pool: Pool, number: int, ranges: list[tuple[int, int]]) -> int:
     return freed
 
 
-def _gaps(pool: Pool, number: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of a segment, behind its superblock, that belong to no extent and are not holes already."""
+def _gaps(pool: Pool, number: int, live: Container[Digest], dead: list[Extent]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a segment, behind its superblock, that no live extent covers and that are not holes already.
+
+    What is dead is erased on the way, but for the last of it, which stays in `dead` for the caller.
+    """
     base = number * SEGMENT
     end = base + pool.arena.segment_size(number)
     last = base + FIRST
     for extent in scan(pool.arena, base):
         if extent.position >= end:
             break
+        if not _is_needed(pool, extent, live):
+            dead.append(extent)
+            if len(dead) >= COLLECT_BATCH:
+                _erase(pool, dead)
+                dead.clear()
+            continue
         yield from _data_in(pool, last, extent.position)
         last = extent.end if extent.end <= end else extent.position + PACKET
     yield from _data_in(pool, last, end)
