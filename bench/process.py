@@ -89,7 +89,8 @@ class Sampler:
         start = time.monotonic()
         while not self.stop.is_set():
             relay, far = read_processes(self.processes)
-            self.near.take(descendants(self.near_pid, without=relay))
+            # Until the relay has told its number, a child may be the relay, or this very process between fork and exec.
+            self.near.take(descendants(self.near_pid, without=relay) if relay else [self.near_pid])
             if far:
                 self.far.take(descendants(far))
             self.stop.wait(INTERVAL if time.monotonic() - start < 2 else INTERVAL_LATER)

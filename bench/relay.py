@@ -15,7 +15,6 @@ import os
 import resource
 import select
 import signal
-import stat
 import sys
 import time
 from _thread import allocate_lock, start_new_thread

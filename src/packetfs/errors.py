@@ -230,6 +230,13 @@ class NotADirectory(PacketFSError, NotADirectoryError):
     exit_code = 4
 
 
+class NotContiguous(PacketFSError, ValueError):
+    """{path} lies in {count} parts in the arena, so there is no single view of that range."""
+
+    exit_code = 4
+    hint = "Ask for a range inside one extent, or for all parts with `views`."
+
+
 class NotAFile(PacketFSError, ValueError):
     """{path} is not a regular file: only those have content to read."""
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packetfs.events import Changed, Event, Trouble
+from packetfs.fs.filesystem import FileSystem
 from packetfs.net.job import Endpoint, Job, Summary
 from packetfs.net.sync import run
+from packetfs.pool.pool import Pool
 
 
 @dataclass
@@ -26,6 +28,11 @@ class Rig:
             self.troubles.append(event)
         if isinstance(event, Changed):
             self.changes.append(event)
+
+    def make_pool(self) -> None:
+        """Make the pool that `pfs:` names."""
+        with Pool.create(str(self.base / "pool")) as pool, FileSystem(pool) as fs:
+            fs.commit()
 
     def sync(self, source: str | Path, destination: str | Path, **options: object) -> Summary:
         """Sync two endpoints: a path, `pfs:PATH` in the pool `base/pool`, or either behind `far:`."""

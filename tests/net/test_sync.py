@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from packetfs.errors import FarSideFailed, NotFound, PacketFSError
-from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 
 
@@ -61,7 +60,7 @@ ENDS = ["{base}/dst", "far:{base}/dst", "pfs:dst", "far:pfs:some/dst"]
 @pytest.mark.parametrize("end", ENDS)
 def test_a_tree_arrives_whole_and_comes_back(rig: Rig, src: Path, end: str) -> None:
     if "pfs:" in end:
-        Pool.create(rig.base / "pool").close()
+        rig.make_pool()
     place = end.format(base=rig.base)
     first = rig.sync(f"{src}/", place)
     assert not rig.troubles
@@ -75,7 +74,7 @@ def test_a_tree_arrives_whole_and_comes_back(rig: Rig, src: Path, end: str) -> N
 @pytest.mark.parametrize("end", ENDS)
 def test_after_a_change_only_the_change_moves(rig: Rig, src: Path, end: str) -> None:
     if "pfs:" in end:
-        Pool.create(rig.base / "pool").close()
+        rig.make_pool()
     place = end.format(base=rig.base)
     rig.sync(f"{src}/", place)
     again = rig.sync(f"{src}/", place)
@@ -154,7 +153,7 @@ def test_kinds_change_into_each_other(rig: Rig, src: Path) -> None:
 @pytest.mark.parametrize("end", ENDS[1:3])
 def test_delete_removes_what_the_source_does_not_have(rig: Rig, src: Path, end: str) -> None:
     if "pfs:" in end:
-        Pool.create(rig.base / "pool").close()
+        rig.make_pool()
     place = end.format(base=rig.base)
     rig.sync(f"{src}/", place)
     (rig.base / "extra").mkdir()
@@ -203,7 +202,7 @@ def test_a_renamed_and_a_rotated_file_are_not_sent_again(rig: Rig, src: Path) ->
 
 @pytest.mark.parametrize("end", ["{base}/out/name", "{base}/out/", "pfs:name"])
 def test_one_file(rig: Rig, src: Path, end: str) -> None:
-    Pool.create(rig.base / "pool").close()
+    rig.make_pool()
     (rig.base / "out").mkdir()
     (rig.base / "out" / "other").write_bytes(b"stays")
     place = end.format(base=rig.base)
@@ -230,13 +229,14 @@ def test_a_source_beyond_the_budget_still_arrives(rig: Rig, src: Path) -> None:
 
 
 def test_every_sync_into_a_pool_is_a_snapshot(rig: Rig, src: Path) -> None:
-    Pool.create(rig.base / "pool").close()
+    rig.make_pool()
     rig.sync(f"{src}/", "pfs:data")
     edit(src / "small", 0, b"J")
     rig.sync(f"{src}/", "pfs:data")
     from packetfs.fs.filesystem import FileSystem
+    from packetfs.pool.pool import Pool
 
-    with Pool.open(rig.base / "pool") as pool, FileSystem(pool) as fs:
+    with Pool.open(str(rig.base / "pool")) as pool, FileSystem(pool) as fs:
         roots = [snapshot.root for snapshot in fs.snapshots()]
     assert len(roots) == len(set(roots)) == 2
 

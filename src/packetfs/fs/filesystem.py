@@ -7,13 +7,14 @@ which makes the pool's payloads durable before the names that point to them.
 from __future__ import annotations
 
 import stat
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
-from packetfs.errors import BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
+from packetfs.errors import BadNamespace, BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
 from packetfs.fs.build import build_directory
 from packetfs.fs.directory import find_entry
 from packetfs.fs.ingest import ingest
@@ -72,13 +73,14 @@ class FileSystem:
 
     def read(self, path: bytes, offset: int = 0, length: int | None = None) -> bytes:
         """Return bytes of a file."""
-        return read_program(self.pool, self._content(path), offset, length)
+        return read_program(self.pool, self.content_root(path), offset, length)
 
     def open_read(self, path: bytes) -> ProgramReader:
         """Return a file object on the content that a file has now; later changes do not touch it."""
-        return ProgramReader(self.pool, self._content(path))
+        return ProgramReader(self.pool, self.content_root(path))
 
-    def _content(self, path: bytes) -> Digest:
+    def content_root(self, path: bytes) -> Digest:
+        """Return the root of a file that must exist."""
         entry = self.paths.need(path).entry
         if not entry.is_file or entry.root == NO_DIGEST:
             raise NotAFile(path=path)
@@ -275,3 +277,10 @@ class FileSystem:
 
 def _kind(entry: Entry) -> int:
     return stat.S_IFMT(entry.mode)
+
+
+def open_names(pool: Pool) -> FileSystem:
+    """Open the filesystem in a pool. Names that vanished are an error: fresh ones would hide every file there is."""
+    if not os.path.exists(f"{pool.path}/{NAMES}.db"):
+        raise BadNamespace(reason="their database is missing")
+    return FileSystem(pool)

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from packetfs.errors import NotFound
 from packetfs.events import Listener
-from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.filesystem import open_names
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
 from packetfs.fs.mirror import MirrorOptions, Offer, mirror
@@ -62,7 +62,7 @@ def mean_of(place: Place) -> int:
 def shape_of(place: Place) -> Shape:
     """Tell what a source is; NotFound when it is not there."""
     if place.pool:
-        with Pool.open(place.pool) as pool, FileSystem(pool) as fs:
+        with Pool.open(place.pool) as pool, open_names(pool) as fs:
             entry = fs.entry(_inside(place.path))
             if entry is None:
                 raise NotFound(path=b"pfs:" + place.path)
@@ -84,7 +84,7 @@ def open_source(
 ) -> Iterator[Source]:
     """Open the end that sends; a plain directory is mirrored into its history first, and new files are offered."""
     if place.pool:
-        with Pool.open(place.pool, writable=True) as pool, FileSystem(pool) as fs:
+        with Pool.open(place.pool, writable=True) as pool, open_names(pool) as fs:
             yield PoolSource(fs, _inside(place.path))
             fs.commit()
         return
@@ -118,7 +118,7 @@ def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> It
     rename = None
     target: Target
     if place.pool:
-        with Pool.open(place.pool, writable=True) as pool, FileSystem(pool) as fs:
+        with Pool.open(place.pool, writable=True) as pool, open_names(pool) as fs:
             path = _inside(place.path)
             existing = fs.entry(path)
             if terms.name and not (existing is not None and existing.is_dir) and not place.path.endswith(b"/"):

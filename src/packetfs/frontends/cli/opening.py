@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from packetfs.errors import BadNamespace
 from packetfs.frontends import settings
-from packetfs.fs.filesystem import NAMES, FileSystem
+from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.pool.pool import Pool
 
 
@@ -23,10 +21,3 @@ def open_filesystem(options: Namespace, *, writable: bool = False) -> Iterator[F
     """Open the names and files of the chosen pool; what was not committed is forgotten at the end."""
     with open_pool(options, writable=writable) as pool, open_names(pool) as filesystem:
         yield filesystem
-
-
-def open_names(pool: Pool) -> FileSystem:
-    """Open the filesystem in a pool. Names that vanished are an error: fresh ones would hide every file there is."""
-    if not os.path.exists(f"{pool.path}/{NAMES}.db"):
-        raise BadNamespace(reason="their database is missing")
-    return FileSystem(pool)
