@@ -7,16 +7,15 @@ is needed, a session that waits for more meets the end of the file, and the same
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packetfs.errors import PacketFSError
 from packetfs.events import Event, Trouble
 from packetfs.net.batch import Batch, Content
-from packetfs.net.channel import FrameChannel
+from packetfs.net.channel import FrameChannel, write_all
 from packetfs.net.ends import Place, Terms, open_source, open_target
 from packetfs.net.items import ItemWriter
 from packetfs.net.listing import ListingWriter, Piece
@@ -37,9 +36,12 @@ class Script:
     """What a peer says, frame by frame; it says what it is told, not what is right."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the script)
-        self._channel = FrameChannel(self._file.fileno(), self._file.fileno(), "nobody")
+        self._file = os.memfd_create("script")
+        self._channel = FrameChannel(self._file, self._file, "nobody")
         self.items = ItemWriter(self._channel.send_batch)
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
     def say(self, *messages: Message) -> Script:
         """Say messages, after all items so far."""
@@ -91,14 +93,14 @@ class Script:
     def raw(self, data: bytes) -> Script:
         """Say bytes that need not be frames."""
         self.items.flush()
-        os.write(self._file.fileno(), data)
+        os.write(self._file, data)
         return self
 
     def read(self) -> bytes:
         """Return all that was said."""
         self.items.flush()
-        size = os.fstat(self._file.fileno()).st_size
-        return os.pread(self._file.fileno(), size, 0)
+        size = os.fstat(self._file).st_size
+        return os.pread(self._file, size, 0)
 
 
 @dataclass
@@ -122,13 +124,14 @@ class Outcome:
 
 @contextmanager
 def _channel(said: bytes) -> Iterator[FrameChannel]:
-    with ExitStack() as stack:
-        reading = stack.enter_context(tempfile.TemporaryFile())
-        reading.write(said)
-        reading.seek(0)
-        writing = os.open(os.devnull, os.O_WRONLY)
-        stack.callback(os.close, writing)
-        yield FrameChannel(reading.fileno(), writing, "the hostile side")
+    reading, writing = os.memfd_create("said"), os.open(os.devnull, os.O_WRONLY)
+    try:
+        write_all(reading, [said])
+        os.lseek(reading, 0, os.SEEK_SET)
+        yield FrameChannel(reading, writing, "the hostile side")
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _run(outcome: Outcome, action: Callable[[], None]) -> Outcome:

@@ -41,10 +41,6 @@ APPEND_BUFFER: Final = 256 * KIB
 """Bytes of small extents gathered for one write: more gained nothing and leaves the processor's cache (measured)."""
 APPEND_DIRECT: Final = 128 * KIB
 """Payloads from this size on are written from where they lie instead of being gathered."""
-CACHE_STEP: Final = 8 * MIB
-"""Bytes that a cache pool hands to the disk at a time."""
-CACHE_LAG: Final = 64 * MIB
-"""Bytes behind the end of a cache pool's arena that stay in the page cache."""
 SCAN_WINDOW: Final = 256 * KIB
 """Bytes that a scan reads at a time while extents are small; it reads one page where it jumps over payload."""
 SCAN_PEEK: Final = 4 * KIB
@@ -125,6 +121,8 @@ HISTORY_WAIT: Final = 30.0
 """Seconds that a sync waits for another one of the same directory: most end sooner, and a collection always does."""
 HISTORY_POLL: Final = 0.05
 """Seconds between two looks whether it has ended."""
+NAMES_ROOM: Final = 128 * KIB
+"""Bytes of free disk without which SQLite may fail to open: it needs 32 KiB to share, and its log."""
 LEVELS_MAX: Final = 2048
 """Names in a path on the wire: as many as fit into the 4 KiB that Linux takes. Each level is looked up on its own."""
 NAMED_MAX: Final = 1 << 19

@@ -48,7 +48,10 @@ class Tee(Protocol):
     """Somebody who wants the program while it is made."""
 
     def leaf(self, leaf: bytes, data: memoryview) -> None:
-        """Take one leaf; `data` is what a COPY copies, good until the call returns, and empty for other leaves."""
+        """Take one leaf; `data` is what a COPY copies, good until `settle`, and empty for other leaves."""
+
+    def settle(self) -> None:
+        """Be done with all data so far: its memory is about to change."""
 
     def end(self, root: Digest) -> None:
         """Take the root: the program is whole."""
@@ -118,6 +121,10 @@ class _Ingest:
             self._tee.end(root)
         return Ingested(root, self._at, self._new, self._sparse)
 
+    def _settle(self) -> None:
+        if self._tee is not None:
+            self._tee.settle()
+
     def _write(self, leaf: bytes, length: int, key: bytes = b"", data: memoryview = _NO_DATA) -> None:
         self._writer.add(leaf, length, key)
         if self._tee is not None:
@@ -127,6 +134,7 @@ class _Ingest:
 
     def _follow(self) -> None:
         """Take over segments of the old program as far as the stream has the same."""
+        self._settle()
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
@@ -186,11 +194,13 @@ class _Ingest:
             self._pool.put(self._stream.view(followed.start, segment.length), digest)
         view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
         self._write(segment.leaf, segment.length, digest or b"", view)
+        self._settle()  # the next look ahead may move the window
 
     # what is new
 
     def _cut(self, span: int) -> bool:
         """Cut and write what the next bytes decide; False at the end of the stream."""
+        self._settle()
         count = self._stream.have(self._at, span, self._at)
         ended = self._stream.ended and count < span
         if ended and not count:

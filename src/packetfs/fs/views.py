@@ -40,4 +40,4 @@ def _views(fs: FileSystem, path: bytes, offset: int, length: int | None) -> Iter
             extent = fs.pool.view(Digest(packet.body[:32]))
             yield extent[start + skip : start + (size if stop is None else min(size, stop))]
         else:
-            yield from map(memoryview, run_leaf(fs.pool, leaf, skip, stop))
+            yield from (memoryview(part) for part in run_leaf(fs.pool, leaf, skip, stop))

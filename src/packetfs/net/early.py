@@ -8,7 +8,7 @@ little to gain, and each would name its root twice.
 from __future__ import annotations
 
 from packetfs.errors import PacketFSError
-from packetfs.limits import BATCH_LITERALS, EARLY_MIN
+from packetfs.limits import EARLY_MIN
 from packetfs.net.batch import Content
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
@@ -50,8 +50,11 @@ class EarlyFile:
         if leaf[0] == Op.FILL:
             packer.fill(leaf[16], produces(leaf))
         else:
-            packer.literal(bytes(data) if leaf[0] == Op.COPY else leaf[16 : 16 + produces(leaf)])
-        if packer.literal_bytes >= BATCH_LITERALS:
+            packer.literal(data if leaf[0] == Op.COPY else leaf[16 : 16 + produces(leaf)])
+
+    def settle(self) -> None:
+        """Send what there is: it is not copied, and its memory changes next."""
+        if self._packer.literal_bytes:
             self._block()
 
     def end(self, root: Digest) -> None:
@@ -63,5 +66,6 @@ class EarlyFile:
     def _block(self) -> None:
         try:
             self._items.block(self._packer)
+            self._items.flush()
         except PacketFSError as error:
             self._early.error = error

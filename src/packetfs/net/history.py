@@ -23,11 +23,12 @@ from packetfs.errors import (
     NotAPool,
     PacketFSError,
     PoolBusy,
+    PoolFailed,
     PoolFull,
 )
 from packetfs.fs.budget import UNLIMITED, tidy
 from packetfs.fs.filesystem import FileSystem
-from packetfs.limits import HISTORY_POLL, HISTORY_WAIT, ROOTS_HELD
+from packetfs.limits import HISTORY_POLL, HISTORY_WAIT, NAMES_ROOM, ROOTS_HELD
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.gc import discard_content
 from packetfs.pool.pool import Pool
@@ -128,10 +129,21 @@ def _open_or_make(path: str, mean: int) -> FileSystem:
 
 def _open_names(pool: Pool) -> FileSystem:
     try:
-        return FileSystem(pool)
+        try:
+            return FileSystem(pool)
+        except (PoolFailed, PoolFull):
+            _make_room(pool)
+            return FileSystem(pool)
     except BaseException:
         pool.close()
         raise
+
+
+def _make_room(pool: Pool) -> None:
+    """Give up all content if the disk is full, which SQLite calls an I/O error where it shares memory."""
+    status = os.statvfs(pool.path)
+    if status.f_bavail * status.f_frsize < NAMES_ROOM and not discard_content(pool):
+        raise PoolFull(path=pool.path)
 
 
 def _discard(path: str) -> None:

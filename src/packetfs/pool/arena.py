@@ -11,7 +11,7 @@ import threading
 from typing import Final
 
 from packetfs.errors import BadPacket, NotAPool, PoolReadOnly
-from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, CACHE_LAG, CACHE_STEP, SEGMENT, SEGMENTS_MAX, SEGMENTS_OPEN
+from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, SEGMENT, SEGMENTS_MAX, SEGMENTS_OPEN
 from packetfs.packet.layout import PACKET, Buffer
 from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
@@ -53,7 +53,6 @@ class Arena:
         self._gathered = 0
         self._entry_unsynced = False
         self._unsynced = False
-        self._left = 0
         self.last = self.segments()[-1]
         self.end = self.measure_end()
         self._written = self.end if writable else _NOTHING_GATHERED
@@ -215,23 +214,6 @@ class Arena:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
         self._storage.write(self.file(self.last).fd, buffers, self._written - self.last * SEGMENT)
-        if not self._block.durable:
-            self._leave_cache()
-
-    def _leave_cache(self) -> None:
-        """Let what a cache pool appended go to the disk, and then out of the page cache, while more is appended.
-
-        It is read again at the next sync at the earliest. Kept, it took fresh pages from the copy that it is made
-        beside: on a machine whose free memory must first be had from its host that was 1 to 2.5 s a GB, against 0.5 s.
-        """
-        end = self._written % SEGMENT // CACHE_STEP * CACHE_STEP
-        if end == self._left:
-            return
-        self._left = end
-        fd = self.file(self.last).fd
-        for lag in (0, CACHE_LAG):  # the first call starts the write-back, the second finds clean pages
-            if end > lag:
-                os.posix_fadvise(fd, end - lag - CACHE_STEP, CACHE_STEP, os.POSIX_FADV_DONTNEED)
 
     def _begin_segment(self) -> None:
         """Go on in a new file. Until it is ready nothing changes, so a full disk can be tried again."""
