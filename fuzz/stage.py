@@ -105,7 +105,7 @@ class Script:
 
 @dataclass
 class Outcome:
-    """What became of a session: `error` ended it; `done` was answered; `fault` is an error of a kind that must not be."""
+    """What became of a session: `error` ended it or `done` was answered; `fault` is an error that must not be."""
 
     error: PacketFSError | OSError | None = None
     fault: BaseException | None = None
@@ -139,7 +139,7 @@ def _run(outcome: Outcome, action: Callable[[], None]) -> Outcome:
         action()
     except (PacketFSError, OSError) as error:
         outcome.error = error
-    except Exception as error:  # noqa: BLE001 (that any other kind comes out is what is looked for)
+    except Exception as error:  # any other kind is what is looked for
         outcome.fault = error
     return outcome
 

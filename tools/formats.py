@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from packetfs.net.batch import Item
 from packetfs.net.packed import Packer
 from packetfs.net.wire import MESSAGES, Mode, Option, Type
+from packetfs.packet.codec import encode
 from packetfs.packet.digest import digest_of
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import FIELDS, HEADER_FIELDS, TAIL_FIELDS, Field, Op
-from packetfs.packet.codec import encode
 from packetfs.packet.text import disassemble
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

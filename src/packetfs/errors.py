@@ -294,6 +294,38 @@ class Disconnected(PacketFSError, ConnectionError):
     hint = "Nothing is damaged: run the same command again, it goes on where it stopped."
 
 
+class Unreachable(PacketFSError, ConnectionError):
+    """{peer} cannot be reached: {reason}"""
+
+    exit_code = 20
+    hint = "Try the same command that PacketFS runs: ssh HOST pfs --version."
+
+
+class OtherSideFailed(PacketFSError):
+    """{reason}"""
+
+
+class Overlap(PacketFSError, ValueError):
+    """{source} and {destination} overlap: a sync would copy its own copy, or delete its own source."""
+
+    exit_code = 2
+    hint = "Choose a destination that is neither inside the source nor around it."
+
+
+class InTheWay(PacketFSError, FileExistsError):
+    """{path} is a directory that is not empty, and the source has something else of that name."""
+
+    exit_code = 3
+    hint = "Empty it, or run with --delete."
+
+
+class NothingThere(PacketFSError, FileNotFoundError):
+    """{path}: no such file or directory."""
+
+    exit_code = 4
+    hint = "A path inside a pool is written pfs:PATH."
+
+
 class FarSideFailed(PacketFSError):
     """{peer}: {reason}"""
 

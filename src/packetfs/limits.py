@@ -30,7 +30,7 @@ ENTRY_TAIL_MAX: Final = 4 * MIB
 SEGMENT: Final = 256 * MIB
 """Bytes of arena in one file: each is mapped on its own, and closed ones are never written again, only punched."""
 PAYLOAD_MAX: Final = 64 * MIB
-"""Bytes of an extent in the pool at the most: a tree node whose entries have long tails; chunks stay below EXTENT_MAX."""
+"""Bytes of an extent in the pool at the most: a tree node with long tails; chunks stay below EXTENT_MAX."""
 SEGMENTS_MAX: Final = 1 << 24
 """Segments of one arena: 4 PiB. A larger number in a file name or in the index is damage."""
 SEGMENTS_OPEN: Final = 64
@@ -65,7 +65,7 @@ RACY_NS: Final = 50_000_000
 RACY_COARSE_NS: Final = 2_000_000_000
 """The same where stamps are whole seconds (ext3, HFS+) or even ones (FAT)."""
 PROGRESS_FILES: Final = 1000
-"""Files after which a walk says how far it is: 5 ms where nothing changed, so a bar moves and the walk does not wait."""
+"""Files after which a walk says how far it is: 5 ms where nothing changed, so a bar moves and nothing waits."""
 PROGRESS_BYTES: Final = 32 * MIB
 """Bytes read after which it says so, within a file too."""
 PATH_MAX: Final = 16 * KIB

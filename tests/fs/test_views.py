@@ -24,7 +24,7 @@ def pool(tmp_path: Path) -> Pool:
 def test_views_are_the_files_bytes(pool: Pool) -> None:
     with pool, FileSystem(pool) as fs:
         stream = BytesIO(CONTENT)
-        fs.put_file(b"file", lambda offset, into: stream.readinto(into), Entry(b"file", 0o100644))
+        fs.put_file(b"file", lambda _, into: stream.readinto(into), Entry(b"file", 0o100644))
         parts = views(fs, b"file")
         assert b"".join(parts) == CONTENT
         assert b"".join(views(fs, b"file", 100, 300_000)) == CONTENT[100:300_100]

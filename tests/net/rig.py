@@ -43,8 +43,7 @@ class Rig:
             self.endpoint(str(destination)),
             history=str(self.base / "history"),
             shell=shell,
-            far_command=f"{sys.executable} -m packetfs",
-            **options,  # type: ignore[arg-type]
+            **{"far_command": f"{sys.executable} -m packetfs", **options},  # type: ignore[arg-type]
         )
         return run(job, self.listen)
 

@@ -8,4 +8,4 @@ import sys
 if __name__ == "__main__":
     data, _, *command = sys.argv[1:]
     os.environ["XDG_DATA_HOME"] = data
-    os.execvp(command[0], command)  # noqa: S606
+    os.execvp(command[0], command)

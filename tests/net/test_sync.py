@@ -1,4 +1,4 @@
-"""A sync from end to end, through real processes: every kind of end, every kind of file, what moves and what does not."""
+"""A sync from end to end, through real processes: every kind of end and of file, what moves and what does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import FarSideFailed, NotFound, PacketFSError
+from packetfs.errors import NothingThere, Overlap, PacketFSError, Unreachable
 from tests.net.rig import Rig, describe
 
 
@@ -23,7 +23,7 @@ def rig(tmp_path: Path) -> Rig:
 def src(rig: Rig) -> Path:
     """A tree with every kind of file."""
     src = rig.base / "src"
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)
     (src / "empty").touch()
     (src / "small").write_bytes(b"hello")
     (src / "big").write_bytes(rng.randbytes(2_000_000))
@@ -146,6 +146,8 @@ def test_kinds_change_into_each_other(rig: Rig, src: Path) -> None:
     (src / "link").unlink()
     (src / "link").write_bytes(b"no longer a link")
     rig.sync(f"{src}/", dst)
+    assert [trouble.path for trouble in rig.troubles] == [b"deep/er"], "a directory with something in it stays"
+    rig.sync(f"{src}/", dst, delete=True)
     assert not rig.troubles
     assert describe(dst) == describe(src)
 
@@ -185,7 +187,7 @@ def test_a_dry_run_changes_nothing_and_names_all(rig: Rig, src: Path) -> None:
 
 
 def test_a_renamed_and_a_rotated_file_are_not_sent_again(rig: Rig, src: Path) -> None:
-    rng = random.Random(3)  # noqa: S311
+    rng = random.Random(3)
     (src / "log").write_bytes(rng.randbytes(500_000))
     (src / "log.1").write_bytes(rng.randbytes(600_000))
     rig.sync(f"{src}/", rig.base / "dst")
@@ -242,9 +244,59 @@ def test_every_sync_into_a_pool_is_a_snapshot(rig: Rig, src: Path) -> None:
 
 
 def test_a_missing_source_and_a_dead_far_side_are_one_sentence(rig: Rig) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NothingThere):
         rig.sync(rig.base / "nothing", rig.base / "dst")
     with pytest.raises(PacketFSError):
         rig.sync(f"far:{rig.base}/nothing", rig.base / "dst")
-    with pytest.raises(FarSideFailed):
+    with pytest.raises(PacketFSError):
         rig.sync(rig.base / "src", "far:pfs:x")
+
+
+@pytest.mark.parametrize("end", ENDS[1:3])
+def test_an_empty_source_with_delete_empties_the_destination(rig: Rig, src: Path, end: str) -> None:
+    rig.make_pool()
+    place = end.format(base=rig.base)
+    rig.sync(f"{src}/", place)
+    (rig.base / "empty").mkdir()
+    rig.sync(f"{rig.base}/empty/", place, delete=True)
+    rig.sync(f"{place}/", rig.base / "back")
+    assert set(describe(rig.base / "back")) == {"."}
+
+
+@pytest.mark.parametrize("end", ENDS[:1] + ENDS[2:3])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_dry_run_names_what_delete_would_remove(rig: Rig, src: Path, end: str, known: bool) -> None:
+    rig.make_pool()
+    place = end.format(base=rig.base)
+    rig.sync(f"{src}/", place)
+    (rig.base / "extra" / "in").mkdir(parents=True)
+    (rig.base / "extra" / "in" / "deep").write_bytes(b"extra")
+    rig.sync(f"{rig.base}/extra/", place)
+    if not known:
+        os.rename(rig.base / "history", rig.base / "lost")
+    rig.sync(f"{src}/", place, delete=True, dry_run=True)
+    assert [change.path for change in rig.changes if change.action == "delete"] == [b"in"]
+    rig.sync(f"{src}/", place, delete=True)
+    assert [change.path for change in rig.changes if change.action == "delete"] == [b"in"]
+
+
+def test_ends_that_overlap_are_refused(rig: Rig, src: Path) -> None:
+    for source, destination in ((f"{src}/", src / "deep"), (f"{src}/deep/", src), (f"{src}/", src), (src, rig.base)):
+        with pytest.raises(Overlap):
+            rig.sync(source, destination, delete=True)
+    assert (src / "deep" / "er" / "text").exists()
+
+
+def test_a_link_at_the_destination_makes_way_for_a_directory(rig: Rig, src: Path) -> None:
+    outside = rig.base / "outside"
+    outside.mkdir()
+    (rig.base / "dst").mkdir()
+    (rig.base / "dst" / "deep").symlink_to(outside)
+    rig.sync(f"{src}/", rig.base / "dst")
+    assert not list(outside.iterdir())
+    assert describe(rig.base / "dst") == describe(src)
+
+
+def test_a_host_that_cannot_be_reached_is_said_to_be_so(rig: Rig, src: Path) -> None:
+    with pytest.raises(Unreachable, match="exit code 1"):
+        rig.sync(f"{src}/", "far:x", far_command="/bin/false")

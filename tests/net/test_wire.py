@@ -533,7 +533,7 @@ def test_messages_have_these_bytes() -> None:
         ListedMessage(7): "07",
         Want(b"\x05", b"", 1): "01050001",
         Commit(ones): "01" * 32,
-        Done(ones, ((b"a", b""),), (b"b",)): "01" * 32 + "01016100010162",
+        Done(ones, ((b"a", b""),), (b"b",), b"s"): "01" * 32 + "010161000101620173",
         Failed(20, b"no", b""): "14026e6f00",
     }
     for message, written_bytes in golden.items():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from packetfs.errors import BadPacket, UnknownFeature
 from packetfs.packet.codec import Packet, decode, encode, iterate
+from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import FIELDS, HEADER_FIELDS, PACKET, Op
@@ -15,13 +16,11 @@ from packetfs.packet.layout import FIELDS, HEADER_FIELDS, PACKET, Op
 GOLDEN = {
     "head": (
         encode(Head(Kind.FILE, 70_000).packet()).hex(),
-        "01000000000001007011010000000000504b465301000101010100000000000000000000000000000000000000000000"
-        "00000000000000000000000000000000",
+        "01000000000001007011010000000000504b465301000101010100000000000000000000000000000000000000000000" + "00" * 16,
     ),
     "copy": (
-        copy_leaf(bytes(range(32)), 65_536).hex(),
-        "04000000000001000000000000000000000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-        "00000000000000000000000000000000",
+        copy_leaf(Digest(bytes(range(32))), 65_536).hex(),
+        "04000000000001000000000000000000000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" + "00" * 16,
     ),
     "fill": (
         fill_leaf(7, 1 << 40).hex(),
@@ -49,7 +48,7 @@ def test_decoding_is_total(raw: bytes) -> None:
 
 @given(st.sampled_from(list(Op)), st.integers(0, 59), st.integers(0, 255))
 def test_one_byte_on_top_of_a_valid_packet_is_read_or_refused(op: Op, at: int, value: int) -> None:
-    raw = bytearray(copy_leaf(bytes(32), 5) if op is Op.COPY else data_leaf(b"abc"))
+    raw = bytearray(copy_leaf(NO_DIGEST, 5) if op is Op.COPY else data_leaf(b"abc"))
     raw[4 + at] = value
     try:
         assert encode(decode(raw)) == bytes(raw)

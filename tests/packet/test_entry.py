@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -56,10 +57,8 @@ def test_a_changed_byte_is_another_entry_or_an_error(entry: Entry, data: st.Data
     leaf = bytearray(encode_entry(entry))
     at = data.draw(st.integers(0, len(leaf) - 1))
     leaf[at] ^= data.draw(st.integers(1, 255))
-    try:
+    with suppress(BadPacket):
         assert decode_entry(bytes(leaf)) != entry
-    except BadPacket:
-        pass
 
 
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"a\0", b"x" * 256])

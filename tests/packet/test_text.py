@@ -19,7 +19,9 @@ LEAVES = st.one_of(
     st.builds(fill_leaf, st.integers(0, 255), st.integers(1, 2**64 - 1)),
     st.builds(copy_leaf, st.binary(min_size=32, max_size=32), st.integers(1, 2**32 - 1), st.integers(0, 2**60)),
     ENTRIES.map(encode_entry),
-    st.builds(lambda body: encode(Packet(Op.CODE, vm=3, length=4, operand=5, body=body)), st.binary(min_size=48, max_size=48)),
+    st.binary(min_size=48, max_size=48).map(
+        lambda body: encode(Packet(Op.CODE, vm=3, length=4, operand=5, body=body))
+    ),
 )
 
 
@@ -43,7 +45,10 @@ def test_comments_and_empty_lines_are_passed_over() -> None:
     assert assemble(["; nothing", "", 'DATA "a;b" ; a semicolon']) == data_leaf(b"a;b")
 
 
-@pytest.mark.parametrize("line", ["DATE 5", 'DATA "x', "COPY 5 of zz at 0", "FILL x", "HEAD FILE", 'DATA "' + "x" * 49 + '"'])
+MISTAKES = ["DATE 5", 'DATA "x', "COPY 5 of zz at 0", "FILL x", "HEAD FILE", 'DATA "' + "x" * 49 + '"']
+
+
+@pytest.mark.parametrize("line", MISTAKES)
 def test_a_mistake_names_its_line(line: str) -> None:
     with pytest.raises(BadPacket, match="line 2"):
         assemble(['DATA "fine"', line])

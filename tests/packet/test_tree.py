@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from packetfs.errors import BadPacket, BadProgram
 from packetfs.limits import NODE_LEAVES_MAX
+from packetfs.packet.codec import Packet, encode
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import execute, read_program
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import TreeWriter, leaves, read_head, tree_packet
-from packetfs.packet.codec import Packet, encode
 from tests.packet.store import MemoryStore
 
 Part = tuple[bytes, int]
@@ -41,7 +41,7 @@ def content(parts: list[Part]) -> bytes:
 
 
 def random_parts(seed: int, count: int) -> list[Part]:
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     return [(rng.randbytes(rng.randint(1, 90)), rng.choice((0, 0, 0, 5000))) for _ in range(count)]
 
 

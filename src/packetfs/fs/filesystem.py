@@ -6,8 +6,8 @@ which makes the pool's payloads durable before the names that point to them.
 
 from __future__ import annotations
 
-import stat
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace

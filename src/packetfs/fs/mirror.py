@@ -242,7 +242,8 @@ class _Mirror:
         """The same for an open file; None when it changed meanwhile."""
 
         def read(offset: int, into: memoryview) -> int:
-            count = os.preadv(fd, [into], offset)
+            room = status.st_size + 1 - offset  # one more byte tells that it grows; some never end
+            count = os.preadv(fd, [into[:room]], offset) if room > 0 else 0
             self._meter.count(0, count)
             return count
 

@@ -1,4 +1,4 @@
-"""What the receiver holds, as the sender knows it: the old versions of what changed, numbered, by extent and by root."""
+"""What the receiver holds, as the sender knows it: old versions of what changed, numbered, by extent and by root."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from packetfs.errors import Disconnected, FarSideFailed
+from packetfs.errors import Disconnected, Unreachable
 from packetfs.net.channel import FrameChannel
 
 _LOCAL: Final = (sys.executable, "-m", "packetfs", "serve", "--stdio")
@@ -26,7 +26,7 @@ class Carrier:
     """A running far side and the channel to it."""
 
     def __init__(self, host: str | None, shell: tuple[str, ...] | None, far_command: str) -> None:
-        self.peer = host or "the other process"
+        self.peer = host or ""
         command = _LOCAL if host is None else (*(shell or _SSH), host, f"{far_command} serve --stdio")
         if shell is not None and host is not None:
             command = (*shell, host, *shlex.split(far_command), "serve", "--stdio")
@@ -35,7 +35,7 @@ class Carrier:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
             )
         except OSError as error:
-            raise FarSideFailed(peer=self.peer, reason=f"cannot run {command[0]}: {error.strerror}") from None
+            raise Unreachable(peer=host or "the other process", reason=f"{command[0]}: {error.strerror}") from None
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101 (PIPE was asked for)
         assert stdout is not None  # noqa: S101
@@ -51,8 +51,11 @@ class Carrier:
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.kill()
             self._process.wait()
-        if isinstance(error, Disconnected) and self._process.returncode in (126, 127):
-            raise FarSideFailed(peer=self.peer, reason="pfs is not installed there, or not on its PATH") from None
+        if isinstance(error, Disconnected) and not self.channel.received:
+            reason = "pfs is not installed there, or not on its PATH"
+            if self._process.returncode not in (126, 127):
+                reason = f"the command that should have reached it ended with exit code {self._process.returncode}"
+            raise Unreachable(peer=self.peer or "the other process", reason=reason) from None
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):

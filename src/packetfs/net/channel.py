@@ -1,4 +1,4 @@
-"""Frames over two file descriptors, counted in both directions. Blocking: the protocol takes turns, so that is all it needs."""
+"""Frames over two file descriptors, counted in both directions. Blocking: the protocol takes turns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 from typing import Final, Protocol, TypeVar
 
-from packetfs.errors import BadMessage, Disconnected, FarSideFailed, PacketFSError
+from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError
 from packetfs.limits import FRAME_MAX
 from packetfs.net.batch import Batch, decode_batch, encode_batch
 from packetfs.net.wire import COMPRESSED, FRAME, Failed, Message, Type, decode_message, encode_message
@@ -100,7 +100,7 @@ class FrameChannel:
         try:
             write_all(self._writing, [FRAME.pack(size, kind, flags), *parts])
         except OSError as error:
-            raise Disconnected(peer=self._peer, reason=error.strerror) from None
+            raise Disconnected(peer=self._peer or "the other process", reason=error.strerror) from None
         self.sent += FRAME.size + size
 
     def _read(self, size: int) -> memoryview:
@@ -113,9 +113,9 @@ class FrameChannel:
             try:
                 count = os.readv(self._reading, [view[at:]])
             except OSError as error:
-                raise Disconnected(peer=self._peer, reason=error.strerror) from None
+                raise Disconnected(peer=self._peer or "the other process", reason=error.strerror) from None
             if not count:
-                raise Disconnected(peer=self._peer, reason="it closed the connection")
+                raise Disconnected(peer=self._peer or "the other process", reason="it closed the connection")
             at += count
         self.received += size
         return view
@@ -148,8 +148,9 @@ def write_all(descriptor: int, parts: list[Buffer]) -> None:
 
 
 def far_error(peer: str, failed: Failed) -> PacketFSError:
-    """Return the far side's error with its own exit code and hint."""
-    error = FarSideFailed(peer=peer, reason=failed.message)
+    """Return the far side's error with its own exit code and hint; the other process of this host needs no name."""
+    error: PacketFSError
+    error = FarSideFailed(peer=peer, reason=failed.message) if peer else OtherSideFailed(reason=failed.message)
     if 0 < failed.exit_code < _EXIT_CODES:  # 256 would be success to a shell
         error.exit_code = failed.exit_code
     hint = failed.hint.decode("utf-8", "backslashreplace")

@@ -83,7 +83,7 @@ def take_in(
 
 
 def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Callable[[Buffer | Run], None] | None) -> Digest:
-    """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so rightly."""
+    """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so right."""
     writer = TreeWriter(pool, Kind.FILE, pool.mean)
     for piece in delivery.pieces():
         if tee is not None:

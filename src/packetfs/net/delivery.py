@@ -85,6 +85,9 @@ class Delivery:
         self._block = None
         try:
             block = next(self._blocks)
+        except StopIteration:  # the stream was closed, by Ctrl-C say
+            self._ended = True
+            return None
         except PacketFSError as error:
             self._broken = error  # not this file's fault: whoever goes on with the next file must see it
             raise

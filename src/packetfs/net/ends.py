@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packetfs.errors import NotFound
+from packetfs.errors import NotFound, NothingThere
 from packetfs.events import Listener
 from packetfs.fs.filesystem import open_names
 from packetfs.fs.host.beneath import Beneath
@@ -34,7 +34,7 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One end on this machine. `pool` is a pool's directory, "" for a plain path; `history` where those are remembered."""
+    """One end on this machine. `pool` is a pool's directory or "" for a plain path, which `history` remembers."""
 
     pool: str
     path: bytes
@@ -70,7 +70,7 @@ def shape_of(place: Place) -> Shape:
     try:
         status = os.stat(place.path) if place.path.endswith(b"/") else os.lstat(place.path)
     except OSError:
-        raise NotFound(path=place.path) from None
+        raise NothingThere(path=place.path) from None
     return Shape.DIRECTORY if stat.S_ISDIR(status.st_mode) else Shape.FILE
 
 

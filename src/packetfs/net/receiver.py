@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from packetfs.errors import BadMessage, PacketFSError, Unverified
+from packetfs.errors import BadMessage, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
 from packetfs.net.batch import Batch, Content
@@ -21,7 +21,7 @@ from packetfs.net.items import (
     RemoveItem,
     SourceItem,
 )
-from packetfs.net.listing import Bits, ListingReader
+from packetfs.net.listing import Bits, Listed, ListingReader
 from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
@@ -90,6 +90,7 @@ class Receiver:
     # names and ids first
 
     def _listing(self) -> Want:
+        self._target.expect_listing()
         wanted, held = Bits(), Bits()
         reader = ListingReader()
         start = self._channel.received
@@ -100,12 +101,22 @@ class Receiver:
             if not isinstance(message, Listing):
                 raise BadMessage(reason="the listing is interrupted")
             for listed in reader.read(message.records):
-                want, pieces = self._target.examine(listed)
+                want, pieces = self._examine(listed)
                 wanted.append(want)
                 for piece in pieces:
                     held.append(piece)
         self.signature = self._channel.received - start
         return Want(bytes(wanted.data), bytes(held.data), self.signature)
+
+    def _examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+        try:
+            return self._target.examine(listed)
+        except DestinationFull:
+            raise
+        except (OSError, PacketFSError) as error:
+            self._fail(listed.path, error)
+            self._target.fail(listed.path, listed.entry)
+            return False, [False] * len(listed.pieces)
 
     # items
 
@@ -126,8 +137,7 @@ class Receiver:
         path, entry = item.path, item.entry
         self._failures.pop(path, None)
         if item.content is Content.NONE:
-            if not self._dry_run:
-                self._attempt(path, entry, lambda: self._target.put(path, entry, None))
+            self._attempt(path, entry, lambda: self._target.put(path, entry, None))
             self._note(path, "metadata", entry)
             return
         blocks = self._blocks(items)
@@ -165,19 +175,18 @@ class Receiver:
         self._sources.append(path)
 
     def _remove(self, path: bytes) -> None:
-        if not self._dry_run:
-            try:
-                self._target.remove(path)
-            except (OSError, PacketFSError) as error:
-                self._fail(path, error)
+        try:
+            self._target.remove(path)
+        except (OSError, PacketFSError) as error:
+            self._fail(path, error)
         self._listener(Changed(path, "delete"))
 
     def _attempt(self, path: bytes, entry: Entry, action: Callable[[], None]) -> None:
         """Do something for one file; what fails is remembered and the sync goes on."""
         try:
             action()
-        except BadMessage:
-            raise
+        except (BadMessage, DestinationFull):
+            raise  # neither is about this file alone
         except Unverified:
             self._failures[path] = _UNVERIFIED
             self._target.fail(path, entry)
@@ -202,6 +211,10 @@ class Receiver:
 
     def _finish(self, commit: Commit) -> Done:
         self._rounds += 1
-        root = commit.root if self._dry_run else self._target.finish(commit.root)
+        held = self._target.finish(commit.root)
+        if held != commit.root and not self._failures and self._target.mirrors and not self._dry_run:
+            self._failures[b""] = b"what is here now is not the tree that was sent; run it again with --checksum"
+        for path in self._target.deleted:
+            self._listener(Changed(path, "delete"))
         failures: list[Failure] = sorted(self._failures.items())
-        return Done(root, tuple(failures), tuple(self._target.deleted))
+        return Done(held, tuple(failures), tuple(self._target.deleted), self._target.snapshot.encode())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from packetfs.errors import Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
@@ -40,7 +41,7 @@ class SendReport:
     copied: int = 0
     signature: int = 0
     turns: int = 0
-    failures: tuple[tuple[bytes, bytes], ...] = field(default_factory=tuple)
+    snapshot: str = ""
 
 
 class Sender:
@@ -183,7 +184,8 @@ class Sender:
             return
         self._items.entry(path, entry, content, declared)
         packer = Packer(merging=content is not Content.LITERAL)
-        difference = Difference(basis, base, lambda offset, leaf: self._source.read(path, offset, leaf), packer, self._declare)
+        read = partial(self._source.read, path)
+        difference = Difference(basis, base, read, packer, self._declare)
         self._blocks(path, difference, packer, entry)
         self.report.copied += difference.copied
         self.report.literal += entry.size - difference.copied
@@ -278,6 +280,7 @@ class Sender:
                 if entry is not None:
                     self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
             done = self._commit()
+        self.report.snapshot = done.snapshot.decode("utf-8", "replace")
         for path, reason in done.failures:
             self._trouble(path, (reason or b"what arrived is not what was sent").decode("utf-8", "replace"))
         for path in done.deleted:

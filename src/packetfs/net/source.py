@@ -1,4 +1,4 @@
-"""The end that sends: a tree in a pool, whose content lies in the pool or, beyond the budget, in the host's own files."""
+"""The end that sends: a tree in a pool, whose content lies there or, beyond the budget, in the host's own files."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 
+from packetfs.errors import Overlap
 from packetfs.events import Listener
 from packetfs.net.carrier import Carrier
 from packetfs.net.channel import FrameChannel
@@ -20,11 +21,23 @@ from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option, Welcome
 def run(job: Job, listener: Listener) -> Summary:
     """Make the destination equal to the source; troubles with single files are events, other errors are raised."""
     started = time.monotonic()
+    _refuse_overlap(job)
     pull = job.source.host is not None
     far = job.source if pull else job.destination
     with Carrier(far.host, job.shell, job.far_command) as carrier:
         summary = _pull(job, carrier.channel, listener) if pull else _push(job, carrier.channel, listener)
     return _timed(summary, time.monotonic() - started)
+
+
+def _refuse_overlap(job: Job) -> None:
+    """Refuse plain directories of this machine of which one is, or holds, the other."""
+    ends = (job.source, job.destination)
+    if any(end.host is not None or end.pool is not None for end in ends) or not os.path.isdir(job.source.path):
+        return
+    name = b"" if job.source.contents else b"/" + job.source.name
+    source, destination = os.path.realpath(job.source.path), os.path.realpath(job.destination.path + name)
+    if os.path.commonpath((source, destination)) in (source, destination):
+        raise Overlap(source=source, destination=destination)
 
 
 def _push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
@@ -57,6 +70,7 @@ def _push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
         sent=sent,
         received=received,
         turns=channel.turns,
+        snapshot=report.snapshot,
     )
 
 
@@ -86,6 +100,7 @@ def _pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
         sent=Traffic(signature=receiver.signature, wire=channel.sent),
         received=received,
         turns=channel.turns,
+        snapshot=target.snapshot,
     )
 
 

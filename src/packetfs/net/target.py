@@ -29,6 +29,17 @@ class Target(Protocol):
     def state(self) -> State:
         """Return what is held."""
 
+    @property
+    def mirrors(self) -> bool:
+        """Tell whether the tree that is held in the end must be the sender's, to the last name."""
+
+    @property
+    def snapshot(self) -> str:
+        """Return the name of the snapshot that `finish` took, if it did."""
+
+    def expect_listing(self) -> None:
+        """All names of the new tree follow through `examine`; what does not come is not in it."""
+
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
         """Bring a listed name up to date without content, or want it; say which of its pieces are held."""
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from packetfs.errors import NotFound, Unverified
+from packetfs.errors import InTheWay, NotFound, Unverified
 from packetfs.events import Listener, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
@@ -67,7 +67,7 @@ class HostTarget:
         self._parent: bytes | None = None
         self._early: dict[bytes, Digest] = {}
         self._groups: list[bytes] = []
-        self._cleared = self._finished = False
+        self._finished = False
         self.deleted: list[bytes] = []
 
     @property
@@ -87,6 +87,9 @@ class HostTarget:
         if self._rename is not None and path == self._rename[0]:
             return self._rename[1]
         return path
+
+    mirrors = True
+    snapshot = ""
 
     # what is held
 
@@ -139,18 +142,18 @@ class HostTarget:
 
     # a listed name
 
+    def expect_listing(self) -> None:
+        self._history.remove(b"")
+
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
-        if not self._cleared:
-            self._history.remove(b"")
-            self._cleared = True
         path, entry = listed.path, listed.entry
         status = self._status(path)
-        if entry.is_file:
-            wanted = self._wants_file(path, entry, status)
-        else:
-            wanted = self._wants_other(path, entry, status)
-        if not entry.is_file or not wanted:
-            return wanted, [False] * len(listed.pieces)
+        if not entry.is_file:
+            wanted = self._dry_run and (status is None or not self._is_same_kind(path, entry, status))
+            self.put(path, entry, None)
+            return wanted, []
+        if not self._wants_file(path, entry, status):
+            return False, [False] * len(listed.pieces)
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_size:
             self._stale.add(path, self._stale.root_of(path))
         return True, self._stale.match(listed)
@@ -171,7 +174,7 @@ class HostTarget:
         wanted = not self._is_current(path, entry, status)
         if entry.group:
             self._leaders[entry.group] = (path, wanted)
-        if not wanted and not self._dry_run:
+        if not wanted:
             self.put(path, entry, None)
         return wanted
 
@@ -191,14 +194,6 @@ class HostTarget:
             return status.st_mtime_ns == entry.mtime_ns
         return self._stale.root_of(path) == entry.root
 
-    def _wants_other(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
-        """Anything but a file is wanted only so that a dry run can name it: it needs no content."""
-        if status is not None and self._is_same_kind(path, entry, status):
-            if not self._dry_run:
-                self.put(path, entry, None)
-            return False
-        return True
-
     def _is_same_kind(self, path: bytes, entry: Entry, status: os.stat_result) -> bool:
         if stat.S_IFMT(status.st_mode) != stat.S_IFMT(entry.mode):
             return False
@@ -212,7 +207,11 @@ class HostTarget:
         if not path:
             self._put_top(entry)
             return
+        if self._dry_run:
+            self.fail(path, entry)  # the tree as it would be, for what `finish` says; never committed
+            return
         self._make_parents(path)
+        self._make_way(path, entry)
         if entry.is_dir:
             self._stage.make_directory(self._here(path))
             self._directories[path] = None
@@ -228,6 +227,17 @@ class HostTarget:
     def _put_top(self, entry: Entry) -> None:
         if self._rename is None:
             self._history.set(b"", entry)
+
+    def _make_way(self, path: bytes, entry: Entry) -> None:
+        """Refuse to replace a directory with something in it, unless what the source does not have is to go."""
+        if self._delete or entry.is_dir:
+            return
+        if self._is_directory(path) and self._tree.names(self._here(path)):
+            raise InTheWay(path=path)
+
+    def _is_directory(self, path: bytes) -> bool:
+        status = self._status(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def _is_in_place(self, path: bytes, entry: Entry) -> bool:
         status = self._status(path)
@@ -260,7 +270,11 @@ class HostTarget:
         self._remember(path, entry)
 
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+        if self._dry_run:
+            self.fail(path, entry)
+            return
         self._make_parents(path)
+        self._make_way(path, entry)
         self._note(path, self._stage.link(self._here(leader), self._here(path)))
         self._remember(path, entry)
 
@@ -268,7 +282,7 @@ class HostTarget:
         self._parent = None
         if self._history.entry(path) is not None:
             self._history.remove(path)
-        if self._delete and self._status(path) is not None:
+        if self._delete and not self._dry_run and self._status(path) is not None:
             self._soil(path)
             kept = self._stage.remove(self._here(path))
             if kept is not None:
@@ -276,7 +290,7 @@ class HostTarget:
 
     def fail(self, path: bytes, entry: Entry) -> None:
         """The history holds what should be there, without a signature: the next sync sees that it is not."""
-        if self._dry_run or not path:
+        if not path:
             return
         self._history.make_parents(path)
         self._history.set(path, entry, None)
@@ -322,8 +336,10 @@ class HostTarget:
     # the end
 
     def finish(self, root: Digest) -> Digest:
-        if self._delete:
+        if self._delete and self._host is not None:
             self._delete_extras(b"")
+        if self._dry_run:
+            return root
         self._restore_directories()
         for path in self._groups:  # each further name changed the inode's ctime
             self._history.set_seen(path, pack_signature(self._tree.lstat(self._here(path))))
@@ -345,11 +361,15 @@ class HostTarget:
             below = path + b"/" + name if path else name
             if name not in known:
                 if below != STAGING:
-                    self._soil(below)
-                    self._stage.remove(below)
-                    self.deleted.append(below)
-            elif known[name]:
+                    self._delete_extra(below)
+            elif known[name] and self._is_directory(below):
                 self._delete_extras(below)
+
+    def _delete_extra(self, path: bytes) -> None:
+        self.deleted.append(path)
+        if not self._dry_run:
+            self._soil(path)
+            self._stage.remove(path)
 
     def _restore_directories(self) -> None:
         """Give directories their metadata, deepest first: their times change with every name below."""

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from packetfs.errors import MissingExtent, Unverified
+from packetfs.errors import InTheWay, MissingExtent, Unverified
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in
 from packetfs.net.content import take_in
@@ -74,13 +74,20 @@ class PoolTarget:
             roots.insert(0, source)  # with `delete` what is here beyond it must be found: only names can do that
         return State(0, () if self._checksum else tuple(roots), ())
 
+    @property
+    def mirrors(self) -> bool:
+        """What is here beyond the source's tree stays, unless it is to be deleted."""
+        return self._delete
+
+    def expect_listing(self) -> None:
+        self._listing = True
+
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
         path, entry = listed.path, listed.entry
-        self._listing = True
         if not entry.is_file or (entry.root != NO_DIGEST and self._fs.pool.holds(Digest(entry.root))):
-            if not self._dry_run:
-                self.put(path, entry, None)
-            return self._dry_run and self._fs.entry(self._here(path)) is None, [False] * len(listed.pieces)
+            new = self._dry_run and self._fs.entry(self._here(path)) is None
+            self.put(path, entry, None)
+            return new, [False] * len(listed.pieces)
         held = []
         for piece in listed.pieces:
             digest = self._fs.pool.find(piece.id)
@@ -99,17 +106,26 @@ class PoolTarget:
             take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
             if delivery.early:
                 return  # the pool has the content; the name comes with the root
-        elif entry.is_file and not self._fs.pool.holds(Digest(entry.root)):
+        elif entry.is_file and not self._dry_run and not self._fs.pool.holds(Digest(entry.root)):
             raise Unverified(path=path)
         if not here:
             self._fs.set(b"", entry)
             return
+        self._make_way(path, here, entry)
         self._fs.make_parents(here)
         self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2]), within=self._path)
         if self._delete and self._listing:
             self._seen.add(path)
 
-    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+    def _make_way(self, path: bytes, here: bytes, entry: Entry) -> None:
+        """Refuse to replace a directory with something in it, unless what the source does not have is to go."""
+        old = self._fs.entry(here)
+        if old is None or entry.is_dir or not old.is_dir:
+            return
+        if not self._delete and next(iter(self._fs.children(here)), None) is not None:
+            raise InTheWay(path=path)
+
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:  # noqa: ARG002 (the group says which file it is)
         self.put(path, entry, None)
 
     def remove(self, path: bytes) -> None:
@@ -142,6 +158,8 @@ class PoolTarget:
     def finish(self, root: Digest) -> Digest:
         if self._delete and self._listing:
             self._delete_extras(b"")
+        if self._dry_run:
+            return root
         held = self._fs.tree_root(self._path)
         self._fs.set_note(_NOTE + self._path, root + held)
         if held != self._old_root or not self.snapshot:

@@ -172,12 +172,13 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the receiver now holds, what it could not do, and what it removed beyond the sender's items."""
+    """What the receiver holds now, could not do, and removed beyond the items; the snapshot, if it took one."""
 
     TYPE: ClassVar[Type] = Type.DONE
     root: Digest
     failures: tuple[Failure, ...]
     deleted: tuple[bytes, ...]
+    snapshot: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class EntryFlag(IntFlag):
 
 
 class CopyFlag(IntFlag):
-    """PROGRAM: the digest names a program, and the bytes come from its output (deltas use it, canonical files never)."""
+    """PROGRAM: the digest names a program, and the bytes come from its output (in deltas, never in canonical files)."""
 
     PROGRAM = 1
 
@@ -160,6 +160,6 @@ TAIL_FIELDS: Final = (
     ("group", "8 if GROUP", "hard links of one file share it: the first 8 bytes of the BLAKE3 of their first path"),
     ("rdev", "8 if RDEV", "device number"),
     ("target", "4 + n if TARGET", "length and bytes of the symbolic link"),
-    ("xattrs", "2 + ... if XATTRS", "count, then for each: name length u16, value length u32, name, value; sorted by name"),
+    ("xattrs", "2 + n if XATTRS", "count, then for each: name length u16, value length u32, name, value; by name"),
 )
 """The tail of an ENTRY, in order."""

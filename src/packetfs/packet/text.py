@@ -113,8 +113,8 @@ def assemble(lines: Iterable[str]) -> bytes:
             if _tokens(line):
                 out.append(encode(_parse_line(line)))
         except (ValueError, KeyError, IndexError, struct.error) as error:
-            reason = f"line {number}: {error}" if isinstance(error, BadPacket) else f"line {number}: {line.strip()[:80]!r}"
-            raise BadPacket(reason=reason) from None
+            what = str(error) if isinstance(error, BadPacket) else repr(line.strip()[:80])
+            raise BadPacket(reason=f"line {number}: {what}") from None
     return b"".join(out)
 
 

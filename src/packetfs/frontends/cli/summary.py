@@ -52,6 +52,6 @@ def _row(name: str, traffic: Traffic) -> str:
 
 def _comparison(summary: Summary) -> str:
     moved = summary.sent.wire + summary.received.wire
-    share = f", {summary.ratio:.3%} of a full copy" if summary.total else ""
-    turns = f", {summary.turns} round trips" if summary.turns else ""
+    share = f", {summary.ratio:.3%} of a full copy" if 0 < summary.ratio <= 1 else ""
+    turns = f", {summary.turns // 2} round trips" if summary.turns > 1 else ""
     return f"{format_size(moved)} moved{share}, {summary.seconds:.2f} s{turns}"

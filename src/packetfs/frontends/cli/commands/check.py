@@ -12,10 +12,9 @@ from typing import Final
 from packetfs.errors import BadNamespace, CorruptDatabase, DamageFound
 from packetfs.frontends.cli.names import path_fields, printable
 from packetfs.frontends.cli.opening import open_pool
-from packetfs.fs.filesystem import open_names
 from packetfs.frontends.cli.output import Output
 from packetfs.fs.check import Affected, check
-from packetfs.fs.filesystem import NAMES
+from packetfs.fs.filesystem import NAMES, open_names
 from packetfs.pool.check import Finding, describe
 from packetfs.pool.pool import Pool
 
