@@ -114,8 +114,8 @@ class Outcome:
 
     @property
     def failed(self) -> dict[bytes, bytes]:
-        """Return the files that the receiver names as failed, with the reasons."""
-        return dict(self.done.failures) if self.done is not None else {}
+        """Return the files that the receiver names as failed, with the reasons; b"" would be the tree as a whole."""
+        return {path: reason for path, reason in self.done.failures if path} if self.done is not None else {}
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Trouble):

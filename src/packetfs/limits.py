@@ -46,6 +46,8 @@ SCAN_WINDOW: Final = 256 * KIB
 SCAN_PEEK: Final = 4 * KIB
 INDEX_SLOTS: Final = 4096
 """Slots of a new index: 64 KiB."""
+INDEX_REST: Final = 16 * MIB
+"""Bytes appended after which the index lets go of its pages: 100,000 small files touch all of its 8 MB."""
 INDEX_LOAD: Final = 0.7
 """The index doubles beyond this share of used slots: linear probing then needs 2.2 steps for a hit, 6.1 for a miss."""
 DATABASE_CACHE: Final = 2 * MIB

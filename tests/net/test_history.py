@@ -297,3 +297,14 @@ def test_old_programs_of_a_target_are_freed(base: str) -> None:
         settle_target(fs)
         assert not fs.pool.holds(old)
         assert fs.pool.holds(kept)
+
+
+def test_a_file_written_this_moment_needs_no_budget(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time stamp cannot vouch for its content, which lies in the source alone."""
+    monkeypatch.setattr(Signature, "is_racy", lambda *_: True)
+    src = rig.base / "src"
+    rig.sync(f"{src}/", rig.base / "dst", keep=0)
+    (src / "f").write_bytes(b"fresh" * 100_000)
+    rig.sync(f"{src}/", rig.base / "dst", keep=0)
+    assert not rig.troubles
+    assert describe(rig.base / "dst") == describe(src)

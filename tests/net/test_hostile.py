@@ -163,7 +163,6 @@ def test_metadata_of_a_symlinks_target_stays(cage: Cage) -> None:
     assert b"f" in cage.receive(script.commit().commit()).failed
 
 
-@PROPOSED
 def test_a_name_below_a_symlink_of_the_destination_does_not_end_a_listing(cage: Cage) -> None:
     """An honest sender has a directory where the destination has a link: the link goes, what it leads to stays."""
     (cage.dst / "l").symlink_to(cage.outside)
@@ -515,7 +514,6 @@ def test_a_name_can_be_file_directory_and_file_again(cage: Cage) -> None:
         assert (cage.dst / "n").read_bytes() == b"last"
 
 
-@PROPOSED
 def test_without_delete_no_directory_that_holds_something_becomes_a_file(cage: Cage) -> None:
     (cage.dst / "docs").mkdir()
     (cage.dst / "docs" / "precious").write_bytes(b"p")
@@ -633,7 +631,6 @@ def test_a_root_that_is_no_file_is_refused(cage: Cage, pool: Place) -> None:
     assert outcome.failed.keys() == {b"f", b"g"}
 
 
-@PROPOSED
 def test_without_delete_no_directory_of_a_pool_becomes_a_file(cage: Cage, pool: Place) -> None:
     first = Script().begin().file(b"docs/a", cage.file(b"x", b"a"), b"x").commit()
     assert receive(pool, first.read()).error is None

@@ -11,10 +11,11 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.survey import group_path, totals
-from packetfs.packet.digest import Digest
+from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry, encode_entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
+from packetfs.packet.layout import HEADER, Op
 from packetfs.packet.tree import TreeWriter, leaves, name_key, produces
 from packetfs.pool.pool import Pool
 
@@ -92,7 +93,10 @@ class HostSource(PoolSource):
         try:
             return super().read(path, offset, leaf)
         except MissingExtent:
-            return self._read_host(path, offset, produces(leaf))
+            data = self._read_host(path, offset, produces(leaf))
+        if leaf[0] == Op.COPY and digest_of(data) != leaf[HEADER : HEADER + 32]:
+            raise Vanished(path=path)
+        return data
 
     def _read_host(self, path: bytes, offset: int, length: int) -> bytes:
         data = os.pread(self._descriptor(path), length, offset)
@@ -107,7 +111,8 @@ class HostSource(PoolSource):
                 descriptor = self._host.open_read(path)
             except OSError:
                 raise Vanished(path=path) from None
-            if pack_signature(os.fstat(descriptor)) != self._fs.seen(path):
+            seen = self._fs.seen(path)  # none where the file was written in the moment it was read: digests decide
+            if seen is not None and pack_signature(os.fstat(descriptor)) != seen:
                 os.close(descriptor)
                 raise Vanished(path=path)
             self._open = (path, descriptor)

@@ -2,8 +2,8 @@
 
 A *leaf* is what a node never splits: one packet of a file's program, or an ENTRY with its tail. A node ends after a
 leaf whose key is 0 modulo NODE_FANOUT (the key of a COPY or TREE is its digest, that of an ENTRY the digest of its
-name: so a changed file moves no boundary), or when it has NODE_LEAVES_MAX leaves, or NODE_BYTES. Every level is cut by the
-same rule; the first level that needs no cut, behind a HEAD, is the root program.
+name: so a changed file moves no boundary), or when it has NODE_LEAVES_MAX leaves, or NODE_BYTES. Every level is cut by
+the same rule; the first level that needs no cut, behind a HEAD, is the root program.
 """
 
 from __future__ import annotations

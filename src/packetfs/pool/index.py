@@ -91,6 +91,11 @@ class Index:
         if self._storage is not None:
             self._storage.write(self._fd, [encode_summary(replace(summary, slots=self._slots.capacity))], 0)
 
+    def rest(self) -> None:
+        """Let go of the pages touched so far, which stay in the page cache: puts go everywhere and would keep all."""
+        if self._fd >= 0:
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def sync(self) -> None:
         """Make slots and header durable."""
         if self._storage is not None:

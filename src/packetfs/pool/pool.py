@@ -30,7 +30,7 @@ from packetfs.errors import (
     PoolFailed,
     PoolReadOnly,
 )
-from packetfs.limits import MEAN, PAYLOAD_MAX, SEGMENT
+from packetfs.limits import INDEX_REST, MEAN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
@@ -78,6 +78,7 @@ class Pool:
         self._synced = self.arena.end
         opened = open_index(self._places, writable=writable, live_epoch=leases.live_epoch())
         self._content = opened.content
+        self._rest_at = 0
         self.lookup: Final = Lookup(self._places, opened.index, self.verified, leases, self.mappings)
         if writable and not opened.clean:
             self.begin_writing()
@@ -192,6 +193,9 @@ class Pool:
             self.lookup.index.put(digest, position // PACKET)
         if mark == Mark.DATA:
             self._content += len(data)
+        if position >= self._rest_at:
+            self.lookup.index.rest()
+            self._rest_at = position + INDEX_REST
 
     def _holds_intact(self, digest: Digest) -> bool:
         """Say whether a good copy is held. A damaged one leaves the index, so that the new copy takes its place."""
