@@ -46,6 +46,8 @@ SCAN_WINDOW: Final = 256 * KIB
 SCAN_PEEK: Final = 4 * KIB
 INDEX_SLOTS: Final = 4096
 """Slots of a new index: 64 KiB."""
+LOOKUPS_REST: Final = 1024
+"""Look-ups after which it does so too: each may touch a page of its own."""
 INDEX_REST: Final = 16 * MIB
 """Bytes appended after which the index lets go of its pages: 100,000 small files touch all of its 8 MB."""
 INDEX_LOAD: Final = 0.7
@@ -115,6 +117,8 @@ DRIFT_MAX: Final = 1 << 15
 """Paths that a receiver names as changed behind its back; with more, names and ids of all are compared instead."""
 FAILURES_MAX: Final = 10_000
 """Failed files that a receiver names; a disk that fails everywhere needs no longer list."""
+PIECES_MAX: Final = 1 << 20
+"""Extents of one file that a listing names (64 GiB): they fit a frame; what lies behind them is sent."""
 EARLY_MIN: Final = MIB
 """Bytes of a file from which a first copy sends it while it is still being read."""
 ROOTS_HELD: Final = 16

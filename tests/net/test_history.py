@@ -14,6 +14,7 @@ import pytest
 from packetfs.errors import CorruptExtent, MissingExtent, PoolBusy, PoolFailed, PoolFull
 from packetfs.fs import budget as budget_module
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.metadata import Signature
 from packetfs.limits import ROOTS_HELD
 from packetfs.net import history as history_module
 from packetfs.net.history import open_history, settle_source, settle_target

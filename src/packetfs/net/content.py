@@ -85,7 +85,11 @@ def take_in(
 def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Callable[[Buffer | Run], None] | None) -> Digest:
     """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so right."""
     writer = TreeWriter(pool, Kind.FILE, pool.mean)
+    short = False
     for piece in delivery.pieces():
+        if not isinstance(piece, Run) and (short or len(piece) > pool.mean * 3 // 2):
+            raise Unverified(path=delivery.path)  # no cutter makes such pieces, and many small ones would cost much
+        short = not isinstance(piece, Run) and len(piece) < pool.mean // 2
         if tee is not None:
             tee(piece)
         if isinstance(piece, Run):

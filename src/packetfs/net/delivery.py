@@ -48,7 +48,7 @@ class Delivery:
         """`source` opens what a COPY names: 0 is the base, others as they were declared."""
         self.whole = content in (Content.LITERAL, Content.EARLY)
         self.early = content is Content.EARLY
-        self._path = path
+        self.path = path
         self.size = size
         self._blocks = blocks
         self._source = source
@@ -65,11 +65,11 @@ class Delivery:
             for item in self._instructions(block, expected):
                 left -= item.length
                 if left < 0:
-                    raise Unverified(path=self._path)
+                    raise Unverified(path=self.path)
                 yield from self._run(item, block)
                 expected = item.offset + item.length if item.kind == COPY else expected + item.length
         if left:
-            raise Unverified(path=self._path)
+            raise Unverified(path=self.path)
 
     def drain(self) -> None:
         """Pass over what was not taken. A stream that broke while it was read breaks here again: nothing follows it."""
@@ -110,7 +110,7 @@ class Delivery:
         elif item.kind == FILL:
             self._runs += item.length
             if self._runs > RUNS_MAX:
-                raise TooLong(path=self._path, size=self._runs, limit=RUNS_MAX)
+                raise TooLong(path=self.path, size=self._runs, limit=RUNS_MAX)
             yield Run(item.byte, item.length)
         elif self.whole:
             raise self._break("a copy in a file that has no base")
@@ -123,11 +123,11 @@ class Delivery:
             old = self._opened[item.source] = self._source(item.source)
         at, end = item.offset, item.offset + item.length
         if end > COPIED_MAX:
-            raise Unverified(path=self._path)
+            raise Unverified(path=self.path)
         while at < end:
             data = old.read(at, min(_PIECE, end - at))
             if not data:
-                raise Unverified(path=self._path)
+                raise Unverified(path=self.path)
             at += len(data)
             yield data
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
@@ -58,7 +59,8 @@ class ExtentMap:
 
     def add(self, source: int, offset: int, digest: bytes) -> None:
         if self._room and offset < 1 << _OFFSET_BITS and len(self._slots.get(digest)) < _PLACES_MAX:
-            self._slots.put(digest, source << _OFFSET_BITS | offset)
+            with suppress(ValueError):  # one part of it is crowded: an extent that is not found costs a comparison
+                self._slots.put(digest, source << _OFFSET_BITS | offset)
             self._room -= 1
 
     def add_leaves(self, source: int, leaves: Iterable[Leaf]) -> None:

@@ -124,6 +124,8 @@ def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> It
             if terms.name and not (existing is not None and existing.is_dir) and not place.path.endswith(b"/"):
                 path, _, name = path.rpartition(b"/")
                 rename = (terms.name, name)
+            elif terms.name:
+                rename = (terms.name, terms.name)
             target = PoolTarget(
                 fs, path, delete=terms.delete, checksum=terms.checksum, dry_run=terms.dry_run, rename=rename
             )

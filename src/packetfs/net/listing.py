@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from packetfs.errors import BadMessage
-from packetfs.limits import BATCH_CONTROL, COPIED_MAX, EXTENT_MAX
+from packetfs.limits import BATCH_CONTROL, COPIED_MAX, EXTENT_MAX, PIECES_MAX
 from packetfs.net.items import PathReader, PathWriter, base_name
 from packetfs.net.packed import pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_varint
@@ -42,10 +43,10 @@ class Listed:
 
 
 def pieces_of(leaves: Iterable[tuple[int, bytes]]) -> Iterator[Piece]:
-    """Yield the whole extents of a file's program."""
-    for offset, leaf in leaves:
-        if leaf[0] == Op.COPY:
-            yield Piece(offset, produces(leaf), leaf[16 : 16 + ID])
+    """Yield the whole extents of a file's program, as many as a listing names."""
+    copies = ((offset, leaf) for offset, leaf in leaves if leaf[0] == Op.COPY)
+    for offset, leaf in islice(copies, PIECES_MAX):
+        yield Piece(offset, produces(leaf), leaf[16 : 16 + ID])
 
 
 class ListingWriter:

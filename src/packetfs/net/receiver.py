@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from packetfs.errors import BadMessage, DestinationFull, PacketFSError, Unverified
@@ -71,6 +72,8 @@ class Receiver:
         """Take what comes before BEGIN."""
         for item in items:
             if isinstance(item, Begin):
+                if item.mode not in set(Mode):
+                    raise BadMessage(reason=f"mode {item.mode} is unknown")
                 self.files, self.total = item.files, item.bytes
                 return item
             self._item(item, items)
@@ -115,7 +118,7 @@ class Receiver:
             raise
         except (OSError, PacketFSError) as error:
             self._fail(listed.path, error)
-            self._target.fail(listed.path, listed.entry)
+            self._give_up(listed.path, listed.entry)
             return False, [False] * len(listed.pieces)
 
     # items
@@ -188,10 +191,15 @@ class Receiver:
         except (BadMessage, DestinationFull):
             raise  # neither is about this file alone
         except Unverified:
-            self._failures[path] = _UNVERIFIED
-            self._target.fail(path, entry)
+            if len(self._failures) < FAILURES_MAX:
+                self._failures[path] = _UNVERIFIED
+            self._give_up(path, entry)
         except (OSError, PacketFSError) as error:
             self._fail(path, error)
+            self._give_up(path, entry)
+
+    def _give_up(self, path: bytes, entry: Entry) -> None:
+        with suppress(OSError, PacketFSError):  # the reason is known already
             self._target.fail(path, entry)
 
     def _fail(self, path: bytes, error: OSError | PacketFSError) -> None:
@@ -217,4 +225,4 @@ class Receiver:
         for path in self._target.deleted:
             self._listener(Changed(path, "delete"))
         failures: list[Failure] = sorted(self._failures.items())
-        return Done(held, tuple(failures), tuple(self._target.deleted), self._target.snapshot.encode())
+        return Done(held, tuple(failures), tuple(self._target.deleted[:FAILURES_MAX]), self._target.snapshot.encode())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from packetfs.errors import Vanished
+from packetfs.errors import PacketFSError, Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
 from packetfs.fs.mirror import Offer
+from packetfs.limits import PIECES_MAX
 from packetfs.net.basis import NO_BASIS, KnownBase
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
@@ -22,8 +23,9 @@ from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
+from packetfs.packet.head import Kind
 from packetfs.packet.layout import Op
-from packetfs.packet.tree import produces
+from packetfs.packet.tree import produces, read_head
 
 
 @dataclass(slots=True)
@@ -89,9 +91,17 @@ class Sender:
         if state.empty:
             return Mode.FULL, NO_ROOT
         for root in state.roots:
-            if root == self._source.root or self._source.store.holds(root):
+            if root == self._source.root or self._knows(root):
                 return Mode.DELTA, root
         return Mode.LIST, NO_ROOT
+
+    def _knows(self, root: Digest) -> bool:
+        """Tell whether a root that the receiver names is a directory of ours."""
+        store = self._source.store
+        try:
+            return store.holds(root) and read_head(store, root).kind is Kind.DIRECTORY
+        except PacketFSError:
+            return False
 
     # a known base, or none
 
@@ -250,10 +260,11 @@ class Sender:
     def _send_lacking(self, path: bytes, entry: Entry, held: Bits, place: int) -> None:
         """Copy what the receiver holds from where the new file has it; send the rest."""
         packer = Packer()
+        last = place + PIECES_MAX
         try:
             for offset, leaf in file_leaves(self._source.store, entry):
                 size = produces(leaf)
-                if leaf[0] == Op.COPY and held[place]:
+                if leaf[0] == Op.COPY and place < last and held[place]:
                     packer.copy(offset, size)
                     self.report.copied += size
                 elif leaf[0] == Op.FILL:
@@ -275,9 +286,9 @@ class Sender:
         done = self._commit()
         again = [path for path, reason in done.failures if not reason]
         if again:
-            for path in again:
+            for path in dict.fromkeys(again):
                 entry = self._find(path)
-                if entry is not None:
+                if entry is not None and entry.is_file:
                     self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
             done = self._commit()
         self.report.snapshot = done.snapshot.decode("utf-8", "replace")

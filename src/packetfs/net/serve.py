@@ -27,15 +27,22 @@ def serve_stdio(pool: str, history: str) -> int:
     except PacketFSError as error:
         return _report(channel, error.exit_code, error.message, error.hint)
     except OSError as error:
-        return _report(channel, 1, f"{os.fsdecode(error.filename or b'')}: {error.strerror}".removeprefix(": "), "")
+        return _report(channel, 1, _words(error), "")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        return _report(channel, 70, f"This is a fault in PacketFS: {type(error).__name__}: {error}", "")
     return 0
+
+
+def _words(error: OSError) -> str:
+    name = error.filename if isinstance(error.filename, str | bytes) else ""
+    return f"{os.fsdecode(name)}: {error.strerror}".removeprefix(": ")
 
 
 def _report(channel: FrameChannel, exit_code: int, message: str, hint: str) -> int:
     try:
-        channel.send(Failed(exit_code, message.encode(), hint.encode()))
+        channel.send(Failed(exit_code, message.encode("utf-8", "backslashreplace"), hint.encode()))
     except PacketFSError:
         print(message, file=sys.stderr)
     return exit_code

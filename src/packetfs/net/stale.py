@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from packetfs.errors import Unverified
@@ -16,6 +17,8 @@ from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
 
 _OFFSET_BITS: Final = 40
+_PLACES_MAX: Final = 4
+"""Places remembered of one extent."""
 _FIRST_SLOTS: Final = 1 << 12
 
 
@@ -53,10 +56,13 @@ class StaleExtents:
                 self._put(piece.id, number << _OFFSET_BITS | piece.offset)
 
     def _put(self, key: bytes, value: int) -> None:
+        if len(self._slots.get(key)) >= _PLACES_MAX:
+            return
         if not self._room:
             self._grow()
         self._pairs.extend((int.from_bytes(key, "little"), value))
-        self._slots.put(key, value)
+        with suppress(ValueError):  # one part of it is crowded: an extent that is not found is sent
+            self._slots.put(key, value)
         self._room -= 1
 
     def _grow(self) -> None:
@@ -64,7 +70,8 @@ class StaleExtents:
         self._slots = SlotIndex(bytearray(SLOT * slots))
         self._room = slots * 2 // 3 - len(self._pairs) // 2
         for at in range(0, len(self._pairs), 2):
-            self._slots.put(self._pairs[at].to_bytes(8, "little"), self._pairs[at + 1])
+            with suppress(ValueError):
+                self._slots.put(self._pairs[at].to_bytes(8, "little"), self._pairs[at + 1])
 
     def match(self, listed: Listed) -> list[bool]:
         """Tell which pieces of a new file are held, and remember where."""

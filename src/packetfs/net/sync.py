@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from packetfs.errors import Overlap
+from packetfs.errors import BadMessage, Overlap
 from packetfs.events import Listener
 from packetfs.net.carrier import Carrier
 from packetfs.net.channel import FrameChannel
@@ -78,6 +78,8 @@ def _pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     target_place = _place(job, job.destination)
     channel.send(_hello(job, job.source, job.source.path, b"", mean_of(target_place), Option.PULL))
     welcome = _welcome(channel)
+    if welcome.shape not in set(Shape):
+        raise BadMessage(reason=f"shape {welcome.shape} is unknown")
     path, single = _below(job, Shape(welcome.shape), job.source.name)
     place = Place(target_place.pool, path, target_place.history)
     terms = Terms(job.delete, job.checksum, job.dry_run, single)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from packetfs.errors import InTheWay, NotFound, Unverified
+from packetfs.errors import InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
 from packetfs.events import Listener, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
@@ -83,9 +83,13 @@ class HostTarget:
         return self._staging
 
     def _here(self, path: bytes) -> bytes:
-        """Return a path of the sent tree as it is called here."""
-        if self._rename is not None and path == self._rename[0]:
+        """Return a path of the sent tree as it is called here; UnsafePath for what the sender has no business with."""
+        if self._rename is not None and path:
+            if path != self._rename[0]:
+                raise UnsafePath(path=path, reason="only one file was asked for")
             return self._rename[1]
+        if path.partition(b"/")[0] == STAGING:
+            raise UnsafePath(path=path, reason="this name is reserved")
         return path
 
     mirrors = True
@@ -100,7 +104,7 @@ class HostTarget:
         if held is None or self._checksum or self._history.note(_PLACE) != self._place():
             return State(0, (), ())
         drift = []
-        for item in self._find_drift(b""):
+        for item in self._find_drift():
             drift.append(item)
             if len(drift) > DRIFT_MAX:
                 return State(0, (), ())
@@ -111,34 +115,32 @@ class HostTarget:
         status = os.stat(self._root)
         return b"%d %d" % (status.st_dev, status.st_ino)
 
-    def _find_drift(self, path: bytes) -> Iterator[Drift]:
-        """Yield what is not as the last sync left it. Of a directory only kind, permissions and time count."""
+    def _find_drift(self) -> Iterator[Drift]:
+        """Yield what is not as the last sync left it, a directory before what is in it."""
+        walks = [self._drift_in(b"")]
+        while walks:
+            found = next(walks[-1], None)
+            if found is None:
+                walks.pop()
+            elif isinstance(found, bytes):
+                walks.append(self._drift_in(found))
+            else:
+                yield found
+
+    def _drift_in(self, path: bytes) -> Iterator[Drift | bytes]:
+        """Yield the drift of one directory's entries, and the directories in it. Of those only few fields count."""
         for entry, seen in self._history.children_with_seen(path):
             below = path + b"/" + entry.name if path else entry.name
-            try:
-                status = self._tree.lstat(self._here(below))
-            except OSError:
+            status = self._status(below)
+            if status is None:
                 yield below, 0, 0
-                if entry.is_dir:
-                    yield from self._all_below(below)
-                continue
-            if entry.is_dir:
-                if not _is_same_directory(entry, status):
-                    yield below, 0, 0
-                if stat.S_ISDIR(status.st_mode):
-                    yield from self._find_drift(below)
-                else:
-                    yield from self._all_below(below)
-            elif seen != pack_signature(status):
+            elif not entry.is_dir and seen != pack_signature(status):
                 regular = stat.S_ISREG(status.st_mode)
                 yield below, status.st_size if regular else 0, status.st_mtime_ns if regular else 0
-
-    def _all_below(self, path: bytes) -> Iterator[Drift]:
-        for entry in self._history.children(path):
-            below = path + b"/" + entry.name
-            yield below, 0, 0
+            elif entry.is_dir and not _is_same_directory(entry, status):
+                yield below, 0, 0
             if entry.is_dir:
-                yield from self._all_below(below)
+                yield below
 
     # a listed name
 
@@ -300,11 +302,15 @@ class HostTarget:
         if above == self._parent:
             return
         self._soil(path)
-        if above and self._status(above) is None:
-            self._make_parents(above)
-            self._stage.make_directory(above)
+        missing = []
+        while above and self._status(above) is None:
+            missing.append(above)
+            above = above.rpartition(b"/")[0]
+        for directory in reversed(missing):
+            self._soil(directory)
+            self._stage.make_directory(directory)
         self._history.make_parents(path)
-        self._parent = above
+        self._parent = path.rpartition(b"/")[0]
 
     def _soil(self, path: bytes) -> None:
         """Remember that the directory above needs its own times again."""
@@ -337,7 +343,7 @@ class HostTarget:
 
     def finish(self, root: Digest) -> Digest:
         if self._delete and self._host is not None:
-            self._delete_extras(b"")
+            self._delete_extras()
         if self._dry_run:
             return root
         self._restore_directories()
@@ -354,16 +360,20 @@ class HostTarget:
         self._finished = True
         return held
 
-    def _delete_extras(self, path: bytes) -> None:
-        """Remove what the tree does not have; both sides are sorted."""
-        known = {entry.name: entry.is_dir for entry in self._history.children(path)}
-        for name in self._tree.names(path):
-            below = path + b"/" + name if path else name
-            if name not in known:
-                if below != STAGING:
+    def _delete_extras(self) -> None:
+        """Remove what the tree does not have."""
+        directories = [b""]
+        while directories:
+            path = directories.pop()
+            known = {entry.name: entry.is_dir for entry in self._history.children(path)}
+            for name in self._tree.names(path):
+                below = path + b"/" + name if path else name
+                if below == STAGING:
+                    continue
+                if name not in known:
                     self._delete_extra(below)
-            elif known[name] and self._is_directory(below):
-                self._delete_extras(below)
+                elif known[name] and self._is_directory(below):
+                    directories.append(below)
 
     def _delete_extra(self, path: bytes) -> None:
         self.deleted.append(path)
@@ -383,7 +393,10 @@ class HostTarget:
         entry = self._history.entry(path)
         if entry is not None and self._rename is None:
             with suppress(FileNotFoundError):
-                self._report(path, self._tree.set_metadata(path, entry, as_root=self._as_root))
+                try:
+                    self._report(path, self._tree.set_metadata(path, entry, as_root=self._as_root))
+                except PacketFSError as error:
+                    self._report(path, [error.message])
 
     def close(self) -> None:
         self._history.rollback()

@@ -9,16 +9,19 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from packetfs.errors import InTheWay, MissingExtent, Unverified
+from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
 from packetfs.net.wire import State
-from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
+from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
+from packetfs.packet.head import Kind
+from packetfs.packet.layout import Mark
+from packetfs.packet.tree import read_head
 
 _NOTE = b"sync:"
 
@@ -54,7 +57,9 @@ class PoolTarget:
         return self._fs.tree_root(self._path) if entry is not None and entry.is_dir else None
 
     def _here(self, path: bytes) -> bytes:
-        if self._rename is not None and path == self._rename[0]:
+        if self._rename is not None and path:
+            if path != self._rename[0]:
+                raise UnsafePath(path=path, reason="only one file was asked for")
             path = self._rename[1]
         return b"/".join(part for part in (self._path, path) if part)
 
@@ -84,7 +89,7 @@ class PoolTarget:
 
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
         path, entry = listed.path, listed.entry
-        if not entry.is_file or (entry.root != NO_DIGEST and self._fs.pool.holds(Digest(entry.root))):
+        if not entry.is_file or self._has_program(entry):
             new = self._dry_run and self._fs.entry(self._here(path)) is None
             self.put(path, entry, None)
             return new, [False] * len(listed.pieces)
@@ -96,6 +101,14 @@ class PoolTarget:
                 self._held.setdefault(path, []).append((piece, digest))
         return True, held
 
+    def _has_program(self, entry: Entry) -> bool:
+        """Tell whether the pool has the file's program; content that looks like one does not count."""
+        pool, root = self._fs.pool, Digest(entry.root)
+        if not pool.holds(root) or pool.lookup.require(root).mark != Mark.PROGRAM:
+            return False
+        head = read_head(pool, root)
+        return head.kind is Kind.FILE and head.length == entry.size
+
     # items
 
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
@@ -106,7 +119,7 @@ class PoolTarget:
             take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
             if delivery.early:
                 return  # the pool has the content; the name comes with the root
-        elif entry.is_file and not self._dry_run and not self._fs.pool.holds(Digest(entry.root)):
+        elif entry.is_file and not self._dry_run and not self._has_program(entry):
             raise Unverified(path=path)
         if not here:
             self._fs.set(b"", entry)
@@ -157,7 +170,7 @@ class PoolTarget:
 
     def finish(self, root: Digest) -> Digest:
         if self._delete and self._listing:
-            self._delete_extras(b"")
+            self._delete_extras()
         if self._dry_run:
             return root
         held = self._fs.tree_root(self._path)
@@ -167,14 +180,17 @@ class PoolTarget:
         self._fs.commit()
         return held
 
-    def _delete_extras(self, path: bytes) -> None:
-        for entry in list(self._fs.children(self._here(path))):
-            below = path + b"/" + entry.name if path else entry.name
-            if below not in self._seen:
-                self._fs.remove(self._here(below))
-                self.deleted.append(below)
-            elif entry.is_dir:
-                self._delete_extras(below)
+    def _delete_extras(self) -> None:
+        directories = [b""]
+        while directories:
+            path = directories.pop()
+            for entry in list(self._fs.children(self._here(path))):
+                below = path + b"/" + entry.name if path else entry.name
+                if below not in self._seen:
+                    self._fs.remove(self._here(below))
+                    self.deleted.append(below)
+                elif entry.is_dir:
+                    directories.append(below)
 
     def _take_snapshot(self) -> None:
         moment = time.time_ns()
