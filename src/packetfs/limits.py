@@ -23,8 +23,8 @@ NODE_BYTES: Final = MIB
 """Bytes after which a node ends too: 1,024 entries with the longest tails would be 4 GiB in memory."""
 TREE_DEPTH_MAX: Final = 12
 """Levels of a tree: 2 leaves a node would still reach past 2**64 bytes long before."""
-ENTRY_TAIL_MAX: Final = 4 * MIB
-"""Bytes of name, target and extended attributes of one entry; Linux holds 64 KiB a value."""
+ENTRY_TAIL_MAX: Final = 256 * KIB
+"""Bytes of name, target and extended attributes of one entry; Linux holds 64 KiB a value. A page of names is 512."""
 
 # pool
 SEGMENT: Final = 256 * MIB
