@@ -131,7 +131,7 @@ SUMMARY = Summary(
     total=2_000_000,
     sent=Traffic(2_000_000, 1000, 1_999_000, 200, 30, 1300),
     received=Traffic(signature=50, wire=60),
-    turns=1,
+    turns=2,
     seconds=0.25,
     snapshot="s1",
 )

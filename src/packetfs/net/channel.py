@@ -100,8 +100,21 @@ class FrameChannel:
         try:
             write_all(self._writing, [FRAME.pack(size, kind, flags), *parts])
         except OSError as error:
-            raise Disconnected(peer=self._peer or "the other process", reason=error.strerror) from None
+            raise self._last_words() or self._gone(str(error.strerror)) from None
         self.sent += FRAME.size + size
+
+    def _gone(self, reason: str) -> Disconnected:
+        return Disconnected(peer=self._peer or "the other process", reason=reason)
+
+    def _last_words(self) -> PacketFSError | None:
+        """Return the error that the other side sent before it went away, if it did."""
+        try:
+            while True:
+                self.receive()
+        except Disconnected:
+            return None
+        except PacketFSError as error:
+            return error
 
     def _read(self, size: int) -> memoryview:
         self._turn(speaking=False)
@@ -113,9 +126,9 @@ class FrameChannel:
             try:
                 count = os.readv(self._reading, [view[at:]])
             except OSError as error:
-                raise Disconnected(peer=self._peer or "the other process", reason=error.strerror) from None
+                raise self._gone(str(error.strerror)) from None
             if not count:
-                raise Disconnected(peer=self._peer or "the other process", reason="it closed the connection")
+                raise self._gone("it closed the connection")
             at += count
         self.received += size
         return view
