@@ -46,7 +46,7 @@ SCAN_WINDOW: Final = 256 * KIB
 SCAN_PEEK: Final = 4 * KIB
 INDEX_SLOTS: Final = 4096
 """Slots of a new index: 64 KiB."""
-LOOKUPS_REST: Final = 1024
+LOOKUPS_REST: Final = 256
 """Look-ups after which it does so too: each may touch a page of its own."""
 INDEX_REST: Final = 16 * MIB
 """Bytes appended after which the index lets go of its pages: 100,000 small files touch all of its 8 MB."""

@@ -627,3 +627,12 @@ def test_the_far_sides_words_are_shown_escaped_and_its_failure_is_no_success(pip
         assert caught.value.exit_code == expected
         assert caught.value.message.isprintable()
         assert caught.value.hint.isprintable()
+
+
+def test_many_small_compressible_literals_are_compressed() -> None:
+    """A sample of one or two parts would be a few bytes, and say nothing."""
+    parts = [b"UPDATE account SET balance = %d;" % number for number in range(4000)]
+    stored = encode_batch(Batch(b"", [b"\x07", *parts]))
+    assert sum(len(part) for part in stored) < sum(len(part) for part in parts) / 3
+    noise = [os.urandom(65_536) for _ in range(8)]
+    assert encode_batch(Batch(b"", noise))[2:] == noise, "and random chunks are not even copied"

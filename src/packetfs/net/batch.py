@@ -19,6 +19,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import Final
 
 from packetfs.errors import BadMessage
@@ -95,10 +96,14 @@ def _pack_literals(parts: list[Buffer], size: int) -> list[Buffer]:
 
 
 def _compressible(parts: list[Buffer]) -> bool:
-    """Try small samples of two parts; one that hides other data behind them is judged wrong, at no great cost."""
-    picks = {0, len(parts) // 2}
-    sample = b"".join(bytes(memoryview(parts[i])[len(parts[i]) // 2 :][:_SAMPLE]) for i in sorted(picks))
-    return len(compress(sample, 1)) < len(sample) * 0.97
+    """Try a sample from the middle on: a delta's parts are a few bytes each, a first copy's whole chunks."""
+    sample = bytearray()
+    middle = len(parts) // 2
+    for part in chain(parts[middle:], parts[:middle]):
+        sample += memoryview(part)[len(part) // 2 if len(part) > _SAMPLE else 0 :][:_SAMPLE]
+        if len(sample) >= 2 * _SAMPLE:
+            break
+    return len(compress(bytes(sample), 1)) < len(sample) * 0.97
 
 
 def decode_batch(payload: memoryview) -> Batch:
