@@ -36,7 +36,6 @@ from packetfs.packet.cut import cut, cut_python
 from packetfs.packet.digest import digest_of
 from packetfs.packet.kernels import common_prefix, expand
 from packetfs.packet.layout import Op
-from packetfs.packet.slots import SlotIndex, slots_bytes
 
 MB: Final = 1_000_000
 ROUNDS: Final = 3
@@ -217,7 +216,7 @@ def measure_speed(size: int, mean: int, gear: Cutter) -> None:
 
 
 def measure_kernels(size: int) -> None:
-    """Measure expand beside memcpy, common_prefix and the index."""
+    """Measure expand beside memcpy, and common_prefix."""
     data = random_bytes(size - size % MEAN, Random("kernels"))
     chunks = [memoryview(data)[at : at + MEAN] for at in range(0, len(data), MEAN)]
     program = b"".join(encode(Packet(Op.COPY, length=MEAN)) for _ in chunks)
@@ -226,13 +225,6 @@ def measure_kernels(size: int) -> None:
     expanded = speed(lambda: expand(program, chunks, out), len(data))
     print(f"expand    {expanded:6.2f} GB/s, {expanded / copied:.2f} of memcpy")
     print(f"prefix    {speed(lambda: common_prefix(data, twice), len(data)):6.2f} GB/s")
-    count = size // 64
-    index, keys = SlotIndex(bytearray(slots_bytes(count))), data[: 8 * count]
-    values = array("Q", range(count)).tobytes()
-    begun = process_time()
-    index.put_many(keys, values)
-    print(f"put_many  {count / (process_time() - begun) / 1e6:6.2f} M/s")
-    print(f"get_many  {speed(lambda: index.get_many(keys), count) * 1e3:6.2f} M/s")
 
 
 def main() -> int:

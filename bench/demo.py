@@ -19,7 +19,7 @@ from random import Random
 
 from bench.compare import differences
 from bench.measure import clone, tree_size
-from bench.peers import PFS, RSYNC, TCP, Peer, Stage
+from bench.peers import PFS, RSYNC, RSYNC_Z, TCP, Peer, Stage
 from bench.process import Run
 from bench.tables import shown
 
@@ -101,6 +101,8 @@ def show(moved: list[Moved]) -> None:
         print(f"{one.peer:<10} {cells(one.first)}    {cells(one.changed)}")
     ours, plain = moved[0].changed.wire, moved[-1].changed.wire
     print(f"\nPacketFS moved {shown(ours)} after the change, {1 - ours / plain:.3%} less than a plain TCP copy.")
+    if any(one.peer == RSYNC.name for one in moved):
+        print("rsync is rsync -a, without compression; rsync-z is rsync -az. PacketFS compresses where that pays.")
     print("Every copy was compared with its source; CPU is that of both sides, start-up included.")
 
 
@@ -117,7 +119,7 @@ def main() -> int:
         print(f"tree: {files:,} files, {shown(tree_size(tree))}: site-packages, a database, a log", flush=True)
         clone(tree, work / "changed")
         print(f"change: {change(work / 'changed')}", flush=True)
-        show([replicate(peer, tree, work) for peer in (PFS, RSYNC, TCP) if peer.installed()])
+        show([replicate(peer, tree, work) for peer in (PFS, RSYNC, RSYNC_Z, TCP) if peer.installed()])
     return 0
 
 

@@ -100,8 +100,12 @@ def sync_command(*options: str) -> Callable[[Stage, list[str]], list[str]]:
     return command
 
 
-def rsync_command(stage: Stage, relay: list[str]) -> list[str]:
-    return ["rsync", "-a", "--delete", "-e", shlex.join(relay), f"{stage.source}/", f"host:{stage.target}"]
+def rsync_command(*options: str) -> Callable[[Stage, list[str]], list[str]]:
+    def command(stage: Stage, relay: list[str]) -> list[str]:
+        ends = [f"{stage.source}/", f"host:{stage.target}"]
+        return ["rsync", *options, "--delete", "-e", shlex.join(relay), *ends]
+
+    return command
 
 
 def scp_command(stage: Stage, relay: list[str]) -> list[str]:
@@ -125,7 +129,9 @@ def keeping(size: int) -> Peer:
 
 PFS = Peer("pfs", "pfs", sync_command("--delete"), exact=True)
 PFS_NO_HISTORY = Peer("pfs-no-history", "pfs", sync_command("--delete"), exact=True, forgets=True)
-RSYNC = Peer("rsync", "rsync", rsync_command)
+RSYNC = Peer("rsync", "rsync", rsync_command("-a"))
+RSYNC_Z = Peer("rsync-z", "rsync", rsync_command("-az"))
+"""rsync with its compression: beside the others where what counts is what a user would choose, as in the demo."""
 SCP = Peer("scp", "scp", scp_command, whole=True)
 TCP = Peer("tcp", "python3", tcp_command, whole=True)
 PEERS = (PFS, PFS_NO_HISTORY, RSYNC, SCP, TCP)

@@ -1,8 +1,9 @@
 """Judge the results against every bound, and write them as tables: `python -m bench.report [--write] [FOLDER]`.
 
-FOLDER (bench/out) holds measure.json, and whatever else was measured as NAME.json with a list "checks" of
-{"what", "figure", "bound", "holds"}. With --write the tables go into README.md and docs/ where
-`<!-- measured: NAME -->` and `<!-- end -->` stand; only a run at full scale may be written there.
+FOLDER (bench/out) holds measure.json, twins.json, start.json, and whatever else was measured as NAME.json with a list
+"checks" of {"what", "figure", "bound", "holds"}. With --write the tables go into README.md and docs/ where
+`<!-- measured: NAME -->` and `<!-- end -->` stand; what was not measured stays, and of `make bench` only a run at full
+scale is written there.
 """
 
 from __future__ import annotations
@@ -102,15 +103,25 @@ def other_checks(folder: Path) -> Iterator[Check]:
             yield Check(f"{path.stem}: {found['what']}", str(found["figure"]), str(found["bound"]), found["holds"])
 
 
-def write_tables(results: Results, judged: list[Check]) -> None:
+def small_tables(folder: Path) -> dict[str, str]:
+    """Make the tables of what is measured by commands of their own (bench/twins.py, bench/start.py)."""
+    held = {name: load(folder, name) for name in tables.SMALL}
+    return {name: tables.SMALL[name](results) for name, results in held.items() if results is not None}
+
+
+def write_tables(parts: dict[str, str]) -> None:
     """Put the tables between their markers, in every document that has them."""
-    parts = {**tables.all_tables(results), "checks": checks_table(judged)}
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]:
         text = path.read_text()
-        new = PART.sub(lambda part: f"{part[1]}{parts[part['name']]}\n{part[3]}", text)
+        new = fill_in(text, parts)
         if new != text:
             path.write_text(new)
             print(f"{path.relative_to(ROOT)}: written")
+
+
+def fill_in(text: str, parts: dict[str, str]) -> str:
+    """Put each part between its markers; one that was not measured stays as it is."""
+    return PART.sub(lambda part: f"{part[1]}{parts[part[2]]}\n{part[3]}" if part[2] in parts else part[0], text)
 
 
 def checks_table(judged: list[Check]) -> str:
@@ -123,18 +134,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the tables into the documents")
     parser.add_argument("folder", nargs="?", type=Path, default=OUT)
     options = parser.parse_args(arguments)
-    path: Path = options.folder / "measure.json"
-    if not path.exists():
-        print(f"nothing was measured yet ({path} is missing): run `make bench`")
-        return 0
-    results: Results = json.loads(path.read_text())
-    judged = [*checks(results), *other_checks(options.folder)]
-    print("\n".join(check.line() for check in judged))
-    if options.write and results["scale"] == 1:
-        write_tables(results, judged)
-    elif results["scale"] != 1:
-        print(f"measured at scale {results['scale']}: the bounds are meant for scale 1, and only that is written down")
+    parts = small_tables(options.folder)
+    results, judged = load(options.folder, "measure"), list[Check]()
+    if results is None:
+        print(f"no copies were measured yet ({options.folder / 'measure.json'} is missing): run `make bench`")
+    else:
+        judged = [*checks(results), *other_checks(options.folder)]
+        print("\n".join(check.line() for check in judged))
+        if results["scale"] == 1:
+            parts |= {**tables.all_tables(results), "checks": checks_table(judged)}
+        else:
+            print(f"measured at scale {results['scale']}: the bounds are meant for scale 1; only that is written down")
+    if options.write:
+        write_tables(parts)
     return 1 if any(check.holds is False for check in judged) else 0
+
+
+def load(folder: Path, name: str) -> Results | None:
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 if __name__ == "__main__":

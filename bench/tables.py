@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Results = dict[str, Any]
@@ -79,11 +80,49 @@ def rounds(results: Results) -> str:
 def machine(results: Results) -> str:
     held = results["machine"]
     versions = "; ".join(text for text in held["versions"].values() if text)
-    state = f"commit {held['commit']}" + (" with changes" if held["changed"] else "")
     return (
         f"{held['cpu']}, {held['cores']} cores, {held['memory'] / 1e9:.0f} GB, Linux {held['kernel']}, "
-        f"Python {held['python']}, {state}, seed {results['seed']}. {versions}."
+        f"Python {held['python']}, {state_of(held)}, seed {results['seed']}. {versions}."
     )
+
+
+def twins(results: Results) -> str:
+    """Show what a machine without the native core loses."""
+    rows = ["| loop | on | native | twin | native / twin |", "|---|---|--:|--:|--:|"]
+    for loop in results["loops"]:
+        fast, slow, unit = loop["native"], loop["twin"], loop["unit"]
+        core, ratio = ("not built", "") if fast is None else (f"{rate(fast)} {unit}", rate(fast / slow))
+        rows.append(f"| {loop['name']} | {loop['about']} | {core} | {rate(slow)} {unit} | {ratio} |")
+    size = f"{results['megabytes']} MB of each kind, which caches hold; best of all rounds, CPU time."
+    return "\n".join([*rows, "", f"{size} {short_machine(results)}"])
+
+
+def start(results: Results) -> str:
+    """Show what each process of a command costs before it does anything."""
+    rows = ["| command | wall, ms | CPU, ms | peak RSS, MB |", "|---|--:|--:|--:|"]
+    for one in results["commands"]:
+        cells = f"{one['wall'] * 1e3:.0f} | {one['cpu'] * 1e3:.0f} | {one['rss'] / 1e6:.1f}"
+        rows.append(f"| `{one['command']}` | {cells} |")
+    return "\n".join([*rows, "", short_machine(results)])
+
+
+def state_of(machine: Results) -> str:
+    return f"commit {machine['commit']}" + (" with changes" if machine["changed"] else "")
+
+
+def short_machine(results: Results) -> str:
+    held = results["machine"]
+    return f"{held['cpu']}, Python {held['python']}, {state_of(held)}."
+
+
+SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start}
+"""Tables of what a command of its own measures, by the name of its results."""
+
+
+def rate(value: float) -> str:
+    """Give two digits: a second run agrees with no more of them."""
+    two = float(f"{value:.2g}")
+    return f"{two:,.0f}" if two >= 10 else f"{two:g}"
 
 
 def present(results: Results) -> list[str]:

@@ -108,7 +108,8 @@ static void check_expand(void) {
         uint8_t *packet = program + i * PFS_PACKET;
         packet[PFS_AT_OP] = (uint8_t)(2 + draw(3));
         if (draw(8)) packet[PFS_AT_FLAGS] = 0;
-        if (draw(8)) pfs_store64(packet + PFS_AT_OPERAND, draw(60));
+        uint64_t operand = draw(60);
+        if (draw(8)) memcpy(packet + PFS_AT_OPERAND, &operand, sizeof operand);
         if (draw(8)) memset(packet + PFS_AT_LENGTH + 1, 0, 3);
     }
     pfs_expand(program, packets, sources, draw(4), out, size, &produced);

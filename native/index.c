@@ -84,35 +84,3 @@ size_t pfs_index_count(const struct pfs_index *index) {
         count += load(slot_at(index, slot)) != 0 && load(slot_at(index, slot) + 8) != 0;
     return count;
 }
-
-static inline uint64_t key_at(const uint8_t *keys, size_t stride, size_t i) {
-    uint64_t key = pfs_load64(keys + i * stride);
-    return key == 0 ? 1 : key;
-}
-
-/* A lookup is one cache miss: fetching ahead overlaps them. */
-enum { AHEAD = 16 };
-
-void pfs_index_get_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, size_t count, uint8_t *out) {
-    for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD < count) __builtin_prefetch(slot_at(index, slot_of(index, key_at(keys, stride, i + AHEAD))));
-        uint64_t value = 0;
-        size_t found = pfs_index_get(index, key_at(keys, stride, i), 0, &value, 1);
-        pfs_store64(out + i * 8, found ? value + 1 : 0);
-    }
-}
-
-size_t pfs_index_put_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, const uint8_t *values,
-                          size_t count, size_t *done) {
-    size_t added = 0, i = 0;
-    for (; i < count; i++) {
-        if (i + AHEAD < count) __builtin_prefetch(slot_at(index, slot_of(index, key_at(keys, stride, i + AHEAD))), 1);
-        uint64_t value = pfs_load64(values + i * 8);
-        if (value == UINT64_MAX) break;
-        int result = pfs_index_put(index, key_at(keys, stride, i), value);
-        if (result < 0) break;
-        added += (size_t)result;
-    }
-    *done = i;
-    return added;
-}

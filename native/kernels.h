@@ -22,8 +22,6 @@ static inline uint64_t pfs_load64(const void *at) {
     return word;
 }
 
-static inline void pfs_store64(void *at, uint64_t word) { memcpy(at, &word, sizeof word); }
-
 /* cut: content-defined chunks and runs */
 
 /* The window hash is H = mix(A(first 16 bytes)) + A(last 16 bytes); cut.py defines it. */
@@ -86,11 +84,6 @@ int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value
 /* Values of up to `room` candidates after the first `skip`; returns how many. */
 size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
 size_t pfs_index_count(const struct pfs_index *index);
-/* out[i] = first candidate of key i plus one, or 0. keys are `stride` bytes apart. */
-void pfs_index_get_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, size_t count, uint8_t *out);
-/* Keys added; *done is how many were handled, less than count when the index is full. */
-size_t pfs_index_put_many(const struct pfs_index *index, const uint8_t *keys, size_t stride, const uint8_t *values,
-                          size_t count, size_t *done);
 
 /* match: a delta program */
 struct pfs_bytes {

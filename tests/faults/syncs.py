@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.compare import STAGING, differences
-from bench.peers import PFS, Stage
+from bench.peers import BIN, Stage
 from bench.process import PATIENCE, read_processes
 from tests.faults.trees import State, neither, read_state
 
@@ -38,13 +39,14 @@ class Ended:
             assert word.lower() in self.stderr.lower(), f"{word!r} is not in: {self.stderr}"
 
 
-def start(stage: Stage, *options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """Start `pfs sync` of the stage; options go to the relay, the prefix before the command."""
+def start(stage: Stage, *options: str, prefix: Sequence[str] = (), ends: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start `pfs sync` of the stage: options go to the relay, the prefix before the command. `ends` are SRC and DST and
+    the pool of either; without them source and target are plain directories."""
     stage.report.unlink(missing_ok=True)
     stage.processes.unlink(missing_ok=True)
-    command = [word for word in PFS.command(stage, stage.relay(*options)) if word != "--json"]
+    ends = ends or (f"{stage.source}/", f"host:{stage.target}")
     return subprocess.Popen(
-        [*prefix, *command],
+        [*prefix, str(BIN / "pfs"), "sync", "--delete", "-e", shlex.join(stage.relay(*options)), *ends],
         env=stage.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -64,8 +66,8 @@ def finish(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, stdout, stderr, time.perf_counter() - started)
 
 
-def sync(stage: Stage, *options: str, prefix: Sequence[str] = ()) -> Ended:
-    return finish(start(stage, *options, prefix=prefix))
+def sync(stage: Stage, *options: str, prefix: Sequence[str] = (), ends: Sequence[str] = ()) -> Ended:
+    return finish(start(stage, *options, prefix=prefix, ends=ends))
 
 
 def await_far_end(stage: Stage) -> int:
@@ -112,11 +114,19 @@ def judge_half_way(stage: Stage, old: State, new: State) -> None:
 
 def judge_end(stage: Stage) -> None:
     """Run the sync again: it finishes, both trees are equal, nothing is left over."""
-    ended = sync(stage)
+    finish_it(stage)
+    judge_equal(stage.source, stage.target)
+
+
+def finish_it(stage: Stage, ends: Sequence[str] = ()) -> None:
+    ended = sync(stage, ends=ends)
     assert ended.status == 0, f"the second run ended with {ended.status}: {ended.stderr}"
-    wrong = list(differences(os.fsencode(stage.source), os.fsencode(stage.target)))
+
+
+def judge_equal(wanted: Path, found: Path) -> None:
+    wrong = list(differences(os.fsencode(wanted), os.fsencode(found)))
     assert not wrong, "\n".join(wrong)
-    assert not (stage.target / os.fsdecode(STAGING)).exists(), "the staging directory is left over"
+    assert not (found / os.fsdecode(STAGING)).exists(), "the staging directory is left over"
 
 
 def forget_all(stage: Stage) -> None:

@@ -16,13 +16,9 @@ import pytest
 
 from bench.measure import clone
 from bench.peers import BIN
+from tests.faults.pools import pfs
 
 Contents = dict[str, bytes]
-
-
-def pfs(pool: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    command = [str(BIN / "pfs"), words[0], "--pool", str(pool), *words[1:]]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,21 @@ def test_report_judges_by_the_bounds(wire: int, private: int, fails: int) -> Non
     assert all(check.line().startswith(("PASS", "FAIL", "----")) for check in judged)
 
 
+def test_report_leaves_what_was_not_measured() -> None:
+    text = "<!-- measured: {} -->\n{}\n<!-- end -->\n"
+    held = text.format("a", "old") + text.format("b", "old")
+    assert report.fill_in(held, {"b": "| new |"}) == text.format("a", "old") + text.format("b", "| new |")
+
+
+@pytest.mark.parametrize(
+    ("fast", "cells"), [(6.66e3, "6,700 MB/s | 9.5 MB/s | 700"), (None, "not built | 9.5 MB/s | ")]
+)
+def test_table_of_twins(fast: float | None, cells: str) -> None:
+    loop = {"name": "cut", "about": "noise", "unit": "MB/s", "native": fast, "twin": 9.47}
+    machine = {"cpu": "a CPU", "python": "3", "commit": "1", "changed": True}
+    assert f"| cut | noise | {cells} |" in tables.twins({"machine": machine, "megabytes": 4, "loops": [loop]})
+
+
 def test_tables_show_each_pair() -> None:
     held = results(17_000, 1)
     assert "17 KB" in tables.summary(held)

@@ -57,8 +57,6 @@ def test_full(kind: Any) -> None:
         index.put(b"somewhat", value)
     with pytest.raises(ValueError, match="full"):
         index.put(b"somewhat", 4)
-    with pytest.raises(ValueError, match="full"):
-        index.put_many(b"somewhat", (4).to_bytes(8, "little"))
     assert sorted(index.get(b"somewhat")) == [0, 1, 2, 3]
     assert index.count == 4
 
@@ -68,13 +66,11 @@ def test_many(kind: Any) -> None:
     rng = Random(1)
     index = kind(bytearray(slots_bytes(1000)))
     digests = [rng.randbytes(32) for _ in range(1000)]
-    packed = b"".join(i.to_bytes(8, "little") for i in range(1000))
-    assert index.put_many(b"".join(digests), packed, 32) == 1000
-    assert index.put_many(b"".join(digests), packed, 32) == 0
+    assert all(index.put(digest, value) for value, digest in enumerate(digests))
+    assert not any(index.put(digest, value) for value, digest in enumerate(digests))
     assert index.count == 1000
-    found = index.get_many(b"".join(d[:8] for d in digests) + b"absent!!")
-    assert found == b"".join((i + 1).to_bytes(8, "little") for i in range(1000)) + bytes(8)
-    assert index.get_many(b"") == b""
+    assert [index.get(digest) for digest in digests] == [[value] for value in range(1000)]
+    assert index.get(b"absent!!") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +94,6 @@ def test_damaged_buffers_end(kind: Any) -> None:
         index = kind(buffer)
         assert index.get(b"somewhat") == []
         assert not index.remove(b"somewhat", 5)
-        assert index.get_many(b"somewhat" * 3) == bytes(24)
         assert 0 <= index.count <= index.capacity
 
 
@@ -115,10 +110,6 @@ def test_bad_arguments(kind: Any) -> None:
         lambda: index.put(b"12345678", -1),
         lambda: index.put(b"12345678", 2**64 - 1),
         lambda: index.get(b"12345678", -1),
-        lambda: index.get_many(bytes(9)),
-        lambda: index.get_many(bytes(9), 3),
-        lambda: index.put_many(bytes(16), bytes(8)),
-        lambda: index.put_many(bytes(8), b"\xff" * 8),
     ]
     for wrong in calls:
         with pytest.raises(ValueError, match=r"key|value|start"):

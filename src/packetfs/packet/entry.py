@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,15 +104,6 @@ def tail_size(entry: Entry) -> int:
     """Return how long a tail with all optional fields would be; no entry is read back whose tail is too long."""
     xattrs = sum(_XATTR.size + len(name) + len(value) for name, value in entry.xattrs)
     return len(entry.name) + 3 * _U64.size + _U32.size + len(entry.target) + _U16.size + xattrs
-
-
-def decode_entries(data: bytes | memoryview) -> Iterator[Entry]:
-    """Yield the entries that `data` (whole leaves of a directory program) holds."""
-    offset = 0
-    while offset < len(data):
-        end = offset + leaf_size(data, offset)
-        yield decode_entry(data[offset:end])
-        offset = end
 
 
 def leaf_size(data: bytes | memoryview, offset: int) -> int:

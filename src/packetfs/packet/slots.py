@@ -77,18 +77,6 @@ class SlotIndexPython:
                 return True
         return False
 
-    def put_many(self, keys: Buffer, values: Buffer, stride: int = 8, /) -> int:
-        """Add many pairs: keys `stride` bytes apart, values packed as u64; return how many were not held."""
-        packed, numbers = _keys(keys, stride), memoryview(values).cast("B")
-        if numbers.nbytes != 8 * len(packed):
-            raise ValueError("there must be 8 bytes of value for each key")
-        return sum(self._put(key, _checked(*unpack_from("<Q", numbers, 8 * i))) for i, key in enumerate(packed))
-
-    def get_many(self, keys: Buffer, stride: int = 8, /) -> bytes:
-        """Return u64 for each key: its first candidate + 1, or 0."""
-        found = (next(self._values(key), -1) + 1 for key in _keys(keys, stride))
-        return b"".join(value.to_bytes(8, "little") for value in found)
-
     def _probe(self, key: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Yield (slot, (fingerprint, value + 1)) of the used slots of a search."""
         slot = key * self.capacity >> 64
@@ -133,15 +121,6 @@ def _checked(value: int) -> int:
     if not 0 <= value <= _VALUE_MAX:
         raise ValueError("a value is an integer from 0 to 2**64 - 2")
     return value
-
-
-def _keys(keys: Buffer, stride: int) -> list[int]:
-    view = memoryview(keys).cast("B")
-    if stride < 8:
-        raise ValueError("keys are 8 bytes apart at the least")
-    if view.nbytes % stride:
-        raise ValueError("the keys end in the middle of one")
-    return [int.from_bytes(view[at : at + 8], "little") or 1 for at in range(0, view.nbytes, stride)]
 
 
 SlotIndex: type[SlotIndexPython] = native.Index if native is not None else SlotIndexPython

@@ -39,8 +39,6 @@ OPERATIONS: dict[str, Operation] = {
     "readlink": lambda b, p: b.readlink(p),
     "metadata": lambda b, p: b.set_metadata(p, FILE, as_root=True),
     "xattrs": lambda b, p: b.xattrs(p),
-    "set_xattr": lambda b, p: b.set_xattr(p, b"user.x", b"1"),
-    "remove_xattr": lambda b, p: b.remove_xattr(p, b"user.x"),
     "open_up": lambda b, p: b.set_metadata(p, FILE, as_root=False),
 }
 
@@ -288,15 +286,11 @@ def test_links_nodes_and_symlinks(beneath: Beneath) -> None:
     assert beneath.lstat(b"socket").st_mode & 0o077 == 0
 
 
-def test_xattrs_of_files_and_directories(beneath: Beneath) -> None:
+def test_xattrs_of_files_and_directories(beneath: Beneath, place: Path) -> None:
     os.close(beneath.create(b"f"))
     for path in (b"", b"f"):
-        beneath.set_xattr(path, b"user.\xff", b"\0" * 2000)
-        assert beneath.list_xattrs(path) == [b"user.\xff"]
-        assert beneath.get_xattr(path, b"user.\xff") == b"\0" * 2000
+        os.setxattr(os.path.join(os.fsencode(place / "root"), path), b"user.\xff", b"\0" * 2000)
         assert beneath.xattrs(path) == ((b"user.\xff", b"\0" * 2000),)
-        beneath.remove_xattr(path, b"user.\xff")
-        assert beneath.xattrs(path) == ()
 
 
 def test_a_closed_tree_of_ones_own_can_be_removed(place: Path, as_nobody: AsNobody) -> None:

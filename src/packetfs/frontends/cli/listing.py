@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from packetfs.frontends.cli.output import Output
-from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import decode_entry
 from packetfs.packet.layout import PACKET, Op
@@ -47,11 +46,6 @@ def _comment(offset: int, leaf: bytes) -> str:
     if leaf[0] == Op.ENTRY:
         return quote(decode_entry(leaf).name)
     return f"@{offset}"
-
-
-def is_program(data: bytes) -> bool:
-    """Tell whether bytes are packets behind a HEAD."""
-    return len(data) >= PACKET and len(data) % PACKET == 0 and decode(data).op is Op.HEAD
 
 
 def colored(line: str, output: Output) -> str:

@@ -282,22 +282,6 @@ class Beneath:
         with self.pin(path) as handle:
             return read_xattrs(handle)
 
-    def list_xattrs(self, path: bytes) -> list[bytes]:
-        with self.pin(path) as handle:
-            return sorted(os.fsencode(name) for name in os.listxattr(handle.target))
-
-    def get_xattr(self, path: bytes, name: bytes) -> bytes:
-        with self.pin(path) as handle:
-            return os.getxattr(handle.target, name)
-
-    def set_xattr(self, path: bytes, name: bytes, value: bytes) -> None:
-        with self.pin(path) as handle:
-            os.setxattr(handle.target, name, value)
-
-    def remove_xattr(self, path: bytes, name: bytes) -> None:
-        with self.pin(path) as handle:
-            os.removexattr(handle.target, name)
-
     def flush(self) -> None:
         """Make everything written below the root durable; raises when any of it could not be written."""
         fd = self.open_directory(b"")
