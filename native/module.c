@@ -1,10 +1,11 @@
-/* packetfs._native: hands Python's buffers to the kernels. The only file that knows Python. */
+/* packetfs._native: hands Python's buffers to the kernels. Only this file and vm_module.c know Python. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdlib.h>
 
 #include "kernels.h"
 #include "packet.h"
+#include "vm_module.h"
 
 enum { RELEASE = 16 * 1024, MEAN_LEAST = 4096, CANDIDATES = 64 };
 #define MEAN_MOST ((Py_ssize_t)1 << 30)
@@ -325,56 +326,6 @@ static PyObject *index_get(PyObject *self, PyObject *args) {
     return list;
 }
 
-static const char *check_keys(const Py_buffer *keys, Py_ssize_t stride) {
-    if (stride < 8) return "keys are 8 bytes apart at the least";
-    return keys->len % stride ? "the keys end in the middle of one" : NULL;
-}
-
-static PyObject *index_get_many(PyObject *self, PyObject *args) {
-    struct pfs_index *index = opened(self);
-    Py_buffer keys;
-    Py_ssize_t stride = 8;
-    if (index == NULL || !PyArg_ParseTuple(args, "y*|n:get_many", &keys, &stride)) return NULL;
-    PyObject *result = NULL;
-    const char *wrong = check_keys(&keys, stride);
-    if (wrong != NULL) {
-        bad(wrong);
-    } else if ((result = PyBytes_FromStringAndSize(NULL, keys.len / stride * 8)) != NULL) {
-        uint8_t *out = (uint8_t *)PyBytes_AsString(result);
-        PyThreadState *state = let_go((size_t)keys.len);
-        pfs_index_get_many(index, keys.buf, (size_t)stride, (size_t)(keys.len / stride), out);
-        take_back(state);
-    }
-    PyBuffer_Release(&keys);
-    return result;
-}
-
-static PyObject *put_packed(PyObject *self, struct pfs_index *index, const Py_buffer *keys, Py_ssize_t stride,
-                            const Py_buffer *values) {
-    const char *wrong = check_keys(keys, stride);
-    if (wrong == NULL && values->len != keys->len / stride * 8) wrong = "there must be 8 bytes of value for each key";
-    if (wrong != NULL) return bad(wrong);
-    size_t done, count = (size_t)(keys->len / stride);
-    /* the interpreter is kept: two puts at once could lose one */
-    size_t added = pfs_index_put_many(index, keys->buf, (size_t)stride, values->buf, count, &done);
-    adjust(self, (Py_ssize_t)added);
-    if (done == count) return PyLong_FromSize_t(added);
-    if (pfs_load64((const uint8_t *)values->buf + done * 8) == UINT64_MAX)
-        return bad("a value is an integer from 0 to 2**64 - 2");
-    return bad("the index is full");
-}
-
-static PyObject *index_put_many(PyObject *self, PyObject *args) {
-    struct pfs_index *index = opened(self);
-    Py_buffer keys, values;
-    Py_ssize_t stride = 8;
-    if (index == NULL || !PyArg_ParseTuple(args, "y*y*|n:put_many", &keys, &values, &stride)) return NULL;
-    PyObject *result = put_packed(self, index, &keys, stride, &values);
-    PyBuffer_Release(&keys);
-    PyBuffer_Release(&values);
-    return result;
-}
-
 static PyObject *index_close(PyObject *object, PyObject *unused) {
     (void)unused;
     PyBuffer_Release(&((IndexObject *)object)->buffer);
@@ -400,8 +351,6 @@ static PyMethodDef index_methods[] = {
     {"put", index_put, METH_VARARGS, "put(key, value) -> bool: add the pair; False where it is held."},
     {"get", index_get, METH_VARARGS, "get(key, start=0) -> list: up to 64 candidates after the first `start`."},
     {"remove", index_remove, METH_VARARGS, "remove(key, value) -> bool: take the pair out; False where it is not held."},
-    {"put_many", index_put_many, METH_VARARGS, "put_many(keys, values, stride=8) -> int: how many were added."},
-    {"get_many", index_get_many, METH_VARARGS, "get_many(keys, stride=8) -> bytes: u64 first candidate + 1, or 0, each."},
     {"close", index_close, METH_NOARGS, "close(): let the buffer go."},
     {NULL, NULL, 0, NULL},
 };
@@ -437,6 +386,8 @@ static PyMethodDef methods[] = {
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
+    {"vm_load", pfs_python_vm_load, METH_VARARGS, "vm_load(code, places, shared, entry, context_kind) -> capsule"},
+    {"vm_run", pfs_python_vm_run, METH_VARARGS, "vm_run(prepared, ...) -> (slot, stop, out_used): see vm/machine.py"},
     {NULL, NULL, 0, NULL},
 };
 

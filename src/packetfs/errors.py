@@ -180,6 +180,88 @@ class DatabaseFailed(PacketFSError):
     hint = "Run the command again; `pfs check` verifies the pool."
 
 
+# vm
+
+
+class IllegalInstruction(PacketFSError, ValueError):
+    """Slot {slot} of the code is refused: {reason}"""
+
+    exit_code = 13
+    hint = "`pfs disasm` shows the code; docs/isa.md says what each instruction may have."
+
+
+class BadMicroVM(PacketFSError, ValueError):
+    """The packets of a microVM cannot be used: {reason}"""
+
+    exit_code = 13
+    hint = "They are damaged, or belong to another program; the shard can be run again from its start."
+
+
+class BadAssembly(PacketFSError, ValueError):
+    """Line {line}: {reason}"""
+
+    exit_code = 13
+    hint = "docs/isa.md lists every instruction as it is written."
+
+
+# toolchain
+
+
+class ProgramFaulted(PacketFSError):
+    """The program faulted at slot {slot} ({instruction}): {reason}"""
+
+    hint = "docs/vm.md says what each fault means."
+
+
+class BadObject(PacketFSError, ValueError):
+    """{file}: {reason}"""
+
+    exit_code = 13
+    hint = "Compile it with `clang -target bpf -O2 -g`, or hand `pfs` the C source itself."
+
+
+class CompileFailed(PacketFSError, ValueError):
+    """{file} cannot be compiled: {reason}"""
+
+    exit_code = 13
+    hint = "The message is the compiler's; PacketFS has not run anything."
+
+
+class NoCompiler(PacketFSError):
+    """{file} is C, and there is no clang on this machine to compile it."""
+
+    exit_code = 17
+    hint = "Install clang (apt install clang), or compile on another machine: objects and programs run without it."
+
+
+class NotTranslatable(PacketFSError, ValueError):
+    """{file}, line {line}: {reason}"""
+
+    exit_code = 2
+    hint = "docs/programs.md says what programs in Python may use."
+
+
+class TranslationFailed(PacketFSError):
+    """{name} could not be translated to eBPF: {reason}"""
+
+    exit_code = 2
+    hint = "Make the function smaller, or use fewer variables at a time: a function has 512 bytes of stack."
+
+
+class BadArgument(PacketFSError, ValueError):
+    """The argument {name} of {program}: {reason}"""
+
+    exit_code = 2
+    hint = "`pfs programs` lists each program's arguments; they are written --arg NAME=VALUE."
+
+
+class UnknownProgram(PacketFSError, LookupError):
+    """There is no program {name}: {reason}"""
+
+    exit_code = 4
+    hint = "`pfs programs` lists those that come with PacketFS; others are files: .py, .c, .o, .s, or a program's packets."
+
+
 # fs
 
 
@@ -351,6 +433,50 @@ class TooLong(PacketFSError, ValueError):
     """{path} would have runs of {size} bytes; at most {limit} are taken."""
 
     exit_code = 13
+
+
+# engines
+
+
+class SourceChanged(PacketFSError):
+    """{path} changed while a job was reading it: {reason}"""
+
+    exit_code = 3
+    hint = "Run the job again when nothing writes to the file."
+
+
+class BadCapture(PacketFSError, ValueError):
+    """{path} cannot be read as a pcap file: {reason}"""
+
+    exit_code = 13
+    hint = "Only the classic pcap format is read; `editcap -F pcap` writes it."
+
+
+class JobBusy(PacketFSError):
+    """The job in {path} is being run by process {owner}."""
+
+    exit_code = 11
+    hint = "Wait until that process has ended, or end it."
+
+
+class BadJob(PacketFSError):
+    """The job in {path} cannot be resumed: {reason}"""
+
+    exit_code = 13
+    hint = "Remove its directory and run the program again."
+
+
+class JobCancelled(PacketFSError):
+    """The job was cancelled."""
+
+    exit_code = 130
+
+
+class TableFull(PacketFSError):
+    """There is no room in {path} for the live microVMs: {reason}"""
+
+    exit_code = 12
+    hint = "Run with fewer live microVMs (--vms), or make that file system larger."
 
 
 # frontends

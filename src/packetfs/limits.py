@@ -61,6 +61,42 @@ DATABASE_WAL: Final = 1000
 COLLECT_BATCH: Final = 1024
 """Dead extents whose headers are erased and made durable together before their payload is punched."""
 
+# vm
+CODE_SLOTS_MAX: Final = 1 << 16
+"""Slots of 8 bytes in one program: jumps reach 32,767 slots, and Linux's own limit for most users is 4,096."""
+PROGRAM_MAPS_MAX: Final = 64
+"""Maps of one program, as in Linux."""
+MAP_KEY_MAX: Final = 512
+"""Bytes of a map's key: the stack of one function holds no longer one."""
+MAP_VALUE_MAX: Final = 64 * KIB
+"""Bytes of a map's value, and of a program's initial data of one section."""
+MAP_ENTRIES_MAX: Final = 16 * MIB
+"""Entries of a map: at 4 bytes each they fill the memory of a microVM."""
+MAP_MEMORY_MAX: Final = 64 * MIB
+"""Bytes of all maps of one microVM, and of all read-only maps of a program; an address has 28 bits of offset."""
+PROGRAM_BYTES_MAX: Final = 8 * MIB
+"""Bytes of the packets of a program: 65,536 slots are 700 KB, 64 maps of 64 KiB content are 5.6 MB."""
+
+# toolchain
+OBJECT_BYTES_MAX: Final = 16 * MIB
+"""Bytes of an object file: large programs with all debug information have 2 MB."""
+OBJECT_SECTIONS_MAX: Final = 4096
+"""Sections of an object: a compiler makes a few for each function, and a program has at most 65,536 slots."""
+OBJECT_SYMBOLS_MAX: Final = 1 << 16
+"""Symbols of an object, and relocations of one of its sections: one for each slot that a program can have."""
+OBJECT_NAME_MAX: Final = 256
+"""Bytes of a name in an object; names that never end would make reading it quadratic."""
+BTF_TYPES_MAX: Final = 1 << 18
+"""Types of an object: the whole kernel has 150,000."""
+BTF_DEPTH_MAX: Final = 32
+"""Types within types, as in Linux; types that contain themselves end here."""
+ARGUMENT_BYTES_MAX: Final = 256
+"""Bytes of one argument of a program: a pattern or a key; it lies in the program, once for all microVMs."""
+PYTHON_SECONDS: Final = 120.0
+"""Seconds that LLVM may take for a Python function; the largest programs need one."""
+C_SECONDS: Final = 60.0
+"""Seconds that clang may take: the largest programs at hand take 2."""
+
 # fs
 DIRECTORIES_OPEN: Final = 16
 """Directory descriptors that one tree keeps open: a walk goes back and forth between a few neighbours."""
@@ -133,10 +169,45 @@ LEVELS_MAX: Final = 2048
 """Names in a path on the wire: as many as fit into the 4 KiB that Linux takes. Each level is looked up on its own."""
 NAMED_MAX: Final = 1 << 19
 """Paths in one list of a message: a frame of 16 MiB holds fewer at 32 bytes each, and they cost 100 bytes of memory."""
+NUMBERS_MAX: Final = 1 << 16
+"""Numbers in one list of a message: timings of repeated runs."""
 RUNS_MAX: Final = 1 << 44
 """Bytes of runs in one file (16 TiB, the longest file of ext4): 10 bytes on the wire may ask for no more work."""
 COPIED_MAX: Final = (1 << 63) - 1
 """The last offset that a file can have."""
+
+# engines
+SHARD_BYTES: Final = MIB
+"""Bytes of a file whose records one microVM is given by default: some milliseconds of work, and a window in cache."""
+SHARD_BYTES_MIN: Final = 512
+SHARD_BYTES_MAX: Final = 1 << 40
+"""Bytes of a shard that can be asked for: less than 512 is all overhead, more than 1 TiB is one shard anyway."""
+FUEL: Final = 1 << 26
+"""Slots that a record may execute by default: ten a byte of the longest extent; an endless loop ends in 0.1 s."""
+RUN_WINDOW: Final = MIB
+"""Bytes of a file that a worker holds: what stays in the second-level cache runs fastest. Longer records grow it."""
+WINDOW_TAIL: Final = 16 * KIB
+"""Bytes read behind a window for the record that crosses its end: most lines are shorter; a longer one asks again."""
+SLOTS_A_CALL: Final = {"native": 1 << 25, "interpreter": 1 << 16}
+"""Slots that one call into an interpreter executes at the most: about 0.1 s, so that Ctrl-C and pauses are prompt."""
+LIVE_A_WORKER: Final = 4
+"""Batches of microVMs live at once for each worker by default: one runs, the others wait in the queue."""
+MAPS_HELD: Final = 256 * MIB
+"""Bytes of maps that wait to be reduced, in shared memory; one microVM may have more, then they go one by one."""
+OUTPUT_HELD: Final = 256 * MIB
+"""Bytes of output that wait for an earlier shard; beyond it only the shard that they wait for runs."""
+OUTPUT_BUFFER: Final = MIB
+"""Bytes of output that a worker gathers; a longer single emission grows it."""
+PASS_OUTPUT: Final = 8 * MIB
+"""Bytes of output after which a microVM's turn ends."""
+PIPE_HELD: Final = 64 * MIB
+"""Bytes of a pipe that are held for microVMs which have not ended; beyond it nothing new begins."""
+FAULTS_MAX: Final = 1000
+"""Faults of one job that are told one by one; all are counted."""
+PCAP_RECORD_MAX: Final = 256 * KIB
+"""Bytes of a packet in a capture at the most: libpcap's own MAXIMUM_SNAPLEN. More is damage, or an attack."""
+TABLE_ROOM: Final = 32 * MIB
+"""Bytes of shared memory that must stay free: a store into memory that is not there kills a process."""
 
 # frontends
 PROGRESS_SECONDS: Final = 0.1

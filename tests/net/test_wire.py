@@ -41,9 +41,15 @@ from packetfs.net.wire import (
     Done,
     Drift,
     Failed,
+    Faulted,
     Hello,
+    Mapped,
     Message,
+    Output,
+    Ran,
+    Run,
     State,
+    Told,
     Type,
     Want,
     decode_message,
@@ -495,7 +501,9 @@ _FIELDS: dict[str, st.SearchStrategy[object]] = {
     "tuple[Digest, ...]": st.lists(DIGESTS, max_size=3).map(tuple),
     "tuple[Drift, ...]": st.lists(st.tuples(PATHS, U64, S64), max_size=3).map(tuple),
     "tuple[Failure, ...]": st.lists(st.tuples(PATHS, st.binary(max_size=9)), max_size=3).map(tuple),
+    "tuple[Pair, ...]": st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=9)), max_size=3).map(tuple),
     "tuple[bytes, ...]": st.lists(PATHS, max_size=3).map(tuple),
+    "tuple[int, ...]": st.lists(U64, max_size=8).map(tuple),
 }
 
 
@@ -535,6 +543,14 @@ def test_messages_have_these_bytes() -> None:
         Commit(ones): "01" * 32,
         Done(ones, ((b"a", b""),), (b"b",), b"s"): "01" * 32 + "010161000101620173",
         Failed(20, b"no", b""): "14026e6f00",
+        Run(b"PacketFS", 1, b"P", b"line", b"", b"", (b"/f",), (0, 1, 300)): (
+            "085061636b6574465301" + "0150" + "046c696e65" + "0000" + "01022f66" + "030001ac02"
+        ),
+        Output(b"out"): "036f7574",
+        Told(b"f", 1, b"t"): "0166010174",
+        Faulted(1, 2, b"f", 300, 4, 1, 7, 0, b"exit"): "01020166ac0204010700" + "0465786974",
+        Mapped(0, ((b"k", b"v"),)): "0001016b0176",
+        Ran(1, 2, 3, 4, 5, 6, 7, b"native", (1, 2), (300,)): "01020304050607066e61746976650201" + "0201ac02",
     }
     for message, written_bytes in golden.items():
         assert encode_message(message).hex() == written_bytes
@@ -543,7 +559,13 @@ def test_messages_have_these_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "before", "item"),
-    [(Type.STATE, b"\x00\x00", b"\x00\x00\x00"), (Type.STATE, b"\x00", bytes(32)), (Type.DONE, bytes(32), b"\x00\x00")],
+    [
+        (Type.STATE, b"\x00\x00", b"\x00\x00\x00"),
+        (Type.STATE, b"\x00", bytes(32)),
+        (Type.DONE, bytes(32), b"\x00\x00"),
+        (Type.MAPPED, b"\x00", b"\x00\x00"),
+        (Type.RAN, bytes(8), b"\x00"),
+    ],
 )
 def test_lists_without_end_are_refused(kind: Type, before: bytes, item: bytes) -> None:
     """A frame of 16 MiB would become a gigabyte of objects."""

@@ -19,6 +19,7 @@ VARIABLES: Final = (
     ("PACKETFS_PURE", "1: use the Python twins instead of the native core"),
     (TRACEBACK, "1: show the Python traceback of an error, for a report"),
     ("NO_COLOR", "anything: no colour, unless `--color always` is given"),
+    ("XDG_RUNTIME_DIR", "holds `packetfs`: the live microVMs of `pfs run` (else /dev/shm)"),
     ("XDG_DATA_HOME", "holds `packetfs/pool`, and `packetfs/history`: what `sync` remembers (`~/.local/share`)"),
 )
 """Every variable that PacketFS reads, for the reference."""
@@ -32,6 +33,14 @@ def pool_path(chosen: str | None, environment: Mapping[str, str] = os.environ) -
 def history_path(environment: Mapping[str, str] = os.environ) -> str:
     """Return where this side remembers the plain directories that it synced."""
     return os.path.abspath(_own_place(environment, "history"))
+
+
+def runtime_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the directory of shared memory for live microVMs: in the user's runtime directory, else in /dev/shm."""
+    named = environment.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(named) and os.path.isdir(named):
+        return os.path.join(named, "packetfs")
+    return f"/dev/shm/packetfs-{os.getuid()}"  # noqa: S108 (made with mode 0700, and refused if another user owns it)
 
 
 def _own_place(environment: Mapping[str, str], name: str) -> str:

@@ -90,13 +90,16 @@ def _pack_control(control: bytes) -> bytes:
 def _pack_literals(parts: list[Buffer], size: int) -> list[Buffer]:
     if size > 4 * _SAMPLE and not _compressible(parts):
         return parts
-    data = b"".join(parts)
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
     packed = compress(data, 12 if size <= _SMALL else 3)
     return [packed] if len(packed) < size else parts
 
 
 def _compressible(parts: list[Buffer]) -> bool:
     """Try a sample from the middle on: a delta's parts are a few bytes each, a first copy's whole chunks."""
+    if len(parts) == 1:
+        half = len(parts[0]) // 2
+        parts = [memoryview(parts[0])[:half], memoryview(parts[0])[half:]]
     sample = bytearray()
     middle = len(parts) // 2
     for part in chain(parts[middle:], parts[:middle]):

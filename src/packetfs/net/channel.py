@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 from typing import Final, Protocol, TypeVar
 
 from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError
@@ -91,6 +92,12 @@ class FrameChannel:
         if isinstance(message, Failed):
             raise far_error(self._peer, message)
         return message
+
+    def hears(self, seconds: float) -> bool:
+        """Tell whether the other side says something, or has gone away, within some seconds."""
+        poll = select.poll()
+        poll.register(self._reading, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _write(self, kind: Type, flags: int, parts: list[Buffer]) -> None:
         size = sum(len(part) for part in parts)

@@ -66,7 +66,10 @@ class Delivery:
                 left -= item.length
                 if left < 0:
                     raise Unverified(path=self.path)
-                yield from self._run(item, block)
+                if item.kind == LITERAL:
+                    yield self._take(block, item.length)
+                else:
+                    yield from self._run(item)
                 expected = item.offset + item.length if item.kind == COPY else expected + item.length
         if left:
             raise Unverified(path=self.path)
@@ -104,10 +107,8 @@ class Delivery:
             self._broken = error
             raise
 
-    def _run(self, item: Instruction, block: BlockItem) -> Iterator[Buffer | Run]:
-        if item.kind == LITERAL:
-            yield self._take(block, item.length)
-        elif item.kind == FILL:
+    def _run(self, item: Instruction) -> Iterator[Buffer | Run]:
+        if item.kind == FILL:
             self._runs += item.length
             if self._runs > RUNS_MAX:
                 raise TooLong(path=self.path, size=self._runs, limit=RUNS_MAX)
@@ -130,7 +131,6 @@ class Delivery:
                 raise Unverified(path=self.path)
             at += len(data)
             yield data
-
 
     def _take(self, block: BlockItem, length: int) -> Buffer:
         """Return the next literals without copying them."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,4 +146,6 @@ def _make_room(pool: Pool) -> None:
 
 
 def _discard(path: str) -> None:
+    import shutil  # 0.5 MB for what hardly ever happens
+
     shutil.rmtree(path, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
@@ -70,6 +71,12 @@ def base_name(path: bytes) -> bytes:
     return path.rpartition(b"/")[2] or b"."
 
 
+_CONTENTS: Final = tuple(Content)
+_GATHERED: Final = 16 * 1024
+"""Literals up to this size are gathered in one buffer: as objects of their own, those of 1,000 small files would be in
+memory twice when they are joined to be compressed."""
+
+
 class ItemWriter:
     """Collects items into batches and hands each over when it is large enough."""
 
@@ -111,9 +118,19 @@ class ItemWriter:
             self.flush()
         self._control.append(Item.BLOCK)
         write_bytes(self._control, instructions)
-        self._literals += literals
+        for part in literals:
+            self._add_literal(part)
         self._literal_bytes += size
         self._flush_if_full()
+
+    def _add_literal(self, part: Buffer) -> None:
+        last = self._literals[-1] if self._literals else b""
+        if len(part) > _GATHERED:
+            self._literals.append(part)
+        elif isinstance(last, bytearray):
+            last += part
+        else:
+            self._literals.append(bytearray(part))
 
     def end(self) -> None:
         """Close the content of the last entry."""
@@ -139,8 +156,7 @@ class ItemWriter:
             self.flush()
 
 
-@dataclass(frozen=True, slots=True)
-class EntryItem:
+class EntryItem(NamedTuple):
     """An entry, and which content follows."""
 
     path: bytes
@@ -149,8 +165,7 @@ class EntryItem:
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlockItem:
+class BlockItem(NamedTuple):
     """Instructions for the last entry, with their literals."""
 
     instructions: bytes
@@ -225,10 +240,10 @@ class ItemReader:
 
     def _entry(self, cursor: Cursor, path: bytes) -> EntryItem:
         content = cursor.byte()
-        if content > max(Content):
+        if content >= len(_CONTENTS):
             raise BadMessage(reason=f"content kind {content} is unknown")
         base = cursor.varint(1 << 32) if content == Content.DELTA else 0
         entry = read_entry(cursor, base_name(path))
         if content and not entry.is_file:
             raise BadMessage(reason="content of something that is no file")
-        return EntryItem(path, entry, Content(content), base)
+        return EntryItem(path, entry, _CONTENTS[content], base)

@@ -164,6 +164,10 @@ class Sender:
 
     def _send_content(self, path: bytes, new: Entry, content: Content | None) -> None:
         known = self._known
+        if self._early.has_sent(path, new):
+            self._note(path, "new", new)
+            self.report.literal += new.size
+            return
         if self._early.roots.get(path) == new.root:
             self._items.entry(path, new, Content.NONE)
             self._note(path, "new", new)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import TypeAlias
 
 from packetfs import __version__
-from packetfs.errors import Disconnected, PacketFSError, VersionMismatch
+from packetfs.errors import BadMessage, Disconnected, PacketFSError, VersionMismatch
 from packetfs.events import Event, Trouble
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
-from packetfs.net.receiver import Receiver
-from packetfs.net.sender import Sender
-from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Welcome
+from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
+
+Answer: TypeAlias = Callable[[FrameChannel, Run], None]
+"""Answers a RUN; what runs programs lies above this layer."""
 
 
-def serve_stdio(pool: str, history: str) -> int:
+def serve_stdio(pool: str, history: str, answer: Answer) -> int:
     """Serve one peer and return the exit code. Nothing but frames may reach stdout, so prints go to stderr."""
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     channel = FrameChannel(reading, writing, "the client")
     try:
-        _session(channel, pool, history)
+        _session(channel, pool, history, answer)
     except Disconnected:
         return Disconnected.exit_code
     except PacketFSError as error:
@@ -48,9 +51,14 @@ def _report(channel: FrameChannel, exit_code: int, message: str, hint: str) -> i
     return exit_code
 
 
-def _session(channel: FrameChannel, pool: str, history: str) -> None:
-    hello = channel.expect(Hello)
+def _session(channel: FrameChannel, pool: str, history: str, answer: Answer) -> None:
+    hello = channel.receive()
+    if not isinstance(hello, Hello | Run):
+        raise BadMessage(reason=f"{type(hello).__name__} where Hello or Run belongs")
     check_version(hello.magic, hello.protocol)
+    if isinstance(hello, Run):
+        answer(channel, hello)
+        return
     options = Option(hello.options)
     chosen = (os.fsdecode(hello.pool) or pool) if Option.POOL in options else ""
     place = Place(chosen, _expand(hello.path) if not chosen else hello.path, history)
@@ -72,6 +80,8 @@ def check_version(magic: bytes, protocol: int) -> None:
 
 
 def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:
+    from packetfs.net.sender import Sender  # each side loads its own half
+
     shape = shape_of(place)
     channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape))
     mean = mean_of(place) if place.pool else hello.mean
@@ -83,6 +93,8 @@ def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) ->
 
 
 def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:
+    from packetfs.net.receiver import Receiver
+
     mean = mean_of(place)
     channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean, Shape.DIRECTORY))
     terms = Terms(

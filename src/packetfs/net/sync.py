@@ -12,8 +12,6 @@ from packetfs.net.carrier import Carrier
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
 from packetfs.net.job import Endpoint, Job, Summary, Traffic
-from packetfs.net.receiver import Receiver
-from packetfs.net.sender import Sender
 from packetfs.net.serve import check_version
 from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option, Welcome
 
@@ -41,6 +39,8 @@ def _refuse_overlap(job: Job) -> None:
 
 
 def _push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
+    from packetfs.net.sender import Sender  # each side loads its own half
+
     place = _place(job, job.source)
     shape = shape_of(place)
     name = job.source.name or os.path.basename(os.path.realpath(job.source.path))
@@ -75,6 +75,8 @@ def _push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
 
 
 def _pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
+    from packetfs.net.receiver import Receiver
+
     target_place = _place(job, job.destination)
     channel.send(_hello(job, job.source, job.source.path, b"", mean_of(target_place), Option.PULL))
     welcome = _welcome(channel)

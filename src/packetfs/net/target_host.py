@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from packetfs.errors import InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
 from packetfs.events import Listener, Trouble
@@ -57,7 +56,7 @@ class HostTarget:
         self._as_root = os.geteuid() == 0
         self.empty = not (os.path.lexists(os.path.join(root, rename[1])) if rename else _has_entries(root))
         if not dry_run:
-            Path(os.fsdecode(root)).mkdir(parents=True, exist_ok=True)
+            os.makedirs(root, exist_ok=True)
         self._host = Beneath(root) if os.path.isdir(root) else None
         self._staging = Staging(self._tree, keep_old=not self.empty) if not dry_run else None
         self._stale = StaleExtents(history.pool, lambda path: self._tree.open_read(self._here(path)))

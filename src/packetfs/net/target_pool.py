@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
@@ -193,6 +192,8 @@ class PoolTarget:
                     directories.append(below)
 
     def _take_snapshot(self) -> None:
+        from datetime import UTC, datetime
+
         moment = time.time_ns()
         name = f"{datetime.fromtimestamp(moment // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{moment % 10**9:09d}Z"
         self._fs.snapshot(name.encode(), self._path, moment)

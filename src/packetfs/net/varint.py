@@ -54,15 +54,20 @@ class Cursor:
 
     def varint(self, limit: int = _LIMIT) -> int:
         """Return a number below `limit`."""
+        data, at, end = self.data, self.at, self.end
         number = shift = 0
         while True:
-            byte = self.byte()
+            if at >= end:
+                raise BadMessage(reason="it is cut short")
+            byte = data[at]
+            at += 1
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 break
             shift += 7
             if shift > 63:
                 raise BadMessage(reason="a number has more than 64 bits")
+        self.at = at
         if number >= limit:
             raise BadMessage(reason=f"{number} where less than {limit} is allowed")
         return number

@@ -6,13 +6,18 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     client -> far       HELLO
     far -> client       WELCOME
     receiver -> sender  READY
-    sender -> receiver  BATCH ... of EARLY content, if the receiver is empty
+    sender -> receiver  BATCH ... of new files, if the receiver is empty
     receiver -> sender  STATE (it may come before those batches: nobody waits for the other here)
     sender -> receiver  BEGIN; then, where no root is shared: LISTING ..., LISTED
     receiver -> sender  WANT (only after LISTED)
     sender -> receiver  BATCH ..., COMMIT
     receiver -> sender  DONE
     either              FAILED, instead of anything else; the connection ends
+
+Instead of a sync, a program can be sent to where the files are:
+
+    client -> far       RUN
+    far -> client       OUTPUT, TOLD ... as they come; FAULTED ..., MAPPED ..., RAN
 """
 
 from __future__ import annotations
@@ -20,10 +25,19 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar, get_args
 
 from packetfs.errors import BadMessage
-from packetfs.limits import DRIFT_MAX, FRAME_MAX, NAMED_MAX, PATH_MAX, ROOTS_HELD
+from packetfs.limits import (
+    DRIFT_MAX,
+    FRAME_MAX,
+    MAP_KEY_MAX,
+    MAP_VALUE_MAX,
+    NAMED_MAX,
+    NUMBERS_MAX,
+    PATH_MAX,
+    ROOTS_HELD,
+)
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 
@@ -48,6 +62,12 @@ class Type(IntEnum):
     DONE = 10
     FAILED = 11
     READY = 12
+    RUN = 13
+    OUTPUT = 14
+    TOLD = 15
+    FAULTED = 16
+    MAPPED = 17
+    RAN = 18
 
 
 class Option(IntFlag):
@@ -77,6 +97,8 @@ Drift = tuple[bytes, int, int]
 """A path that is no longer what the last sync left: path, size, mtime in ns (size 0, mtime 0: it is gone)."""
 Failure = tuple[bytes, bytes]
 """A path and why the receiver could not handle it."""
+Pair = tuple[bytes, bytes]
+"""A key of a map and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +213,88 @@ class Failed:
     hint: bytes
 
 
-Message = Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Commit | Done | Failed
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program as packets, and the files to run it over, which lie there: paths, or pfs:PATH in `pool` (empty: the far
+    side's own). `limits`: engine (0 auto, 1 interpreter, 2 native), microVMs, workers (0: its own choice), fuel, seed,
+    bytes of a shard, repeats."""
 
-MESSAGES: Final[dict[Type, type[Any]]] = {
-    kind.TYPE: kind for kind in (Hello, Welcome, Ready, State, Begin, Listing, Listed, Want, Commit, Done, Failed)
-}
+    TYPE: ClassVar[Type] = Type.RUN
+    magic: bytes
+    protocol: int
+    program: bytes
+    records: bytes
+    pool: bytes
+    snapshot: bytes
+    paths: tuple[bytes, ...]
+    limits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the program emitted, in the order of the records."""
+
+    TYPE: ClassVar[Type] = Type.OUTPUT
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line that the program traced: in which file, by which microVM."""
+
+    TYPE: ClassVar[Type] = Type.TOLD
+    file: bytes
+    vm: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A microVM that ended early."""
+
+    TYPE: ClassVar[Type] = Type.FAULTED
+    shard: int
+    vm: int
+    file: bytes
+    record_start: int
+    records: int
+    fault: int
+    pc: int
+    address: int
+    instruction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Entries of a reduced map, by its number in the program; a large map takes several."""
+
+    TYPE: ClassVar[Type] = Type.MAPPED
+    map: int
+    entries: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The end of a run. `verdicts`: r0 of 0 to 4, any other. `timings`: microseconds of each run."""
+
+    TYPE: ClassVar[Type] = Type.RAN
+    records: int
+    size: int
+    shards: int
+    executed: int
+    emitted: int
+    last: int
+    faulted: int
+    engine: bytes
+    verdicts: tuple[int, ...]
+    timings: tuple[int, ...]
+
+
+SyncMessage: TypeAlias = Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Commit | Done | Failed
+RunMessage: TypeAlias = Run | Output | Told | Faulted | Mapped | Ran
+Message: TypeAlias = SyncMessage | RunMessage
+
+MESSAGES: Final[dict[Type, type[Any]]] = {kind.TYPE: kind for kind in get_args(Message)}
 
 _TEXT_MAX: Final = FRAME_MAX
 
@@ -254,6 +353,12 @@ def _write_paths(out: bytearray, paths: tuple[bytes, ...]) -> None:
         write_bytes(out, path)
 
 
+def _write_numbers(out: bytearray, numbers: tuple[int, ...]) -> None:
+    write_varint(out, len(numbers))
+    for number in numbers:
+        write_varint(out, number)
+
+
 def _count(cursor: Cursor, limit: int) -> int:
     """Return a count that the rest of the payload can hold; an item costs more memory than bytes in a frame."""
     return cursor.varint(min(cursor.end - cursor.at, limit) + 1)
@@ -271,7 +376,9 @@ _WRITE: Final[dict[str, Any]] = {
     "tuple[Digest, ...]": _write_digests,
     "tuple[Drift, ...]": _write_drift,
     "tuple[Failure, ...]": _write_failures,
+    "tuple[Pair, ...]": _write_failures,
     "tuple[bytes, ...]": _write_paths,
+    "tuple[int, ...]": _write_numbers,
 }
 
 _READ: Final[dict[str, Any]] = {
@@ -285,7 +392,11 @@ _READ: Final[dict[str, Any]] = {
     "tuple[Failure, ...]": lambda c: tuple(
         (c.bytes(PATH_MAX), c.bytes(_TEXT_MAX)) for _ in range(_count(c, NAMED_MAX))
     ),
+    "tuple[Pair, ...]": lambda c: tuple(
+        (c.bytes(MAP_KEY_MAX), c.bytes(MAP_VALUE_MAX)) for _ in range(_count(c, NAMED_MAX))
+    ),
     "tuple[bytes, ...]": lambda c: tuple(c.bytes(PATH_MAX) for _ in range(_count(c, NAMED_MAX))),
+    "tuple[int, ...]": lambda c: tuple(c.varint() for _ in range(_count(c, NUMBERS_MAX))),
 }
 
 NO_ROOT: Final = NO_DIGEST

@@ -119,7 +119,18 @@ def _check_extent(p: Packet) -> str:
     return "unknown encoding or mark" if p.flags & 3 > 1 or p.flags >> 2 > 2 else ""
 
 
-def _check_later(p: Packet) -> str:  # noqa: ARG001 (programs and triggers define these)
+def _check_code(p: Packet) -> str:
+    return "length or operand is not zero" if p.length or p.operand else ""
+
+
+def _check_map(p: Packet) -> str:
+    name = p.body[32:]
+    if p.operand or any(p.body[23:32]):
+        return "reserved bytes are not zero"
+    return "the name goes on behind its end" if any(name[len(name.split(b"\0", 1)[0]) :]) else ""
+
+
+def _check_later(p: Packet) -> str:  # noqa: ARG001 (triggers and derived files define these)
     return ""
 
 
@@ -132,8 +143,8 @@ _CHECKS: Final = {
     Op.TREE: _check_tree,
     Op.ENTRY: _check_entry,
     Op.EXTENT: _check_extent,
-    Op.CODE: _check_later,
-    Op.MAP: _check_later,
+    Op.CODE: _check_code,
+    Op.MAP: _check_map,
     Op.CALL: _check_later,
     Op.ON: _check_later,
 }

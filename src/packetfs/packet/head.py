@@ -30,6 +30,7 @@ class Kind(IntEnum):
     SEGMENT = 4
     DELTA = 5
     PROGRAM = 6
+    MICROVM = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ r"""Programs as text, one packet a line, and back to the same bytes.
     DATA "tail of the file\n"
     TREE 10485760 level 1 of 77aa...01
     ENTRY flags 0 tail 14 mtime 1700000000000000000 root 12ab...ff mode 0100644 uid 0 gid 0 name 6
+    CODE b700000005000000 9500000000000000
+    MAP type 1 key 4 value 8 entries 1000 flags 0 reducer 1 width 8 show 0 content 0 name "hits"
 
 A packet that has no short form, or would lose bits in it, is written as `OP raw flags vm length operand body`. What
 follows `;` outside quotes is a comment.
@@ -24,6 +26,9 @@ from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, Buffer, Op
 
 _ENTRY: Final = struct.Struct("<32sIIIHH")
+_MAP: Final = struct.Struct("<IIIIIBBBxQ16s")
+_MAP_WORDS: Final = ("type", "key", "value", "entries", "flags", "reducer", "width", "show")
+_SLOT: Final = 8
 
 
 def disassemble(program: Buffer) -> Iterator[str]:
@@ -93,6 +98,19 @@ def _write_entry(p: Packet) -> str:
     return f"ENTRY {fields} mode {mode:07o} uid {uid} gid {gid} name {name}"
 
 
+def _write_code(p: Packet) -> str:
+    slots = [p.body[at : at + _SLOT] for at in range(0, BODY, _SLOT)]
+    while slots and not any(slots[-1]):
+        slots.pop()  # the last packet of a program is filled up with zero
+    return " ".join(("CODE", *(slot.hex() for slot in slots)))
+
+
+def _write_map(p: Packet) -> str:
+    *numbers, _, name = _MAP.unpack(p.body)
+    fields = " ".join(f"{word} {number}" for word, number in zip(_MAP_WORDS, numbers, strict=True))
+    return f"MAP {fields} content {p.length} name {quote(name.rstrip(bytes(1)))}"
+
+
 _WRITERS: Final[dict[Op, Callable[[Packet], str]]] = {
     Op.HEAD: _write_head,
     Op.DATA: _write_data,
@@ -100,6 +118,8 @@ _WRITERS: Final[dict[Op, Callable[[Packet], str]]] = {
     Op.COPY: _write_copy,
     Op.TREE: _write_tree,
     Op.ENTRY: _write_entry,
+    Op.CODE: _write_code,
+    Op.MAP: _write_map,
 }
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|[^\s;"]+')
@@ -171,6 +191,16 @@ def _read_entry(words: list[str]) -> Packet:
     return Packet(Op.ENTRY, int(more["flags"]), length=int(more["tail"]), operand=mtime, body=body)
 
 
+def _read_code(words: list[str]) -> Packet:
+    return Packet(Op.CODE, body=b"".join(bytes.fromhex(word) for word in words).ljust(BODY, b"\0"))
+
+
+def _read_map(words: list[str]) -> Packet:
+    more = _pairs(words)
+    body = _MAP.pack(*(int(more[word]) for word in _MAP_WORDS), 0, unquote(more["name"]))
+    return Packet(Op.MAP, length=int(more["content"]), body=body)
+
+
 _READERS: Final[dict[Op, Callable[[list[str]], Packet]]] = {
     Op.HEAD: _read_head,
     Op.DATA: _read_data,
@@ -178,4 +208,6 @@ _READERS: Final[dict[Op, Callable[[list[str]], Packet]]] = {
     Op.COPY: _read_copy,
     Op.TREE: _read_tree,
     Op.ENTRY: _read_entry,
+    Op.CODE: _read_code,
+    Op.MAP: _read_map,
 }

@@ -37,6 +37,12 @@ def _far_endpoint(argument: str, match: re.Match[str], far_pool: str | None) -> 
     return Endpoint(host, None, raw(match["rest"]))
 
 
+def checked_host(host: str) -> str:
+    """Return the name of a host, with or without user; UsageError where ssh would read it as an option."""
+    _check_host(host, host, "")
+    return host
+
+
 def _check_host(argument: str, host: str, rest: str) -> None:
     """Refuse what ssh would read as an option (`-oProxyCommand=...` runs a command), and rsync's daemon form."""
     if not host or host.endswith("@"):
@@ -51,3 +57,18 @@ def _pool_path(argument: str) -> bytes:
     """Return a path inside a pool; a slash at its end is kept, since it means the contents."""
     path = pool_name(argument)
     return path + b"/" if path and argument.endswith("/") else path
+
+
+def shell_words(command: str | None) -> tuple[str, ...] | None:
+    """Split a command line as a shell does: `ssh -p 2222`."""
+    if command is None:
+        return None
+    import shlex  # most calls use ssh
+
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise UsageError(reason=f"-e {command!r}: {error}") from None
+    if not words:
+        raise UsageError(reason="-e needs a command")
+    return words

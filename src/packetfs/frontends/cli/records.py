@@ -53,6 +53,20 @@ RECORDS: Final = (
     Record("checked", "check", ("findings", "affected")),
     Record("collected", "gc", ("freed",)),
     Record("repaired", "repair", ("snapshots", "restored", "names")),
+    Record("output", "run", ("data_hex",)),
+    Record("map", "run", ("name", "kind", "entries")),
+    Record(
+        "fault", "run",
+        ("file", "shard", "vm", "record_start", "fault", "packet", "slot", "instruction", "address", "message"),
+    ),
+    Record(
+        "run", "run",
+        (
+            "records", "bytes", "shards", "executed", "emitted", "verdicts", "last", "faulted", "engine", "seconds",
+            "timings", "best_ns", "median_ns",
+        ),
+    ),
+    Record("traced", "run, to stderr", ("file", "vm", "text")),
     Record("error", "every command, to stderr", ("code", "error", "message", "hint")),
 )  # fmt: skip
 """Every type. `sent` and `received` of a summary have: logical, literal, copied, metadata, signature, wire (bytes)."""

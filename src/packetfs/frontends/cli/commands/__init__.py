@@ -22,7 +22,7 @@ class Command:
 
     @property
     def module(self) -> str:
-        return f"{__name__}.{self.name}"
+        return f"{__name__}.{self.name.replace('-', '_')}"
 
 
 COMMANDS: Final = (
@@ -33,6 +33,7 @@ COMMANDS: Final = (
     Command("ls", "FILES", "list a directory of the pool"),
     Command("stat", "FILES", "show everything known about a name in the pool"),
     Command("rm", "FILES", "remove files and directories from the pool"),
+    Command("run", "PROGRAMS", "run a program over the records of files, where they lie"),
     Command("disasm", "PROGRAMS", "show a file as the program that it is"),
     Command("asm", "PROGRAMS", "turn a program's text back into packets"),
     Command("init", "POOL", "create a pool"),
@@ -43,6 +44,7 @@ COMMANDS: Final = (
     Command("gc", "POOL", "give back the space of what nothing refers to"),
     Command("doctor", "TOOL", "tell what this machine has, what it lacks, and what to do"),
     Command("serve", "TOOL", "be the far side of a sync"),
+    Command("vm-plugin", "TOOL", "run one eBPF program, as conformance suites call it"),
 )
 
 BY_NAME: Final = {command.name: command for command in COMMANDS}

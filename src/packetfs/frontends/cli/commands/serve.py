@@ -1,13 +1,17 @@
-"""Be the far side of a sync, over standard input and output. `pfs sync` starts it on the other machine by itself."""
+"""Be the far side of `pfs sync` and `pfs run --node`, over standard input and output: they start it by themselves."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
+
+if TYPE_CHECKING:
+    from packetfs.net.channel import FrameChannel
+    from packetfs.net.wire import Run
 
 EXAMPLES: Final = (("ssh host pfs serve --stdio", "what `pfs sync` runs to reach host"),)
 OPTIONS: Final = ("pool",)
@@ -25,4 +29,10 @@ def run(options: Namespace, output: Output) -> int:
     output.bar = None
     from packetfs.net.serve import serve_stdio
 
-    return serve_stdio(settings.pool_path(options.pool), settings.history_path())
+    def answer(channel: FrameChannel, request: Run) -> None:
+        from packetfs.engines.serve import answer_run  # a sync does not pay for it
+        from packetfs.frontends.cli.inputs import open_requested
+
+        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), settings.runtime_path())
+
+    return serve_stdio(settings.pool_path(options.pool), settings.history_path(), answer)

@@ -17,7 +17,7 @@ from typing import Final
 
 from packetfs.errors import Partial, UsageError
 from packetfs.frontends import settings
-from packetfs.frontends.cli.endpoint import parse_endpoint
+from packetfs.frontends.cli.endpoint import parse_endpoint, shell_words
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import parse_size
@@ -79,21 +79,6 @@ def make_job(options: Namespace) -> Job:
         delete=options.delete,
         checksum=options.checksum,
         keep=KEEP if options.keep is None else parse_size(options.keep),
-        shell=_shell_words(settings.remote_shell(options.rsh)),
+        shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
     )
-
-
-def _shell_words(command: str | None) -> tuple[str, ...] | None:
-    """Split a command line as a shell does: `ssh -p 2222`."""
-    if command is None:
-        return None
-    import shlex  # most calls use ssh
-
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise UsageError(reason=f"-e {command!r}: {error}") from None
-    if not words:
-        raise UsageError(reason="-e needs a command")
-    return words

@@ -1,0 +1,11 @@
+/* The Python side of the interpreter, for module.c's table of methods. */
+#ifndef PFS_VM_MODULE_H
+#define PFS_VM_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+PyObject *pfs_python_vm_load(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_run(PyObject *module, PyObject *args);
+
+#endif

@@ -1,0 +1,243 @@
+/* From one record to the next: find it in the window, run the program on it, count, pause where something is missing. */
+#include "vm.h"
+
+enum { VERDICTS = 6 };
+
+static uint64_t window_end(const struct pfs_vm_job *job) { return job->window_start + job->window_size; }
+
+/* The record at `position` is [record_start, record_stop) then; STOP_WINDOW, STOP_FAULT (no record), or DONE. */
+
+static enum pfs_vm_stop cut_off(struct pfs_vm *vm, uint64_t seen) {
+    return seen > PFS_VM_RECORD_MAX ? pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0) : PFS_VM_STOP_WINDOW;
+}
+
+static enum pfs_vm_stop accept(struct pfs_vm *vm, uint64_t start, uint64_t stop) {
+    if (stop - start > PFS_VM_RECORD_MAX) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0);
+    vm->record_start = start;
+    vm->record_stop = stop;
+    return PFS_VM_STOP_DONE;
+}
+
+static enum pfs_vm_stop find_fixed(struct pfs_vm *vm, uint64_t start, uint64_t end) {
+    const struct pfs_vm_job *job = vm->job;
+    if (job->size <= end - start) return accept(vm, start, start + job->size);
+    return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
+}
+
+static enum pfs_vm_stop find_line(struct pfs_vm *vm, uint64_t start, uint64_t end) {
+    const struct pfs_vm_job *job = vm->job;
+    const uint8_t *from = job->window + (start - job->window_start);
+    const uint8_t *newline = end > start ? memchr(from, '\n', (size_t)(end - start)) : NULL;
+    if (newline != NULL) return accept(vm, start, start + (uint64_t)(newline - from) + 1);
+    return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
+}
+
+static enum pfs_vm_stop find_listed(struct pfs_vm *vm) {
+    const struct pfs_vm_job *job = vm->job;
+    uint64_t end = window_end(job);
+    if (vm->position >= job->pairs) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0);
+    uint64_t start = pfs_load64(job->bounds + vm->position * 16), stop = pfs_load64(job->bounds + vm->position * 16 + 8);
+    if (stop < start) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0);
+    if (job->final && start > end) start = end;
+    if (job->final && stop > end) stop = end;
+    if (start < job->window_start || start > end) return PFS_VM_STOP_WINDOW;
+    return stop > end ? cut_off(vm, end - start) : accept(vm, start, stop);
+}
+
+static int at_end(const struct pfs_vm *vm) {
+    const struct pfs_vm_job *job = vm->job;
+    return vm->position >= vm->stop ||
+           (job->framing != PFS_VM_FRAMING_LIST && job->final && vm->position >= window_end(job));
+}
+
+static enum pfs_vm_stop find_record(struct pfs_vm *vm) {
+    const struct pfs_vm_job *job = vm->job;
+    uint64_t end = window_end(job);
+    if (job->framing == PFS_VM_FRAMING_LIST) return find_listed(vm);
+    if (vm->position < job->window_start || vm->position > end) return PFS_VM_STOP_WINDOW;
+    return job->framing == PFS_VM_FRAMING_FIXED ? find_fixed(vm, vm->position, end) : find_line(vm, vm->position, end);
+}
+
+/* What r1 points to. data and data_end move only while Python has the context, so once a record, or resume, is enough. */
+static void describe(struct pfs_vm *vm) {
+    uint8_t *at = vm->record_context;
+    uint64_t first = PFS_VM_BASE(DATA) | vm->data, end = PFS_VM_BASE(DATA) | vm->data_end;
+    if (vm->image->kind == PFS_VM_KIND_PACKETFS) {
+        pfs_store64(at + PFS_VM_RECORD_DATA, first);
+        pfs_store64(at + PFS_VM_RECORD_DATA_END, end);
+        pfs_store64(at + PFS_VM_RECORD_DATA_META, first);
+        pfs_store64(at + PFS_VM_RECORD_RECORD_INDEX, vm->record_base + vm->records);
+        pfs_store64(at + PFS_VM_RECORD_FILE_OFFSET, vm->record_start);
+    } else {
+        pfs_store32(at + PFS_VM_XDP_DATA, (uint32_t)first);
+        pfs_store32(at + PFS_VM_XDP_DATA_END, (uint32_t)end);
+        pfs_store32(at + PFS_VM_XDP_DATA_META, (uint32_t)first);
+    }
+}
+
+/* What stays the same for all records of a shard. */
+static void describe_shard(struct pfs_vm *vm) {
+    uint8_t *at = vm->record_context;
+    memset(at, 0, sizeof vm->record_context);
+    switch (vm->image->kind) {
+    case PFS_VM_KIND_PACKETFS:
+        vm->context_size = PFS_VM_RECORD_BYTES;
+        pfs_store32(at + PFS_VM_RECORD_FILE_ID, vm->job->file_id);
+        memcpy(at + PFS_VM_RECORD_VM, vm->context + PFS_VM_AT_VM, 2);
+        pfs_store64(at + PFS_VM_RECORD_OUT, PFS_VM_BASE(RESERVE));
+        pfs_store64(at + PFS_VM_RECORD_OUT_END, PFS_VM_BASE(RESERVE) + PFS_VM_RESERVE_BYTES);
+        break;
+    case PFS_VM_KIND_XDP:
+        vm->context_size = PFS_VM_XDP_BYTES;
+        pfs_store32(at + PFS_VM_XDP_INGRESS_IFINDEX, 1);
+        break;
+    default: vm->context_size = 0;
+    }
+}
+
+static void clear_stack(struct pfs_vm *vm) {
+    if (vm->stack_low < PFS_VM_STACK_BYTES) {
+        memset(vm->stack + vm->stack_low, 0, PFS_VM_STACK_BYTES - vm->stack_low);
+        vm->stack_low = PFS_VM_STACK_BYTES;
+        pfs_vm_map_stack(vm);
+    }
+}
+
+static void begin_record(struct pfs_vm *vm) {
+    uint64_t length = vm->record_stop - vm->record_start;
+    vm->flags = PFS_VM_FLAG_IN_RECORD;
+    vm->fuel = vm->job->fuel;
+    vm->pc = vm->image->entry;
+    vm->depth = 0;
+    vm->data = PFS_VM_HEADROOM;
+    vm->data_end = PFS_VM_HEADROOM + (uint32_t)length;
+    memset(vm->r, 0, sizeof vm->r);
+    vm->r[1] = PFS_VM_BASE(CTX);
+    if (vm->image->kind == PFS_VM_KIND_RAW) vm->r[1] = length ? PFS_VM_BASE(DATA) | vm->data : 0;
+    vm->r[2] = length;
+    vm->r[10] = PFS_VM_BASE(STACK) | PFS_VM_STACK_BYTES;
+    clear_stack(vm);
+    pfs_vm_map_data(vm);
+    if (vm->reserved != 0) {
+        vm->reserved = 0;
+        pfs_vm_map_reserve(vm);
+    }
+    describe(vm);
+}
+
+static void end_record(struct pfs_vm *vm) {
+    uint64_t result = vm->r[0];
+    uint8_t *verdict = vm->context + PFS_VM_AT_VERDICTS + 8 * (result < VERDICTS - 1 ? result : VERDICTS - 1);
+    pfs_store64(verdict, pfs_load64(verdict) + 1);
+    pfs_store64(vm->context + PFS_VM_AT_RESULT, result);
+    vm->records++;
+    vm->position = vm->job->framing == PFS_VM_FRAMING_LIST ? vm->position + 1 : vm->record_stop;
+    vm->flags = 0;
+}
+
+static enum pfs_vm_stop run_record(struct pfs_vm *vm) {
+    enum pfs_vm_stop stop = pfs_vm_execute(vm);
+    vm->executed += (uint64_t)vm->spent;
+    vm->fuel -= vm->spent;
+    vm->slice -= vm->spent;
+    if (stop == PFS_VM_STOP_HELPER) vm->helper_pc = vm->pc;
+    return stop;
+}
+
+/* Until the shard is done, or something stops it. */
+static enum pfs_vm_stop run_records(struct pfs_vm *vm) {
+    for (;;) {
+        if (!(vm->flags & PFS_VM_FLAG_IN_RECORD)) {
+            if (at_end(vm)) return PFS_VM_STOP_DONE;
+            enum pfs_vm_stop stop = find_record(vm);
+            if (stop != PFS_VM_STOP_DONE) return stop;
+            begin_record(vm);
+        }
+        enum pfs_vm_stop stop = run_record(vm);
+        if (stop != PFS_VM_STOP_DONE) return stop;
+        end_record(vm);
+        if (vm->slice <= 0) return vm->position >= vm->stop ? PFS_VM_STOP_DONE : PFS_VM_STOP_SLICE;
+    }
+}
+
+static void map_regions(struct pfs_vm *vm, size_t slot) {
+    const struct pfs_vm_image *image = vm->image;
+    uint8_t *maps = vm->job->maps + slot * image->maps_bytes, *shared = (uint8_t *)(uintptr_t)image->shared;
+    memset(vm->loads, 0, sizeof vm->loads);
+    memset(vm->stores, 0, sizeof vm->stores);
+    pfs_vm_set_range(&vm->loads[PFS_VM_REGION_STACK], PFS_VM_BASE(STACK), vm->stack, PFS_VM_STACK_BYTES);
+    pfs_vm_set_range(&vm->loads[PFS_VM_REGION_MAPS], PFS_VM_BASE(MAPS), maps, image->maps_bytes);
+    pfs_vm_set_range(&vm->stores[PFS_VM_REGION_MAPS], PFS_VM_BASE(MAPS), maps, image->maps_bytes);
+    pfs_vm_set_range(&vm->loads[PFS_VM_REGION_SHARED], PFS_VM_BASE(SHARED), shared, image->shared_size);
+    pfs_vm_map_stack(vm);
+    pfs_vm_map_reserve(vm);
+}
+
+static int inside_window(const struct pfs_vm *vm) {
+    return vm->record_start >= vm->job->window_start && vm->record_stop <= window_end(vm->job);
+}
+
+/* A microVM that stopped within a record. DONE: it may go on. helper_pc is only kept while Python owes an answer. */
+static enum pfs_vm_stop resume(struct pfs_vm *vm, size_t slot) {
+    uint64_t asked = pfs_load64(vm->context + PFS_VM_AT_FAULT_ADDRESS);
+    vm->helper_pc = pfs_load64(vm->context + PFS_VM_AT_HELPER_PC);
+    if (!pfs_vm_thaw_record(vm)) {
+        vm->flags = 0;
+        vm->helper_pc = 0;
+        return pfs_vm_fail(vm, PFS_VM_FAULT_INSTRUCTION, 0);
+    }
+    if (vm->helper_pc != 0) vm->fault_address = asked;
+    if (!inside_window(vm)) return PFS_VM_STOP_WINDOW;
+    if (vm->helper_pc != 0) return PFS_VM_STOP_HELPER;
+    map_regions(vm, slot);
+    pfs_vm_map_data(vm);
+    describe(vm);
+    return PFS_VM_STOP_DONE;
+}
+
+static enum pfs_vm_state state_after(enum pfs_vm_stop stop) {
+    if (stop == PFS_VM_STOP_FAULT) return PFS_VM_STATE_FAULTED;
+    return stop == PFS_VM_STOP_DONE ? PFS_VM_STATE_DONE : PFS_VM_STATE_PAUSED;
+}
+
+static enum pfs_vm_stop run_slot(struct pfs_vm *vm, size_t slot) {
+    struct pfs_vm_job *job = vm->job;
+    enum pfs_vm_stop stop = PFS_VM_STOP_DONE;
+    uint16_t flags;
+    vm->context = job->contexts + slot * PFS_VM_CONTEXT_BYTES;
+    vm->spill = job->spill + slot * PFS_VM_SPILL_STRIDE;
+    vm->slice = job->slice;
+    memcpy(&flags, vm->context + PFS_VM_AT_FLAGS, sizeof flags);
+    vm->flags = flags;
+    pfs_vm_thaw_context(vm);
+    describe_shard(vm);
+    pfs_store32(vm->context + PFS_VM_AT_STATE, PFS_VM_STATE_RUNNING);
+    pfs_store32(vm->context + PFS_VM_AT_OWNER, job->owner);
+    if (flags & PFS_VM_FLAG_IN_RECORD) {
+        stop = resume(vm, slot);
+    } else {
+        memset(vm->stack, 0, sizeof vm->stack);
+        map_regions(vm, slot);
+    }
+    if (stop == PFS_VM_STOP_DONE) stop = run_records(vm);
+    pfs_vm_freeze_context(vm, state_after(stop), vm->flags & PFS_VM_FLAG_IN_RECORD);
+    return stop;
+}
+
+/* Who else must do something before this microVM goes on. */
+static int asks(enum pfs_vm_stop stop) {
+    return stop == PFS_VM_STOP_OUTPUT || stop == PFS_VM_STOP_WINDOW || stop == PFS_VM_STOP_HELPER || stop == PFS_VM_STOP_INDEX;
+}
+
+enum pfs_vm_stop pfs_vm_run(struct pfs_vm_job *job, size_t *slot) {
+    struct pfs_vm vm;
+    vm.image = job->image;
+    vm.job = job;
+    for (*slot = job->first; *slot < job->first + job->count; ++*slot) {
+        uint32_t state = pfs_load32(job->contexts + *slot * PFS_VM_CONTEXT_BYTES + PFS_VM_AT_STATE);
+        if (state != PFS_VM_STATE_READY && state != PFS_VM_STATE_PAUSED) continue;
+        enum pfs_vm_stop stop = run_slot(&vm, *slot);
+        if (asks(stop)) return stop;
+    }
+    return PFS_VM_STOP_DONE;
+}

@@ -1,0 +1,143 @@
+"""Where a job's bytes come from: a file of the host, a file in a pool. (pipe.py has what can only be read once.)
+
+A source never keeps what it read. Its size is fixed when it is opened: what is appended meanwhile is not seen, and a
+file that becomes shorter is an error, not a wait.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from packetfs.errors import SourceChanged, SourceUnavailable
+from packetfs.packet.digest import Digest
+from packetfs.packet.execute import run_leaf
+from packetfs.packet.tree import Store, leaves, read_head
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How to open a source again, and what tells that it is still the same. kind: `host`, `pool` or `pipe`.
+
+    place: absolute path, or root of the file's program in hex. stamp: mtime in nanoseconds, else 0.
+    """
+
+    kind: str
+    place: str
+    name: str
+    size: int
+    stamp: int = 0
+
+
+class Source(ABC):
+    """Bytes by offset. `size`: bytes in all, None until the end of a pipe was seen."""
+
+    name: str
+    size: int | None
+
+    @abstractmethod
+    def read_into(self, start: int, room: memoryview) -> int:
+        """Fill `room` with the bytes from `start` on and return how many: less than its size at the end alone."""
+
+    @abstractmethod
+    def origin(self) -> Origin:
+        """Return how a resumed job finds it."""
+
+    def read(self, start: int, stop: int) -> memoryview:
+        """Return the bytes [start, stop); short only at the end."""
+        room = memoryview(bytearray(stop - start))
+        return room[: self.read_into(start, room)]
+
+    def ensure(self, stop: int) -> int:
+        """Wait until the bytes before `stop` can be had, or the source ends; return where it ends if known, else how
+        far it can be read."""
+        return min(stop, self.size) if self.size is not None else stop
+
+    def release(self, start: int) -> None:  # noqa: B027 (only pipes hold anything)
+        """Tell that nothing before `start` will be read again."""
+
+    def interrupt(self) -> None:  # noqa: B027 (only pipes wait)
+        """End a read that waits, in any thread."""
+
+    def close(self) -> None:  # noqa: B027 (not every source holds a descriptor)
+        """Give up what it holds."""
+
+
+class HostFile(Source):
+    """A file of the host, read by pread: no seek position, so any number of threads may read it."""
+
+    def __init__(self, path: str | bytes, name: str | None = None) -> None:
+        """Open `path`; SourceUnavailable when it cannot be read, or is no file with a size."""
+        self.path = os.path.abspath(os.fsdecode(path))
+        self.name = name or os.fsdecode(path)
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise SourceUnavailable(path=self.name, reason=error.strerror) from None
+        status = os.fstat(self._fd)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+            os.close(self._fd)
+            raise SourceUnavailable(path=self.name, reason="it is neither a file nor a block device")
+        self.size: int = os.lseek(self._fd, 0, os.SEEK_END)
+        self._stamp = status.st_mtime_ns
+
+    def read_into(self, start: int, room: memoryview) -> int:
+        wanted = max(0, min(len(room), self.size - start))
+        done = 0
+        while done < wanted:
+            try:
+                count = os.preadv(self._fd, [room[done:wanted]], start + done)
+            except OSError as error:
+                raise SourceUnavailable(path=self.name, reason=error.strerror) from None
+            if not count:
+                reason = f"it had {self.size} bytes and ends now at {start + done}"
+                raise SourceChanged(path=self.name, reason=reason)
+            done += count
+        return done
+
+    def origin(self) -> Origin:
+        return Origin("host", self.path, self.name, self.size, self._stamp)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class PoolFile(Source):
+    """A file in a pool: its program is run for the bytes that are asked for; each extent is verified by the store."""
+
+    def __init__(self, store: Store, root: Digest, name: str) -> None:
+        self.store = store
+        self.root = root
+        self.name = name
+        self.size: int = read_head(store, root).length
+
+    def read_into(self, start: int, room: memoryview) -> int:
+        stop = min(start + len(room), self.size)
+        done = 0
+        for at, leaf in leaves(self.store, self.root, start, stop) if stop > start else ():
+            for piece in run_leaf(self.store, leaf, max(start - at, 0), stop - at):
+                room[done : done + len(piece)] = piece
+                done += len(piece)
+        return done
+
+    def origin(self) -> Origin:
+        return Origin("pool", self.root.hex(), self.name, self.size)
+
+
+def open_origin(origin: Origin, store: Store | None = None) -> Source:
+    """Open a source again; SourceChanged when it is not what it was, SourceUnavailable when it cannot be had."""
+    if origin.kind == "pool" and store is not None:
+        return PoolFile(store, Digest(bytes.fromhex(origin.place)), origin.name)
+    if origin.kind != "host":
+        reason = "it was a pipe, which can be read once" if origin.kind == "pipe" else "no pool was named"
+        raise SourceUnavailable(path=origin.name, reason=reason)
+    file = HostFile(origin.place, origin.name)
+    now = file.origin()
+    if (now.size, now.stamp) != (origin.size, origin.stamp):
+        file.close()
+        raise SourceChanged(path=origin.name, reason="its size or time of change is not what it was")
+    return file

@@ -1,0 +1,112 @@
+"""Output that waits for an earlier shard, in a file of shared memory: a log of what each turn of a batch emitted.
+
+    0..7 batch   8..15 bytes   16..19 microVMs n   20..23 zero   then n lengths u64, then the bytes of each microVM
+
+n = 0 takes back all that the log has of the batch: it was begun again. The ledger says where the log begins and ends;
+what has been delivered is given back from the front.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from packetfs.engines.ledger import SLOTS, Ledger
+from packetfs.errors import BadJob, TableFull
+from packetfs.packet.layout import Buffer
+from packetfs.pool.storage import DISK
+
+_HEADER: Final = struct.Struct("<QQI4x")
+PAGE: Final = mmap.PAGESIZE
+_PUNCH: Final = 1 << 20
+"""Bytes of delivered output that are given back at a time."""
+
+
+class Spool:
+    """The log. Its user takes care that one thread at a time calls it."""
+
+    def __init__(self, directory: str, ledger: Ledger, *, keep: bool) -> None:
+        self._path = f"{directory}/spool"
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        self._ledger = ledger
+        self._keep = keep
+        self._left: dict[int, int] = {}
+        self._punched = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes between the first undelivered output and the end of the log."""
+        return self._ledger.spooled - self._ledger.spool_low
+
+    def append(self, batch: int, lengths: Sequence[int], chunks: Sequence[Buffer]) -> tuple[int, int]:
+        """Log what a turn of a batch emitted; return (entry, where its bytes begin). TableFull without room."""
+        entry = self._ledger.spooled
+        head = _HEADER.pack(batch, sum(lengths), len(lengths)) + struct.pack(f"<{len(lengths)}Q", *lengths)
+        at = entry
+        for chunk in (head, *chunks):
+            at += self._write(chunk, at)
+        self._left[entry] = sum(lengths)
+        self._ledger.spooled = at
+        return entry, entry + len(head)
+
+    def forget(self, batch: int) -> None:
+        """Take back all that was logged of a batch."""
+        self._ledger.spooled += self._write(_HEADER.pack(batch, 0, 0), self._ledger.spooled)
+
+    def _write(self, data: Buffer, at: int) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):
+            try:
+                done += os.pwrite(self._fd, view[done:], at + done)
+            except OSError as error:
+                raise TableFull(path=self._path, reason=error.strerror) from None
+        return done
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return logged bytes."""
+        return os.pread(self._fd, length, offset)
+
+    def release(self, entry: int, length: int) -> None:
+        """Tell that so many bytes of an entry were delivered; with all of them, its memory is given back."""
+        if self._keep:
+            return
+        self._left[entry] -= length
+        if self._left[entry]:
+            return
+        del self._left[entry]
+        if not self._left:
+            self._ledger.spooled = self._ledger.spool_low = self._punched = 0
+            os.ftruncate(self._fd, 0)
+            return
+        self._ledger.spool_low = next(iter(self._left))  # entries are added, and so kept, in ascending order
+        pages = (self._ledger.spool_low - self._punched) // PAGE * PAGE
+        if pages >= _PUNCH:
+            DISK.punch(self._fd, self._punched, pages)
+            self._punched += pages
+
+    def recover(self) -> Iterator[tuple[int, int, int, list[int]]]:
+        """Yield (batch, entry, where its bytes begin, lengths) of the log a dead process left, in order; without
+        lengths: the batch began again. BadJob when it cannot be one."""
+        at, end = self._ledger.spool_low, min(self._ledger.spooled, os.fstat(self._fd).st_size)
+        while at + _HEADER.size <= end:
+            batch, total, count = _HEADER.unpack(self.read(at, _HEADER.size))
+            data = at + _HEADER.size + 8 * count
+            lengths = struct.unpack(f"<{count}Q", self.read(at + _HEADER.size, 8 * count)) if data <= end else ()
+            if count > SLOTS or data + total > end or sum(lengths) != total:
+                raise BadJob(path=self._path, reason="the log of its output is damaged")
+            if count:
+                self._left[at] = total
+            yield batch, at, data, list(lengths)
+            at = data + total
+
+    def drop(self, entry: int) -> None:
+        """Let go of an entry that was taken back."""
+        self.release(entry, self._left[entry])
+
+    def close(self) -> None:
+        os.close(self._fd)
+

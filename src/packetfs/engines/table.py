@@ -1,0 +1,198 @@
+"""The live microVMs of a job, in a directory of shared memory: what a killed process leaves behind is all there.
+
+    contexts, spill, maps   one slot a microVM, sparse; slot = id of the microVM; slot 0 is not used
+    ledger                  who runs the job, what is asked of it, which batches run (ledger.py)
+    spool                   output that waits for an earlier shard (spool.py)
+    reduced                 result of the batches that were reduced already (checkpoint.py)
+    job.json, program       what the job is (jobfile.py)
+    lock                    held by the process that runs the job; the kernel drops it when that dies
+
+Memory of the table is allocated before it is touched, or watched: a store into shared memory that is full would kill
+the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from typing import Final
+
+from packetfs.engines.ledger import LEDGER_BYTES, SLOTS, Ledger
+from packetfs.errors import JobBusy, TableFull
+from packetfs.limits import TABLE_ROOM
+from packetfs.vm.layout import CONTEXT_BYTES
+from packetfs.vm.memory import SPILL_STRIDE
+
+PAGE: Final = mmap.PAGESIZE
+PUNCH_MIN: Final = 64 * 1024
+"""Bytes from which memory is given back instead of being zeroed: what is not touched again costs nothing."""
+FILES: Final = ("contexts", "spill", "maps", "ledger", "spool", "reduced", "reduced.new", "job.json", "program", "lock")
+"""Everything that a job's directory may hold."""
+
+
+class Table:
+    """The mapped files. `contexts`, `spill` and `maps` are what the interpreters take; `words` are the contexts in 64
+    bits; `ledger` tells the rest."""
+
+    def __init__(self, directory: str, maps_bytes: int, lock: int) -> None:
+        self.directory = directory
+        self.maps_bytes = maps_bytes
+        self._lock = lock
+        self._mappings = {
+            "contexts": _map_file(directory, "contexts", SLOTS * CONTEXT_BYTES),
+            "spill": _map_file(directory, "spill", SLOTS * SPILL_STRIDE),
+            "maps": _map_file(directory, "maps", max(SLOTS * maps_bytes, PAGE)),
+        }
+        self._views = {name: memoryview(mapping) for name, mapping in self._mappings.items()}
+        self.contexts = self._views["contexts"]
+        self.spill = self._views["spill"]
+        self.maps = self._views["maps"][: SLOTS * maps_bytes]
+        self.words = self.contexts.cast("Q")
+        self.ledger = Ledger(_map_file(directory, "ledger", LEDGER_BYTES))
+        self.ledger.owner = os.getpid()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def allocate(self, slot: int, count: int) -> None:
+        """Make sure that contexts and maps of these slots can be stored to; TableFull when they cannot."""
+        _allocate(self.directory, "contexts", slot * CONTEXT_BYTES, count * CONTEXT_BYTES)
+        if self.maps_bytes:
+            _allocate(self.directory, "maps", slot * self.maps_bytes, count * self.maps_bytes)
+
+    def populate(self) -> None:
+        """Bring all contexts into this process's page table in one step, for jobs that use nearly all of them."""
+        self._mappings["contexts"].madvise(MADV_POPULATE_WRITE)
+
+    def watch_room(self) -> None:
+        """Raise TableFull while spills could still be stored: they are allocated when they are touched."""
+        found = os.statvfs(self.directory)
+        if found.f_bavail * found.f_frsize < TABLE_ROOM:
+            raise TableFull(path=self.directory, reason=f"fewer than {TABLE_ROOM} bytes are free")
+
+    def clear(self, slot: int, count: int, *, maps: bool = True) -> None:
+        """Make contexts, spills and maps of these slots zero, and give back the memory of spills and large maps."""
+        self.contexts[slot * CONTEXT_BYTES : (slot + count) * CONTEXT_BYTES] = bytes(count * CONTEXT_BYTES)
+        self._punch("spill", slot * SPILL_STRIDE, (slot + count) * SPILL_STRIDE)
+        if maps:
+            self.clear_maps(slot, count)
+
+    def clear_maps(self, slot: int, count: int) -> None:
+        start, stop = slot * self.maps_bytes, (slot + count) * self.maps_bytes
+        first, last = -(-start // PAGE) * PAGE, stop // PAGE * PAGE
+        if stop - start < PUNCH_MIN:
+            self.maps[start:stop] = bytes(stop - start)
+            return
+        self._punch("maps", first, last)
+        self.maps[start:first] = bytes(first - start)
+        self.maps[last:stop] = bytes(stop - last)
+
+    def _punch(self, name: str, start: int, stop: int) -> None:
+        """Give back whole pages; zero them where the file system cannot."""
+        try:
+            self._mappings[name].madvise(mmap.MADV_REMOVE, start, stop - start)
+        except OSError:
+            self._views[name][start:stop] = bytes(stop - start)
+
+    def close(self) -> None:
+        """Unmap, and let another process take the job."""
+        if self._lock < 0:
+            return
+        self.words.release()
+        self.maps.release()
+        for view in self._views.values():
+            view.release()
+        for mapping in self._mappings.values():
+            mapping.close()
+        self.ledger.close()
+        os.close(self._lock)
+        self._lock = -1
+
+
+MADV_POPULATE_WRITE: Final = 23
+
+
+def create_table(directory: str, maps_bytes: int) -> Table:
+    """Make an empty table in a directory that is there and empty."""
+    sizes = {"contexts": SLOTS * CONTEXT_BYTES, "spill": SLOTS * SPILL_STRIDE, "ledger": LEDGER_BYTES, "spool": 0}
+    sizes["maps"] = max(SLOTS * maps_bytes, PAGE)
+    lock = _take_lock(directory)
+    try:
+        for name, size in sizes.items():
+            fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.ftruncate(fd, size)
+            finally:
+                os.close(fd)
+        _allocate(directory, "ledger", 0, LEDGER_BYTES)
+        return Table(directory, maps_bytes, lock)
+    except OSError as error:
+        os.close(lock)
+        raise TableFull(path=directory, reason=error.strerror) from None
+
+
+def attach_table(directory: str, maps_bytes: int) -> Table:
+    """Take over a table; JobBusy while a live process runs its job."""
+    return Table(directory, maps_bytes, _take_lock(directory))
+
+
+def is_running(directory: str) -> bool:
+    """Tell whether a live process runs the job in `directory`."""
+    try:
+        os.close(_take_lock(directory))
+    except JobBusy:
+        return True
+    return False
+
+
+def remove_table(directory: str) -> None:
+    """Remove a job's directory: its known files, and nothing else."""
+    for name in FILES:
+        try:
+            os.unlink(f"{directory}/{name}")
+        except FileNotFoundError:
+            continue
+    os.rmdir(directory)
+
+
+def _take_lock(directory: str) -> int:
+    fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise JobBusy(path=directory, owner=_owner(directory)) from None
+    return fd
+
+
+def _owner(directory: str) -> str:
+    try:
+        with open(f"{directory}/ledger", "rb") as file:
+            return str(int.from_bytes(file.read(8)[4:], "little") or "unknown")
+    except OSError:
+        return "unknown"
+
+
+def _map_file(directory: str, name: str, size: int) -> mmap.mmap:
+    """Map a file that must have `size` bytes: beyond its end, a load would kill the process."""
+    fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_size != size:
+            raise TableFull(path=directory, reason=f"{name} has not {size} bytes")
+        return mmap.mmap(fd, size)
+    finally:
+        os.close(fd)
+
+
+def _allocate(directory: str, name: str, start: int, size: int) -> None:
+    fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(fd, start, size)
+    except OSError as error:
+        raise TableFull(path=directory, reason=f"{size} bytes for {name}: {error.strerror}") from None
+    finally:
+        os.close(fd)

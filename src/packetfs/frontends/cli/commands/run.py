@@ -1,0 +1,175 @@
+"""Run a program over the records of files, where the bytes lie. Nothing is copied, and no compiler is needed.
+
+PROGRAM is a shipped one (`pfs programs` lists them), a program file, pfs:PATH, a Python file (FILE.py or
+FILE.py:FUNCTION), C source or object (FILE.c, FILE.o, with :FUNCTION where it has several) or assembler (FILE.s).
+FILE is a file of this machine, pfs:PATH, or - for standard input.
+
+Records: packet (64 bytes), line (with its line feed), fixed:N (N bytes), pcap (the packets of a capture) or extent (the
+chunks of the pool). Each is seen exactly once, also where it crosses the edge between two microVMs. What the program
+emits goes to standard output in the order of the records; its maps are shown as a table, on standard error where
+standard output has records. A fault ends one microVM; it is named, the others go on, and the exit code is 3.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from packetfs.errors import Partial, UsageError
+from packetfs.frontends import settings
+from packetfs.frontends.cli.endpoint import checked_host, shell_words
+from packetfs.frontends.cli.names import printable, raw
+from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.sizes import format_size, parse_size
+from packetfs.limits import FUEL, SHARD_BYTES
+from packetfs.vm.layout import VMS_MAX
+
+if TYPE_CHECKING:
+    from packetfs.engines.options import JobOptions
+    from packetfs.engines.result import RunResult
+    from packetfs.frontends.cli.tracing import JobReporter
+    from packetfs.packet.layout import Buffer
+    from packetfs.vm.program import Program
+
+EXAMPLES: Final = (
+    ("pfs run wc notes.txt", "lines, words and bytes"),
+    ("pfs run grep --arg pattern=ERROR app.log | head", "lines that contain a string, in their order"),
+    ("zcat capture.pcap.gz | pfs run pcap --records pcap --json", "what a capture holds, for a script"),
+    ("pfs run --node db1 count.py /var/log/app.log", "there; only the result comes back"),
+)
+OPTIONS: Final = ("json", "pool")
+
+_RANGES: Final = (
+    ("vms", 1, VMS_MAX),
+    ("workers", 1, 1024),
+    ("fuel", 1, 1 << 56),
+    ("seed", 0, (1 << 64) - 1),
+    ("repeat", 1, 10_000),
+    ("top", 1, 1 << 32),
+)
+"""Options that are numbers: least and most."""
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the program, the files and how to run."""
+    add = parser.add_argument
+    add("program", metavar="PROGRAM", help="what to run")
+    add("files", metavar="FILE", nargs="*", help="what to run it over (default: standard input)")
+    add("-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="an argument of the program")
+    add("-r", "--records", metavar="KIND", help="packet, line, fixed:N, pcap or extent (default: what PROGRAM says)")
+    add("-o", "--output", metavar="FILE", help="write what is emitted, or the Arrow file, here")
+    add("--format", choices=("table", "arrow"), default="table", help="of the maps (--json: JSON objects)")
+    add("--top", metavar="N", type=int, help="of each map, only the N entries with the greatest value")
+    add("--engine", choices=("auto", "interpreter", "native"), default="auto", help="what executes (default: auto)")
+    add("--vms", metavar="N", type=int, help=f"microVMs live at once, 1 to {VMS_MAX:,}")
+    add("--workers", metavar="N", type=int, help="threads (default: cores)")
+    add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that a record may execute ({FUEL:,})")
+    add("--shard", metavar="SIZE", help=f"bytes of a file that one microVM is given (default: {SHARD_BYTES >> 20} MiB)")
+    add("--seed", metavar="N", type=int, default=0, help="of the random numbers that a program draws")
+    add("--keep", action="store_true", help="keep the microVMs when it is stopped: `pfs vms` lists and resumes them")
+    add("--repeat", metavar="N", type=int, default=1, help="run N times and tell the best and the median")
+    add("--node", metavar="HOST", help="run on the machine that has the files, over ssh")
+    add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
+    add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
+    add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
+    add("--snapshot", metavar="NAME", help="pfs:PATH as it was in this snapshot")
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Run the job and show its result; Partial when microVMs faulted."""
+    _check(options)
+    from packetfs.frontends.cli.emitted import open_emitted  # after the arguments were found good
+
+    with open_emitted(options, output) as emitted:
+        result = _execute(options, output, emitted.write)
+    _show(result, options, output, to_stdout=not emitted.shown)
+    for fault in result.faults:
+        output.warn(f"pfs: {printable(str(fault))}")
+    if result.faulted:
+        output.flush()
+        raise Partial(count=result.faulted)
+    return 0
+
+
+def _check(options: Namespace) -> None:
+    for name, least, most in _RANGES:
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:
+            raise UsageError(reason=f"--{name} {value}: it must be from {least:,} to {most:,}")
+    if options.format == "arrow" and options.output is None:
+        raise UsageError(reason="--format arrow needs -o FILE")
+
+
+def _execute(options: Namespace, output: Output, write: Callable[[Buffer], None]) -> RunResult:
+    from packetfs.engines.records import parse_records
+    from packetfs.frontends.cli.chosen import choose_program
+    from packetfs.frontends.cli.tracing import JobReporter
+
+    chosen = choose_program(options)
+    records = parse_records(options.records or chosen.records)
+    reporter = JobReporter(output)
+    if options.node is not None:
+        return _run_there(options, output, chosen.program, str(records), write, reporter)
+    from packetfs.engines.job import run_job
+    from packetfs.frontends.cli.inputs import open_sources
+
+    with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot) as sources:
+        return run_job(chosen.program, sources, records, out=write, options=_job_options(options), listener=reporter)
+
+
+def _run_there(
+    options: Namespace,
+    output: Output,
+    program: Program,
+    records: str,
+    write: Callable[[Buffer], None],
+    reporter: JobReporter,
+) -> RunResult:
+    from packetfs.engines.node import NodeJob, run_on_node
+
+    job = NodeJob(
+        host=checked_host(options.node),
+        program=program,
+        records=records,
+        files=tuple(raw(name) for name in options.files),
+        pool=options.far_pool or "",
+        snapshot=options.snapshot or "",
+        options=_job_options(options),
+        shell=shell_words(settings.remote_shell(options.rsh)),
+        far_command=options.far_command,
+    )
+    result, moved = run_on_node(job, write, reporter)
+    output.note(f"{format_size(moved)} moved, {moved / max(result.bytes, 1):.3%} of the input")
+    return result
+
+
+def _job_options(options: Namespace) -> JobOptions:
+    from packetfs.engines.options import JobOptions
+
+    return JobOptions(
+        engine=options.engine,
+        vms=options.vms,
+        workers=options.workers,
+        fuel=options.fuel,
+        seed=options.seed,
+        shard_bytes=SHARD_BYTES if options.shard is None else parse_size(options.shard),
+        repeat=options.repeat,
+        parent=settings.runtime_path(),
+        keep=options.keep,
+    )
+
+
+def _show(result: RunResult, options: Namespace, output: Output, *, to_stdout: bool) -> None:
+    from packetfs.frontends.cli.results import print_records, print_table
+
+    if output.json:
+        print_records(result, output, top=options.top)
+    else:
+        print_table(result, output, top=options.top, show=to_stdout)
+    if options.format == "arrow":
+        from packetfs.frontends.cli.arrow import write_arrow
+        from packetfs.frontends.cli.hostfile import replacing
+
+        with replacing(raw(options.output)) as file:
+            write_arrow(result, file, top=options.top)

@@ -1,0 +1,70 @@
+"""FILE arguments of `pfs run` as sources: files of this machine, pfs:PATH in the chosen pool, - for a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from packetfs.engines.pipe import Pipe
+from packetfs.engines.source import HostFile, PoolFile, Source
+from packetfs.errors import UsageError
+from packetfs.frontends import settings
+from packetfs.frontends.cli.names import pool_name, raw
+from packetfs.frontends.cli.reading import View
+from packetfs.fs.filesystem import open_names
+from packetfs.net.wire import Run
+from packetfs.packet.digest import Digest
+from packetfs.pool.pool import Pool
+
+
+@contextmanager
+def open_sources(names: Sequence[str], pool: str, snapshot: str | None) -> Iterator[list[Source]]:
+    """Open every FILE in order; the pool is opened once, if any lies in it."""
+    _check(names, snapshot)
+    with ExitStack() as stack:
+        stored = None
+        if any(name.startswith("pfs:") for name in names):
+            stored = stack.enter_context(_open_stored(pool, snapshot))
+        sources = [_open(name, stored) for name in names]
+        for source in sources:
+            stack.callback(source.close)
+        yield sources
+
+
+def open_requested(request: Run, pool: str | None) -> AbstractContextManager[list[Source]]:
+    """Open the files that a request from another machine names; standard input is the connection, and none of them."""
+    names = [os.fsdecode(path) for path in request.paths]
+    if not names or "-" in names:
+        raise UsageError(reason="a run on a node needs files that lie there")
+    chosen = settings.pool_path(os.fsdecode(request.pool) or pool)
+    return open_sources(names, chosen, os.fsdecode(request.snapshot) or None)
+
+
+@contextmanager
+def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
+    with Pool.open(pool) as opened, open_names(opened) as filesystem:
+        yield View(filesystem, snapshot), opened
+
+
+def _open(name: str, stored: tuple[View, Pool] | None) -> Source:
+    if name == "-":
+        return Pipe(_stdin())
+    if stored is None or not name.startswith("pfs:"):
+        return HostFile(raw(name), name)
+    view, pool = stored
+    return PoolFile(pool, Digest(view.file(pool_name(name)).root), name)
+
+
+def _check(names: Sequence[str], snapshot: str | None) -> None:
+    if list(names).count("-") > 1:
+        raise UsageError(reason="standard input can be read once: `-` stands for it one time")
+    if snapshot is not None and not any(name.startswith("pfs:") for name in names):
+        raise UsageError(reason="--snapshot goes with pfs:PATH only")
+
+
+def _stdin() -> int:
+    if sys.stdin is None:
+        raise FileNotFoundError(2, "No such file", "standard input")
+    return os.dup(sys.stdin.fileno())

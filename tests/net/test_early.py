@@ -1,0 +1,139 @@
+"""What a first copy sends while the source is still being imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from packetfs.events import Trouble
+from packetfs.fs.host.metadata import Handle, Xattrs, read_xattrs
+from packetfs.net import early
+from packetfs.net.batch import Batch, Content
+from packetfs.net.early import Early
+from packetfs.net.items import EntryItem, ItemReader, ItemWriter
+from packetfs.net.sender import Sender
+from packetfs.packet.entry import Entry
+from tests.net.rig import Rig, describe
+
+FILE = 0o100644
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    for number in range(30):
+        folder = root / f"{number % 3}" / "below"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(os.urandom(number * 100) + bytes(number * 1000))
+    (root / "large").write_bytes(os.urandom(1_500_000))
+    return root
+
+
+@pytest.fixture
+def sent_late(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The files that the ordinary pass sends with their content."""
+    late: list[bytes] = []
+    send = Sender._send_file
+
+    def send_file(self: Sender, path: bytes, *rest: object) -> None:
+        late.append(path)
+        send(self, path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sender, "_send_file", send_file)
+    return late
+
+
+def test_all_files_of_a_first_copy_go_early(rig: Rig, source: Path, tmp_path: Path, sent_late: list[bytes]) -> None:
+    summary = rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert not sent_late
+    assert not rig.troubles
+    assert describe(tmp_path / "target") == describe(source)
+    assert summary.sent.literal == summary.total
+    assert summary.files == 31
+    assert rig.sync(f"{source}/", f"far:{tmp_path / 'target'}").changed == 0
+
+
+def test_a_second_destination_gets_what_is_not_read_again(
+    rig: Rig, source: Path, tmp_path: Path, sent_late: list[bytes]
+) -> None:
+    """The source's history knows most files by then: only the new one goes early."""
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    (source / "1" / "new").write_bytes(b"new")
+    rig.sync(f"{source}/", f"far:{tmp_path / 'other'}")
+    assert b"1/new" not in sent_late
+    assert describe(tmp_path / "other") == describe(source)
+
+
+def test_hard_links_wait_for_their_group(rig: Rig, source: Path, tmp_path: Path, sent_late: list[bytes]) -> None:
+    (source / "1" / "link").hardlink_to(source / "0" / "below" / "3")
+    (source / "alone").hardlink_to(source / "large")
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert sent_late == [b"0/below/3"]
+    assert describe(tmp_path / "target") == describe(source)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_sent(
+    rig: Rig, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_change(handle: Handle) -> Xattrs:
+        if os.fstat(handle.fd).st_size == 7700:
+            os.utime(source / "1" / "below" / "7", ns=(0, os.fstat(handle.fd).st_mtime_ns + 1))
+        return read_xattrs(handle)
+
+    monkeypatch.setattr("packetfs.fs.mirror.read_xattrs", read_and_change)
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert rig.troubles == [Trouble(b"1/below/7", "changed while being read")]
+    assert not (tmp_path / "target" / "1" / "below" / "7").exists()
+
+
+def test_files_beyond_the_marks_go_the_ordinary_way(
+    rig: Rig, source: Path, tmp_path: Path, sent_late: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early, "_MARKS_MAX", 10)
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert len(sent_late) == 20
+    assert describe(tmp_path / "target") == describe(source)
+
+
+def test_marks_pass_over_files_that_are_no_longer_what_was_sent() -> None:
+    early = Early(ItemWriter(lambda _: None))
+    entries = [Entry(b"%d" % number, FILE, size=number) for number in range(5)]
+    for entry in entries:
+        early.mark(entry.name, entry)
+    assert early.has_sent(b"0", entries[0])
+    assert not early.has_sent(b"1", entries[2])
+    assert early.has_sent(b"3", entries[3])
+    assert not early.has_sent(b"1", entries[1])
+    assert early.has_sent(b"4", entries[4])
+    assert not early.has_sent(b"4", entries[4])
+
+
+def test_small_literals_are_gathered_and_large_ones_kept_as_they_are() -> None:
+    batches: list[Batch] = []
+    items = ItemWriter(batches.append)
+    sender = Early(items)
+    large = os.urandom(40_000)
+    for name, data in ((b"a", b"one"), (b"b", b"two"), (b"c", large), (b"d", b"three")):
+        taker = sender.offer(name, len(data), lambda: Entry(b"unused", FILE))
+        assert taker is not None
+        taker._packer.literal(data)
+        taker.accept(Entry(name, FILE, size=len(data)))
+    items.flush()
+    (batch,) = batches
+    assert batch.literals == [b"onetwo", large, b"three"]
+    joined = Batch(batch.control, [b"".join(batch.literals)])
+    read = []
+    for item in ItemReader().read(joined):
+        if isinstance(item, EntryItem):
+            assert item.content is Content.LITERAL
+            read.append(item.path)
+        elif hasattr(item, "literals"):
+            item.literals.at += [3, 3, 40_000, 5][len(read) - 1]
+    assert read == [b"a", b"b", b"c", b"d"]

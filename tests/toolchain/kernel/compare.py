@@ -1,0 +1,184 @@
+"""The same packets through a program in a microVM and in the kernel: verdicts, packets afterwards, maps at the end."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from packetfs.packet.layout import Buffer
+from packetfs.toolchain.elf import Object
+from packetfs.toolchain.link import link
+from packetfs.vm.assembly import assemble, pad
+from packetfs.vm.context import Context, begin_shard, open_maps
+from packetfs.vm.helpers import answer
+from packetfs.vm.image import load
+from packetfs.vm.instruction import SLOT, iterate
+from packetfs.vm.layout import CONTEXT_BYTES, Framing, MapFlag, MapType, State, Stop
+from packetfs.vm.machine import Machine
+from packetfs.vm.maps import entries
+from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.program import Program
+from tests.toolchain.kernel import bpf
+
+SHOW = """
+    mov r6, r1
+    call local +10
+    mov r7, r0
+    ldxw r1, [r6+0]
+    ldxw r2, [r6+4]
+    sub r2, r1
+    call emit
+    mov r0, r7
+    exit
+    ja +0
+    ja +0
+    ja +0
+"""
+"""Calls the program that stands behind it, then emits the packet as it is: two packets of code, so nothing moves."""
+ROOM = 1 << 16
+FUEL = 1 << 30
+IMPURE = (5, 7)
+CALL = 0x85
+
+
+@dataclass
+class Seen:
+    """What became of the packets: verdict and bytes of each, and what the maps hold."""
+
+    verdicts: list[int | str] = field(default_factory=list)
+    packets: list[bytes] = field(default_factory=list)
+    maps: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The outcome of one program. `linked`: by libbpf, or (legacy maps) by us for both sides."""
+
+    name: str
+    packets: int
+    slots: int
+    linked: str
+    problems: tuple[str, ...]
+    refused: str = ""
+
+
+def showing(program: Program) -> Program:
+    """Return the program with SHOW in front of it."""
+    return replace(program, code=pad(assemble(SHOW) + program.code), entry=0)
+
+
+def ours(program: Program, packets: list[bytes], machine: Machine) -> Seen:
+    """Run the program in one microVM, each packet a record."""
+    image = load(showing(program))
+    contexts, spill, maps = bytearray(CONTEXT_BYTES), bytearray(SPILL_STRIDE), bytearray(image.maps_bytes)
+    open_maps(image.initial, image.maps_bytes, maps, 0)
+    prepared, seen = machine.prepare(image), Seen()
+    for number, packet in enumerate(packets):
+        begin_shard(contexts, 0, shard=0, start=0, stop=len(packet), position=0, record_base=number, seed=1)
+        out, done, stop = bytearray(ROOM), 0, Stop.HELPER
+        while stop is Stop.HELPER:
+            given = (0, 1, packet, 0, True, Framing.FIXED, len(packet), b"", memoryview(out)[done:], FUEL, FUEL, 1, 0)
+            _, stop, used = machine.run(prepared, contexts, spill, maps, *given)
+            done += used
+            if stop is Stop.HELPER:
+                answer(image, contexts, spill, maps, 0, packet, 0, 0)
+        context = Context(contexts)
+        seen.verdicts.append(context.result if context.state == State.DONE else _fault(context))
+        seen.packets.append(bytes(out[:done]))
+    for definition, place in zip(image.definitions, image.maps, strict=True):
+        if definition.type != MapType.RINGBUF:
+            memory: Buffer = image.shared if place.read_only else maps
+            held = entries(place, memoryview(memory))
+            seen.maps[definition.name.decode()] = {key: value for key, value in held if any(value)}
+    return seen
+
+
+def _fault(context: Context) -> str:
+    return f"{context.faulted!r} at slot {context.pc - 12} by {context.fault_address:#x}"
+
+
+def theirs(program: bpf.KernelProgram, packets: list[bytes]) -> Seen:
+    """Run the program in the kernel."""
+    seen = Seen()
+    with one_processor():
+        for packet in packets:
+            verdict, after = program.run(packet)
+            seen.verdicts.append(verdict)
+            seen.packets.append(after)
+        seen.maps = {held.name: held.entries() for held in program.maps}
+    return seen
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    """Keep to the first processor, as microVMs know only one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def compare(data: bytes, object_: Object, function: str, packets: list[bytes], machine: Machine) -> Compared:
+    """Run one program of an object on both sides and say what differs."""
+    program, linked = link(object_, function), "libbpf"
+    try:
+        kernel = bpf.load_object(data, function)
+    except bpf.Refused as error:
+        if object_.section("maps") is None:
+            return Compared(function, 0, len(program.code) // SLOT, linked, (), str(error))
+        try:
+            kernel, linked = bpf.load_linked(program, _declared(object_)), "us"
+        except bpf.Refused as refused:
+            return Compared(function, 0, len(program.code) // SLOT, linked, (), str(refused))
+    with closing(kernel):
+        there = theirs(kernel, packets)
+    here = ours(program, packets, machine)
+    problems = tuple(_differences(here, there, packets))
+    if not impure(program):
+        problems += tuple(_map_differences(program, here, there))
+    return Compared(function, len(packets), len(program.code) // SLOT, linked, problems)
+
+
+def _declared(object_: Object) -> dict[bytes, tuple[int, ...]]:
+    """Return the numbers of the maps in the legacy form, by name: the kernel has types that we replace."""
+    section = object_.section("maps")
+    if section is None:
+        return {}
+    symbols = (symbol for symbol in object_.symbols if symbol.section == section.index and symbol.size >= 20)
+    return {s.name.encode()[:16]: struct.unpack_from("<5I", section.data, s.value) for s in symbols}
+
+
+def impure(program: Program) -> bool:
+    """Tell whether the program asks for time or chance, which are not the same twice."""
+    return any(i.opcode == CALL and not i.src and i.imm in IMPURE for _, i in iterate(program.code))
+
+
+def _differences(here: Seen, there: Seen, packets: list[bytes]) -> Iterator[str]:
+    rows = zip(packets, here.verdicts, there.verdicts, here.packets, there.packets, strict=True)
+    for number, (packet, ours_, theirs_, after, wanted) in enumerate(rows):
+        if ours_ != theirs_:
+            yield f"packet {number} ({packet[:40].hex()}): verdict {ours_}, the kernel {theirs_}"
+        elif after != wanted:
+            yield f"packet {number} ({packet[:40].hex()}): became {after[:64].hex()}, in the kernel {wanted[:64].hex()}"
+
+
+def _map_differences(program: Program, here: Seen, there: Seen) -> Iterator[str]:
+    for definition in program.maps:
+        if definition.type == MapType.RINGBUF or (definition.flags & MapFlag.READ_ONLY and not definition.initial):
+            continue
+        name = definition.name.decode()
+        match = next((long for long in there.maps if long.endswith(name) or long[:16] == name), None)
+        if match is None:
+            yield f"map {name} is not among the kernel's {', '.join(there.maps)}"
+        elif here.maps[name] != there.maps[match]:
+            yield f"map {name}: {_some(here.maps[name])}, in the kernel {_some(there.maps[match])}"
+
+
+def _some(held: dict[bytes, bytes]) -> str:
+    shown = ", ".join(f"{key.hex()}: {value[:32].hex()}" for key, value in sorted(held.items())[:6])
+    return f"{len(held)} entries ({shown})"
