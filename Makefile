@@ -37,6 +37,7 @@ faults: $(READY)  ## 200 kills at random moments, broken links, full disks, othe
 
 docs: $(READY)  ## write the generated parts of the documents anew
 	@$(PYTHON) -m tools.documents
+	@$(PYTHON) -m tools.headers
 	@$(PYTHON) -m bench.report --write
 
 clean:  ## remove what was built, measured and installed here

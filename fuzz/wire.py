@@ -41,7 +41,22 @@ from packetfs.net.listing import ListingReader
 from packetfs.net.packed import unpack
 from packetfs.net.receiver import Receiver
 from packetfs.net.sender import Sender
-from packetfs.net.wire import COMPRESSED, FRAME, Type, decode_message
+from packetfs.net.wire import (
+    COMPRESSED,
+    FRAME,
+    MAGIC,
+    PROTOCOL,
+    Faulted,
+    Mapped,
+    Output,
+    Ran,
+    Run,
+    RunMessage,
+    Told,
+    Type,
+    decode_message,
+    encode_message,
+)
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.zstd import decompress
 from packetfs.pool.pool import Pool
@@ -208,6 +223,19 @@ def target_of(cage: Path, end: str) -> Place:
     return host(cage / "dst", cage / "target-history")
 
 
+def run_frames() -> list[Frame]:
+    """Return a frame of each message of a run: they are strangers in a sync, and food for the decoders."""
+    messages: tuple[RunMessage, ...] = (
+        Run(MAGIC, PROTOCOL, bytes(128), b"line", b"", b"", (b"/a", b"pfs:b"), (2, 0, 1, 1 << 26, 0, 1 << 20, 1)),
+        Output(b"out" * 100),
+        Told(b"/a", 1, b"text"),
+        Faulted(1, 2, b"/a", 4096, 3, 1, 7, 0x10000000, b"exit"),
+        Mapped(0, ((b"key1", bytes(8)), (b"key2", b"\xff" * 8))),
+        Ran(10, 100, 1, 50, 0, 2, 0, b"native", (0, 0, 10, 0, 0, 0), (1000, 900)),
+    )
+    return [Frame(message.TYPE, encode_message(message)) for message in messages]
+
+
 # mutations
 
 
@@ -226,7 +254,7 @@ def mutate(rng: random.Random, frames: tuple[Frame, ...], others: list[Frame]) -
         elif choice < 0.18:
             mutable.insert(at, rng.choice(others))
         elif choice < 0.22:
-            mutable[at] = Frame(rng.randrange(14), mutable[at].payload)
+            mutable[at] = Frame(rng.randrange(len(Type) + 2), mutable[at].payload)
         elif choice < 0.32:
             frame = mutable[at]
             mutable[at] = Frame(frame.kind, frame.payload, bend(rng, frame.literals))
@@ -309,7 +337,7 @@ class Fuzzer:
         self._base = base
         self._save = save
         self._seeds = seeds(base, self._rng)
-        self._frames = [frame for known in self._seeds for frame in known.frames]
+        self._frames = [frame for known in self._seeds for frame in known.frames] + run_frames()
         self.counts: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
 

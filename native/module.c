@@ -388,6 +388,9 @@ static PyMethodDef methods[] = {
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
     {"vm_load", pfs_python_vm_load, METH_VARARGS, "vm_load(code, places, shared, entry, context_kind) -> capsule"},
     {"vm_run", pfs_python_vm_run, METH_VARARGS, "vm_run(prepared, ...) -> (slot, stop, out_used): see vm/machine.py"},
+    {"vm_freeze", pfs_python_vm_freeze, METH_VARARGS, "vm_freeze(contexts, spill, maps, maps_bytes, slots) -> bytes"},
+    {"vm_thaw", pfs_python_vm_thaw, METH_VARARGS, "vm_thaw(packets, contexts, spill, maps, maps_bytes) -> slots"},
+    {"vm_reduce", pfs_python_vm_reduce, METH_VARARGS, "vm_reduce(into, values, count, stride, reducer, width)"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -19,6 +19,7 @@
 #define PFS_VM_SLOTS_RUN_MAX ((int64_t)1 << 56) /* fuel and slices beyond it are as good as endless */
 #define PFS_VM_UNKNOWN UINT64_MAX               /* record_base before the records in front were counted */
 #define PFS_VM_TRACED_MAX 1000
+#define PFS_VM_BYTES_A_SLOT 64 /* that a helper moves in about the time of one instruction */
 #define PFS_VM_BASE(region) ((uint64_t)PFS_VM_REGION_##region << PFS_VM_REGION_SHIFT)
 
 #if defined(__GNUC__)
@@ -109,6 +110,7 @@ struct pfs_vm {
     uint32_t pc, depth;
     struct pfs_vm_frame frames[PFS_VM_FRAMES - 1];
     int64_t fuel, slice, spent; /* spent: slots in this call of execute, up to the instruction that stopped it */
+    int64_t extra;              /* slots that the last helper costs beside its own */
     uint64_t executed, emitted, fields_read, record_base, records, random, fault_address, helper_pc;
     uint64_t position, stop, record_start, record_stop;
     uint32_t fault, stack_low, reserved, data, data_end, traced, flags, context_size;
@@ -142,6 +144,10 @@ enum pfs_vm_stop pfs_vm_make_private(struct pfs_vm *vm, uint64_t address);
 int pfs_vm_helper_index(uint64_t number);
 typedef enum pfs_vm_stop pfs_vm_helper(struct pfs_vm *vm);
 enum pfs_vm_stop pfs_vm_call_helper(struct pfs_vm *vm, int index);
+/* A helper that ends well says what it did: bytes moved, words of an index looked at. */
+static inline void pfs_vm_pay(struct pfs_vm *vm, uint64_t size, uint64_t words) {
+    vm->extra = (int64_t)((size + 8 * words) / PFS_VM_BYTES_A_SLOT);
+}
 pfs_vm_helper pfs_vm_map_lookup, pfs_vm_map_update, pfs_vm_map_delete;
 const struct pfs_vm_map *pfs_vm_find_map(struct pfs_vm *vm, uint64_t handle); /* 0 after FAULT MAP */
 /* What is wrong with a map's place, or 0. */

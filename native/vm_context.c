@@ -24,6 +24,7 @@ void pfs_vm_thaw_context(struct pfs_vm *vm) {
     vm->traced = pfs_load32(AT(TRACED));
     vm->fault = PFS_VM_FAULT_NONE;
     vm->fault_address = vm->helper_pc = 0;
+    vm->extra = 0;
     vm->pc = vm->depth = vm->reserved = vm->data = vm->data_end = 0;
     vm->stack_low = PFS_VM_STACK_BYTES;
 }
@@ -39,7 +40,8 @@ static int thaw_frames(struct pfs_vm *vm) {
 static int data_can_be(const struct pfs_vm *vm) {
     uint64_t length = vm->record_stop - vm->record_start;
     if (vm->record_stop < vm->record_start || length > PFS_VM_RECORD_MAX) return 0;
-    if (!(vm->flags & PFS_VM_FLAG_COPIED)) return vm->data == PFS_VM_HEADROOM && vm->data_end == PFS_VM_HEADROOM + length;
+    if (!(vm->flags & PFS_VM_FLAG_COPIED))
+        return vm->data == PFS_VM_HEADROOM && vm->data_end == PFS_VM_HEADROOM + length;
     return length <= PFS_VM_RECORD_COPY_MAX && vm->data <= vm->data_end &&
            vm->data_end <= PFS_VM_HEADROOM + length + PFS_VM_TAILROOM;
 }

@@ -209,7 +209,7 @@ static enum pfs_vm_stop loop(struct pfs_vm *vm, const void *const **table) {
     const int64_t slots = vm->fuel < vm->slice ? vm->fuel + 1 : vm->slice;
     const intptr_t limit = (intptr_t)slots * STEP;
     intptr_t paid = -(intptr_t)ip;
-    int64_t called;
+    int64_t distance;
     enum pfs_vm_stop stop;
 
 #if defined(__GNUC__)
@@ -283,22 +283,26 @@ dispatch:
     CASE(CALL)
         vm->spent = (paid + (intptr_t)ip) / STEP;
         stop = pfs_vm_call_helper(vm, ip->imm);
+    called:
         if (!PFS_LIKELY(stop == PFS_VM_STOP_DONE)) goto stopped;
-        NEXT();
+        if (PFS_LIKELY(vm->extra == 0)) NEXT();
+        paid += (intptr_t)vm->extra * STEP;
+        vm->extra = 0;
+        ip++;
+        TEST_FUEL();
     CASE(CALLX)
-        called = resolve(vm, DST);
+        distance = resolve(vm, DST);
         stop = PFS_VM_STOP_FAULT;
-        if (called == 0) goto stopped;
-        if (called < 0) {
+        if (distance == 0) goto stopped;
+        if (distance < 0) {
             vm->spent = (paid + (intptr_t)ip) / STEP;
-            stop = pfs_vm_call_helper(vm, (int)(-1 - called));
-            if (stop != PFS_VM_STOP_DONE) goto stopped;
-            NEXT();
+            stop = pfs_vm_call_helper(vm, (int)(-1 - distance));
+            goto called;
         }
-        called -= 1 + (ip + 1 - code);
+        distance -= 1 + (ip + 1 - code);
         goto local;
     CASE(LOCAL)
-        called = ip->imm;
+        distance = ip->imm;
     local:
         stop = PFS_VM_STOP_FAULT;
         if (vm->depth == PFS_VM_FRAMES - 1) {
@@ -306,15 +310,15 @@ dispatch:
             goto stopped;
         }
         enter(vm, (uint64_t)(ip + 1 - code));
-        JUMP(called);
+        JUMP(distance);
         TEST_FUEL();
     CASE(EXIT)
         if (vm->depth == 0) {
             vm->spent = (paid + (intptr_t)(ip + 1)) / STEP;
             return PFS_VM_STOP_DONE;
         }
-        called = (int64_t)leave(vm) - (ip + 1 - code);
-        JUMP(called);
+        distance = (int64_t)leave(vm) - (ip + 1 - code);
+        JUMP(distance);
         DISPATCH();
     CASE(ILLEGAL)
         stop = pfs_vm_fail(vm, PFS_VM_FAULT_INSTRUCTION, 0);

@@ -50,6 +50,7 @@ static enum pfs_vm_stop put_out(struct pfs_vm *vm, const uint8_t *bytes, uint64_
     if (size > 0) memcpy(job->out + job->out_used, bytes, size);
     job->out_used += size;
     vm->emitted += size;
+    pfs_vm_pay(vm, size, 0);
     return PFS_VM_STOP_DONE;
 }
 
@@ -74,10 +75,10 @@ static enum pfs_vm_stop ring_output(struct pfs_vm *vm) {
 }
 
 static enum pfs_vm_stop ring_reserve(struct pfs_vm *vm) {
-    uint64_t size = vm->r[2];
+    uint64_t size = vm->r[2], left = PFS_VM_RESERVE_BYTES - vm->reserved;
     enum pfs_vm_stop stop = find_ring(vm);
     if (stop != PFS_VM_STOP_DONE) return stop;
-    if (size > PFS_VM_RESERVE_BYTES || ROOM_HEADER + pfs_up8(size) > PFS_VM_RESERVE_BYTES - vm->reserved) return answer(vm, 0);
+    if (size > PFS_VM_RESERVE_BYTES || ROOM_HEADER + pfs_up8(size) > left) return answer(vm, 0);
     uint8_t *at = vm->spill + PFS_VM_STACK_BYTES + vm->reserved;
     uint64_t offset = vm->reserved + ROOM_HEADER;
     memset(at + ROOM_HEADER, 0, pfs_up8(size));
@@ -85,6 +86,7 @@ static enum pfs_vm_stop ring_reserve(struct pfs_vm *vm) {
     pfs_store32(at + 4, OPEN);
     vm->reserved += (uint32_t)(ROOM_HEADER + pfs_up8(size));
     pfs_vm_map_reserve(vm);
+    pfs_vm_pay(vm, size, 0);
     return answer(vm, PFS_VM_BASE(RESERVE) | offset);
 }
 
@@ -125,6 +127,7 @@ static enum pfs_vm_stop load_bytes(struct pfs_vm *vm) {
     enum pfs_vm_stop stop = pfs_vm_writable(vm, vm->r[3], size, &to);
     if (stop != PFS_VM_STOP_DONE) return stop;
     memmove(to, vm->loads[PFS_VM_REGION_DATA].host + offset, size);
+    pfs_vm_pay(vm, size, 0);
     return answer(vm, 0);
 }
 
@@ -137,6 +140,7 @@ static enum pfs_vm_stop store_bytes(struct pfs_vm *vm) {
     if (stop == PFS_VM_STOP_DONE) stop = pfs_vm_make_private(vm, PFS_VM_BASE(DATA) | (vm->data + offset));
     if (stop != PFS_VM_STOP_DONE) return stop;
     memmove(vm->stores[PFS_VM_REGION_DATA].host + offset, from, size);
+    pfs_vm_pay(vm, size, 0);
     return answer(vm, 0);
 }
 

@@ -93,6 +93,19 @@ enum pfs_vm_flag {
     PFS_VM_FLAG_COPIED = 4,
 };
 
+enum pfs_vm_reducer {
+    PFS_VM_REDUCER_LAST = 0,
+    PFS_VM_REDUCER_SUM = 1,
+    PFS_VM_REDUCER_MIN = 2,
+    PFS_VM_REDUCER_MAX = 3,
+    PFS_VM_REDUCER_SIGNED_MIN = 4,
+    PFS_VM_REDUCER_SIGNED_MAX = 5,
+    PFS_VM_REDUCER_OR = 6,
+    PFS_VM_REDUCER_AND = 7,
+    PFS_VM_REDUCER_XOR = 8,
+    PFS_VM_REDUCER_FIRST = 9,
+};
+
 enum pfs_vm_at {
     PFS_VM_AT_STATE = 0,
     PFS_VM_AT_VM = 4,
@@ -154,6 +167,9 @@ enum pfs_vm_xdp {
     PFS_VM_XDP_EGRESS_IFINDEX = 20,
     PFS_VM_XDP_BYTES = 24,
 };
+
+/* HEAD of a frozen microVM, without its length and identity. */
+#define PFS_VM_HEAD_PACKET {1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 80, 75, 70, 83, 1, 0, 7, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 enum pfs_vm_call {
     PFS_VM_CALL_MAP_LOOKUP_ELEM = 1,

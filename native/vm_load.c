@@ -209,7 +209,7 @@ static const char *check_targets(const struct pfs_vm_image *image, const uint8_t
 
 static const char *take_maps(struct pfs_vm_image *image, const uint8_t *places, size_t size) {
     _Static_assert(sizeof *image->maps == 48, "places are as packed as they lie");
-    if (size % sizeof *image->maps || size > sizeof image->maps) return "places are 48 bytes each, for 64 maps at the most";
+    if (size % sizeof *image->maps || size > sizeof image->maps) return "places are 48 bytes each, 64 at the most";
     memcpy(image->maps, places, size);
     image->map_count = (uint32_t)(size / sizeof *image->maps);
     for (uint32_t i = 0; i < image->map_count; i++) {

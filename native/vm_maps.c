@@ -90,7 +90,7 @@ static void take_key(struct key *key, const uint8_t *bytes, size_t size) {
 
 /* What a probe found: the index slot of the key and its entry, or the slot where it may go. */
 struct probe {
-    size_t slot, room;
+    size_t slot, room, words; /* words: that were looked at */
     uint32_t entry;
     int found;
 };
@@ -106,8 +106,9 @@ static int same(const struct held *held, uint32_t entry, const struct key *key) 
 
 static struct probe find(const struct held *held, const struct key *key) {
     size_t capacity = held->map->capacity, mask = capacity - 1;
-    struct probe probe = {key->hash & mask, capacity, 0, 0};
-    for (size_t i = 0; i < capacity; i++, probe.slot = (probe.slot + 1) & mask) {
+    struct probe probe = {key->hash & mask, capacity, 0, 0, 0};
+    for (; probe.words < capacity; probe.slot = (probe.slot + 1) & mask) {
+        probe.words++;
         uint32_t word = word_at(held, HEADER + probe.slot * 4);
         if ((word == 0 || word == GONE) && probe.room == capacity) probe.room = probe.slot;
         if (word == 0) break;
@@ -125,17 +126,19 @@ static size_t first_empty(const struct held *held, size_t slot) {
     return slot;
 }
 
-/* Too many removed words make probes long: the index is written anew from the entries that are held. */
-static void rebuild(const struct held *held) {
+/* Too many removed words make probes long: the index is written anew from the entries that are held. Returns how many
+ * entries were looked at. */
+static size_t rebuild(const struct held *held) {
     size_t mask = held->map->capacity - 1;
-    uint32_t high = word_at(held, HIGH);
+    uint32_t high = word_at(held, HIGH) < held->map->max_entries ? word_at(held, HIGH) : held->map->max_entries;
     memset(held->at + HEADER, 0, (size_t)held->map->capacity * 4);
     set_word(held, REMOVED, 0);
-    for (uint32_t entry = 0; entry < high && entry < held->map->max_entries; entry++) {
+    for (uint32_t entry = 0; entry < high; entry++) {
         if (pfs_load32(entry_of(held, entry) + NEXT_FREE) != 0) continue;
         size_t slot = pfs_load32(entry_of(held, entry) + HASH_LOW) & mask;
         set_word(held, HEADER + first_empty(held, slot) * 4, entry + 1);
     }
+    return high;
 }
 
 static void set_entry(const struct held *held, uint32_t entry, const struct key *key) {
@@ -163,38 +166,44 @@ static void pop_free(const struct held *held, uint32_t entry, uint32_t free) {
     }
 }
 
-static uint64_t insert(const struct held *held, const struct key *key, const uint8_t *value, struct probe probe) {
+static uint64_t insert(const struct held *held, const struct key *key, const uint8_t *value, struct probe *probe) {
     const struct pfs_vm_map *map = held->map;
     uint32_t count = word_at(held, COUNT), removed = word_at(held, REMOVED), free = word_at(held, FREE);
     uint32_t entry = free ? free - 1 : word_at(held, HIGH);
     if (count >= map->max_entries || entry >= map->max_entries) return too_big();
     int full = ((uint64_t)count + 1 + removed) * 8 > (uint64_t)map->capacity * 7;
-    if (!full && probe.room == map->capacity) return too_big();
+    if (!full && probe->room == map->capacity) return too_big();
     set_value(map, entry_of(held, entry) + value_at(map), value);
     if (full) {
-        rebuild(held);
-        probe.room = first_empty(held, key->hash & (map->capacity - 1));
+        probe->words += map->capacity + rebuild(held);
+        probe->room = first_empty(held, key->hash & (map->capacity - 1));
     }
-    if (word_at(held, HEADER + probe.room * 4) == GONE && word_at(held, REMOVED) > 0)
+    if (word_at(held, HEADER + probe->room * 4) == GONE && word_at(held, REMOVED) > 0)
         set_word(held, REMOVED, word_at(held, REMOVED) - 1);
     pop_free(held, entry, free);
     set_word(held, COUNT, count + 1);
-    set_word(held, HEADER + probe.room * 4, entry + 1);
+    set_word(held, HEADER + probe->room * 4, entry + 1);
     set_entry(held, entry, key);
     pad_value(map, entry_of(held, entry) + value_at(map));
     return 0;
 }
 
-static uint64_t update_hash(const struct held *held, const struct key *key, const uint8_t *value, uint64_t flags) {
+static uint64_t update_hash(struct pfs_vm *vm, const struct held *held, const struct key *key, const uint8_t *value) {
+    uint64_t flags = vm->r[4], result = 0;
     struct probe probe = find(held, key);
-    if (!probe.found) return flags == HELD ? no_such_entry() : insert(held, key, value, probe);
-    if (flags == NEW) return exists();
-    set_value(held->map, entry_of(held, probe.entry) + value_at(held->map), value);
-    return 0;
+    if (!probe.found)
+        result = flags == HELD ? no_such_entry() : insert(held, key, value, &probe);
+    else if (flags == NEW)
+        result = exists();
+    else
+        set_value(held->map, entry_of(held, probe.entry) + value_at(held->map), value);
+    pfs_vm_pay(vm, (uint64_t)held->map->key_size + held->map->value_size, probe.words);
+    return result;
 }
 
-static uint64_t delete_hash(const struct held *held, const struct key *key) {
+static uint64_t delete_hash(struct pfs_vm *vm, const struct held *held, const struct key *key) {
     struct probe probe = find(held, key);
+    pfs_vm_pay(vm, held->map->key_size, probe.words);
     if (!probe.found) return no_such_entry();
     uint32_t free = word_at(held, FREE);
     set_word(held, HEADER + probe.slot * 4, GONE);
@@ -205,10 +214,11 @@ static uint64_t delete_hash(const struct held *held, const struct key *key) {
     return 0;
 }
 
-static uint64_t lookup_hash(const struct held *held, const uint8_t *bytes) {
+static uint64_t lookup_hash(struct pfs_vm *vm, const struct held *held, const uint8_t *bytes) {
     struct key key;
     take_key(&key, bytes, held->map->key_size);
     struct probe probe = find(held, &key);
+    pfs_vm_pay(vm, held->map->key_size, probe.words);
     if (!probe.found) return 0;
     return held->address + entries_at(held->map) + (uint64_t)probe.entry * held->map->stride + value_at(held->map);
 }
@@ -234,7 +244,7 @@ enum pfs_vm_stop pfs_vm_map_lookup(struct pfs_vm *vm) {
         if (stop != PFS_VM_STOP_DONE) return stop;
         struct held held = locate(vm, map);
         if (!is_array(map))
-            result = lookup_hash(&held, key);
+            result = lookup_hash(vm, &held, key);
         else if (pfs_load32(key) < map->max_entries)
             result = held.address + (uint64_t)pfs_load32(key) * map->stride;
     }
@@ -258,10 +268,11 @@ enum pfs_vm_stop pfs_vm_map_update(struct pfs_vm *vm) {
         struct held held = locate(vm, map);
         if (is_array(map)) {
             result = update_array(&held, pfs_load32(bytes), value, flags);
+            pfs_vm_pay(vm, (uint64_t)map->key_size + map->value_size, 0);
         } else {
             struct key key;
             take_key(&key, bytes, map->key_size);
-            result = update_hash(&held, &key, value, flags);
+            result = update_hash(vm, &held, &key, value);
         }
     }
     vm->r[0] = result;
@@ -279,7 +290,7 @@ enum pfs_vm_stop pfs_vm_map_delete(struct pfs_vm *vm) {
         struct held held = locate(vm, map);
         struct key key;
         take_key(&key, bytes, map->key_size);
-        result = delete_hash(&held, &key);
+        result = delete_hash(vm, &held, &key);
     }
     vm->r[0] = result;
     return PFS_VM_STOP_DONE;

@@ -34,6 +34,7 @@ enum pfs_vm_stop pfs_vm_make_private(struct pfs_vm *vm, uint64_t address) {
     uint64_t length = vm->data_end - vm->data;
     if (vm->flags & PFS_VM_FLAG_COPIED) return PFS_VM_STOP_DONE;
     if (length > PFS_VM_RECORD_COPY_MAX) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, address);
+    memset(vm->spill + PFS_VM_COPY_AT, 0, PFS_VM_HEADROOM); /* helper 44 may show it */
     memcpy(vm->spill + PFS_VM_COPY_AT + PFS_VM_HEADROOM, vm->loads[PFS_VM_REGION_DATA].host, length);
     vm->flags |= PFS_VM_FLAG_COPIED;
     pfs_vm_map_data(vm);

@@ -7,5 +7,8 @@
 
 PyObject *pfs_python_vm_load(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_freeze(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_thaw(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_reduce(PyObject *module, PyObject *args);
 
 #endif

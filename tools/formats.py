@@ -14,6 +14,9 @@ from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import FIELDS, HEADER_FIELDS, TAIL_FIELDS, Field, Op
 from packetfs.packet.text import disassemble
+from packetfs.vm.assembly import assemble, pad
+from packetfs.vm.layout import MapType, Reducer, Show
+from packetfs.vm.program import MapDefinition, Program, encode_program
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -59,6 +62,17 @@ def worked_example() -> str:
     """Return the dump of the example program, with its root."""
     program = example()
     return "```\n" + "\n".join(hex_dump(program)) + f"\n```\n\nIts root is `{digest_of(program).hex()}`."
+
+
+def program_example() -> str:
+    """Return the dump of a program for microVMs: records whose first byte is 7 are counted, and pass."""
+    code = assemble(
+        "ldxdw r6, [r1+0]; jlt r2, 1, out; ldxb r1, [r6+0]; jne r1, 7, out\n"
+        "lddw r1, value 0 + 0; ldxdw r2, [r1+0]; add r2, 1; stxdw [r1+0], r2\nout: mov r0, 2\nexit".replace("; ", "\n")
+    )
+    hits = MapDefinition(b"hits", MapType.ARRAY, 4, 8, 1, reducer=Reducer.SUM, show=Show.UNSIGNED)
+    packets = encode_program(Program(pad(code), (hits,)))
+    return "```\n" + "\n".join(hex_dump(packets)) + f"\n```\n\nIts digest is `{digest_of(packets).hex()}`."
 
 
 def message_tables() -> str:

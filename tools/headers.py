@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from enum import IntEnum, IntFlag
 from pathlib import Path
 
+from packetfs.packet.codec import encode
+from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import Field
 from packetfs.vm import layout
 
@@ -26,6 +28,7 @@ ENUMS: tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...] = (
     ("MAP_TYPE", layout.MapType),
     ("MAP_FLAG", layout.MapFlag),
     ("FLAG", layout.ContextFlag),
+    ("REDUCER", layout.Reducer),
 )
 FIELDS = (("AT", layout.CONTEXT), ("RECORD", layout.RECORD_CONTEXT), ("XDP", layout.XDP_CONTEXT))
 
@@ -46,6 +49,10 @@ def _lines() -> Iterator[str]:
         yield from _enum(f"PFS_VM_{prefix}", [(member.name or "", int(member)) for member in kind])
     for prefix, fields in FIELDS:
         yield from _enum(f"PFS_VM_{prefix}", _offsets(fields))
+    yield ""
+    yield "/* HEAD of a frozen microVM, without its length and identity. */"
+    head = ", ".join(str(byte) for byte in encode(Head(Kind.MICROVM, 0).packet()))
+    yield f"#define PFS_VM_HEAD_PACKET {{{head}}}"
     yield from _enum("PFS_VM_CALL", [(helper.name.upper(), helper.number) for helper in layout.HELPERS])
     yield ""
     yield "#endif"

@@ -6,8 +6,6 @@ Sections follow the layers. A class that means the same as a builtin inherits it
 
 from __future__ import annotations
 
-from string import Formatter
-
 
 class PacketFSError(Exception):
     """PacketFS failed: {reason}"""
@@ -25,6 +23,8 @@ class PacketFSError(Exception):
 
 
 def _fill(template: str, fields: dict[str, object]) -> str:
+    from string import Formatter  # compiles patterns, which only errors are to pay for
+
     known = {name for _, name, _, _ in Formatter().parse(template) if name}
     shown = {name: _printable(fields.get(name, "?")) for name in known}
     return template.format(**shown).strip()
@@ -470,6 +470,13 @@ class JobCancelled(PacketFSError):
     """The job was cancelled."""
 
     exit_code = 130
+
+
+class MicroVMsFaulted(PacketFSError):
+    """{count} of the microVMs ended early; they are named above, at most the first 1,000, and the others went on."""
+
+    exit_code = 3
+    hint = "`pfs disasm` shows the packet and slot of the program where each stopped."
 
 
 class TableFull(PacketFSError):

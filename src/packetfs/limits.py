@@ -46,10 +46,10 @@ SCAN_WINDOW: Final = 256 * KIB
 SCAN_PEEK: Final = 4 * KIB
 INDEX_SLOTS: Final = 4096
 """Slots of a new index: 64 KiB."""
-LOOKUPS_REST: Final = 256
-"""Look-ups after which it does so too: each may touch a page of its own."""
 INDEX_REST: Final = 16 * MIB
 """Bytes appended after which the index lets go of its pages: 100,000 small files touch all of its 8 MB."""
+LOOKUPS_REST: Final = 256
+"""Pages touched after which it does so too; a look-up brings in the 16 pages around its own."""
 INDEX_LOAD: Final = 0.7
 """The index doubles beyond this share of used slots: linear probing then needs 2.2 steps for a hit, 6.1 for a miss."""
 DATABASE_CACHE: Final = 2 * MIB
@@ -92,6 +92,8 @@ BTF_DEPTH_MAX: Final = 32
 """Types within types, as in Linux; types that contain themselves end here."""
 ARGUMENT_BYTES_MAX: Final = 256
 """Bytes of one argument of a program: a pattern or a key; it lies in the program, once for all microVMs."""
+PYTHON_VALUES_MAX: Final = 1 << 18
+"""Values that the functions of a program in Python become, inlined: four for each slot that a program can have."""
 PYTHON_SECONDS: Final = 120.0
 """Seconds that LLVM may take for a Python function; the largest programs need one."""
 C_SECONDS: Final = 60.0
@@ -184,6 +186,12 @@ SHARD_BYTES_MAX: Final = 1 << 40
 """Bytes of a shard that can be asked for: less than 512 is all overhead, more than 1 TiB is one shard anyway."""
 FUEL: Final = 1 << 26
 """Slots that a record may execute by default: ten a byte of the longest extent; an endless loop ends in 0.1 s."""
+FUEL_MAX: Final = 1 << 56
+"""Slots that can be asked for: 2 years of a microVM; the interpreters count in 64 bits with a sign."""
+WORKERS_MAX: Final = 1024
+"""Threads that can be asked for: more than the cores of any machine of today."""
+REPEAT_MAX: Final = 10_000
+"""Runs that can be asked for to measure: the median needs no more."""
 RUN_WINDOW: Final = MIB
 """Bytes of a file that a worker holds: what stays in the second-level cache runs fastest. Longer records grow it."""
 WINDOW_TAIL: Final = 16 * KIB
@@ -206,6 +214,8 @@ FAULTS_MAX: Final = 1000
 """Faults of one job that are told one by one; all are counted."""
 PCAP_RECORD_MAX: Final = 256 * KIB
 """Bytes of a packet in a capture at the most: libpcap's own MAXIMUM_SNAPLEN. More is damage, or an attack."""
+JOB_STREAM_MAX: Final = 1 << 30
+"""Bytes of a frozen job beside its microVMs: what was reduced, and output that waits."""
 TABLE_ROOM: Final = 32 * MIB
 """Bytes of shared memory that must stay free: a store into memory that is not there kills a process."""
 

@@ -381,6 +381,63 @@ def test_bad_text_is_refused_with_its_line(pooled: Pfs, text: bytes, said: str) 
     assert not (pooled.home / "out").exists()
 
 
+EBPF = b"""; counts what is longer than 9 bytes
+.context packetfs
+.map sizes array key 4 value 8 entries 1 reduce sum
+.map .rodata array key 4 value 6 entries 1 flags 0x80 content "a;b\\x00\\"\\\\"
+  lddw r6, 5
+  lddw r7, 0x1122334455667788
+  mov r8, 1
+  lddw r1, value 1 + 2
+again:
+  jgt r2, 9, again
+  exit
+"""
+
+
+def test_programs_for_microvms_to_text_and_back(pooled: Pfs) -> None:
+    packets = pooled.good("asm", stdin=EBPF).out
+    (pooled.home / "code").write_bytes(packets)
+    text = pooled.good("disasm", "code").text
+    assert "  lddw r1, value 1 + 2                ; packet 2 slot 0, 6\n" in text, "padded to lie in one"
+    assert "  jgt r2, 9, -1 " in text
+    assert pooled.good("asm", stdin=text.encode()).out == packets
+    assert pooled.good("disasm", "-", stdin=packets).text.splitlines()[1:] == text.splitlines()[1:]
+    pooled.good("put", "code", "code")
+    assert pooled.good("disasm", "pfs:code").text.splitlines()[1:] == text.splitlines()[1:]
+    shown = pooled.good("disasm", "--packets", "code").text
+    assert "HEAD PROGRAM length 10 " in shown
+    assert pooled.good("asm", stdin=shown.encode()).out == packets
+    assert "\x1b[36m  lddw\x1b[0m \x1b[33mr6\x1b[0m" in pooled.good("disasm", "code", "--color", "always").text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"mov r0, 1\nmove r0, 1\n", "Line 2: there is no instruction move"),
+        (b"exit\n.map x hash key\n", "Line 2: .map cannot be read"),
+        (b".map x heap key 4\nexit\n", "there is no 'HEAP'"),
+        (b".map x hash key 0 value 8\nexit\n", "keys of 0 bytes"),
+        (b".entry 7\nexit\n", "entry"),
+        (b"ja +70\n", "target"),
+    ],
+)
+def test_bad_code_is_refused_with_its_place(pfs: Pfs, text: bytes, said: str) -> None:
+    ended = pfs("asm", "-o", "out", stdin=text)
+    assert ended.code == ExitCode.DAMAGED
+    assert said in ended.err
+    assert not (pfs.home / "out").exists()
+
+
+def test_code_is_not_run_by_asm_and_damaged_code_not_shown(pfs: Pfs) -> None:
+    assert "pfs run" in pfs("asm", "--run", stdin=b"exit\n").err
+    packets = pfs.good("asm", stdin=EBPF).out
+    for bad in (packets[:-64], packets[:100], packets + packets):
+        ended = pfs("disasm", "-", stdin=bad)
+        assert ended.code == ExitCode.DAMAGED
+        assert not ended.out
+
+
 def test_colors_only_where_wanted(pfs: Pfs) -> None:
     (pfs.home / "file").write_bytes(b"x")
     assert "\x1b" not in pfs.good("disasm", "file").text

@@ -55,3 +55,8 @@ def run(program: Program, records: Sequence[bytes], machine: Machine | None = No
             found = entries(place, memoryview(maps))
             held[definition.name.decode()] = {key: int.from_bytes(value, "little") for key, value in found}
     return Outcome(output, held, tuple(end.verdicts), faulted, end.fault_address if faulted else 0)
+
+
+def signed(numbers: dict[bytes, int]) -> dict[bytes, int]:
+    """Return a map's numbers as i64."""
+    return {key: value - (value >> 63 << 64) for key, value in numbers.items()}

@@ -48,12 +48,10 @@ def _install() -> None:
         def forwards(self: Any, other: Any, apply: Any = apply, name: str = name) -> Any:
             if not isinstance(other, int):
                 return NotImplemented
-            if name == "lshift" and other > 64:
-                other = 64
-            sources = (self,) if "shift" in name else (self, other)
-            if "shift" in name and type(self) is Fixed and isinstance(other, Word):
-                return Word(apply(int(self), int(other)))
-            return _cut(apply(int(self), int(other)), *sources)
+            if "shift" in name:
+                made = apply(int(self), min(int(other), 64))
+                return Word(made) if type(self) is Fixed and isinstance(other, Word) else _cut(made, self)
+            return _cut(apply(int(self), int(other)), self, other)
 
         def backwards(self: Any, other: Any, forwards: Any = forwards) -> Any:
             return forwards(other if isinstance(other, Word | Fixed) else Fixed(other), self)
@@ -62,9 +60,9 @@ def _install() -> None:
             setattr(kind, f"__{name.strip('_')}__", forwards)
             setattr(kind, f"__r{name.strip('_')}__", backwards)
     for kind in (Word, Fixed):
-        kind.__neg__ = lambda self: _cut(-int(self), self)  # type: ignore[method-assign, attr-defined, assignment]
-        kind.__invert__ = lambda self: _cut(~int(self), self)  # type: ignore[method-assign, attr-defined, assignment]
-        kind.__abs__ = lambda self: _cut(abs(int(self)), self)  # type: ignore[method-assign, attr-defined, assignment]
+        kind.__neg__ = lambda self: _cut(-int(self), self)  # type: ignore[method-assign]
+        kind.__invert__ = lambda self: _cut(~int(self), self)  # type: ignore[method-assign]
+        kind.__abs__ = lambda self: _cut(abs(int(self)), self)  # type: ignore[method-assign]
 
 
 _install()
@@ -123,7 +121,7 @@ class Held(dict[bytes, int]):
 class Bytes(Span):
     """Bytes whose elements are words."""
 
-    index = offset = file = Word(0)
+    number = offset = file = Word(0)
 
     def __getitem__(self, key: Any) -> Any:
         found = bytes.__getitem__(self, key)
@@ -184,6 +182,12 @@ def _range(*values: int) -> list[Word]:
     return [Word(each, is_signed) for each in range(*(int(each) for each in values))]
 
 
+def _argument(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return Bytes(value)
+    return value if isinstance(value, bool) else Word(value, value < 0)
+
+
 class Reference:
     """A program's function as Python runs it."""
 
@@ -191,7 +195,7 @@ class Reference:
         self.maps: dict[int, Held] = {}
         self.output = bytearray()
         self.function = self._made(function)
-        self.arguments = {name: Bytes(each) if isinstance(each, bytes) else each for name, each in arguments.items()}
+        self.arguments = {name: _argument(each) for name, each in arguments.items()}
 
     def _made(self, function: Callable[..., Any]) -> Callable[..., Any]:
         assert isinstance(function, FunctionType)
@@ -208,8 +212,7 @@ class Reference:
         scope.update(bytearray=lambda size: Buffer(int(size)))
         scope.update(emit=self.emit, int=lambda each: Word(each) if isinstance(each, bool) else each)
         exec(compile(tree, function.__code__.co_filename, "exec"), scope)  # noqa: S102  # our own tests' functions
-        made = scope[definition.name]
-        assert callable(made)
+        made: Callable[..., Any] = scope[definition.name]
         return made
 
     def _outer(self, value: Any) -> Any:
@@ -227,12 +230,12 @@ class Reference:
         for part in parts:
             self.output += bytes(part) if isinstance(part, bytes | bytearray) else str(int(part)).encode()
 
-    def run(self, records: Sequence[bytes], names: dict[str, Map]) -> Outcome:
+    def run(self, records: Sequence[bytes], names: dict[str, Map], *, is_changed: bool = False) -> Outcome:
         """Run the function over all records, up to the first that raises."""
         verdicts, faulted, offset = [0] * 6, False, 0
         for index, record in enumerate(records):
-            given = Bytes(record)
-            given.index, given.offset, given.file = Word(index), Word(offset), Word(0)
+            given: Any = Buffer(record) if is_changed else Bytes(record)
+            given.number, given.offset, given.file = Word(index), Word(offset), Word(0)
             offset += len(record)
             try:
                 verdict = self.function(given, **self.arguments)

@@ -1,7 +1,7 @@
 """What LLVM's assembler makes of each instruction; `python -m tests.vm.llvm_encodings` writes llvm_encodings.txt.
 
-A line holds our text, LLVM's text for the same, and the bytes that llvm-mc makes of LLVM's text. LLVM 19 wrote the file;
-it is compared with our table everywhere, and where llvm-mc is installed, that is asked again.
+A line holds our text, LLVM's text for the same, and the bytes that llvm-mc makes of LLVM's text. LLVM 19 wrote it;
+the file is compared with our table everywhere, and where llvm-mc is installed, that is asked again.
 """
 
 from __future__ import annotations

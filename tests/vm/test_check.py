@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from packetfs.errors import IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.vm.assembly import assemble
-from packetfs.vm.check import check, starts
+from packetfs.vm.check import check
 from packetfs.vm.instruction import Instruction, encode, iterate, iterate_rows
 from packetfs.vm.isa import LDDW
 from packetfs.vm.layout import HELPERS
+from packetfs.vm.slots import starts
 from tests.vm.code import any_bytes, codes
 
 EXIT = encode(Instruction(0x95))

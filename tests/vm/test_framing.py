@@ -16,7 +16,7 @@ from tests.vm.rig import every_machine, rig
 
 EMIT = "ldxdw r1, [r1+0]\n call 4096\n mov r0, 2\n exit"
 """Emits each record as it is."""
-MARK = "mov r3, r2\n ldxdw r1, [r1+0]\n call 4096\n stb [r10-1], 0x7c\n mov r1, r10\n sub r1, 1\n mov r2, 1\n call 4096\n exit"
+MARK = "ldxdw r1, [r1+0]\n call 4096\n stb [r10-1], 0x7c\n mov r1, r10\n sub r1, 1\n mov r2, 1\n call 4096\n exit"
 """Emits each record with a bar behind it."""
 
 

@@ -22,7 +22,7 @@ RECORD = "mov r6, r1\n ldxdw r7, [r6+0]\n"
 def test_helpers_keep_r1_to_r5(machine: Machine) -> None:
     text = (
         "mov r1, 1\n mov r2, 2\n mov r3, 3\n mov r4, 4\n mov r5, 5\n call 8\n lsh r2, 4\n lsh r3, 8\n lsh r4, 12\n"
-        + ("lsh r5, 16\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n exit")
+        "lsh r5, 16\n or r0, r1\n or r0, r2\n or r0, r3\n or r0, r4\n or r0, r5\n exit"
     )
     assert result(machine, text) == 0x54321
 
@@ -170,7 +170,8 @@ def test_reservations_survive_a_pause_and_end_with_the_record(machine: Machine) 
 
 ADJUST = (
     RECORD
-    + "mov r2, {delta}\n call {number}\n jne r0, 0, end\n ldxdw r1, [r6+0]\n ldxdw r2, [r6+8]\n sub r2, r1\n call 4096\n end: exit"
+    + "mov r2, {delta}\n call {number}\n jne r0, 0, end\n"
+    + "ldxdw r1, [r6+0]\n ldxdw r2, [r6+8]\n sub r2, r1\n call 4096\n end: exit"
 )
 DATA32 = bytes(range(1, 33))
 
@@ -309,7 +310,8 @@ def linux_csum_diff(old: bytes, new: bytes, seed: int) -> int:
 def test_csum_diff(old: bytes, new: bytes, seed: int) -> None:
     text = (
         RECORD
-        + f"mov r1, r7\n mov r2, {len(old)}\n mov r3, r7\n add r3, r2\n mov r4, {len(new)}\n lddw r5, {seed}\n call 28\n exit"
+        + f"mov r1, r7\n mov r2, {len(old)}\n mov r3, r7\n add r3, r2\n mov r4, {len(new)}\n"
+        + f"lddw r5, {seed}\n call 28\n exit"
     )
     whole = not len(old) % 4 and not len(new) % 4
     for machine in MACHINES:
@@ -327,7 +329,16 @@ def test_csum_diff_of_what_cannot_be_read(machine: Machine) -> None:
         assert (ran.context().executed, ran.context().fuel, ran.context().helper_pc) == (5, 95, 0)
 
 
-TRACE = "lddw r1, value 0 + 0\n mov r2, {size}\n mov r3, 77\n mov r4, -5\n lddw r5, value 0 + {string}\n call 6\n add r0, 100\n exit"
+TRACE = """
+    lddw r1, value 0 + 0
+    mov r2, {size}
+    mov r3, 77
+    mov r4, -5
+    lddw r5, value 0 + {string}
+    call 6
+    add r0, 100
+    exit
+"""
 
 
 def trace(text: bytes, string: bytes = b"text\0") -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""Maps: arrays and hash tables, their errno values and bytes, against a dict; tables that a program has scribbled on."""
+"""Maps: arrays and hash tables, their errno values and bytes, against a dict; tables that a program scribbled on."""
 
 from __future__ import annotations
 

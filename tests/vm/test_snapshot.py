@@ -218,7 +218,7 @@ def test_tables_that_do_not_fit(frozen: Any, thawed: Any) -> None:
 def test_errors_have_words() -> None:
     ran = busy()
     packets = freeze_all(ran)
-    with pytest.raises(BadMicroVM, match="0 bytes of maps|bytes of maps, this program 128"):
+    with pytest.raises(BadMicroVM, match=r"bytes of maps, this program 128"):
         thaw(packets, ran.contexts, ran.spill, ran.maps, 128)
     with pytest.raises(BadMicroVM, match="not free"):
         thaw(packets, ran.contexts, ran.spill, ran.maps, ran.image.maps_bytes)

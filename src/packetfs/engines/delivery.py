@@ -9,24 +9,28 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
+from packetfs.dataclass import dataclass, field
 from packetfs.engines.ledger import Ledger
 from packetfs.engines.spool import Spool
 from packetfs.limits import OUTPUT_BUFFER
 from packetfs.packet.layout import Buffer
 
+_READ_AHEAD = 64 * 1024
+"""Bytes of the spool that are read at a time where pieces are short."""
 Output = Callable[[Buffer], None]
 
 
 @dataclass(slots=True)
 class Piece:
-    """Output of one microVM in one turn: `data`, or `length` bytes in the spool (entry, where they begin)."""
+    """Output of one microVM in one turn: `data`, or `length` bytes at `at` in the spool, of an entry that ends at
+    `end`."""
 
     length: int
     data: Buffer | None = None
     entry: int = 0
     at: int = 0
+    end: int = 0
 
 
 @dataclass(slots=True)
@@ -89,8 +93,8 @@ class Delivery:
         """Hand over what is next, unless another thread is at it: that one then sees what is new."""
         while self._has_next() and self._delivering.acquire(blocking=False):
             try:
-                while (piece := self._take()) is not None:
-                    self._send(piece)
+                while pieces := self._take():
+                    self._send(pieces)
             finally:
                 self._delivering.release()
 
@@ -112,34 +116,53 @@ class Delivery:
                 self._batch, self._index = self._batch + 1, 0
         return None
 
-    def _take(self) -> Piece | None:
+    def _take(self) -> list[Piece]:
+        """Take what comes next, up to a buffer of it: many microVMs emit a few bytes each."""
+        taken: list[Piece] = []
+        size = 0
         with self._state:
-            pieces = self._next()
-            return pieces.popleft() if pieces else None
+            while size < OUTPUT_BUFFER and (pieces := self._next()):
+                taken.append(pieces.popleft())
+                size += taken[-1].length
+        return taken
 
-    def _send(self, piece: Piece) -> None:
-        start = self._sent
-        if piece.data is not None:
-            self._hand_over(memoryview(piece.data), start)
-        else:
+    def _send(self, pieces: list[Piece]) -> None:
+        if len(pieces) == 1 and pieces[0].data is None:
+            piece = pieces[0]
             for at in range(0, piece.length, OUTPUT_BUFFER):
-                part = self._spool.read(piece.at + at, min(OUTPUT_BUFFER, piece.length - at))
-                self._hand_over(memoryview(part), start + at)
-            with self._state:
-                self._spool.release(piece.entry, piece.length)
-        self._sent = start + piece.length
+                self._hand_over(self._spool.read(piece.at + at, min(OUTPUT_BUFFER, piece.length - at)))
+        else:
+            recent: dict[int, tuple[int, bytes]] = {}
+            self._hand_over(b"".join(self._bytes(piece, recent) for piece in pieces))
+        with self._state:
+            for piece in pieces:
+                if piece.data is None:
+                    self._spool.release(piece.entry, piece.length)
 
-    def _hand_over(self, data: memoryview, start: int) -> None:
+    def _bytes(self, piece: Piece, recent: dict[int, tuple[int, bytes]]) -> Buffer:
+        """Return a piece; what follows it in the spool is read with it, and `recent` for its neighbours."""
+        if piece.data is not None:
+            return piece.data
+        at, data = recent.get(piece.entry, (0, b""))
+        if not at <= piece.at <= piece.at + piece.length <= at + len(data):
+            size = max(piece.length, min(_READ_AHEAD, piece.end - piece.at))
+            at, data = recent[piece.entry] = piece.at, self._spool.read(piece.at, size)
+        return memoryview(data)[piece.at - at : piece.at - at + piece.length]
+
+    def _hand_over(self, data: bytes) -> None:
+        start, end = self._sent, self._sent + len(data)
         skip = max(0, min(self._skip - start, len(data)))
         if skip < len(data):
-            self._out(data[skip:])
-            self._ledger.delivered = max(start + len(data), self._skip)
+            self._out(memoryview(data)[skip:])
+            self._ledger.delivered = max(end, self._skip)
+        self._sent = end
 
     def _spool_pieces(self, stream: _Stream, batch: int, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
         entry, at = self._spool.append(batch, lengths, data)
+        end = at + sum(lengths)
         for index, length in enumerate(lengths):
             if length:
-                stream.pieces.setdefault(index, deque()).append(Piece(length, None, entry, at))
+                stream.pieces.setdefault(index, deque()).append(Piece(length, None, entry, at, end))
             at += length
 
     def _spool_rest(self, stream: _Stream, batch: int) -> None:

@@ -1,18 +1,33 @@
-"""A job from its sources to its result: `run_job`, and `resume_job` for one whose process was killed or paused it."""
+"""A job from its sources to its result: `run_job`, and `resume_job` for one whose process was killed or let it lie."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Sequence
+from typing import Final
 
+from packetfs.dataclass import replace
+from packetfs.engines.delivery import Output
+from packetfs.engines.execution import Task, execute, workers_of
+from packetfs.engines.jobfile import JobFile, read_job, read_job_program, write_job
+from packetfs.engines.ledger import Control
 from packetfs.engines.options import JobOptions
 from packetfs.engines.records import Records
-from packetfs.engines.result import JobListener, RunResult
-from packetfs.engines.source import Source
-from packetfs.events import ignore
+from packetfs.engines.result import JobListener, RunResult, ignore
+from packetfs.engines.source import Source, open_origin
+from packetfs.engines.table import attach_table, create_table, remove_table
+from packetfs.engines.work import batch_shards
+from packetfs.errors import BadJob, TableFull, UsageError
+from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.layout import Buffer
-from packetfs.vm.program import Program
+from packetfs.packet.tree import Store
+from packetfs.vm.image import load
+from packetfs.vm.layout import VMS_MAX
+from packetfs.vm.machine import choose
+from packetfs.vm.program import Program, encode_program, program_digest
 
-Output = Callable[[Buffer], None]
+SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 (jobs lie in directories of their own there, mode 0700)
 
 
 def run_job(
@@ -21,13 +36,125 @@ def run_job(
     records: Records,
     *,
     out: Output,
-    options: JobOptions = JobOptions(),
+    options: JobOptions | None = None,
     listener: JobListener = ignore,
 ) -> RunResult:
-    """Run `program` over the records of `sources`, in order, as one job; `out` gets its output in record order."""
-    raise NotImplementedError
+    """Run `program` over the records of `sources`, in order, as one job; `out` gets its output in record order.
+
+    `out` and `listener` may be called from other threads, one call at a time each. Errors: IllegalInstruction and
+    BadProgram for the program, SourceUnavailable, SourceChanged and BadCapture for sources, TableFull; what `out`
+    raises ends the job. Faults of microVMs are no errors: the result names them.
+    """
+    options = options or JobOptions()
+    _check(options, sources)
+    task = Task(load(program), choose(options.engine), sources, out, listener)
+    results = [
+        _run_once(program, records, options, replace(task, out=drop) if number else task)
+        for number in range(options.repeat)
+    ]
+    timings = tuple(result.seconds for result in results)
+    return replace(results[0], seconds=min(timings), timings=timings)
 
 
-def resume_job(directory: str, *, out: Output, listener: JobListener = ignore) -> RunResult:
-    """Go on with a job that was left in `directory`."""
-    raise NotImplementedError
+def drop(data: Buffer) -> None:
+    """Be the output of a run that is only measured."""
+
+
+def _check(options: JobOptions, sources: Sequence[Source]) -> None:
+    size = options.shard_bytes
+    if not SHARD_BYTES_MIN <= size <= SHARD_BYTES_MAX:
+        raise UsageError(reason=f"shards of {size} bytes; {SHARD_BYTES_MIN} to {SHARD_BYTES_MAX} are possible")
+    if options.vms is not None and not 1 <= options.vms <= VMS_MAX:
+        raise UsageError(reason=f"{options.vms} live microVMs; 1 to {VMS_MAX} are possible")
+    if options.fuel < 1 or options.repeat < 1 or (options.workers or 1) < 1 or (options.slice_slots or 1) < 1:
+        raise UsageError(reason="fuel, slices, runs and workers are 1 or more")
+    piped = [source.name for source in sources if source.is_pipe]
+    if piped and options.repeat > 1:
+        raise UsageError(reason=f"{piped[0]} is a pipe, which can be read once: --repeat needs a file")
+    if piped and size > PIPE_HELD:
+        raise UsageError(reason=f"{piped[0]} is a pipe: its shards have {PIPE_HELD} bytes at the most")
+
+
+def _run_once(program: Program, records: Records, options: JobOptions, task: Task) -> RunResult:
+    started = time.perf_counter()
+    batch = batch_shards(options.shard_bytes, options.vms, workers_of(options, task.machine))
+    digest = program_digest(encode_program(program)).hex()
+    origins = tuple(source.origin() for source in task.sources)
+    job = JobFile(digest, origins, str(records), options, batch, task.image.maps_bytes)
+    directory = make_directory(options.parent)
+    try:
+        write_job(directory, job, program)
+        result = execute(create_table(directory, job.maps_bytes), job, task)
+    except BaseException:
+        if not options.keep:
+            remove_table(directory)
+        raise
+    remove_table(directory)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def resume_job(
+    directory: str,
+    *,
+    out: Output,
+    listener: JobListener = ignore,
+    store: Store | None = None,
+    sources: Sequence[Source] = (),
+    keep: bool = True,
+) -> RunResult:
+    """Go on with the job in `directory`, whose process was killed or left it; its directory is removed at the end.
+
+    `store` has the files of pools that it reads; `sources`, if there are any, are its files where they lie now. `out` gets what was not delivered yet, or with
+    JobOptions.keep_output everything. Errors: JobBusy while a process runs it, BadJob, and those of run_job;
+    afterwards the job is left as it is if `keep`.
+    """
+    started = time.perf_counter()
+    job = read_job(directory)
+    image = load(read_job_program(directory, job))
+    if image.maps_bytes != job.maps_bytes:
+        raise BadJob(path=directory, reason="its maps are not those of its program")
+    opened: list[Source] = []
+    try:
+        if sources:
+            _check_moved(directory, job, sources)
+        else:
+            opened += (open_origin(origin, store) for origin in job.sources)
+        task = Task(image, choose(job.options.engine), sources or opened, out, listener)
+        table = attach_table(directory, image.maps_bytes)
+        table.ledger.control = Control.RUN
+        result = execute(table, job, task)
+    except BaseException:
+        if not keep:
+            remove_table(directory)
+        raise
+    finally:
+        for source in opened:
+            source.close()
+    remove_table(directory)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def _temporary() -> str:
+    import tempfile
+
+    return tempfile.gettempdir()
+
+
+def _check_moved(directory: str, job: JobFile, sources: Sequence[Source]) -> None:
+    """Refuse files that cannot be those that the job began with."""
+    if [source.size for source in sources] != [origin.size for origin in job.sources]:
+        raise BadJob(path=directory, reason="the files that it is given have other sizes than those it began with")
+
+
+def make_directory(parent: str | None) -> str:
+    """Make an empty directory for a job in `parent`, or in the shared memory of this machine."""
+    try:
+        if parent is None:
+            parent = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else _temporary()
+        else:
+            os.makedirs(parent, mode=0o700, exist_ok=True)
+        directory = f"{parent}/packetfs-job-{os.urandom(8).hex()}"
+        os.mkdir(directory, 0o700)
+        return directory
+    except OSError as error:
+        raise TableFull(path=parent or "", reason=error.strerror or "") from None

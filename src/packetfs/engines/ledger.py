@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
-import mmap
+import struct
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -21,6 +22,7 @@ SLOTS: Final = VMS_MAX + 1
 _CLAIMS: Final = 64
 _HELD: Final = _CLAIMS + SLOTS
 LEDGER_BYTES: Final = _HELD + SLOTS
+_FRONT: Final = struct.Struct("<IIQ")
 
 
 class Control(IntEnum):
@@ -34,9 +36,7 @@ class Control(IntEnum):
 class Ledger:
     """The mapped file. Each number is stored by one instruction, so that a killed process leaves none half written."""
 
-    def __init__(self, memory: mmap.mmap) -> None:
-        self._memory = memory
-        view = memoryview(memory)
+    def __init__(self, view: memoryview) -> None:
         self._halves = view[:8].cast("I")
         self._words = view[:_CLAIMS].cast("Q")
         self.claims = view[_CLAIMS:_HELD]
@@ -84,11 +84,33 @@ class Ledger:
     def spool_low(self, offset: int) -> None:
         self._words[3] = offset
 
-    def holds(self, slot: int, count: int) -> bool:
-        """Tell whether any of these microVMs is held."""
-        return any(self.held[slot : slot + count])
-
     def close(self) -> None:
         for view in (self._halves, self._words, self.claims, self.held):
             view.release()
-        self._memory.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """What the front of a ledger says, as read at one moment."""
+
+    control: Control
+    owner: int
+    delivered: int
+
+
+def read_ledger(directory: str) -> LedgerView:
+    """Read the front of a job's ledger without mapping it; OSError when there is none."""
+    with open(f"{directory}/ledger", "rb") as file:
+        front = file.read(_CLAIMS).ljust(_CLAIMS, b"\0")
+    number, owner, delivered = _FRONT.unpack_from(front)
+    return LedgerView(Control(number) if number <= Control.CANCEL else Control.RUN, owner, delivered)
+
+
+def control_place() -> int:
+    """Return where in the file `control` lies."""
+    return 0
+
+
+def held_place(slot: int) -> int:
+    """Return where in the file the byte lies that holds a microVM."""
+    return _HELD + slot

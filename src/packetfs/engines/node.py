@@ -7,18 +7,24 @@ program that was sent: maps that it does not have, or entries of other sizes, en
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from typing import Final
 
+from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.result import VERDICT_NAMES, FaultReport, JobListener, MapResult, RunResult, Traced
 from packetfs.errors import BadMessage
+from packetfs.events import Trouble
+from packetfs.limits import FAULTS_MAX
+from packetfs.net.batch import Batch
 from packetfs.net.carrier import Carrier
 from packetfs.net.channel import FrameChannel
-from packetfs.net.wire import MAGIC, PROTOCOL, Faulted, Mapped, Output, Pair, Ran, Run, Told
+from packetfs.net.wire import MAGIC, PROTOCOL, Faulted, Mapped, Message, Output, Ran, Run, Told
 from packetfs.packet.layout import Buffer
-from packetfs.vm.layout import SLOTS_A_PACKET, Fault, MapType
+from packetfs.vm.layout import SLOTS_A_PACKET, Fault, MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program, encode_program
+
+_ARRAYS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ def run_on_node(job: NodeJob, out: Callable[[Buffer], None], listener: JobListen
     """Run `job` on its node and return its result with the bytes that crossed the network, both ways."""
     with Carrier(job.host, job.shell, job.far_command) as carrier:
         carrier.channel.send(request_of(job))
-        result = _Collector(job.program, out, listener).collect(carrier.channel)
+        result = collect(job.program, out, listener, carrier.channel)
         return result, carrier.channel.sent + carrier.channel.received
 
 
@@ -61,21 +67,16 @@ def request_of(job: NodeJob) -> Run:
     return Run(MAGIC, PROTOCOL, packets, job.records.encode(), pool, snapshot, job.files, limits)
 
 
-def options_of(limits: tuple[int, ...], parent: str) -> JobOptions:
-    """Return the options that a request asks for; BadMessage when it is not seven numbers that make sense."""
-    if len(limits) != 7 or limits[0] >= len(ENGINES):
-        raise BadMessage(reason="the limits of a run are not what this version knows")
-    engine, vms, workers, fuel, seed, shard, repeat = limits
-    return JobOptions(
-        engine=ENGINES[engine],
-        vms=vms or None,
-        workers=workers or None,
-        fuel=fuel,
-        seed=seed,
-        shard_bytes=shard,
-        repeat=max(1, repeat),
-        parent=parent,
-    )
+def collect(
+    program: Program, out: Callable[[Buffer], None], listener: JobListener, channel: FrameChannel
+) -> RunResult:
+    """Return the result that the far side sends; BadMessage when it cannot be one of `program`."""
+    collector = _Collector(program, out, listener)
+    while True:
+        message = channel.receive()
+        if isinstance(message, Ran):
+            return collector.result(message)
+        collector.hear(message)
 
 
 class _Collector:
@@ -85,40 +86,49 @@ class _Collector:
         self._maps = program.maps
         self._out = out
         self._listener = listener
-        self._entries: list[list[Pair]] = [[] for _ in program.maps]
+        self._entries: list[dict[bytes, bytes]] = [{} for _ in program.maps]
         self._faults: list[FaultReport] = []
 
-    def collect(self, channel: FrameChannel) -> RunResult:
-        while True:
-            message = channel.receive()
-            if isinstance(message, Output):
-                self._out(message.data)
-            elif isinstance(message, Told):
-                self._listener(Traced(_text(message.file), message.vm, _text(message.text)))
-            elif isinstance(message, Faulted):
-                self._faults.append(_report(message))
-            elif isinstance(message, Mapped):
-                self._take(message)
-            elif isinstance(message, Ran):
-                return self._result(message)
-            else:
-                raise BadMessage(reason=f"{type(message).__name__} where the result of a run belongs")
+    def hear(self, message: Message | Batch) -> None:
+        if isinstance(message, Output):
+            self._out(message.data)
+        elif isinstance(message, Told):
+            self._tell(message)
+        elif isinstance(message, Faulted):
+            self._fault(message)
+        elif isinstance(message, Mapped):
+            self._take(message)
+        else:
+            raise BadMessage(reason=f"{type(message).__name__} where the result of a run belongs")
+
+    def _tell(self, told: Told) -> None:
+        if told.vm:
+            self._listener(Traced(_text(told.file), told.vm, _text(told.text)))
+        else:
+            self._listener(Trouble(told.file, _text(told.text)))
+
+    def _fault(self, message: Faulted) -> None:
+        if len(self._faults) >= FAULTS_MAX:
+            raise BadMessage(reason=f"more than {FAULTS_MAX} faults")
+        self._faults.append(_report(message))
 
     def _take(self, message: Mapped) -> None:
         if message.map >= len(self._maps):
             raise BadMessage(reason=f"map {message.map} of a program that has {len(self._maps)}")
-        check_entries(self._maps[message.map], message.entries)
-        self._entries[message.map] += message.entries
+        definition, held = self._maps[message.map], self._entries[message.map]
+        for key, value in message.entries:
+            check_entry(definition, key, value)
+            if key in held or len(held) >= definition.max_entries:
+                raise BadMessage(reason="a map with more entries than it can hold, or one twice")
+            held[key] = value
 
-    def _result(self, ran: Ran) -> RunResult:
-        if len(ran.verdicts) != len(VERDICT_NAMES) or not ran.timings:
-            raise BadMessage(reason="a run without verdicts or timings")
+    def result(self, ran: Ran) -> RunResult:
+        engine = _text(ran.engine)
+        if len(ran.verdicts) != len(VERDICT_NAMES) or not ran.timings or engine not in ENGINES:
+            raise BadMessage(reason="a run without verdicts or timings, or by an engine that is unknown")
+        if ran.faulted < len(self._faults):
+            raise BadMessage(reason=f"{ran.faulted} faults were announced, {len(self._faults)} told")
         timings = tuple(micro / 1e6 for micro in ran.timings)
-        maps = [
-            MapResult(definition, tuple(entries))
-            for definition, entries in zip(self._maps, self._entries, strict=True)
-            if definition.type is not MapType.RINGBUF
-        ]
         return RunResult(
             records=ran.records,
             bytes=ran.size,
@@ -127,26 +137,32 @@ class _Collector:
             emitted=ran.emitted,
             verdicts=ran.verdicts,
             last=ran.last,
-            maps=tuple(maps),
+            maps=tuple(self._reduced()),
             faults=tuple(self._faults),
-            engine=_text(ran.engine),
+            engine=engine,
             seconds=min(timings),
             faulted=ran.faulted,
             timings=timings,
         )
 
+    def _reduced(self) -> Iterator[MapResult]:
+        for definition, held in zip(self._maps, self._entries, strict=True):
+            if definition.type is not MapType.RINGBUF:
+                yield MapResult(definition, tuple(held.items()))
 
-def check_entries(definition: MapDefinition, entries: tuple[Pair, ...]) -> None:
-    """Refuse entries that a map cannot have."""
-    if len(entries) > definition.max_entries:
-        raise BadMessage(reason="a map with more entries than it can hold")
-    for key, value in entries:
-        if len(key) != definition.key_size or len(value) != definition.value_size:
-            raise BadMessage(reason="an entry whose size is not that of its map")
+
+def check_entry(definition: MapDefinition, key: bytes, value: bytes) -> None:
+    """Refuse an entry that a map cannot have."""
+    if definition.type is MapType.RINGBUF or definition.flags & MapFlag.READ_ONLY:
+        raise BadMessage(reason="an entry of a map that has no results")
+    if len(key) != definition.key_size or len(value) != definition.value_size:
+        raise BadMessage(reason="an entry whose size is not that of its map")
+    if definition.type in _ARRAYS and int.from_bytes(key, "little") >= definition.max_entries:
+        raise BadMessage(reason="an entry of an array beyond its end")
 
 
 def _report(message: Faulted) -> FaultReport:
-    if message.fault not in Fault.__members__.values():
+    if message.fault not in Fault.__members__.values() or not message.fault:
         raise BadMessage(reason=f"fault {message.fault} is unknown")
     packet, slot = divmod(message.pc, SLOTS_A_PACKET)
     return FaultReport(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.limits import FUEL, SHARD_BYTES
 
 ENGINES: Final = ("auto", "interpreter", "native")

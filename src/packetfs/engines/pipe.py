@@ -18,6 +18,8 @@ LOOK_MS = 100
 class Pipe(Source):
     """Bytes of a descriptor, in chunks of a fixed size by offset. Any thread may read what is held, or further."""
 
+    is_pipe = True
+
     def __init__(self, fd: int, name: str = "-") -> None:
         self.name = name
         self.size: int | None = None
@@ -27,6 +29,10 @@ class Pipe(Source):
         self._end = 0
         self._lock = threading.Lock()
         self._interrupted = False
+
+    @property
+    def held(self) -> int:  # type: ignore[override]
+        return self._end - self._low
 
     def ensure(self, stop: int) -> int:
         with self._lock:

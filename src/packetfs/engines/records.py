@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import UsageError
 from packetfs.packet.layout import PACKET
 from packetfs.vm.layout import HEADROOM, OFFSET_MASK, TAILROOM, Framing
@@ -41,7 +41,7 @@ class Records:
     def __str__(self) -> str:
         if self.kind is RecordKind.FIXED:
             return "packet" if self.size == PACKET else f"fixed:{self.size}"
-        return self.kind.value
+        return str(self.kind.value)
 
 
 def parse_records(text: str) -> Records:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from packetfs.dataclass import dataclass
 from packetfs.events import Event
 from packetfs.vm.layout import FAULT_MEANING, Fault
 from packetfs.vm.program import MapDefinition
@@ -25,6 +25,10 @@ class Traced:
 
 JobEvent: TypeAlias = Event | Traced
 JobListener: TypeAlias = Callable[[JobEvent], None]
+
+
+def ignore(event: JobEvent) -> None:
+    """Be the listener of a job that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from packetfs.engines.job import run_job
-from packetfs.engines.node import options_of
+from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.records import parse_records
 from packetfs.engines.result import FaultReport, JobEvent, MapResult, RunResult, Traced
 from packetfs.errors import BadMessage
-from packetfs.limits import MIB
+from packetfs.events import Trouble
+from packetfs.limits import FUEL_MAX, MIB, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
 from packetfs.net.channel import FrameChannel
 from packetfs.net.wire import Faulted, Mapped, Output, Pair, Ran, Run, Told
 from packetfs.packet.layout import Buffer
-from packetfs.vm.program import decode_program
+from packetfs.vm.layout import VMS_MAX, MapFlag
+from packetfs.vm.program import Program, decode_program
 
 if TYPE_CHECKING:
     from packetfs.engines.source import Source
@@ -27,32 +30,108 @@ OpenSources: TypeAlias = Callable[[Run], AbstractContextManager[list["Source"]]]
 _OUTPUT: Final = MIB
 _ENTRIES: Final = 256 * 1024
 """Bytes of output, and about as many of entries, in one frame."""
+_LOOK: Final = 0.1
+"""Seconds after which the watch ends, once the run has."""
+_RANGES: Final = (
+    ("engine", 0, len(ENGINES) - 1),
+    ("microVMs", 0, VMS_MAX),
+    ("workers", 0, WORKERS_MAX),
+    ("fuel", 1, FUEL_MAX),
+    ("seed", 0, (1 << 64) - 1),
+    ("shard", SHARD_BYTES_MIN, SHARD_BYTES_MAX),
+    ("repeat", 1, REPEAT_MAX),
+)
+"""Run.limits: least and most of each number."""
 
 
-def answer_run(channel: FrameChannel, request: Run, open_sources: OpenSources, parent: str) -> None:
-    """Run what `request` asks for and send everything that came of it."""
+def answer_run(
+    channel: FrameChannel, request: Run, open_sources: OpenSources, parent: str, interrupt: Callable[[], None]
+) -> None:
+    """Run what `request` asks for and send everything that came of it. `interrupt` is called, in another thread, when
+    the near side speaks or goes away before the end; it must make this thread raise."""
     program = decode_program(request.program)
     records = parse_records(_ascii(request.records))
     options = options_of(request.limits, parent)
+    answer = _Answer(channel)
+    with watched(channel, interrupt), open_sources(request) as sources:
+        result = run_job(program, sources, records, out=answer.output, options=options, listener=answer.tell)
+    answer.result(result, program)
 
-    def tell(event: JobEvent) -> None:
+
+def options_of(limits: tuple[int, ...], parent: str) -> JobOptions:
+    """Return the options that a request asks for; BadMessage when they are not numbers that make sense. More workers
+    than cores help nobody here."""
+    if len(limits) != len(_RANGES):
+        raise BadMessage(reason="the limits of a run are not what this version knows")
+    for number, (name, least, most) in zip(limits, _RANGES, strict=True):
+        if not least <= number <= most:
+            raise BadMessage(reason=f"{name} of a run is {number}; {least} to {most} are possible")
+    engine, vms, workers, fuel, seed, shard, repeat = limits
+    return JobOptions(
+        engine=ENGINES[engine],
+        vms=vms or None,
+        workers=min(workers, os.cpu_count() or 1) or None,
+        fuel=fuel,
+        seed=seed,
+        shard_bytes=shard,
+        repeat=repeat,
+        parent=parent,
+    )
+
+
+@contextmanager
+def watched(channel: FrameChannel, interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` when the near side speaks or goes away within the block: nobody waits for the rest then."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if channel.hears(_LOOK):
+                if not ended.is_set():
+                    interrupt()
+                return
+
+    thread = threading.Thread(target=watch, name="near side", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class _Answer:
+    """Sends what comes of a run; output and events may come from several threads."""
+
+    def __init__(self, channel: FrameChannel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+
+    def output(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        with self._lock:
+            for at in range(0, len(view), _OUTPUT):
+                self._channel.send(Output(bytes(view[at : at + _OUTPUT])))
+
+    def tell(self, event: JobEvent) -> None:
         if isinstance(event, Traced):
-            channel.send(Told(os.fsencode(event.file), event.vm, event.text.encode()))
+            told = Told(os.fsencode(event.file), event.vm, event.text.encode("utf-8", "backslashreplace"))
+        elif isinstance(event, Trouble):
+            told = Told(event.path, 0, event.reason.encode("utf-8", "backslashreplace"))
+        else:
+            return
+        with self._lock:
+            self._channel.send(told)
 
-    def send_output(data: Buffer) -> None:
-        view = memoryview(data)
-        for at in range(0, len(view), _OUTPUT):
-            channel.send(Output(bytes(view[at : at + _OUTPUT])))
-
-    with open_sources(request) as sources:
-        result = run_job(program, sources, records, out=send_output, options=options, listener=tell)
-    for fault in result.faults:
-        channel.send(_faulted(fault))
-    places = {id(definition): number for number, definition in enumerate(program.maps)}
-    for found in result.maps:
-        for entries in _portions(found):
-            channel.send(Mapped(places[id(found.definition)], entries))
-    channel.send(_ran(result))
+    def result(self, result: RunResult, program: Program) -> None:
+        for fault in result.faults:
+            self._channel.send(_faulted(fault))
+        places = {id(definition): number for number, definition in enumerate(program.maps)}
+        for found in result.maps:
+            if not found.definition.flags & MapFlag.READ_ONLY:
+                for entries in _portions(found):
+                    self._channel.send(Mapped(places[id(found.definition)], entries))
+        self._channel.send(_ran(result))
 
 
 def _ascii(data: bytes) -> str:

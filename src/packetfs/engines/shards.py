@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
+from packetfs.dataclass import dataclass, field, replace
 from packetfs.engines.extents import extents
 from packetfs.engines.pcap import packets
 from packetfs.engines.records import RecordKind, Records
@@ -48,6 +48,10 @@ class Batch:
         """Where the table has its first microVM; the others follow."""
         return 1 + self.shard % VMS_MAX
 
+    def without_bounds(self) -> Batch:
+        """Return it without its list of records, which is long."""
+        return replace(self, bounds=array("Q"), firsts=()) if self.bounds else self
+
     def edges(self, index: int) -> tuple[int, int]:
         """Return [start, stop) of shard number `shard + index` in its file."""
         start = self.start + index * self.shard_bytes
@@ -55,7 +59,7 @@ class Batch:
 
 
 def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell) -> Iterator[Batch]:
-    """Yield the batches of a job, of `most` shards at the most. A pipe is waited for; lists are scanned as they come."""
+    """Yield the batches of a job, of `most` shards at the most. Pipes are waited for, lists scanned as they come."""
     number = shard = 0
     for file, source in enumerate(sources):
         scan = _Scan(_listed(source, records, tell)) if records.kind in _LISTS else None
@@ -96,8 +100,7 @@ class _Scan:
             self._gather(bounds, batch.edges(index)[1])
             firsts.append(len(bounds) // 2)
         base, self._base = self._base, self._base + firsts[-1]
-        edges = (batch.shard_bytes, batch.start, batch.stop)
-        return Batch(batch.number, batch.file, batch.shard, batch.count, *edges, bounds, tuple(firsts), base)
+        return replace(batch, bounds=bounds, firsts=tuple(firsts), base=base)
 
     def _gather(self, bounds: array[int], stop: int) -> None:
         found = self._next

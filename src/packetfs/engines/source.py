@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import SourceChanged, SourceUnavailable
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
@@ -36,6 +36,9 @@ class Source(ABC):
 
     name: str
     size: int | None
+    is_pipe = False
+    held = 0
+    """Bytes of memory that it keeps (pipes)."""
 
     @abstractmethod
     def read_into(self, start: int, room: memoryview) -> int:

@@ -13,18 +13,26 @@ the process.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from packetfs.engines.ledger import LEDGER_BYTES, SLOTS, Ledger
-from packetfs.errors import JobBusy, TableFull
+from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.limits import TABLE_ROOM
 from packetfs.vm.layout import CONTEXT_BYTES
 from packetfs.vm.memory import SPILL_STRIDE
 
 PAGE: Final = mmap.PAGESIZE
+_MADV_POPULATE_WRITE: Final = 23
+"""Of Linux; Python has no name for it yet."""
+ROOM_SECONDS: Final = 0.02
+"""Seconds between two looks at how much shared memory is free: two cores fill less than TABLE_ROOM in that time."""
 PUNCH_MIN: Final = 64 * 1024
 """Bytes from which memory is given back instead of being zeroed: what is not touched again costs nothing."""
 FILES: Final = ("contexts", "spill", "maps", "ledger", "spool", "reduced", "reduced.new", "job.json", "program", "lock")
@@ -39,18 +47,17 @@ class Table:
         self.directory = directory
         self.maps_bytes = maps_bytes
         self._lock = lock
-        self._mappings = {
-            "contexts": _map_file(directory, "contexts", SLOTS * CONTEXT_BYTES),
-            "spill": _map_file(directory, "spill", SLOTS * SPILL_STRIDE),
-            "maps": _map_file(directory, "maps", max(SLOTS * maps_bytes, PAGE)),
-        }
+        self._populated = self._closed = False
+        self._looked = 0.0
+        sizes = _sizes(maps_bytes)
+        self._files = {name: _open_file(directory, name, size) for name, size in sizes.items()}
+        self._mappings = {name: mmap.mmap(fd, sizes[name]) for name, fd in self._files.items()}
         self._views = {name: memoryview(mapping) for name, mapping in self._mappings.items()}
         self.contexts = self._views["contexts"]
         self.spill = self._views["spill"]
         self.maps = self._views["maps"][: SLOTS * maps_bytes]
         self.words = self.contexts.cast("Q")
-        self.ledger = Ledger(_map_file(directory, "ledger", LEDGER_BYTES))
-        self.ledger.owner = os.getpid()
+        self.ledger = Ledger(self._views["ledger"])
 
     def __enter__(self) -> Table:
         return self
@@ -60,26 +67,62 @@ class Table:
 
     def allocate(self, slot: int, count: int) -> None:
         """Make sure that contexts and maps of these slots can be stored to; TableFull when they cannot."""
-        _allocate(self.directory, "contexts", slot * CONTEXT_BYTES, count * CONTEXT_BYTES)
+        if not self._populated:
+            self._allocate("contexts", slot * CONTEXT_BYTES, count * CONTEXT_BYTES)
         if self.maps_bytes:
-            _allocate(self.directory, "maps", slot * self.maps_bytes, count * self.maps_bytes)
+            self._allocate("maps", slot * self.maps_bytes, count * self.maps_bytes)
+
+    def own(self) -> None:
+        """Be known as the process that runs the job."""
+        self._allocate("ledger", 0, LEDGER_BYTES)
+        self.ledger.owner = os.getpid()
+
+    def _allocate(self, name: str, start: int, size: int) -> None:
+        try:
+            os.posix_fallocate(self._files[name], start, size)
+        except OSError as error:
+            raise TableFull(path=self.directory, reason=f"{size} bytes for {name}: {error.strerror}") from None
 
     def populate(self) -> None:
-        """Bring all contexts into this process's page table in one step, for jobs that use nearly all of them."""
-        self._mappings["contexts"].madvise(MADV_POPULATE_WRITE)
+        """Allocate and map all contexts in one step, for jobs that use nearly all of them."""
+        self._allocate("contexts", 0, SLOTS * CONTEXT_BYTES)
+        self._populated = True
+        with suppress(OSError):  # Linux before 5.14 brings them in one by one
+            self._mappings["contexts"].madvise(_MADV_POPULATE_WRITE)
 
     def watch_room(self) -> None:
         """Raise TableFull while spills could still be stored: they are allocated when they are touched."""
+        now = time.monotonic()
+        if now - self._looked < ROOM_SECONDS:
+            return
+        self._looked = now
         found = os.statvfs(self.directory)
         if found.f_bavail * found.f_frsize < TABLE_ROOM:
             raise TableFull(path=self.directory, reason=f"fewer than {TABLE_ROOM} bytes are free")
 
-    def clear(self, slot: int, count: int, *, maps: bool = True) -> None:
+    def touched(self) -> Iterator[tuple[int, int]]:
+        """Yield (slot, count) of contexts that were ever stored to; looking at others would allocate them."""
+        fd, at, end = self._files["contexts"], 0, SLOTS * CONTEXT_BYTES
+        while at < end:
+            try:
+                start = os.lseek(fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            at = os.lseek(fd, start, os.SEEK_HOLE)
+            first = start // CONTEXT_BYTES
+            yield first, -(-at // CONTEXT_BYTES) - first
+
+    def clear(self, slot: int, count: int) -> None:
         """Make contexts, spills and maps of these slots zero, and give back the memory of spills and large maps."""
         self.contexts[slot * CONTEXT_BYTES : (slot + count) * CONTEXT_BYTES] = bytes(count * CONTEXT_BYTES)
+        self.clear_spill(slot, count)
+        self.clear_maps(slot, count)
+
+    def clear_spill(self, slot: int, count: int) -> None:
+        """Give back the spills of microVMs that have ended."""
         self._punch("spill", slot * SPILL_STRIDE, (slot + count) * SPILL_STRIDE)
-        if maps:
-            self.clear_maps(slot, count)
 
     def clear_maps(self, slot: int, count: int) -> None:
         start, stop = slot * self.maps_bytes, (slot + count) * self.maps_bytes
@@ -100,44 +143,55 @@ class Table:
 
     def close(self) -> None:
         """Unmap, and let another process take the job."""
-        if self._lock < 0:
+        if self._closed:
             return
+        self._closed = True
+        self.ledger.close()
         self.words.release()
         self.maps.release()
         for view in self._views.values():
             view.release()
-        for mapping in self._mappings.values():
+        for name, mapping in self._mappings.items():
             mapping.close()
-        self.ledger.close()
-        os.close(self._lock)
-        self._lock = -1
-
-
-MADV_POPULATE_WRITE: Final = 23
+            os.close(self._files[name])
+        if self._lock >= 0:
+            os.close(self._lock)
 
 
 def create_table(directory: str, maps_bytes: int) -> Table:
     """Make an empty table in a directory that is there and empty."""
-    sizes = {"contexts": SLOTS * CONTEXT_BYTES, "spill": SLOTS * SPILL_STRIDE, "ledger": LEDGER_BYTES, "spool": 0}
-    sizes["maps"] = max(SLOTS * maps_bytes, PAGE)
     lock = _take_lock(directory)
     try:
-        for name, size in sizes.items():
+        for name, size in {**_sizes(maps_bytes), "spool": 0}.items():
             fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(fd, size)
             finally:
                 os.close(fd)
-        _allocate(directory, "ledger", 0, LEDGER_BYTES)
-        return Table(directory, maps_bytes, lock)
     except OSError as error:
         os.close(lock)
         raise TableFull(path=directory, reason=error.strerror) from None
+    return _opened(directory, maps_bytes, lock)
 
 
 def attach_table(directory: str, maps_bytes: int) -> Table:
     """Take over a table; JobBusy while a live process runs its job."""
-    return Table(directory, maps_bytes, _take_lock(directory))
+    return _opened(directory, maps_bytes, _take_lock(directory))
+
+
+def _opened(directory: str, maps_bytes: int, lock: int) -> Table:
+    try:
+        table = Table(directory, maps_bytes, lock)
+        table.own()
+    except BaseException:
+        os.close(lock)
+        raise
+    return table
+
+
+def look_at_table(directory: str, maps_bytes: int) -> Table:
+    """Map a table that another process may be running; nothing in it is to be stored to."""
+    return Table(directory, maps_bytes, -1)
 
 
 def is_running(directory: str) -> bool:
@@ -177,22 +231,22 @@ def _owner(directory: str) -> str:
         return "unknown"
 
 
-def _map_file(directory: str, name: str, size: int) -> mmap.mmap:
-    """Map a file that must have `size` bytes: beyond its end, a load would kill the process."""
-    fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        if os.fstat(fd).st_size != size:
-            raise TableFull(path=directory, reason=f"{name} has not {size} bytes")
-        return mmap.mmap(fd, size)
-    finally:
-        os.close(fd)
+def _sizes(maps_bytes: int) -> dict[str, int]:
+    return {
+        "contexts": SLOTS * CONTEXT_BYTES,
+        "spill": SLOTS * SPILL_STRIDE,
+        "maps": max(SLOTS * maps_bytes, PAGE),
+        "ledger": LEDGER_BYTES,
+    }
 
 
-def _allocate(directory: str, name: str, start: int, size: int) -> None:
-    fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
+def _open_file(directory: str, name: str, size: int) -> int:
+    """Open a file that must have `size` bytes: beyond its end, a load would kill the process."""
     try:
-        os.posix_fallocate(fd, start, size)
+        fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise TableFull(path=directory, reason=f"{size} bytes for {name}: {error.strerror}") from None
-    finally:
+        raise BadJob(path=directory, reason=f"{name}: {error.strerror}") from None
+    if os.fstat(fd).st_size != size:
         os.close(fd)
+        raise BadJob(path=directory, reason=f"{name} has not {size} bytes")
+    return fd

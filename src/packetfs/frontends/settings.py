@@ -57,6 +57,17 @@ def _home(environment: Mapping[str, str]) -> str:
     return environment.get("HOME") or os.path.expanduser("~")
 
 
+def terminal_width(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the columns of $COLUMNS, else of the terminal, else 80, as Python's shutil does."""
+    named = environment.get("COLUMNS", "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def wants_color(choice: str, terminal: bool, environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether to write colour: NO_COLOR and dumb terminals are honoured where the user chose `auto`."""
     if choice != "auto":

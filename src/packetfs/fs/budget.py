@@ -41,6 +41,8 @@ UNLIMITED: Final = 1 << 63
 _COLLECTED: Final = b"collected"
 _MEASURE: Final = struct.Struct("<QQ")
 _BY_TIME: Final = "SELECT mtime_ns, root FROM inode WHERE mode>>12=? AND root!=? ORDER BY mtime_ns DESC, ino"
+_SORT_CACHE: Final = 256 * 1024
+"""Bytes that SQLite sorts at a time: it is the moment of a sync that takes the most memory, and disk costs little."""
 _Version = tuple[int, Digest]
 """Time stamp and root of a file's content."""
 _T = TypeVar("_T")
@@ -150,6 +152,7 @@ def _leave(leaf: bytes) -> None:
 def _by_time(fs: FileSystem) -> Iterator[_Version]:
     """Yield the contents that have names, the newest first; SQLite sorts them, on disk where they are many."""
     with closing(fs.pool.database(NAMES)) as database, explained(database.filename):
+        database.pragma("cache_size", -_SORT_CACHE // 1024)
         for mtime_ns, root in database.execute(_BY_TIME, (stat.S_IFREG >> 12, NO_DIGEST)):
             yield mtime_ns, Digest(root)
 

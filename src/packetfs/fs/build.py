@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import PacketFSError
 from packetfs.fs.directory import DirectoryWriter, first_name, name_of, node_of, nodes_of, top_of
 from packetfs.fs.namespace import Inode, Namespace

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import PacketFSError
 from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem

@@ -7,9 +7,9 @@ TREE packet again; only nodes that differ are read, only entries that differ are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
 from packetfs.fs.directory import level_of, name_of, node_of, split_node, top_of, trim_equal
 from packetfs.limits import PATH_MAX

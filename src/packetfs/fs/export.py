@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import PacketFSError
 from packetfs.events import Listener, Progress, Trouble, ignore
 from packetfs.fs.directory import entries_of

@@ -10,10 +10,10 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
+from packetfs.dataclass import replace
 from packetfs.errors import BadNamespace, BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
 from packetfs.fs.build import build_directory
 from packetfs.fs.directory import find_entry
@@ -111,6 +111,11 @@ class FileSystem:
             self.names.add(parent, entry, seen)
         else:
             self._join(parent, linked, entry, seen)
+
+    def add(self, path: bytes, entry: Entry, seen: bytes | None = None) -> None:
+        """Do the same where nothing is at `path`, which saves looking: a third of the statements of a first import."""
+        parent, name = self.paths.place(path)
+        self.names.add(parent, entry if entry.name == name else replace(entry, name=name), seen)
 
     def _set_root(self, entry: Entry, seen: bytes | None) -> None:
         if not entry.is_dir:

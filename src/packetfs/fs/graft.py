@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import PacketFSError
 from packetfs.events import Listener, Trouble, ignore
 from packetfs.fs.directory import entries_of

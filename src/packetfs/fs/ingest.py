@@ -14,9 +14,9 @@ of cutting everything.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from packetfs.dataclass import dataclass
 from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
@@ -199,7 +199,7 @@ class _Ingest:
     # what is new
 
     def _cut(self, span: int) -> bool:
-        """Cut and write what the next bytes decide; False at the end of the stream."""
+        """Cut and write what the next bytes decide; False when that was the end of the stream."""
         self._settle()
         count = self._stream.have(self._at, span, self._at)
         ended = self._stream.ended and count < span
@@ -218,8 +218,8 @@ class _Ingest:
             self._at += length
             if near:
                 self._following = True
-                break
-        return True
+                return True
+        return not ended
 
     def _add_chunk(self, view: memoryview) -> bool:
         """Write a chunk; True where the old program goes on behind the same one."""

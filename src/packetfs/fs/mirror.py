@@ -11,9 +11,9 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadPath, PacketFSError, PoolFull, SourceUnavailable, UnsafePath
 from packetfs.events import Listener, Progress, Trouble, ignore
 from packetfs.fs.budget import UNLIMITED, Allowance
@@ -32,7 +32,15 @@ _READS: Final = 2
 """Times that a file is read when it changes meanwhile."""
 
 
-Offer: TypeAlias = Callable[[bytes, Entry], Tee | None]
+class Taker(Tee, Protocol):
+    """Somebody who wants a new file while it is imported."""
+
+    def accept(self, entry: Entry) -> None:
+        """Take the final entry of a file that has this one name; a file that changed while it was read gets none."""
+
+
+Offer: TypeAlias = Callable[[bytes, int, Callable[[], Entry]], Taker | None]
+"""Asked with the path and size of a file, and what gives its entry so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,14 @@ def mirror(
         raise SourceUnavailable(path=real, reason=error.strerror) from error
     except _RefusedError as error:
         raise SourceUnavailable(path=real, reason=str(error)) from error
+
+
+class _Read(NamedTuple):
+    """A file that was read: its entry, its signature unless that could hide a change, and who took its program."""
+
+    entry: Entry
+    seen: bytes | None
+    taker: Taker | None
 
 
 class _RefusedError(Exception):
@@ -129,8 +145,7 @@ class _Mirror:
         known = self._fs.entry(self._top)
         seen = self._fs.seen(self._top) if known else None
         if not self._is_unchanged(status, seen):
-            known, seen = self._read_file(name, known)
-            self._fs.set(self._top, known, seen)
+            known = self._import_file(name, self._top, status, known)
         self._meter.count(1, 0)
         self._meter.tell()
         return Digest(known.root if known else NO_DIGEST)
@@ -196,7 +211,7 @@ class _Mirror:
             self._meter.count(1, status.st_size)
             return
         elif stat.S_ISREG(status.st_mode):
-            self._fs.set(self._place(path), *self._read_file(path, known))
+            self._import_file(path, self._place(path), status, known)
         else:
             self._import_special(path, status)
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
@@ -217,8 +232,19 @@ class _Mirror:
         entry = make_entry(path.rpartition(b"/")[2], status, xattrs, link=link)
         self._fs.set(self._place(path), entry, _sign(status, start))
 
-    def _read_file(self, path: bytes, known: Entry | None) -> tuple[Entry, bytes | None]:
-        """Import a file's content; return its entry and signature."""
+    def _import_file(self, path: bytes, place: bytes, status: os.stat_result, known: Entry | None) -> Entry:
+        """Import a regular file; return its entry."""
+        entry, seen, taker = self._read_file(path, known)
+        if known is None:
+            self._fs.add(place, entry, seen)
+        else:
+            self._fs.set(place, entry, seen)
+        if taker is not None and status.st_nlink == 1:
+            taker.accept(entry)
+        return entry
+
+    def _read_file(self, path: bytes, known: Entry | None) -> _Read:
+        """Import a file's content."""
         old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
         reads = _READS
         while reads:
@@ -236,14 +262,19 @@ class _Mirror:
             reads -= 1
         raise _RefusedError("changed while being read")
 
-    def _read_open(
-        self, fd: int, path: bytes, old: Digest | None, known: Entry | None
-    ) -> tuple[Entry, bytes | None] | None:
+    def _read_open(self, fd: int, path: bytes, old: Digest | None, known: Entry | None) -> _Read | None:
         """The same for an open file; None when it changed meanwhile."""
 
+        ended = False
+
         def read(offset: int, into: memoryview) -> int:
+            nonlocal ended
             room = status.st_size + 1 - offset  # one more byte tells that it grows; some never end
-            count = os.preadv(fd, [into[:room]], offset) if room > 0 else 0
+            if ended or room <= 0:
+                return 0
+            part = into[:room]
+            count = os.preadv(fd, [part], offset)
+            ended = count == room - 1 < len(part)
             self._meter.count(0, count)
             return count
 
@@ -252,12 +283,12 @@ class _Mirror:
         keep = self._allowance.admits(status.st_size, changed=old is not None and _differs(known, status))
         offer = self._options.offer if old is None else None
         name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
-        tee = offer(path, make_entry(name, status, sparse=sparse)) if offer is not None else None
+        tee = offer(path, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
         done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)
         xattrs = _check_xattrs(read_xattrs(Handle(fd)))
         if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
             return None
-        return make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start)
+        return _Read(make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start), tee)
 
     # hard links
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadNamespace
 from packetfs.fs.schema import prepare
 from packetfs.limits import NAMES_PAGE

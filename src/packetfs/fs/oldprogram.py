@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, Op

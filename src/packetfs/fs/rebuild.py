@@ -7,8 +7,8 @@ path says; what changed after it is lost, its content included as soon as gc has
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
 from packetfs.events import Listener, Trouble, ignore
 from packetfs.fs.filesystem import NAMES, FileSystem

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
 from packetfs.packet.codec import decode, encode
 from packetfs.packet.digest import Digest, short

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import FRAME_MAX
 from packetfs.packet.layout import Buffer

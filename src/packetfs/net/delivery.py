@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage, PacketFSError, TooLong, Unverified
 from packetfs.limits import COPIED_MAX, RUNS_MAX
 from packetfs.net.batch import Content

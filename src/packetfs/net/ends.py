@@ -9,10 +9,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import NotFound, NothingThere
 from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem, open_names

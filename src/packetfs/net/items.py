@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
 from packetfs.net.batch import Batch, Content, Item

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from packetfs.dataclass import dataclass, field
 from packetfs.limits import KEEP
 
 

@@ -6,9 +6,9 @@ Ids are prefixes of digests: they find what the receiver holds, and the root tha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, COPIED_MAX, EXTENT_MAX, PIECES_MAX
 from packetfs.net.items import PathReader, PathWriter, base_name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError, Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 
+from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, Overlap
 from packetfs.events import Listener
 from packetfs.net.carrier import Carrier

@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 
+from packetfs.dataclass import replace
 from packetfs.errors import InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
 from packetfs.events import Listener, Trouble
 from packetfs.fs.filesystem import FileSystem

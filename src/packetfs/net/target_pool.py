@@ -6,8 +6,8 @@ Every sync ends as a snapshot. Between `state` and `finish` nothing is visible t
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
+from packetfs.dataclass import replace
 from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in

@@ -23,10 +23,10 @@ Instead of a sync, a program can be sent to where the files are:
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar, get_args
 
+from packetfs.dataclass import dataclass, fields
 from packetfs.errors import BadMessage
 from packetfs.limits import (
     DRIFT_MAX,
@@ -240,7 +240,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A line that the program traced: in which file, by which microVM."""
+    """A line that the program traced: in which file, by which microVM. `vm` 0: what is wrong with the file itself."""
 
     TYPE: ClassVar[Type] = Type.TOLD
     file: bytes

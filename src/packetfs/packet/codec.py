@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, Op
 

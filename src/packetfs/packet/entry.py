@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import stat
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import DIGEST, NO_DIGEST

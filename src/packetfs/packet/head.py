@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket, UnknownFeature
 from packetfs.limits import MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.packet.codec import Packet
@@ -31,6 +31,7 @@ class Kind(IntEnum):
     DELTA = 5
     PROGRAM = 6
     MICROVM = 7
+    JOB = 8
 
 
 @dataclass(frozen=True, slots=True)

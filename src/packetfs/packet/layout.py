@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final, TypeAlias
+
+from packetfs.dataclass import dataclass
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """What functions of bytes take (collections.abc.Buffer needs Python 3.12)."""
@@ -90,7 +91,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(8, 8, "length", "what it produces: bytes of a file or microVM, entries of a directory; PROGRAM: slots of code"),
         Field(16, 4, "magic", '"PKFS"'),
         Field(20, 2, "version", "1"),
-        Field(22, 1, "kind", "FILE 1, DIRECTORY 2, SNAPSHOT 3, SEGMENT 4, DELTA 5, PROGRAM 6, MICROVM 7"),
+        Field(22, 1, "kind", "FILE 1, DIRECTORY 2, SNAPSHOT 3, SEGMENT 4, DELTA 5, PROGRAM 6, MICROVM 7, JOB 8"),
         Field(23, 1, "digest suite", "1 = BLAKE3-256"),
         Field(24, 1, "chunker", "1 = MinCDC over 32 bytes, runs first"),
         Field(25, 1, "tree rule", "1 = a node ends where a leaf's key is 0 modulo 128, after 1,024 leaves or 1 MiB"),

@@ -13,8 +13,9 @@ takes what any version writes. The native twin emits the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from packetfs.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
 from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short

@@ -13,12 +13,13 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from packetfs.limits import INDEX_LOAD, INDEX_SLOTS
+from packetfs.dataclass import dataclass, replace
+from packetfs.limits import INDEX_LOAD, INDEX_SLOTS, LOOKUPS_REST
 from packetfs.packet.digest import digest_of
+from packetfs.packet.layout import Buffer
 from packetfs.packet.slots import SlotIndex
 from packetfs.pool.storage import Storage
 
@@ -29,6 +30,10 @@ _CHECKSUM: Final = 16
 _MAGIC: Final = b"PKFSIDX1"
 _REMOVED: Final = bytes(8)
 _REHASH: Final = 64 * 1024
+_LOOKUPS_REST: Final = LOOKUPS_REST // 16
+"""The kernel maps 16 pages around each that is touched (64 KiB): 256 look-ups brought in all 8 MB of an index."""
+_COPY_REST: Final = 8192
+"""Slots copied between two rests: 128 KiB of the one index, 256 of the other."""
 
 
 class State(IntEnum):
@@ -62,9 +67,17 @@ class Index:
         self._view = memoryview(buffer)[_HEADER:]
         self._slots = SlotIndex(self._view)
         self._limit = int(self._slots.capacity * INDEX_LOAD)
-        self.get: Callable[..., list[int]] = self._slots.get
+        self._asked = 0
+        self.get: Callable[..., list[int]] = self._find
         self.put = self._slots.put
         self.remove = self._slots.remove
+
+    def _find(self, key: Buffer, start: int = 0) -> list[int]:
+        """Return the values of a digest, or of its first 8 bytes, from the `start`th candidate on."""
+        self._asked += 1
+        if not self._asked % _LOOKUPS_REST:
+            self.rest()
+        return self._slots.get(key, start)
 
     @property
     def count(self) -> int:
@@ -107,9 +120,16 @@ class Index:
             self._storage.sync(self._fd)
 
     def copy_into(self, other: Index) -> None:
-        """Put every slot into a larger index: a slot's fingerprint is all the key that an index needs."""
-        for key, value in self.entries():
+        """Put every slot into a larger index: a slot's fingerprint is all the key that an index needs.
+
+        Both are walked in the order of their slots, so pages behind are let go of: all of them were 6 MB at 100,000
+        small files.
+        """
+        for number, (key, value) in enumerate(self.entries(), 1):
             other.put(key, value)
+            if number % _COPY_REST == 0:
+                self.rest()
+                other.rest()
 
     def entries(self) -> Iterator[tuple[bytes, int]]:
         """Yield (first 8 bytes of the digest, value) of every used slot."""

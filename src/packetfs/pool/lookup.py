@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent, PoolClosed
-from packetfs.limits import LOOKUPS_REST, SEGMENT
+from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Encoding
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
@@ -33,15 +33,11 @@ class Lookup:
         self._leases: Final = leases
         self._mappings: Final = mappings
         self._name: Final = os.path.dirname(places.path)
-        self._asked = 0
 
     # finding
 
     def extents(self, digest: Digest) -> Iterator[Extent]:
         """Yield the copies of an extent that the index leads to: one, unless damage was mended by a second."""
-        self._asked += 1
-        if self._asked % LOOKUPS_REST == 0:
-            self.index.rest()
         for value in self.index.get(digest):
             extent = self.header_at(value * PACKET)
             if extent is not None and extent.digest == digest:

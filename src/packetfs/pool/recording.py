@@ -12,11 +12,11 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
 from typing import Final
 
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import PoolFailed
 from packetfs.packet.layout import Buffer
 from packetfs.pool.storage import DiskStorage, explain

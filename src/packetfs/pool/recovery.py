@@ -7,9 +7,9 @@ compared with its digest, and those that fail are not indexed. They were never p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.limits import SEGMENT
 from packetfs.packet.layout import PACKET, Mark

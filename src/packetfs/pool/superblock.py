@@ -10,9 +10,9 @@ They stand twice, in two different pages: losing the secret would lose every tag
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import DIGEST, digest_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.vm.program import Program
@@ -21,7 +21,7 @@ RANGES: Final = {"u64": (0, (1 << 64) - 1), "i64": (-(1 << 63), (1 << 63) - 1), 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: `kind` is u64, i64, bool (8 bytes each) or bytes (8 bytes of length, then the room); `offset` in args."""
+    """One argument, at `offset` in args. `kind`: u64, i64, bool (8 bytes) or bytes (8 of length, then the room)."""
 
     name: str
     kind: str
@@ -45,6 +45,20 @@ def bind(name: str, program: Program, arguments: Iterable[Argument], given: Mapp
     content = pack(known.values(), {key: read(name, known[key], value) for key, value in given.items()})
     maps = [replace(each, initial=content) if each.name == MAP else each for each in program.maps]
     return replace(program, maps=tuple(maps))
+
+
+def digits(
+    arguments: Iterable[Argument], decimals: Mapping[str, str], given: Mapping[str, str | Content]
+) -> dict[bytes, int]:
+    """Return by map how many digits of its numbers stand behind the point: what the argument named for it says."""
+    known = {argument.name: argument for argument in arguments}
+    found = {}
+    for name, wanted in decimals.items():
+        argument = known.get(wanted)
+        if argument is not None and argument.kind != "bytes":
+            value = read(name, argument, given.get(wanted, argument.default))
+            found[name.encode()] = int(value)
+    return found
 
 
 def split(program: str, given: Iterable[str]) -> dict[str, str]:
@@ -109,3 +123,17 @@ def pack(arguments: Iterable[Argument], values: Mapping[str, Content]) -> bytes:
         else:
             parts.append((int(value) & ((1 << 64) - 1)).to_bytes(8, "little"))
     return b"".join(parts)
+
+
+def shown(argument: Argument) -> str:
+    """Return the default of an argument as it would be written on the command line."""
+    if argument.kind == "bool":
+        return "yes" if argument.default else "no"
+    if isinstance(argument.default, int):
+        return str(argument.default)
+    named = {code: name for name, code in _ESCAPES.items()}
+    letters = (bytes([byte]) for byte in argument.default)
+    return "".join(
+        f"\\{named[each].decode()}" if each in named else each.decode() if 32 <= each[0] < 127 else f"\\x{each[0]:02x}"
+        for each in letters
+    )

@@ -18,7 +18,11 @@ from packetfs.toolchain import header
 
 CPU: Final = "v4"
 """LLVM's name for all of RFC 9669: signed division, 32-bit jumps, sign-extending loads, byte swaps."""
-_VERSIONS: Final = range(30, 13, -1)
+_OLDER_CPU: Final = "v3"
+_NEW: Final = tuple(f"clang-{version}" for version in range(30, 17, -1))
+_OLD: Final = tuple(f"clang-{version}" for version in range(17, 13, -1))
+_NAMES: Final = (*_NEW, "clang", *_OLD)
+"""Newest first. 18 is the first that knows v4, and what a system calls `clang` may be older than one beside it."""
 _ERROR: Final = re.compile(r"^(?P<where>.+?:\d+:\d+): (?:fatal )?error: (?P<what>.+)$", re.MULTILINE)
 _WRONG: Final = re.compile(r"error: (?P<what>.+)$", re.MULTILINE)
 _MESSAGE_MAX: Final = 300
@@ -26,23 +30,29 @@ _MESSAGE_MAX: Final = 300
 
 
 def find_clang() -> str | None:
-    """Return the path of clang, or of the newest clang-NN; None where there is none."""
-    names = ("clang", *(f"clang-{version}" for version in _VERSIONS))
-    return next((found for found in map(shutil.which, names) if found is not None), None)
+    """Return the path of the newest clang that is installed; None where there is none."""
+    return next((found for found in map(shutil.which, _NAMES) if found is not None), None)
 
 
 def compile_c(file: str, *, cpu: str = CPU, include: tuple[str, ...] = ()) -> bytes:
-    """Return the object that clang makes of a C file; CompileFailed names file and line.
+    """Return the object that clang makes of a C file; CompileFailed names file and line, NoCompiler the file.
 
-    `include`: directories that are searched before those of the system. `packetfs.h` is always found.
+    `include`: directories that are searched before those of the system. `packetfs.h` is always found. A clang that
+    does not know `cpu` compiles for v3.
     """
     clang = find_clang()
     if clang is None:
         raise NoCompiler(file=file)
     with tempfile.TemporaryDirectory(prefix="packetfs-c-") as room:
         Path(room, header.NAME).write_text(header.header())
+        Path(room, "gnu").mkdir()
+        Path(room, "gnu", "stubs-32.h").touch()  # glibc's headers ask for it, as eBPF is none of its machines
         target = Path(room, "program.o")
-        ended = _run([clang, *_flags(cpu, include, room), "-o", str(target), "--", os.path.abspath(file)], file)
+        for version in (cpu, _OLDER_CPU):
+            command = [clang, *_flags(version, include, room), "-o", str(target), "--", os.path.abspath(file)]
+            ended = _run(command, file)
+            if b"unknown target CPU" not in ended.stderr:
+                break
         if ended.returncode:
             raise CompileFailed(file=file, reason=_reason(ended.stderr.decode(errors="replace"), file))
         with target.open("rb") as written:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadObject
 from packetfs.limits import MAP_VALUE_MAX
 from packetfs.toolchain.btf import Shape, Types

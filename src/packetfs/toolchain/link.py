@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Final
 
+from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadObject, IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.declarations import Declarations, is_data, is_maps

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadAssembly, IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.packet.layout import Buffer

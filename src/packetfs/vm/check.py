@@ -12,7 +12,7 @@ from typing import Final
 from packetfs.errors import IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.vm.instruction import SLOT, Instruction, iterate_rows, width
+from packetfs.vm.instruction import SLOT, Instruction, iterate_rows
 from packetfs.vm.isa import BTF, CALL, EXIT, FRAME_POINTER, HELPER, JA, JA32, LDDW, Opcode
 from packetfs.vm.layout import HELPERS
 
@@ -36,16 +36,6 @@ def check(code: Buffer, maps: int, *, entry: int = 0) -> None:
         raise IllegalInstruction(slot=last[0], reason="the code runs off its end here; its last must be exit or ja")
     if not 0 <= entry < len(begins) or not begins[entry]:
         raise IllegalInstruction(slot=entry, reason="the entry is where no instruction begins")
-
-
-def starts(code: Buffer) -> bytes:
-    """Return one byte a slot: 1 where an instruction begins, 0 in the second slot of lddw. Takes any bytes."""
-    begins = bytearray(len(code) // SLOT)
-    slot = 0
-    while slot < len(begins):
-        begins[slot] = 1
-        slot += width(code[slot * SLOT])
-    return bytes(begins)
 
 
 def _check_operands(slot: int, instruction: Instruction, row: Opcode, maps: int) -> None:

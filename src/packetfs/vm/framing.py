@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final, TypeAlias
 
+from packetfs.dataclass import dataclass
 from packetfs.vm.layout import Fault, Framing, Stop
 
 RECORD_MAX: Final = (1 << 28) - 512

@@ -30,6 +30,8 @@ from packetfs.vm.trace import formatted
 
 TRACE: Final = 6
 CSUM_DIFF: Final = 28
+ANSWERED: Final = frozenset((TRACE, CSUM_DIFF, 44, 65))
+"""Helpers that `answer` runs for the C core."""
 TRACED_MAX: Final = 1000
 """Calls of helper 6 that a microVM gets an answer to; later ones return 0 at once."""
 ETH_HLEN: Final = 14
@@ -65,7 +67,9 @@ def _map_lookup(vm: MicroVM) -> int:
     if place.type == MapType.RINGBUF:
         return 0
     memory = vm.memory.shared if place.read_only else vm.memory.maps
-    at = maps.lookup(place, memory, vm.memory.read(vm.registers[2], place.key_size))
+    effort = maps.Effort()
+    at = maps.lookup(place, memory, vm.memory.read(vm.registers[2], place.key_size), effort)
+    vm.pay(place.key_size, effort.words)
     return 0 if at < 0 else place.region << REGION_SHIFT | at
 
 
@@ -75,14 +79,20 @@ def _map_update(vm: MicroVM) -> int:
         return maps.INVALID
     key = bytes(vm.memory.read(vm.registers[2], place.key_size))
     value = bytes(vm.memory.read(vm.registers[3], place.value_size))
-    return maps.update(place, vm.memory.maps, key, value, flags)
+    effort = maps.Effort()
+    result = maps.update(place, vm.memory.maps, key, value, flags, effort)
+    vm.pay(len(key) + len(value), effort.words)
+    return result
 
 
 def _map_delete(vm: MicroVM) -> int:
     place = _map(vm)
     if place.type not in HASHES or place.read_only:
         return maps.INVALID
-    return maps.delete(place, vm.memory.maps, vm.memory.read(vm.registers[2], place.key_size))
+    effort = maps.Effort()
+    result = maps.delete(place, vm.memory.maps, vm.memory.read(vm.registers[2], place.key_size), effort)
+    vm.pay(place.key_size, effort.words)
+    return result
 
 
 # what is the same in every run, instead of clocks and processors
@@ -127,6 +137,7 @@ def _ring_reserve(vm: MicroVM) -> int:
     at = memory.reserved
     memory.reserve[at : at + needed] = _head(size, OPEN).ljust(needed, b"\0")
     memory.reserved += needed
+    vm.pay(size)
     return Region.RESERVE << REGION_SHIFT | at + 8
 
 
@@ -193,6 +204,7 @@ def _load_bytes(vm: MicroVM) -> int:
     if at and size:
         vm.memory.check_write(vm.registers[3], size)
         vm.memory.write(vm.registers[3], bytes(vm.memory.read(at, size)))
+        vm.pay(size)
     return 0 if at else maps.INVALID
 
 
@@ -200,6 +212,7 @@ def _store_bytes(vm: MicroVM) -> int:
     at, size = _part(vm)
     if at and size:
         vm.memory.write(at, bytes(vm.memory.read(vm.registers[3], size)))
+        vm.pay(size)
     return 0 if at else maps.INVALID
 
 
@@ -230,6 +243,7 @@ def _csum_diff(vm: MicroVM) -> int:
         total = _carried(total + new)
     elif removed:
         total = ~_carried((~total & M32) + old) & M32
+    vm.pay(removed + added)
     total = (total & 0xFFFF) + (total >> 16)
     return (total & 0xFFFF) + (total >> 16)
 
@@ -305,6 +319,7 @@ def _answer(vm: MicroVM, number: int) -> str | None:
             vm.registers[0] = len(line) if line is not None else maps.INVALID & M64
         else:
             vm.registers[0] = HELPER_CALLS[number](vm) & M64
+            vm.settle(test=False)
     except Trap as trap:
         vm.pc, vm.executed, vm.fuel = vm.pc - 1, vm.executed - 1, vm.fuel + 1  # as if it had not been charged
         vm.context.fault, vm.context.fault_address = trap.fault, trap.address

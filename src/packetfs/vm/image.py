@@ -6,16 +6,16 @@ a program goes on on another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from struct import Struct
+from typing import Any, Final
 
+from packetfs.accel import native
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadProgram, IllegalInstruction
 from packetfs.limits import MAP_MEMORY_MAX
-from packetfs.vm.check import check, starts
-from packetfs.vm.instruction import SLOT, Instruction, encode, iterate
-from packetfs.vm.isa import LDDW
 from packetfs.vm.layout import REGION_SHIFT, ContextKind, MapFlag, MapType, Region
 from packetfs.vm.program import MapDefinition, Program
+from packetfs.vm.slots import FIELDS, LDDW, SLOT, starts
 
 ARRAYS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 HASHES: Final = (MapType.HASH, MapType.PERCPU_HASH, MapType.LRU_HASH)
@@ -24,7 +24,14 @@ HASH_HEADER: Final = 32
 MAPS_ALIGN: Final = 64
 """The maps memory of a microVM is a multiple of it, so that no two microVMs share a cache line."""
 
-_OWN, _CONTENT, _VARIABLE, _FUNCTION, _BY_INDEX, _CONTENT_BY_INDEX = 1, 2, 3, 4, 5, 6
+_HANDLES: Final = (1, 5)
+_VALUES: Final = (2, 6)
+_FUNCTION: Final = 4
+"""What a lddw names, by its src: a map, a place in its first value, a function. 3, a platform variable, is refused."""
+
+_PLACE: Final = Struct("<IIIIIIQQII")
+"""A MapPlace for the C core: type, key_size, value_size, max_entries, flags, capacity, offset, size, stride, zero."""
+_core: Any = native
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +83,52 @@ class Image:
 
 
 def load(program: Program) -> Image:
-    """Return the image of `program`; IllegalInstruction or BadProgram when it cannot be run."""
-    check(program.code, len(program.maps), entry=program.entry)
+    """Return the image of `program`; IllegalInstruction or BadProgram when it cannot be run.
+
+    The C core checks code as `check` does, without a table of instructions to load first; what it refuses, and all code
+    where there is none, `check` judges, which can say why.
+    """
     places = _places(program.maps)
+    begins = starts(program.code)
+    try:
+        code = _resolve(program.code, begins, places)
+    except IllegalInstruction:
+        _check(program)
+        raise
     own = _end(places, read_only=False)
     initial = _contents(program.maps, places, read_only=False)
     shared = _contents(program.maps, places, read_only=True).ljust(_end(places, read_only=True), b"\0")
-    code = _resolve(program.code, places)
     bytes_of = -(-own // MAPS_ALIGN) * MAPS_ALIGN
-    return Image(
-        code, program.entry, program.context, places, bytes_of, initial, shared, program.maps, bytes(starts(code))
+    image = Image(code, program.entry, program.context, places, bytes_of, initial, shared, program.maps, begins)
+    if not _accepted(image):
+        _check(program)
+    return image
+
+
+def hand_over(image: Image) -> object:
+    """Return what the C core makes of an image; ValueError when it refuses it."""
+    places = b"".join(
+        _PLACE.pack(p.type, p.key_size, p.value_size, p.max_entries, p.flags, p.capacity, p.offset, p.size, p.stride, 0)
+        for p in image.maps
     )
+    return _core.vm_load(image.code, places, image.shared, image.entry, int(image.context))
+
+
+def _accepted(image: Image) -> bool:
+    """Tell whether there is a C core and it accepts the code."""
+    if not hasattr(_core, "vm_load") or not 0 <= image.entry < len(image.starts):
+        return False
+    try:
+        hand_over(image)
+    except ValueError:
+        return False
+    return True
+
+
+def _check(program: Program) -> None:
+    from packetfs.vm.check import check
+
+    check(program.code, len(program.maps), entry=program.entry)
 
 
 def up(size: int, to: int = 8) -> int:
@@ -138,27 +180,33 @@ def _contents(definitions: tuple[MapDefinition, ...], places: tuple[MapPlace, ..
     return bytes(memory)
 
 
-def _resolve(code: bytes, places: tuple[MapPlace, ...]) -> bytes:
-    """Replace what each lddw names by its number, so that src is 0 everywhere."""
+def _resolve(code: bytes, begins: bytes, places: tuple[MapPlace, ...]) -> bytes:
+    """Replace what each lddw names by its number, so that src is 0 everywhere. All else stays, to be checked."""
     resolved = bytearray(code)
-    for slot, instruction in iterate(code):
-        if instruction.opcode == LDDW and instruction.src:
-            value = _value(slot, instruction, places)
+    for slot, begin in enumerate(begins):
+        if begin and code[slot * SLOT] == LDDW and code[slot * SLOT + 1] >> 4:
+            if slot + 1 == len(begins):
+                raise IllegalInstruction(slot=slot, reason="the second slot of lddw is missing")
+            opcode, registers, offset, imm = FIELDS.unpack_from(code, slot * SLOT)
+            behind = FIELDS.unpack_from(code, (slot + 1) * SLOT)
+            value = _value(slot, (registers >> 4, imm, behind[3]), begins, places)
             low = value - (1 << 32) if value >> 31 else value
-            plain = Instruction(LDDW, dst=instruction.dst, imm=low, next_imm=0)
-            resolved[slot * SLOT : (slot + 2) * SLOT] = encode(plain)
+            FIELDS.pack_into(resolved, slot * SLOT, opcode, registers & 15, offset, low)
+            FIELDS.pack_into(resolved, (slot + 1) * SLOT, *behind[:3], 0)
     return bytes(resolved)
 
 
-def _value(slot: int, instruction: Instruction, places: tuple[MapPlace, ...]) -> int:
-    """Return the address (below 2**32) that a lddw with a source means."""
-    if instruction.src == _FUNCTION:  # as a local call: relative to the slot behind the first half
-        return Region.CODE << REGION_SHIFT | slot + 1 + instruction.imm
-    if instruction.src not in (_OWN, _BY_INDEX, _CONTENT, _CONTENT_BY_INDEX):
-        raise IllegalInstruction(slot=slot, reason="variables of a platform do not exist here")
-    if instruction.src in (_OWN, _BY_INDEX):
-        return Region.MAP << REGION_SHIFT | instruction.imm
-    place, offset = places[instruction.imm], instruction.next_imm & 0xFFFFFFFF
-    if place.type not in ARRAYS or offset >= place.size:
-        raise IllegalInstruction(slot=slot, reason=f"offset {offset} of map {instruction.imm} has no address")
-    return place.address + offset
+def _value(slot: int, named: tuple[int, int, int], begins: bytes, places: tuple[MapPlace, ...]) -> int:
+    """Return the address (below 2**32) that a lddw with this source, imm and next_imm means."""
+    source, imm, next_imm = named
+    if source in _VALUES and 0 <= imm < len(places):
+        place, offset = places[imm], next_imm & 0xFFFFFFFF
+        if place.type not in ARRAYS or offset >= place.size:
+            raise IllegalInstruction(slot=slot, reason=f"offset {offset} of map {imm} has no address")
+        return place.address + offset
+    if source in _HANDLES and 0 <= imm < len(places) and next_imm == 0:
+        return Region.MAP << REGION_SHIFT | imm
+    target = slot + 1 + imm  # as a local call: relative to the slot behind the first half
+    if source == _FUNCTION and 0 <= target < len(begins) and begins[target] and next_imm == 0:
+        return Region.CODE << REGION_SHIFT | target
+    raise IllegalInstruction(slot=slot, reason="what this lddw names does not exist")

@@ -7,17 +7,14 @@ IllegalInstruction, which says what is wrong with which slot. What an instructio
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from struct import Struct
-from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import IllegalInstruction
 from packetfs.packet.layout import Buffer
-from packetfs.vm.isa import BY_CODE, LDDW, REGISTERS, Opcode
-
-SLOT: Final = 8
-"""Bytes of a slot."""
-_SLOT: Final = Struct("<BBhi")
+from packetfs.vm.isa import BY_CODE, REGISTERS, Opcode
+from packetfs.vm.slots import FIELDS, LDDW
+from packetfs.vm.slots import SLOT as SLOT
+from packetfs.vm.slots import width as width
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +37,11 @@ class Instruction:
         return (self.next_imm & 0xFFFFFFFF) << 32 | self.imm & 0xFFFFFFFF
 
 
-def width(opcode: int) -> int:
-    """Return how many slots an instruction takes: 2 for lddw, else 1."""
-    return 2 if opcode == LDDW else 1
-
-
 def encode(instruction: Instruction) -> bytes:
     """Return the 8 or 16 bytes; struct.error where a field does not fit."""
     i = instruction
-    first = _SLOT.pack(i.opcode, i.src << 4 | i.dst, i.offset, i.imm)
-    return first + _SLOT.pack(0, 0, 0, i.next_imm) if i.opcode == LDDW else first
+    first = FIELDS.pack(i.opcode, i.src << 4 | i.dst, i.offset, i.imm)
+    return first + FIELDS.pack(0, 0, 0, i.next_imm) if i.opcode == LDDW else first
 
 
 def decode(code: Buffer, slot: int) -> Instruction:
@@ -61,7 +53,7 @@ def decode_row(code: Buffer, slot: int) -> tuple[Instruction, Opcode]:
     """Return the instruction at this slot and its row of the table."""
     if not 0 <= slot < len(code) // SLOT:
         raise IllegalInstruction(slot=slot, reason="the code ends before it")
-    opcode, registers, offset, imm = _SLOT.unpack_from(code, slot * SLOT)
+    opcode, registers, offset, imm = FIELDS.unpack_from(code, slot * SLOT)
     next_imm = _second(code, slot) if opcode == LDDW else 0
     instruction = Instruction(opcode, registers & 15, registers >> 4, offset, imm, next_imm)
     return instruction, row_of(instruction, slot)
@@ -116,7 +108,7 @@ def _second(code: Buffer, slot: int) -> int:
     """Return next_imm, from the second slot of lddw, which has nothing else."""
     if slot + 1 >= len(code) // SLOT:
         raise IllegalInstruction(slot=slot, reason="the second slot of lddw is missing")
-    opcode, registers, offset, imm = _SLOT.unpack_from(code, (slot + 1) * SLOT)
+    opcode, registers, offset, imm = FIELDS.unpack_from(code, (slot + 1) * SLOT)
     if opcode or registers or offset:
         raise IllegalInstruction(slot=slot, reason="the second slot of lddw has more than next_imm")
     return int(imm)

@@ -8,10 +8,10 @@ output, an answer, the index of a record) ends the whole run at once.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import Context
 from packetfs.vm.framing import PAIR, Records, Window

@@ -8,15 +8,15 @@ says in imm what it does. A field is an operand, or has the one value that the r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from packetfs.dataclass import dataclass, field
+from packetfs.vm.slots import LDDW as LDDW
 
 REGISTERS: Final = 11
 FRAME_POINTER: Final = 10
 """r10, the end of the stack frame: read only."""
-LDDW: Final = 0x18
-"""The one opcode that takes two slots."""
 CALL: Final = 0x85
 CALLX: Final = 0x8D
 EXIT: Final = 0x95
@@ -51,7 +51,7 @@ class Operand(Enum):
     AT_DST = ("[dst+offset]", ("dst", "offset"))
     AT_SRC = ("[src+offset]", ("src", "offset"))
     NEAR = ("target", ("offset",))
-    FAR = ("far target", ("imm",))
+    FAR = ("target", ("imm",))
     HELPER = ("number", ("imm",))
     WIDE = ("imm64", ("imm", "next_imm"))
     MAP = ("map imm", ("imm",))

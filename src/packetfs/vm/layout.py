@@ -6,10 +6,10 @@ little-endian, position-independent and free of host pointers, so that a context
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Field
 
 REGION_SHIFT: Final = 28

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from struct import Struct
 from typing import Any, Final, Protocol
 
 from packetfs.accel import native
+from packetfs.dataclass import dataclass
 from packetfs.errors import UsageError
 from packetfs.packet.layout import Buffer
-from packetfs.vm.image import Image
-from packetfs.vm.interpreter import run_python
+from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Stop
-
-PLACE: Final = Struct("<IIIIIIQQII")
-"""A MapPlace for the C core: type, key_size, value_size, max_entries, flags, capacity, offset, size, stride, zero."""
 
 
 class Run(Protocol):
@@ -52,15 +47,13 @@ class Machine:
 
     def prepare(self, image: Image) -> object:
         """Return what `run` takes for this image."""
-        return image if native is None or self is not NATIVE else _load(image)
+        return image if native is None or self is not NATIVE else hand_over(image)
 
 
-def _load(image: Image) -> object:
-    places = b"".join(
-        PLACE.pack(p.type, p.key_size, p.value_size, p.max_entries, p.flags, p.capacity, p.offset, p.size, p.stride, 0)
-        for p in image.maps
-    )
-    return _core.vm_load(image.code, places, image.shared, image.entry, int(image.context))
+def _run_twin(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
+    from packetfs.vm.interpreter import run_python  # most processes run the core and need none of the twin
+
+    return run_python(prepared, *arguments)
 
 
 def _run_native(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
@@ -69,7 +62,7 @@ def _run_native(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
 
 
 _core: Any = native
-TWIN: Final = Machine("interpreter", run_python)
+TWIN: Final = Machine("interpreter", _run_twin)
 NATIVE: Final = Machine("native", _run_native) if hasattr(native, "vm_run") else None
 MACHINES: Final = tuple(machine for machine in (TWIN, NATIVE) if machine is not None)
 """Those that this installation has."""

@@ -9,10 +9,10 @@ nothing here trusts it: every number is bounded before it is used, and every pro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
+from packetfs.dataclass import dataclass, field
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import ARRAYS, HASH_HEADER, HASHES, MapPlace, entry_value, up
@@ -36,32 +36,39 @@ _WORD: Final = Struct("<I")
 _COUNT, _FREE, _HIGH, _REMOVED = 0, 4, 8, 12
 
 
-def lookup(place: MapPlace, memory: memoryview, key: Buffer) -> int:
+@dataclass(slots=True)
+class Effort:
+    """What work on maps cost: `words` of hash tables' indices that were looked at or written anew."""
+
+    words: int = 0
+
+
+def lookup(place: MapPlace, memory: memoryview, key: Buffer, effort: Effort) -> int:
     """Return the offset of the value in `memory` (the map's region), or -1."""
     if place.type in ARRAYS:
         index = int.from_bytes(key, "little")
         return place.offset + index * place.stride if index < place.max_entries else -1
     if place.type not in HASHES:
         return -1
-    table = HashTable(place, memory)
+    table = HashTable(place, memory, effort)
     at = table.find(bytes(key))
     return table.entry(at[1]) + entry_value(place) if at else -1
 
 
-def update(place: MapPlace, memory: memoryview, key: Buffer, value: Buffer, flags: int) -> int:
+def update(place: MapPlace, memory: memoryview, key: Buffer, value: Buffer, flags: int, effort: Effort) -> int:
     """Set a value; return 0 or a negative errno. The caller has refused read-only maps, rings and unknown flags."""
     if place.type in ARRAYS:
-        at = lookup(place, memory, key)
+        at = lookup(place, memory, key, effort)
         if at < 0 or flags == NEW:
             return TOO_BIG if at < 0 else EXISTS
         memory[at : at + place.value_size] = value
         return 0
-    return HashTable(place, memory).update(bytes(key), bytes(value), flags)
+    return HashTable(place, memory, effort).update(bytes(key), bytes(value), flags)
 
 
-def delete(place: MapPlace, memory: memoryview, key: Buffer) -> int:
+def delete(place: MapPlace, memory: memoryview, key: Buffer, effort: Effort) -> int:
     """Remove a key from a hash table; return 0 or NO_ENTRY."""
-    return HashTable(place, memory).delete(bytes(key))
+    return HashTable(place, memory, effort).delete(bytes(key))
 
 
 def entries(place: MapPlace, memory: memoryview) -> Iterator[tuple[bytes, bytes]]:
@@ -79,7 +86,7 @@ def entries(place: MapPlace, memory: memoryview) -> Iterator[tuple[bytes, bytes]
 def hash_of(key: bytes) -> int:
     """Return the 64-bit hash of a key: its words, zero padded, each mixed in by a multiplication and a shift.
 
-    The last round has no word: without it, keys that differ in the last bytes of a word only would share their low bits.
+    The last round has no word: without it, keys that differ only in the last bytes of a word would share low bits.
     """
     h, padded = 0, key.ljust(up(len(key)), b"\0")
     for at in range(0, len(padded), 8):
@@ -95,11 +102,13 @@ class HashTable:
 
     place: MapPlace
     memory: memoryview
+    effort: Effort = field(default_factory=Effort)
 
     def find(self, key: bytes) -> tuple[int, int] | None:
         """Return index position and entry of a key."""
         h = hash_of(key)
         for position, word in self._probe(h):
+            self.effort.words += 1
             if word == 0:
                 return None
             if word <= self.place.max_entries and self._is(word - 1, h & _M32, key):
@@ -173,6 +182,7 @@ class HashTable:
     def _rebuild(self) -> None:
         """Forget what was removed: put the held entries into an empty index."""
         start = self._index(0)
+        self.effort.words += self.place.capacity + min(self._header(_HIGH), self.place.max_entries)
         self.memory[start : start + 4 * self.place.capacity] = bytes(4 * self.place.capacity)
         self._set_header(_REMOVED, 0)
         for entry in self._held():

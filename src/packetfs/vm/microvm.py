@@ -2,7 +2,8 @@
 
 Charging: a straight run costs the slots from its begin to behind the instruction that ends it (taken jump, local call,
 return, end of the record). Fuel and slice are tested only where a program can come back: taken jumps to their own slot
-or before it, and local calls. So cost does not depend on where a microVM pauses.
+or before it, and local calls. So cost does not depend on where a microVM pauses. A helper that looks at many words or
+moves many bytes costs slots of its own, and is tested behind: else one slot could take milliseconds.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ FRAME_WORDS: Final = 5
 FUEL_LEAST: Final = -(1 << 63)
 _NO_FRAMES: Final = (0,) * (FRAME_WORDS * (FRAMES - 1))
 _VERDICT_OTHER: Final = 5
+BYTES_A_SLOT: Final = 64
+"""Bytes that a helper copies, zeroes or sums in about the time of one instruction; a word of an index counts as 8."""
 
 
 class Output:
@@ -66,7 +69,7 @@ class MicroVM:
         self.registers, self.frames = [0] * REGISTERS, list[tuple[int, ...]]()
         self.pc = self.begin = 0
         self.fuel, self.executed, self.emitted = context.fuel, context.executed, context.emitted
-        self.slice = 0
+        self.slice = self.extra = 0
         self.in_record = bool(context.flags & ContextFlag.IN_RECORD)
         memory.vm, memory.fields_read = context.vm, context.fields_read
         context.state, context.owner, context.fault, context.fault_address = State.RUNNING, owner, 0, 0
@@ -152,6 +155,20 @@ class MicroVM:
     def emit(self, data: Buffer) -> None:
         self.output.append(data)
         self.emitted += len(data)
+        self.pay(len(data))
+
+    def pay(self, size: int, words: int = 0) -> None:
+        """Say what the helper that runs has done, when it ends well: bytes moved, words of an index looked at."""
+        self.extra = (size + 8 * words) // BYTES_A_SLOT
+
+    def settle(self, *, test: bool) -> None:
+        """Charge for a helper that was more than a slot, behind its call. test: fuel and slice too."""
+        if self.extra:
+            self.begin -= self.extra
+            self.extra = 0
+            self.charge(self.pc)
+            if test:
+                self._test()
 
     # between runs
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from operator import add, and_, eq, ge, gt, le, lt, ne, or_, xor
 from typing import Final, TypeAlias
 
-from packetfs.vm.helpers import HELPER_CALLS
+from packetfs.vm.helpers import ANSWERED, HELPER_CALLS
 from packetfs.vm.instruction import Instruction
 from packetfs.vm.isa import Opcode
 from packetfs.vm.layout import OFFSET_MASK, REGION_SHIFT, Fault, Region
@@ -185,6 +185,7 @@ def call_number(vm: MicroVM, number: int) -> None:
     if helper is None:
         raise Trap(Fault.HELPER, number & M64)
     vm.registers[0] = helper(vm) & M64
+    vm.settle(test=number not in ANSWERED)
 
 
 def _call_register(vm: MicroVM, i: Instruction) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
 from packetfs.limits import (
     CODE_SLOTS_MAX,
@@ -25,16 +25,16 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show
+from packetfs.vm.slots import LDDW
+from packetfs.vm.slots import SLOT as SLOT
 
 ISA_LEVEL: Final = 4
 """LLVM's name (cpu v4) for all groups of RFC 9669; callx comes with it."""
-SLOT: Final = 8
 NAME: Final = 16
 """Bytes of a map's name, as in Linux."""
 
 _IDENTITY: Final = struct.Struct("<BB2xI8x")
 _MAP: Final = struct.Struct("<IIIIIBBBxQ16s")
-_LDDW: Final = 0x18
 _WIDTHS: Final = (1, 2, 4, 8)
 _KEYLESS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
@@ -189,7 +189,7 @@ def _check(program: Program, name: str) -> None:
         reason = f"its code has {len(program.code)} bytes; 1 to {CODE_SLOTS_MAX} slots of {SLOT} are possible"
     elif not 0 <= program.entry < slots:
         reason = f"it begins at slot {program.entry} of {slots}"
-    elif _LDDW in program.code[BODY - SLOT :: BODY]:
+    elif LDDW in program.code[BODY - SLOT :: BODY]:
         reason = "a wide instruction lies across two packets"
     elif len(program.maps) > PROGRAM_MAPS_MAX:
         reason = f"it has {len(program.maps)} maps; {PROGRAM_MAPS_MAX} are possible"

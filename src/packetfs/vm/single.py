@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.limits import FUEL
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import Context, begin_shard, open_maps

@@ -21,6 +21,9 @@ from tests.toolchain.kernel import bpf
 from tests.toolchain.kernel.compare import Compared, compare
 from tests.toolchain.kernel.packets import packets
 
+SEEDS = (0, 1, 2)
+"""Maps are empty, then filled in two ways: most programs do little before somebody has filled their maps."""
+
 
 def examine(directory: Path, machine: Machine) -> Iterator[tuple[str, Compared | str]]:
     """Yield the outcome of each program of each object below a directory, or why it cannot be run."""
@@ -36,9 +39,17 @@ def examine(directory: Path, machine: Machine) -> Iterator[tuple[str, Compared |
         for function in runnable:
             label = f"{name}:{function.name}"
             try:
-                yield label, compare(data, object_, function.name, given, machine)
+                yield label, _both(compare(data, object_, function.name, given, machine, seed) for seed in SEEDS)
             except PacketFSError as error:
                 yield label, str(error).removeprefix(f"{name}: ")
+
+
+def _both(outcomes: Iterator[Compared]) -> Compared:
+    """Return the first outcome that is not well, else the last one."""
+    last = next(outcomes)
+    while not last.problems and not last.refused and (following := next(outcomes, None)) is not None:
+        last = following
+    return last
 
 
 def main() -> int:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from packetfs.engines.pipe import Pipe
 from packetfs.engines.source import HostFile, PoolFile, Source
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.names import pool_name, raw
-from packetfs.frontends.cli.reading import View
-from packetfs.fs.filesystem import open_names
-from packetfs.net.wire import Run
 from packetfs.packet.digest import Digest
-from packetfs.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from packetfs.frontends.cli.reading import View
+    from packetfs.net.wire import Run
+    from packetfs.pool.pool import Pool
 
 
 @contextmanager
@@ -27,23 +30,30 @@ def open_sources(names: Sequence[str], pool: str, snapshot: str | None) -> Itera
         stored = None
         if any(name.startswith("pfs:") for name in names):
             stored = stack.enter_context(_open_stored(pool, snapshot))
-        sources = [_open(name, stored) for name in names]
-        for source in sources:
-            stack.callback(source.close)
+        sources = []
+        for name in names:
+            sources.append(_open(name, stored))
+            stack.callback(sources[-1].close)
         yield sources
 
 
 def open_requested(request: Run, pool: str | None) -> AbstractContextManager[list[Source]]:
     """Open the files that a request from another machine names; standard input is the connection, and none of them."""
-    names = [os.fsdecode(path) for path in request.paths]
-    if not names or "-" in names:
+    if not request.paths or any(path in (b"", b"-") or b"\0" in path for path in request.paths):
         raise UsageError(reason="a run on a node needs files that lie there")
+    names = [os.fsdecode(os.path.expanduser(path) if path.startswith(b"~") else path) for path in request.paths]
+    if any(map(_is_stream, names)):
+        raise UsageError(reason="a run on a node reads files, not pipes or terminals")
     chosen = settings.pool_path(os.fsdecode(request.pool) or pool)
     return open_sources(names, chosen, os.fsdecode(request.snapshot) or None)
 
 
 @contextmanager
 def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
+    from packetfs.frontends.cli.reading import View  # a file of this machine needs no pool
+    from packetfs.fs.filesystem import open_names
+    from packetfs.pool.pool import Pool
+
     with Pool.open(pool) as opened, open_names(opened) as filesystem:
         yield View(filesystem, snapshot), opened
 
@@ -52,9 +62,18 @@ def _open(name: str, stored: tuple[View, Pool] | None) -> Source:
     if name == "-":
         return Pipe(_stdin())
     if stored is None or not name.startswith("pfs:"):
-        return HostFile(raw(name), name)
+        return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name) if _is_stream(name) else HostFile(raw(name), name)
     view, pool = stored
     return PoolFile(pool, Digest(view.file(pool_name(name)).root), name)
+
+
+def _is_stream(name: str) -> bool:
+    """Tell whether a name is that of a pipe or terminal, as `<(command)` of a shell gives."""
+    try:
+        mode = os.stat(raw(name)).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def _check(names: Sequence[str], snapshot: str | None) -> None:

@@ -13,6 +13,7 @@ from packetfs.packet.layout import PACKET, Op
 from packetfs.packet.text import disassemble, quote
 from packetfs.packet.tree import Store, leaves, produces, split
 
+_CODE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|\br\d+\b|^\s*[.a-z]\w*')
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|\b[0-9a-f]{32,}\b|^[A-Z]+')
 
 
@@ -59,3 +60,16 @@ def _style(token: str) -> str:
     if token.startswith(";"):
         return "dim"
     return "cyan" if token.isupper() else "yellow"
+
+
+def colored_code(line: str, output: Output) -> str:
+    """Paint an instruction or a directive: its mnemonic, registers, what it names, strings and comments."""
+    return _CODE.sub(lambda token: output.paint(token[0], _code_style(token[0])), line) if output.color else line
+
+
+def _code_style(token: str) -> str:
+    if token.startswith('"'):
+        return "green"
+    if token.startswith(";"):
+        return "dim"
+    return "yellow" if re.fullmatch(r"r\d+", token) else "cyan"

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Final, NoReturn, Protocol, cast
 
 from packetfs.errors import UsageError
+from packetfs.frontends import settings
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.output import Output
 
@@ -27,6 +28,13 @@ class CommandModule(Protocol):
 
     def run(self, options: Namespace, output: Output) -> int:
         """Do it and return the exit code."""
+
+
+class HelpFormatter(RawDescriptionHelpFormatter):
+    """argparse's, told the width of the terminal: to find it out, it would import shutil for every command line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=settings.terminal_width() - 2)
 
 
 class CommandParser(ArgumentParser):
@@ -61,7 +69,7 @@ def build_parser(command: Command, module: CommandModule) -> CommandParser:
         prog=f"pfs {command.name}",
         description=module.__doc__,
         epilog=_examples(module),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     module.declare(parser)

@@ -5,8 +5,9 @@ Readers must pass over types and fields that they do not know: new ones may appe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from packetfs.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ RECORDS: Final = (
     Record("collected", "gc", ("freed",)),
     Record("repaired", "repair", ("snapshots", "restored", "names")),
     Record("output", "run", ("data_hex",)),
-    Record("map", "run", ("name", "kind", "entries")),
+    Record("map", "run", ("name", "kind", "decimals", "entries")),
     Record(
         "fault", "run",
         ("file", "shard", "vm", "record_start", "fault", "packet", "slot", "instruction", "address", "message"),
@@ -66,6 +67,8 @@ RECORDS: Final = (
             "timings", "best_ns", "median_ns",
         ),
     ),
+    Record("program", "programs", ("name", "summary", "records", "arguments")),
+    Record("stored_program", "programs", ("path", "digest", "slots", "maps", "reason"), ("path_hex",)),
     Record("traced", "run, to stderr", ("file", "vm", "text")),
     Record("error", "every command, to stderr", ("code", "error", "message", "hint")),
 )  # fmt: skip

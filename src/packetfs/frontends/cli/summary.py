@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
+from packetfs.dataclass import asdict
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.net.job import Summary, Traffic

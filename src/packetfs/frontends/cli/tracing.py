@@ -15,6 +15,11 @@ class JobReporter:
         self._output = output
         self._reporter = Reporter(output)
 
+    @property
+    def troubles(self) -> int:
+        """How many files could not be read to their end."""
+        return self._reporter.troubles
+
     def __call__(self, event: JobEvent) -> None:
         if not isinstance(event, Traced):
             self._reporter(event)

@@ -211,10 +211,14 @@ class Beneath:
         os.link(source_name, name, src_dir_fd=source_directory, dst_dir_fd=directory, follow_symlinks=False)
 
     def rename(self, source: bytes, path: bytes) -> None:
+        self.rename_file(source, path)
+        self._forget_both(source, path)
+
+    def rename_file(self, source: bytes, path: bytes) -> None:
+        """Rename what is no directory: no directory can be in its way, so none that is open gets another name."""
         source_directory, source_name = self.locate(source)
         directory, name = self.locate(path)
         os.rename(source_name, name, src_dir_fd=source_directory, dst_dir_fd=directory)
-        self._forget_both(source, path)
 
     def exchange(self, path: bytes, other: bytes) -> None:
         """Swap two names atomically; OSError where the filesystem cannot."""

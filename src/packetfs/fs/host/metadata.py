@@ -11,9 +11,9 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.limits import RACY_COARSE_NS, RACY_NS
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.entry import Entry
@@ -159,9 +159,10 @@ def apply_metadata(handle: Handle, entry: Entry, *, as_root: bool) -> list[str]:
     setuid and setgid bits are left out: they would lend somebody else's rights.
     """
     problems: list[str] = []
-    _apply_owner(handle, entry, as_root, problems)
-    _apply_xattrs(handle, entry, as_root, problems)
     status = os.fstat(handle.fd)
+    tried = _apply_owner(handle, entry, status, as_root, problems)
+    if _apply_xattrs(handle, entry, as_root, problems) or tried:
+        status = os.fstat(handle.fd)
     if not stat.S_ISLNK(status.st_mode):
         _apply_mode(handle, entry, status, problems)
     if status.st_mtime_ns != entry.mtime_ns:
@@ -169,12 +170,15 @@ def apply_metadata(handle: Handle, entry: Entry, *, as_root: bool) -> list[str]:
     return problems
 
 
-def _apply_owner(handle: Handle, entry: Entry, as_root: bool, problems: list[str]) -> None:
-    status = os.fstat(handle.fd)
+def _apply_owner(handle: Handle, entry: Entry, status: os.stat_result, as_root: bool, problems: list[str]) -> bool:
+    """Give the owner, where that is to be tried, and say so: modes may be different then."""
     if as_root and (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
         _attempt(problems, f"owner {entry.uid}:{entry.gid}", os.chown, handle.target, entry.uid, entry.gid)
-    elif status.st_gid != entry.gid and entry.gid in os.getgroups():
+        return True
+    if status.st_gid != entry.gid and entry.gid in os.getgroups():
         _attempt([], "group", os.chown, handle.target, -1, entry.gid)
+        return True
+    return False
 
 
 def _apply_mode(handle: Handle, entry: Entry, status: os.stat_result, problems: list[str]) -> None:
@@ -187,11 +191,12 @@ def _apply_mode(handle: Handle, entry: Entry, status: os.stat_result, problems: 
         _attempt(problems, f"mode {wanted:o}", os.chmod, handle.target, wanted)
 
 
-def _apply_xattrs(handle: Handle, entry: Entry, as_root: bool, problems: list[str]) -> None:
+def _apply_xattrs(handle: Handle, entry: Entry, as_root: bool, problems: list[str]) -> bool:
+    """Give extended attributes; False where neither side has any, and nothing was touched."""
     wanted = {os.fsdecode(name): value for name, value in entry.xattrs}
     wanted = {name: value for name, value in wanted.items() if _is_carried(name) and _is_tried(name, as_root)}
     if not wanted and not _carried_names(handle):
-        return
+        return False
     _permit(handle, stat.S_IRUSR)
     current = {os.fsdecode(name): value for name, value in read_xattrs(handle)}
     surplus = [name for name in current if name not in wanted and _is_tried(name, as_root)]
@@ -202,6 +207,7 @@ def _apply_xattrs(handle: Handle, entry: Entry, as_root: bool, problems: list[st
         _attempt(problems, f"extended attribute {name}", os.removexattr, handle.target, name)
     for name in changes:
         _attempt(problems, f"extended attribute {name}", os.setxattr, handle.target, name, wanted[name])
+    return True
 
 
 def _is_tried(name: str, as_root: bool) -> bool:

@@ -13,9 +13,9 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, Self
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import DestinationBusy, DestinationRefused, UnsafePath
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, apply_metadata
@@ -134,7 +134,7 @@ class Staging:
                     return Committed()
             staged = self._new_name(path)
             self.beneath.mkdir(staged)
-        return Committed(self._place(staged, path))
+        return Committed(self._place(staged, path, directory=True))
 
     def set_aside(self, path: bytes) -> bytes:
         """Take whatever `path` names out of the destination, with all below it; return where it lies until the end."""
@@ -164,14 +164,17 @@ class Staging:
 
     # placing
 
-    def _place(self, staged: bytes, path: bytes) -> bytes | None:
+    def _place(self, staged: bytes, path: bytes, *, directory: bool = False) -> bytes | None:
         """Let `path` name what `staged` does; return where the old file is kept, if it is."""
         with full_disk_named(path):
             old = self._new_name(path) if self.keep_old else None
             try:
                 if old is not None and not self._link_old(path, old):
                     old = None
-                self.beneath.rename(staged, path)
+                if directory:
+                    self.beneath.rename(staged, path)
+                else:
+                    self.beneath.rename_file(staged, path)
             except OSError as error:
                 if old is not None:
                     self._remove_file(old)

@@ -13,7 +13,6 @@ from typing import Final
 from packetfs.toolchain.python.ir import Builder, Storage
 from packetfs.toolchain.python.values import (
     MASK,
-    SMALLEST,
     Constant,
     Stretch,
     Truth,
@@ -60,13 +59,14 @@ _FOLD_COMPARE: Final[dict[type[ast.cmpop], Callable[[int, int], bool]]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_SHIFT_MAX: Final = 1 << 10
+_CONSTANT_BITS: Final = 1024
+"""Bits of a constant on its way to one that fits: 1 << 64 is none, (1 << 64) - 1 is."""
 
 
 def constant(value: int) -> Constant:
-    """Return a constant; Unsupported when 64 bits do not hold it."""
-    if not SMALLEST <= value <= MASK:
-        raise Unsupported(f"{value:#x} does not fit into 64 bits" if abs(value) < 1 << 256 else "a number is too large")
+    """Return a constant. Between constants numbers are Python's own; where one meets a variable, it must fit."""
+    if abs(value) >> _CONSTANT_BITS:
+        raise Unsupported("a number is too large")
     return Constant(value)
 
 
@@ -107,8 +107,10 @@ def _pair(b: Builder, left: Value, right: Value) -> tuple[Constant | Word, Const
 def _fold(op: ast.operator, left: int, right: int) -> Constant:
     fold = _FOLD.get(type(op))
     if fold is None:
-        raise Unsupported("programs divide with // (there are no fractions)" if isinstance(op, ast.Div) else _unknown(op))
-    if isinstance(op, ast.LShift) and right > _SHIFT_MAX:
+        raise Unsupported(
+            "programs divide with // (there are no fractions)" if isinstance(op, ast.Div) else _unknown(op)
+        )
+    if isinstance(op, ast.LShift) and right > _CONSTANT_BITS:
         raise Unsupported("a number is too large")
     try:
         return constant(fold(left, right))

@@ -1,7 +1,7 @@
-"""LLVM's part, in a process of its own: IR text on stdin, an eBPF object on stdout. Run as a file, it imports only LLVM.
+"""LLVM's part, in a process of its own: IR text on stdin, an eBPF object on stdout. Run as a file, it loads only LLVM.
 
-The BPF backend ends its process when it meets what it cannot translate, so it must not be the user's. `abi` cpu v4 has
-all that RFC 9669 has; without the data layout, 64-bit loads would fall apart. Nothing is unrolled or vectorised: eBPF has
+The BPF backend ends its process when it meets what it cannot translate, so it must not be the user's. Cpu v4 has all
+that RFC 9669 has; without the data layout, 64-bit loads would fall apart. Nothing is unrolled or vectorised: eBPF has
 no vectors, and long code costs every microVM's cache.
 """
 
@@ -40,7 +40,7 @@ def compile_ir(text: str, seconds: float) -> bytes:
 
 
 def _translate(text: str) -> bytes:
-    import llvmlite.binding as llvm
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]  # it ships no types
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.toolchain.python import arithmetic, language, spans
 from packetfs.toolchain.python.expressions import Expressions
 from packetfs.toolchain.python.language import Integer
@@ -30,7 +30,14 @@ from packetfs.toolchain.python.values import (
 _EMIT: Final = "call i64 inttoptr (i64 4096 to ptr)"
 BUFFER_MAX: Final = 256
 """Bytes of a bytearray: a frame has 512, for everything."""
-_NUMBERS: Final = {"u16": (2, False), "u32": (4, False), "u64": (8, False), "u16be": (2, True), "u32be": (4, True), "u64be": (8, True)}  # fmt: skip  # noqa: E501
+_NUMBERS: Final = {
+    "u16": (2, False),
+    "u32": (4, False),
+    "u64": (8, False),
+    "u16be": (2, True),
+    "u32be": (4, True),
+    "u64be": (8, True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,11 @@ class Calls(Expressions):
         if isinstance(thing, Integer):
             (value,) = self._exactly(1, thing.name, self._plain(node, thing.name))
             return arithmetic.convert(self.b, value, thing.bits, signed=thing.signed)
-        builtin = _BUILTINS.get(thing) if isinstance(thing, type | Callable) else None  # type: ignore[arg-type]
+        builtin = _BUILTINS.get(thing) if isinstance(thing, type | Callable) else None
         if builtin is not None:
-            return builtin(self, self._text_first(node) if thing is ord else self._plain(node, getattr(thing, "__name__", "")))
+            return builtin(
+                self, self._text_first(node) if thing is ord else self._plain(node, getattr(thing, "__name__", ""))
+            )
         if isinstance(thing, FunctionType):
             return self._function(thing, node)
         raise Unsupported(f"{describe(Thing(thing))} cannot be called in a program")
@@ -205,7 +214,9 @@ class Calls(Expressions):
             return self.prelude({"startswith": "starts", "endswith": "ends"}[method.name], [span, self.bytes_of(word)])
         if method.name in ("find", "count"):
             return self._search(method.name, span, values)
-        raise Unsupported(f"bytes have no {method.name} here; they have {', '.join(_NUMBERS)}, find, count, startswith, endswith")
+        raise Unsupported(
+            f"bytes have no {method.name} here; they have {', '.join(_NUMBERS)}, find, count, startswith, endswith"
+        )
 
     def _search(self, name: str, span: Stretch, values: list[Value]) -> Value:
         if name == "count":
@@ -278,8 +289,9 @@ class Calls(Expressions):
         return self._inline(source, self._given(source, positional, values), quiet=True)
 
     def _inline(self, source: Source, given: dict[str, Value], *, quiet: bool = False) -> Value:
-        if len(self.frames) > NESTED_MAX or any(each.source.tree.name == source.tree.name
-                                                and each.source.file == source.file for each in self.frames):
+        if len(self.frames) > NESTED_MAX or any(
+            each.source.tree.name == source.tree.name and each.source.file == source.file for each in self.frames
+        ):
             raise Unsupported(f"{source.tree.name} calls itself: programs have no recursion")
         line, frame = self.b.line, Frame(source, quiet=quiet, done=self.b.make_block())
         self.frames.append(frame)

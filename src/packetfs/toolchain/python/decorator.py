@@ -52,9 +52,7 @@ class PythonProgram:
 def program(function: Callable[..., object], /) -> PythonProgram: ...
 @overload
 def program(*, records: str = "line") -> Decorator: ...
-def program(
-    function: Callable[..., object] | None = None, /, *, records: str = "line"
-) -> PythonProgram | Decorator:
+def program(function: Callable[..., object] | None = None, /, *, records: str = "line") -> PythonProgram | Decorator:
     """Make a function of one record a program; docs/programs.md says what it may use.
 
     records: what one call sees, where the user does not say it: line, packet, fixed:N, pcap or extent. Keyword-only

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Final
 
 from packetfs.toolchain.python import arithmetic, spans
+from packetfs.toolchain.python.ir import Block
 from packetfs.toolchain.python.language import Array, Hash
 from packetfs.toolchain.python.lowering import Lowering
 from packetfs.toolchain.python.values import (
@@ -23,7 +24,7 @@ from packetfs.toolchain.python.values import (
     describe,
 )
 
-_RECORD_FIELDS: Final = {"index": (24, 8), "offset": (32, 8), "file": (40, 4)}
+_RECORD_FIELDS: Final = {"number": (24, 8), "offset": (32, 8), "file": (40, 4)}
 """Attributes of the record: offset and size in its context (layout.RECORD_CONTEXT)."""
 _CHAIN_MAX: Final = 16
 """Bytes that `x in b"..."` compares one by one, which LLVM makes a bit test of."""
@@ -174,13 +175,12 @@ class Expressions(Lowering):
         """Return one of two values; only that one is computed."""
         then, other, done = self.b.make_block(), self.b.make_block(), self.b.make_block()
         self.b.branch(self.condition(node.test), then, other)
-        ends = []
+        ends: list[tuple[Block, Value]] = []
         for block, part in ((then, node.body), (other, node.orelse)):
             self.b.go(block)
             value = self.value(part)
             ends.append((self.b.block, value))
-        kinds = [value for _, value in ends if not isinstance(value, Constant)] or [value for _, value in ends]
-        result = self.b.storage(_weaker(kinds))
+        result = self.b.storage(_weaker([value for _, value in ends]))
         for block, value in ends:
             self.b.go(block)
             self.b.keep(result, arithmetic.fit(self.b, result, value, "the other side"))
@@ -192,7 +192,7 @@ class Expressions(Lowering):
         """Return the truth of a chain of comparisons; each part is computed once, as far as it matters."""
         left = self.value(node.left)
         if len(node.ops) == 1:
-            return Truth(self._relation(node.ops[0], left, self.value(node.comparators[0])))
+            return Truth(self._single(node.ops[0], left, node.comparators[0]))
         result, done = self.b.storage(Truth("true")), self.b.make_block()
         for i, (op, part) in enumerate(zip(node.ops, node.comparators, strict=True)):
             right = self.value(part)
@@ -203,6 +203,18 @@ class Expressions(Lowering):
             self.b.go(following)
             left = right
         return self.b.recall(result)
+
+    def _single(self, op: ast.cmpop, left: Value, part: ast.expr) -> str:
+        """Return one relation as an i1; only here may a tuple stand, behind `in`."""
+        if not isinstance(part, ast.Tuple) or not isinstance(op, ast.In | ast.NotIn):
+            return self._relation(op, left, self.value(part))
+        found = "false"
+        for each in part.elts:
+            found = self._either(found, self._relation(ast.Eq(), left, self.value(each)))
+        return arithmetic.opposite(self.b, found) if isinstance(op, ast.NotIn) else found
+
+    def _either(self, left: str, right: str) -> str:
+        return right if left == "false" else self.b.new(f"or i1 {left}, {right}")
 
     def _relation(self, op: ast.cmpop, left: Value, right: Value) -> str:
         if isinstance(op, ast.In | ast.NotIn):
@@ -223,10 +235,9 @@ class Expressions(Lowering):
             return arithmetic.truth(self.b, self.prelude("contains", [span, left]))
         if span.content is None or len(span.content) > _CHAIN_MAX:
             return arithmetic.truth(self.b, self.prelude("has_byte", [span, left]))
-        texts = [arithmetic.compare(self.b, ast.Eq(), left, Constant(byte)).text for byte in span.content]
         found = "false"
-        for text in texts:
-            found = text if found == "false" else self.b.new(f"or i1 {found}, {text}")
+        for byte in span.content:
+            found = self._either(found, arithmetic.compare(self.b, ast.Eq(), left, Constant(byte)).text)
         return found
 
     def prelude(self, name: str, values: list[Value]) -> Value:
@@ -237,9 +248,12 @@ class Expressions(Lowering):
 
 
 def _weaker(values: list[Value]) -> Value:
-    """Return the value whose kind both can have: bytes that may not be changed, negative numbers."""
+    """Return the value whose kind both can have: bytes that may not be changed, numbers with their sign."""
     for value in values:
-        if (isinstance(value, Stretch) and not value.writable) or (isinstance(value, Constant) and value.value < 0):
+        if (isinstance(value, Stretch) and not value.writable) or isinstance(value, Word):
+            return value
+    for value in values:
+        if isinstance(value, Constant) and value.value < 0:
             return value
     return values[0]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from packetfs.toolchain.python.values import Constant, Stretch, Truth, Unsupported, Value, Word, literal
+from packetfs.dataclass import dataclass, field
+from packetfs.limits import PYTHON_VALUES_MAX
+from packetfs.toolchain.python.values import Constant, Stretch, Truth, Unsupported, Value, Word
 from packetfs.vm.layout import OFFSET_MASK
 
 _TYPES: Final = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
@@ -43,6 +44,8 @@ class Builder:
     def new(self, instruction: str) -> str:
         """Append an instruction and return the name of its value."""
         self._count += 1
+        if self._count > PYTHON_VALUES_MAX:
+            raise Unsupported("the program grows too long here: each call of a function is a copy of it")
         self.block.lines.append(f"%t{self._count} = {instruction}")
         return f"%t{self._count}"
 

@@ -6,9 +6,9 @@ function can be tried on `Record(b"...")`; maps and emit exist only inside a pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, overload
 
+from packetfs.dataclass import dataclass
 from packetfs.vm.layout import Reducer, Show
 
 LAST: Final = Reducer.LAST
@@ -73,6 +73,9 @@ class Span(bytes):
     def __getitem__(self, key: SupportsIndex | slice, /) -> int | Span:
         return Span(bytes.__getitem__(self, key)) if isinstance(key, slice) else bytes.__getitem__(self, key)
 
+    def __contains__(self, what: object, /) -> bool:
+        return isinstance(what, bytes | int) and bytes.__contains__(self, what)
+
     def u16(self, offset: int) -> int:
         """Return the 2 bytes at `offset` as a little-endian number; IndexError outside."""
         return self._number(offset, 2, "little")
@@ -101,16 +104,18 @@ class Span(bytes):
         start = offset + len(self) if offset < 0 else offset
         if not 0 <= start <= len(self) - size:
             raise IndexError("outside the record")
-        return int.from_bytes(bytes.__getitem__(self, slice(start, start + size)), "big" if order == "big" else "little")
+        raw = bytes.__getitem__(self, slice(start, start + size))
+        return int.from_bytes(raw, "big" if order == "big" else "little")
 
 
 class Record(Span):
-    """What one invocation sees. `index`: number in its file; `offset`: where it begins there; `file`: number of the file.
+    """What one invocation sees. `number`: how many came before it in its file; `offset`: where in the file it begins;
+    `file`: how many files came before that one.
 
-    Reading `index` makes a run count the records before each shard; `offset` and `file` cost nothing.
+    Reading `number` makes a run count the records before each shard; `offset` and `file` cost nothing.
     """
 
-    index: int = 0
+    number: int = 0
     offset: int = 0
     file: int = 0
 
@@ -118,9 +123,12 @@ class Record(Span):
 class Map:
     """What arrays and hashes have in common: numbers of 64 bits, merged over shards by `reducer`."""
 
-    def __init__(self, entries: int, reducer: Reducer, show: Show | None, name: str) -> None:
+    def __init__(
+        self, entries: int, reducer: Reducer, *, signed: bool, show: Show | None, name: str, decimals: str
+    ) -> None:
         self.entries, self.reducer, self.show, self.name = entries, Reducer(reducer), show, name
-        self.signed = reducer in SIGNED
+        self.signed = signed or reducer in SIGNED
+        self.decimals = decimals
 
     def __getitem__(self, key: int | bytes) -> int:
         """Return a number; 0 where none was put."""
@@ -132,19 +140,32 @@ class Map:
 
 
 class Array(Map):
-    """`entries` numbers, all 0 at first, by index."""
+    """`entries` numbers, all 0 at first, by index. Options as those of Hash."""
 
     def __init__(
-        self, entries: int, reducer: Reducer = SUM, *, signed: bool = False, show: Show | None = None, name: str = ""
+        self,
+        entries: int,
+        reducer: Reducer = SUM,
+        *,
+        signed: bool = False,
+        show: Show | None = None,
+        name: str = "",
+        decimals: str = "",
     ) -> None:
-        super().__init__(entries, reducer, show, name)
-        self.signed = self.signed or signed
+        super().__init__(entries, reducer, signed=signed, show=show, name=name, decimals=decimals)
         if self.reducer in ZERO_SPOILS:
             raise ValueError(f"an Array is 0 from the start, which would spoil {self.reducer.name}: use a Hash")
 
+    def __len__(self) -> int:
+        return self.entries
+
 
 class Hash(Map):
-    """At most `entries` numbers by key of `key_bytes` bytes: an integer, or bytes cut or filled with zeros to that."""
+    """At most `entries` numbers by key of `key_bytes` bytes: an integer, or bytes cut or filled with zeros to that.
+
+    signed: the numbers are i64. show: how keys are shown. name: of the map, instead of its variable's. decimals: the
+    argument that says how many digits of the numbers stand behind the point.
+    """
 
     def __init__(
         self,
@@ -155,10 +176,10 @@ class Hash(Map):
         signed: bool = False,
         show: Show | None = None,
         name: str = "",
+        decimals: str = "",
     ) -> None:
-        super().__init__(entries, reducer, show, name)
+        super().__init__(entries, reducer, signed=signed, show=show, name=name, decimals=decimals)
         self.key_bytes = key_bytes
-        self.signed = self.signed or signed
 
     def get(self, key: int | bytes, default: int = 0) -> int:
         """Return the number of `key`, or `default`."""
@@ -179,7 +200,7 @@ class Hash(Map):
         _outside(key)
 
 
-def emit(*parts: bytes | int) -> None:
+def emit(*parts: bytes | bytearray | int) -> None:
     """Write to the output: bytes as they are, numbers as decimal text. Outputs come out in record order."""
     _outside(*parts)
 

@@ -6,9 +6,9 @@ reach as deep as they go, and no calling convention limits their parameters; rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
+from packetfs.dataclass import dataclass, field
 from packetfs.toolchain.python.ir import Block, Builder, Storage
 from packetfs.toolchain.python.language import Array, Hash
 from packetfs.toolchain.python.source import Source
@@ -33,7 +33,7 @@ class Loop:
 
 @dataclass(slots=True)
 class Frame:
-    """One function being lowered. `bound`: parameters that it never assigns. `sure`: variables assigned on every way."""
+    """A function being lowered. `bound`: parameters that it never assigns. `sure`: variables assigned on every way."""
 
     source: Source
     bound: dict[str, Value] = field(default_factory=dict)

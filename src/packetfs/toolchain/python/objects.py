@@ -10,8 +10,9 @@ from typing import Final
 
 from packetfs.errors import TranslationFailed
 from packetfs.toolchain.elf import Object, read_object
-from packetfs.vm.padding import pad
+from packetfs.toolchain.python.lowering import CONSTANTS
 from packetfs.vm.layout import MapType
+from packetfs.vm.padding import pad
 from packetfs.vm.program import MapDefinition, Program
 
 _WIDE: Final = 1
@@ -28,17 +29,24 @@ def link(data: bytes, maps: tuple[MapDefinition, ...], name: str) -> Program:
     main = next((each for each in found.symbols if each.name == "main"), None)
     if text is None or main is None:
         raise TranslationFailed(name=name, reason="the object has no code")
-    code, entry = pad(_relocate(found, text.index, bytearray(text.data), maps, name), main.value // 8)
-    return Program(code, maps, entry=entry)
+    code, used = _relocate(found, text.index, bytearray(text.data), maps, name)
+    padded, entry = pad(code, main.value // 8)
+    if maps and maps[-1].name == CONSTANTS.encode() and len(maps) - 1 not in used:
+        maps = maps[:-1]  # LLVM has made all of them part of the code
+    return Program(padded, maps, entry=entry)
 
 
-def _relocate(found: Object, index: int, code: bytearray, maps: tuple[MapDefinition, ...], name: str) -> bytes:
-    numbers = {each.name.decode(): number for number, each in enumerate(maps)}
+def _relocate(
+    found: Object, index: int, code: bytearray, maps: tuple[MapDefinition, ...], name: str
+) -> tuple[bytes, set[int]]:
+    """Return the code with the numbers of maps in it, and those numbers."""
+    numbers, used = {each.name.decode(): number for number, each in enumerate(maps)}, set()
     for relocation in found.relocations.get(index, ()):
         at, number = relocation.offset, numbers.get(relocation.symbol.name)
         if relocation.type != _WIDE or number is None or any(code[at + 4 : at + 8]) or any(code[at + 12 : at + 16]):
             raise TranslationFailed(name=name, reason=f"a reference to {relocation.symbol.name or 'data'} in its code")
+        used.add(number)
         source = _HANDLE if maps[number].type is MapType.HASH else _ADDRESS
         code[at + 1] = (code[at + 1] & 0x0F) | source << 4
         code[at + 4 : at + 8] = number.to_bytes(4, "little")
-    return bytes(code)
+    return bytes(code), used

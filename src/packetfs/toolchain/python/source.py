@@ -7,10 +7,10 @@ import builtins
 import inspect
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FunctionType
 from typing import NoReturn
 
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import NotTranslatable
 
 
@@ -53,7 +53,7 @@ def read_source(function: Callable[..., object]) -> Source:
 
 def _scope(function: FunctionType) -> dict[str, object]:
     names = function.__code__.co_freevars
-    cells = {name: cell for name, cell in zip(names, function.__closure__ or (), strict=True)}
+    cells = dict(zip(names, function.__closure__ or (), strict=True))
     held = {}
     for name, cell in cells.items():
         try:

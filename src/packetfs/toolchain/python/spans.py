@@ -1,7 +1,7 @@
 """Bytes: elements, numbers inside, slices. Outside is a fault, as IndexError is in Python; slices are cut to fit.
 
-Each access is checked against its own span, not only against what the microVM may reach: a slice is a wall. LLVM removes
-the checks that a loop's own condition proves.
+Each access is checked against its own span, not only against what the microVM may reach: a slice is a wall. LLVM takes
+out the checks that a loop's own condition proves.
 """
 
 from __future__ import annotations
@@ -13,16 +13,9 @@ from packetfs.toolchain.python.values import Constant, Stretch, Unsupported, Val
 
 def element(b: Builder, span: Stretch, index: Value) -> Value:
     """Return byte `index` of a span."""
-    if span.content is not None and isinstance(index, Constant):
-        return _known(span.content, index.value)
+    if span.content is not None and isinstance(index, Constant) and index.value < len(span.content) >= -index.value:
+        return Constant(span.content[index.value])
     return Word(b.load(place(b, span, index, 1), 1))
-
-
-def _known(content: bytes, index: int) -> Constant:
-    try:
-        return Constant(content[index])
-    except IndexError:
-        raise Unsupported(f"index {index} is outside of {len(content)} bytes") from None
 
 
 def place(b: Builder, span: Stretch, index: Value, size: int) -> str:

@@ -175,7 +175,9 @@ class Statements(Calls):
         self._turn(node.body, body, head, done, endless=text == "true")
         self.b.go(done)
 
-    def _turn(self, body: list[ast.stmt], block: Block, following: Block, done: Block, *, endless: bool = False) -> None:
+    def _turn(
+        self, body: list[ast.stmt], block: Block, following: Block, done: Block, *, endless: bool = False
+    ) -> None:
         """Lower the body of a loop; behind it, only those variables are sure that were so before or at each break."""
         frame, before = self.frame, set(self.frame.sure)
         frame.loops.append(Loop(following, done))

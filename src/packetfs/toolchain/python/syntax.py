@@ -8,10 +8,10 @@ from typing import Final
 from packetfs.toolchain.python.source import Source
 
 TAKEN: Final = (
-    ast.arguments, ast.arg, ast.Load, ast.Store, ast.Del, ast.Name, ast.Constant, ast.Attribute, ast.Subscript, ast.Slice,
-    ast.Call, ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.If, ast.While, ast.For, ast.Break, ast.Continue,
-    ast.Return, ast.Pass, ast.Delete, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator,
-    ast.unaryop, ast.boolop, ast.cmpop, ast.Tuple,
+    ast.arguments, ast.arg, ast.Load, ast.Store, ast.Del, ast.Name, ast.Constant, ast.Attribute, ast.Subscript,
+    ast.Slice, ast.Call, ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.If, ast.While, ast.For, ast.Break,
+    ast.Continue, ast.Return, ast.Pass, ast.Delete, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
+    ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.Tuple, ast.keyword,
 )  # fmt: skip
 """Syntax that programs are made of; what it means stands in the lowering."""
 
@@ -48,10 +48,14 @@ ADVICE: Final[dict[type[ast.AST], str]] = {
 def check_syntax(source: Source) -> None:
     """Refuse a function that uses Python which programs do not have; NotTranslatable names the first place."""
     nodes = [node for part in (*source.tree.body, *source.tree.args.args) for node in ast.walk(part)]
-    for node in sorted(nodes, key=lambda node: getattr(node, "lineno", 0)):
+    for node in sorted(nodes, key=_line):
         reason = _problem(node)
         if reason:
             source.refuse(node, reason)
+
+
+def _line(node: ast.AST) -> int:
+    return getattr(node, "lineno", 1 << 30)  # parts without a place come after those that have one
 
 
 def _problem(node: ast.AST) -> str:

@@ -138,7 +138,10 @@ class Tables:
         head = b.make_block()
         b.jump(head)
         b.go(head)
-        at, following = b.new(f"phi i64 [ {start}, %{before.label} ], [ %n{head.label}, %{body.label} ]"), f"%n{head.label}"
+        at, following = (
+            b.new(f"phi i64 [ {start}, %{before.label} ], [ %n{head.label}, %{body.label} ]"),
+            f"%n{head.label}",
+        )
         b.branch(b.new(f"icmp ult i64 {at}, {stop}"), body, done)
         b.go(body)
         b.store(b.add(to, at), b.load(b.add(source, at), step), step)

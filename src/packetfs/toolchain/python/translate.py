@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import LibraryMissing, TranslationFailed
 from packetfs.limits import ARGUMENT_BYTES_MAX, PYTHON_SECONDS
 from packetfs.toolchain.arguments import RANGES, Argument, pack
@@ -63,21 +63,23 @@ STACK_MAX: Final = 448
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A program, and the arguments that its map `args` holds."""
+    """A program, and the arguments that its map `args` holds. `decimals`: by map, the argument that says its digits."""
 
     program: Program
     arguments: tuple[Argument, ...]
+    decimals: dict[str, str]
 
 
 def translate(function: Callable[..., object]) -> Translation:
-    """Return the program that a function describes; NotTranslatable, TranslationFailed or LibraryMissing say why not."""
+    """Return the program of a function; NotTranslatable, TranslationFailed or LibraryMissing say why there is none."""
     source = read_source(function)
     check_syntax(source)
     arguments = _arguments(source, function)
     lowering = _lower(source, arguments)
     definitions = _definitions(lowering, arguments)
     object_file = _compile(_module(lowering, definitions), source)
-    return Translation(link(object_file, definitions, source.tree.name), arguments)
+    decimals = {name: found.decimals for name, found in lowering.maps.items() if found.decimals}
+    return Translation(link(object_file, definitions, source.tree.name), arguments, decimals)
 
 
 def _arguments(source: Source, function: Callable[..., object]) -> tuple[Argument, ...]:
@@ -111,17 +113,17 @@ def _kind(source: Source, parameter: ast.arg) -> str:
         kind = None
     if isinstance(kind, Integer) and kind.bits == 64:
         return kind.name
-    known = {int: "u64", bool: "bool", bytes: "bytes"}
-    for type_, word in known.items():
-        if kind is type_:
-            return word
-    source.refuse(parameter, f"the argument {parameter.arg} needs a type: int, u64, i64, bool or bytes")
+    if kind not in (int, bool, bytes):
+        source.refuse(parameter, f"the argument {parameter.arg} needs a type: int, u64, i64, bool or bytes")
+    return "u64" if kind is int else "bool" if kind is bool else "bytes"
 
 
 def _lower(source: Source, arguments: tuple[Argument, ...]) -> Statements:
     positional, _ = parameters(source)
     if len(positional) != 1:
-        source.refuse(source.tree, "a program takes the record, and behind a star its arguments: def f(record, *, n: int = 1)")
+        source.refuse(
+            source.tree, "a program takes the record, and behind a star its arguments: def f(record, *, n: int = 1)"
+        )
     lowering = Statements()
     lowering.frames.append(Frame(source))
     lowering.record = Stretch("%data", "%length", True)
@@ -130,7 +132,9 @@ def _lower(source: Source, arguments: tuple[Argument, ...]) -> Statements:
     if lowering.frame.alive:
         lowering.b.end("ret i64 2")
     if lowering.b.stack_bytes > STACK_MAX:
-        source.refuse(source.tree, f"its keys and buffers need {lowering.b.stack_bytes} bytes of stack; {STACK_MAX} are there")
+        source.refuse(
+            source.tree, f"its keys and buffers need {lowering.b.stack_bytes} bytes of stack; {STACK_MAX} are there"
+        )
     return lowering
 
 

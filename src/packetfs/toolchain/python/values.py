@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from packetfs.dataclass import dataclass
 from packetfs.toolchain.python.language import Array, Hash
 
 MASK: Final = (1 << 64) - 1
@@ -71,7 +71,9 @@ Value: TypeAlias = Constant | Word | Truth | Stretch | Table | Thing | Nothing
 
 
 def literal(value: int) -> str:
-    """Return a number as IR text of type i64."""
+    """Return a number as IR text of type i64; Unsupported when 64 bits do not hold it."""
+    if not SMALLEST <= value <= MASK:
+        raise Unsupported(f"{value:#x} does not fit into 64 bits")
     cut = value & MASK
     return str(cut - (1 << 64) if cut >> 63 else cut)
 

@@ -6,8 +6,9 @@ A command's module has a docstring (its description), EXAMPLES, OPTIONS (which o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from packetfs.dataclass import dataclass
 
 GROUPS: Final = ("FILES", "PROGRAMS", "POOL", "TOOL")
 
@@ -34,6 +35,9 @@ COMMANDS: Final = (
     Command("stat", "FILES", "show everything known about a name in the pool"),
     Command("rm", "FILES", "remove files and directories from the pool"),
     Command("run", "PROGRAMS", "run a program over the records of files, where they lie"),
+    Command("programs", "PROGRAMS", "list the programs that come with PacketFS, and those in the pool"),
+    Command("vms", "PROGRAMS", "list live microVMs; pause, resume, move and drop their jobs"),
+    Command("top", "PROGRAMS", "watch live microVMs"),
     Command("disasm", "PROGRAMS", "show a file as the program that it is"),
     Command("asm", "PROGRAMS", "turn a program's text back into packets"),
     Command("init", "POOL", "create a pool"),

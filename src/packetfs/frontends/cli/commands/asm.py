@@ -1,10 +1,14 @@
 """Turn a program's text, as `pfs disasm` writes it, back into packets: the same bytes, 64 for each packet.
 
-With --run, write what the program produces instead: the file itself. COPY and TREE take their extents from the pool.
+A text of packets begins with a word in capitals (HEAD, DATA, COPY ...); one that begins with anything else is eBPF:
+directives (.context, .map, .entry) and instructions, as docs/isa.md lists them, and becomes a program for microVMs.
+With --run, write what the packets of a file produce instead: the file itself. COPY and TREE take their extents from the
+pool.
 """
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -25,6 +29,7 @@ EXAMPLES: Final = (
     ("pfs disasm notes.txt > notes.pfs && pfs asm notes.pfs -o notes.bin", "to text and back to packets"),
     ("pfs disasm pfs:notes.txt | pfs asm --run", "through text to the file's own bytes"),
     ("echo 'FILL 10 x \"ab\"' | pfs asm --run", "run a program written by hand"),
+    ("printf 'mov r0, 2\\nexit\\n' | pfs asm -o pass.bin", "a program for microVMs"),
 )
 OPTIONS: Final = ("pool",)
 
@@ -39,7 +44,8 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Assemble, and run where asked."""
-    program = assemble(_lines(options.text))
+    text = _text(options.text)
+    program = _program(text, options) if _is_ebpf(text) else assemble(text.splitlines())
     if options.run:
         with ExitStack() as stack:
             _write(_produce(program, options, stack), options, output)
@@ -48,13 +54,28 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _lines(name: str) -> list[str]:
+def _is_ebpf(text: str) -> bool:
+    words = (line.split(";", 1)[0].split() for line in text.splitlines())
+    first = next((found[0] for found in words if found), "HEAD")
+    return re.fullmatch("[A-Z]+", first) is None
+
+
+def _program(text: str, options: Namespace) -> bytes:
+    from packetfs.toolchain.text import read_program  # most texts are packets
+    from packetfs.vm.program import encode_program
+
+    if options.run:
+        raise UsageError(reason=f"{options.text} is a program for microVMs; `pfs run` runs those")
+    return encode_program(read_program(text))
+
+
+def _text(name: str) -> str:
     with open_source(raw(name)) as file:
         data = file.read(PROGRAM_TEXT_MAX + 1)
     if len(data) > PROGRAM_TEXT_MAX:
         raise UsageError(reason=f"{name} has more than {PROGRAM_TEXT_MAX} bytes")
     try:
-        return data.decode("utf-8").splitlines()
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(reason=f"{name} is not a program's text: {error}") from None
 

@@ -2,29 +2,36 @@
 
 FILE is a file of this machine (nothing of it is stored), `-` for standard input, or pfs:PATH, which may be a directory
 too. A large file's program is a tree: TREE packets name its nodes, and --flat follows them.
+What holds a program for microVMs (as `pfs asm` writes it) is shown as that: its maps, then its instructions with packet
+and slot. --packets shows its packets.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from io import BufferedReader
 from typing import Final
 
 from packetfs.errors import NotFound, UsageError
 from packetfs.frontends.cli.hostfile import open_source
-from packetfs.frontends.cli.listing import colored, list_flat, list_program
+from packetfs.frontends.cli.listing import colored, colored_code, list_flat, list_program
 from packetfs.frontends.cli.names import pool_name, printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.programs import program_of_file
+from packetfs.limits import PROGRAM_BYTES_MAX
 from packetfs.packet.digest import Digest
+from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.packet.tree import NODE_MAX, Store
+from packetfs.vm.program import decode_program, is_program, program_digest
 
 EXAMPLES: Final = (
     ("pfs disasm notes.txt", "a file here"),
     ("pfs disasm pfs:docs/notes.txt | less -R", "a file in the pool"),
     ("pfs disasm --flat disk.img | grep FILL", "the runs in a large file"),
+    ("pfs disasm pass.bin", "the instructions of a program for microVMs"),
 )
 OPTIONS: Final = ("pool",)
 
@@ -34,7 +41,7 @@ def declare(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="a file, - for standard input, or pfs:PATH")
     add("--flat", action="store_true", help="follow TREE packets and show every leaf")
-    add("--packets", action="store_true", help="FILE holds packets already, as `pfs asm` writes them")
+    add("--packets", action="store_true", help="FILE holds packets already, as `pfs asm` writes them: show those")
     add_snapshot_option(parser)
 
 
@@ -57,6 +64,11 @@ def _show_stored(options: Namespace, output: Output) -> None:
         entry = View(filesystem, options.snapshot).entry(pool_name(options.file))
         if not any(entry.root):
             raise NotFound(path=f"program behind {options.file} (only files and snapshots of directories have one)")
+        if entry.is_file and not options.packets and entry.size <= PROGRAM_BYTES_MAX:
+            content = read_program(filesystem.pool, Digest(entry.root), 0, PACKET)
+            if is_program(content):
+                _show_code(read_program(filesystem.pool, Digest(entry.root)), options, output)
+                return
         _show(options, output, filesystem.pool, Digest(entry.root))
 
 
@@ -64,9 +76,20 @@ def _show_host_file(options: Namespace, output: Output) -> None:
     with open_source(raw(options.file)) as file:
         if options.packets:
             _print(list_program(_whole_packets(file.read(NODE_MAX + 1), options.file)), output)
+        elif isinstance(file, BufferedReader) and is_program(file.peek(PACKET)):
+            _show_code(file.read(PROGRAM_BYTES_MAX + 1), options, output)
         else:
             store, root = program_of_file(file)
             _show(options, output, store, root)
+
+
+def _show_code(packets: bytes, options: Namespace, output: Output) -> None:
+    from packetfs.toolchain.text import write_program  # most files hold no code
+
+    program = decode_program(packets)
+    output.line(colored(f"; {printable(options.file)}  program {program_digest(packets).hex()}", output))
+    for line in write_program(program):
+        output.line(colored_code(line, output))
 
 
 def _whole_packets(data: bytes, name: str) -> bytes:

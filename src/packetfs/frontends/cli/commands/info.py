@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict, dataclass
 from typing import Final
 
+from packetfs.dataclass import asdict, dataclass
 from packetfs.frontends.cli.moments import local_time
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.opening import open_filesystem

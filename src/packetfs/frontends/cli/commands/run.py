@@ -16,21 +16,21 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from packetfs.errors import Partial, UsageError
+from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import checked_host, shell_words
 from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size, parse_size
-from packetfs.limits import FUEL, SHARD_BYTES
+from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
 from packetfs.vm.layout import VMS_MAX
 
 if TYPE_CHECKING:
     from packetfs.engines.options import JobOptions
     from packetfs.engines.result import RunResult
+    from packetfs.frontends.cli.chosen import Chosen
     from packetfs.frontends.cli.tracing import JobReporter
     from packetfs.packet.layout import Buffer
-    from packetfs.vm.program import Program
 
 EXAMPLES: Final = (
     ("pfs run wc notes.txt", "lines, words and bytes"),
@@ -42,10 +42,10 @@ OPTIONS: Final = ("json", "pool")
 
 _RANGES: Final = (
     ("vms", 1, VMS_MAX),
-    ("workers", 1, 1024),
-    ("fuel", 1, 1 << 56),
+    ("workers", 1, WORKERS_MAX),
+    ("fuel", 1, FUEL_MAX),
     ("seed", 0, (1 << 64) - 1),
-    ("repeat", 1, 10_000),
+    ("repeat", 1, REPEAT_MAX),
     ("top", 1, 1 << 32),
 )
 """Options that are numbers: least and most."""
@@ -77,18 +77,31 @@ def declare(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, output: Output) -> int:
-    """Run the job and show its result; Partial when microVMs faulted."""
+    """Run the job and show its result; exit code 3 when microVMs faulted or files could not be read to their end."""
     _check(options)
-    from packetfs.frontends.cli.emitted import open_emitted  # after the arguments were found good
+    from packetfs.frontends.cli.chosen import choose_program  # after the arguments were found good
+    from packetfs.frontends.cli.emitted import open_emitted
+    from packetfs.frontends.cli.tracing import JobReporter
 
+    chosen = choose_program(options)
+    reporter = JobReporter(output)
     with open_emitted(options, output) as emitted:
-        result = _execute(options, output, emitted.write)
-    _show(result, options, output, to_stdout=not emitted.shown)
-    for fault in result.faults:
-        output.warn(f"pfs: {printable(str(fault))}")
+        result = (_run_here if options.node is None else _run_there)(options, output, chosen, emitted.write, reporter)
+        if output.bar is not None:
+            output.bar.clear()
+    _show(result, options, output, chosen, to_stdout=not emitted.shown)
+    return _finish(result, output, reporter.troubles)
+
+
+def _finish(result: RunResult, output: Output, troubles: int) -> int:
+    if not output.json:
+        for fault in result.faults:
+            output.warn(f"pfs: {printable(str(fault))}")
+    output.flush()
     if result.faulted:
-        output.flush()
-        raise Partial(count=result.faulted)
+        raise MicroVMsFaulted(count=f"{result.faulted:,}")
+    if troubles:
+        raise Partial(count=troubles)
     return 0
 
 
@@ -97,41 +110,44 @@ def _check(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not least <= value <= most:
             raise UsageError(reason=f"--{name} {value}: it must be from {least:,} to {most:,}")
+    if not SHARD_BYTES_MIN <= _shard_bytes(options) <= SHARD_BYTES_MAX:
+        raise UsageError(reason=f"--shard {options.shard}: it must be from {SHARD_BYTES_MIN:,} to {SHARD_BYTES_MAX:,} bytes")
     if options.format == "arrow" and options.output is None:
         raise UsageError(reason="--format arrow needs -o FILE")
+    if options.node is not None and (not options.files or "-" in options.files):
+        raise UsageError(reason="--node needs FILEs that lie there; standard input lies here")
+    for name in ("far_pool", "rsh"):
+        if options.node is None and getattr(options, name) is not None:
+            raise UsageError(reason=f"--{name.replace('_', '-')} goes with --node only")
 
 
-def _execute(options: Namespace, output: Output, write: Callable[[Buffer], None]) -> RunResult:
-    from packetfs.engines.records import parse_records
-    from packetfs.frontends.cli.chosen import choose_program
-    from packetfs.frontends.cli.tracing import JobReporter
+def _shard_bytes(options: Namespace) -> int:
+    return SHARD_BYTES if options.shard is None else parse_size(options.shard)
 
-    chosen = choose_program(options)
-    records = parse_records(options.records or chosen.records)
-    reporter = JobReporter(output)
-    if options.node is not None:
-        return _run_there(options, output, chosen.program, str(records), write, reporter)
+
+def _run_here(
+    options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
+) -> RunResult:
     from packetfs.engines.job import run_job
+    from packetfs.engines.records import parse_records
     from packetfs.frontends.cli.inputs import open_sources
 
+    del output
+    records = parse_records(options.records or chosen.records)
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot) as sources:
         return run_job(chosen.program, sources, records, out=write, options=_job_options(options), listener=reporter)
 
 
 def _run_there(
-    options: Namespace,
-    output: Output,
-    program: Program,
-    records: str,
-    write: Callable[[Buffer], None],
-    reporter: JobReporter,
+    options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
     from packetfs.engines.node import NodeJob, run_on_node
+    from packetfs.engines.records import parse_records
 
     job = NodeJob(
         host=checked_host(options.node),
-        program=program,
-        records=records,
+        program=chosen.program,
+        records=str(parse_records(options.records or chosen.records)),
         files=tuple(raw(name) for name in options.files),
         pool=options.far_pool or "",
         snapshot=options.snapshot or "",
@@ -153,23 +169,23 @@ def _job_options(options: Namespace) -> JobOptions:
         workers=options.workers,
         fuel=options.fuel,
         seed=options.seed,
-        shard_bytes=SHARD_BYTES if options.shard is None else parse_size(options.shard),
+        shard_bytes=_shard_bytes(options),
         repeat=options.repeat,
         parent=settings.runtime_path(),
         keep=options.keep,
     )
 
 
-def _show(result: RunResult, options: Namespace, output: Output, *, to_stdout: bool) -> None:
+def _show(result: RunResult, options: Namespace, output: Output, chosen: Chosen, *, to_stdout: bool) -> None:
     from packetfs.frontends.cli.results import print_records, print_table
 
     if output.json:
-        print_records(result, output, top=options.top)
+        print_records(result, output, chosen.decimals, top=options.top)
     else:
-        print_table(result, output, top=options.top, show=to_stdout)
+        print_table(result, output, chosen.decimals, top=options.top, show=to_stdout)
     if options.format == "arrow":
         from packetfs.frontends.cli.arrow import write_arrow
         from packetfs.frontends.cli.hostfile import replacing
 
         with replacing(raw(options.output)) as file:
-            write_arrow(result, file, top=options.top)
+            write_arrow(result, file, chosen.decimals, top=options.top)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +35,13 @@ def run(options: Namespace, output: Output) -> int:
         from packetfs.engines.serve import answer_run  # a sync does not pay for it
         from packetfs.frontends.cli.inputs import open_requested
 
-        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), settings.runtime_path())
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+        parent = settings.runtime_path()
+        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), parent, _interrupt)
 
     return serve_stdio(settings.pool_path(options.pool), settings.history_path(), answer)
+
+
+def _interrupt() -> None:
+    """End the job as Ctrl-C would."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from typing import Final
 
+from packetfs.dataclass import replace
 from packetfs.errors import ProgramFaulted, UsageError
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import CODE_SLOTS_MAX, FUEL

@@ -1,0 +1,136 @@
+"""One process at work on a job: it finds what was done before, runs the rest with its threads, and adds up.
+
+Threads suffice: the native interpreter lets go of Python's lock while it runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from packetfs.dataclass import dataclass
+from packetfs.engines.delivery import Delivery, Output
+from packetfs.engines.jobfile import JobFile
+from packetfs.engines.lines import LineCounter
+from packetfs.engines.options import JobOptions
+from packetfs.engines.records import RecordKind
+from packetfs.engines.recovery import Recovery
+from packetfs.engines.result import JobListener, RunResult
+from packetfs.engines.scheduler import Scheduler
+from packetfs.engines.shards import plan
+from packetfs.engines.source import Source
+from packetfs.engines.spool import Spool
+from packetfs.engines.table import Table
+from packetfs.engines.totals import restore
+from packetfs.engines.turn import Turns, Work, begin_batch
+from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, usable_cores
+from packetfs.events import Progress
+from packetfs.vm.image import Image
+from packetfs.vm.machine import TWIN, Machine
+
+TELL_SECONDS: Final = 0.1
+"""Seconds between two reports of progress."""
+END_SECONDS: Final = 0.3
+"""Seconds that an interrupted job waits for its turns to end; what hangs in a write is left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a process brings to a job."""
+
+    image: Image
+    machine: Machine
+    sources: Sequence[Source]
+    out: Output
+    listener: JobListener
+
+
+def workers_of(options: JobOptions, machine: Machine) -> int:
+    """Return how many threads run: the interpreter in Python has use for one."""
+    return options.workers or (1 if machine is TWIN else usable_cores())
+
+
+def execute(table: Table, job: JobFile, task: Task) -> RunResult:
+    """Run what is left of a job, and close its table. Whatever is raised, the table is such that it can go on."""
+    spool = Spool(table.directory, table.ledger, keep=job.options.keep_output)
+    threads: list[threading.Thread] = []
+    try:
+        work, care, scheduler = _prepare(table, spool, job, task)
+        workers = workers_of(job.options, task.machine)
+        threads += (
+            threading.Thread(target=scheduler.work, args=(Turns(work),), daemon=True) for _ in range(workers)
+        )
+        _watch(threads, scheduler, work)
+        if scheduler.error is not None:
+            raise scheduler.error
+        care.reduce(scheduler.rest(), last=True)
+        return care.result()
+    finally:
+        if not any(thread.is_alive() for thread in threads):
+            spool.close()
+            table.close()
+
+
+def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work, JobCare, Scheduler]:
+    options, records, listener = job.options, job.framing, OneByOne(task.listener)
+    totals, found = restore(table.directory, task.image)
+    recovery = Recovery(table, spool, totals, keep=options.keep_output)
+    left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
+    delivery = Delivery(
+        task.out, spool, table.ledger, keep=options.keep_output, first=left.waiting, sent=left.sent
+    )
+    recovery.restore(delivery, left)
+    work = Work(
+        image=task.image,
+        machine=task.machine,
+        prepared=task.machine.prepare(task.image),
+        table=table,
+        sources=task.sources,
+        records=records,
+        options=options,
+        counters=[LineCounter(source) for source in task.sources] if records.kind is RecordKind.LINE else [],
+        delivery=delivery,
+        listener=listener,
+        stopped=threading.Event(),
+    )
+    limits = bounds(job, workers_of(options, task.machine), piped=any(source.is_pipe for source in task.sources))
+    shards = sum(-(-(source.size or 0) // options.shard_bytes) for source in task.sources)
+    if min(limits.live, shards) >= ALL_LIVE:
+        table.populate()
+    for live in left.again:
+        begin_batch(work, live.batch)
+    care = JobCare(work, job, totals, found, left.first)
+    queue = sorted([*left.queue, *left.again], key=lambda live: live.batch.number)
+    scheduler = Scheduler(
+        care, table.ledger, work.stopped, limits, queue, left.ended, totals.batches, totals.shards
+    )
+    delivery.deliver()
+    return work, care, scheduler
+
+
+def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work) -> None:
+    """Start the threads and wait for them; tell how far they are. An interrupt ends them within END_SECONDS."""
+    sizes = [source.size for source in work.sources]
+    total = sum(size or 0 for size in sizes)
+    try:
+        for thread in threads:
+            thread.start()
+        told = time.monotonic()
+        while any(thread.is_alive() for thread in threads):
+            if scheduler.wait(TELL_SECONDS):
+                break
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                work.listener(Progress(len(sizes), scheduler.bytes_done, total))
+    except BaseException as error:
+        scheduler.stop(error)
+        raise
+    finally:
+        for source in work.sources:
+            source.interrupt()
+        deadline = time.monotonic() + END_SECONDS
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,144 @@
+"""What a dead process left of a job, made whole: batches that it was running begin again, the others go on.
+
+A batch begins again when it was claimed by a turn or by its beginning, when a context of it cannot be right, or when
+output that it emitted is neither delivered nor in the spool. Its microVMs emit the same bytes once more; what was
+delivered of them is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from packetfs.dataclass import dataclass, field
+from packetfs.engines.columns import ENDED, column, states
+from packetfs.engines.delivery import Delivery, Piece
+from packetfs.engines.ledger import SLOTS
+from packetfs.engines.shards import Batch
+from packetfs.engines.spool import Spool
+from packetfs.engines.table import Table
+from packetfs.engines.totals import Totals
+from packetfs.engines.turn import Live
+from packetfs.vm.layout import State
+
+_RESTING = (State.READY, State.PAUSED, *ENDED)
+
+
+@dataclass(slots=True)
+class Recovered:
+    """Batches under way and batches that have ended, in order; `again`: those to be begun anew; `first`: the first
+    batch that has never begun. `waiting` and `sent`: whose output comes next, and the bytes of output before it."""
+
+    first: int
+    waiting: int
+    sent: int
+    queue: list[Live] = field(default_factory=list)
+    again: list[Live] = field(default_factory=list)
+    ended: list[Batch] = field(default_factory=list)
+    streams: list[tuple[int, int, int]] = field(default_factory=list)
+    """(batch, microVMs, how many of the first have ended) of those whose output is still to come."""
+
+
+class Recovery:
+    """Looks through a table whose process is gone."""
+
+    def __init__(self, table: Table, spool: Spool, totals: Totals, *, keep: bool) -> None:
+        self._table = table
+        self._spool = spool
+        self._totals = totals
+        self._keep = keep
+        self._pieces: dict[int, list[tuple[int, Piece]]] = {}
+        for batch, entry, at, lengths in spool.recover():
+            if not lengths:
+                self._drop(batch)
+            end = at + sum(lengths)
+            for index, length in enumerate(lengths):
+                self._pieces.setdefault(batch, []).append((index, Piece(length, None, entry, at, end)))
+                at += length
+
+    def _drop(self, batch: int) -> None:
+        for entry in sorted({piece.entry for _, piece in self._pieces.pop(batch, [])}):
+            self._spool.drop(entry)
+
+    def recover(self, plan: Iterable[Batch]) -> Recovered:
+        """Return how to go on; `plan` is all of the job's batches."""
+        totals = self._totals
+        found = Recovered(totals.batches, totals.batches, totals.emitted)
+        if self._keep:
+            found.waiting = found.sent = 0
+            found.streams = [(number, 1 + self._last(number), SLOTS) for number in range(totals.batches)]
+        last = self._clear_reduced()
+        for batch in plan:
+            if batch.number < totals.batches:
+                continue
+            if batch.shard > last:
+                break
+            self._judge(batch, found)
+            found.first = batch.number + 1
+        self._table.ledger.claims[:] = bytes(SLOTS)
+        return found
+
+    def restore(self, delivery: Delivery, found: Recovered) -> None:
+        """Let `delivery` have the output that waits."""
+        for number, count, ended in found.streams:
+            pieces = [(index, piece) for index, piece in self._pieces.get(number, []) if piece.length]
+            delivery.restore(number, count, min(ended, count), pieces)
+
+    def _last(self, number: int) -> int:
+        return max((index for index, _ in self._pieces.get(number, [])), default=0)
+
+    def _clear_reduced(self) -> int:
+        """Free microVMs whose results are reduced already; return the last shard of the others, -1 without any."""
+        words, last = self._table.words, -1
+        for first, count in self._table.touched():
+            shards = column(words, first, count, "shard").tolist()
+            for index, state in enumerate(states(words, first, count)):
+                if state == State.FREE:
+                    continue
+                if shards[index] < self._totals.shards:
+                    self._table.clear(first + index, 1)
+                else:
+                    last = max(last, shards[index])
+        return last
+
+    def _judge(self, batch: Batch, found: Recovered) -> None:
+        words, where = self._table.words, (batch.slot, batch.count)
+        resting = states(words, *where)
+        live = Live(batch, faulted=State.FAULTED in resting)
+        emitted = sum(column(words, *where, "emitted").tolist())
+        ended = all(state in ENDED for state in resting)
+        if not self._is_whole(batch, resting):
+            self._begin_again(live, found)
+        elif ended and found.waiting == batch.number and found.sent + emitted <= self._delivered:
+            found.waiting, found.sent = batch.number + 1, found.sent + emitted
+            found.ended.append(batch)
+            return
+        elif emitted != sum(piece.length for _, piece in self._pieces.get(batch.number, [])):
+            self._begin_again(live, found)
+        else:
+            found.streams.append((batch.number, batch.count, _leading(resting)))
+            if ended:
+                found.ended.append(batch)
+            else:
+                found.queue.append(live)
+
+    @property
+    def _delivered(self) -> int:
+        return -1 if self._keep else self._table.ledger.delivered
+
+    def _is_whole(self, batch: Batch, resting: list[int]) -> bool:
+        shards = column(self._table.words, batch.slot, batch.count, "shard").tolist()
+        right = shards == list(range(batch.shard, batch.shard + batch.count))
+        return right and all(state in _RESTING for state in resting) and not self._table.ledger.claims[batch.slot]
+
+    def _begin_again(self, live: Live, found: Recovered) -> None:
+        batch = live.batch
+        if batch.number in self._pieces:
+            self._spool.forget(batch.number)
+            self._drop(batch.number)
+        self._table.clear(batch.slot, batch.count)
+        live.faulted = False
+        found.again.append(live)
+
+
+def _leading(resting: list[int]) -> int:
+    return next((i for i, state in enumerate(resting) if state not in ENDED), len(resting))

@@ -1,0 +1,139 @@
+"""Maps of shards become one, in shard order: element by element, as the map's definition says.
+
+Arrays are reduced over all their entries, so that an entry that a shard did not touch counts as zeros there. Of hash
+tables the union of keys is taken; an element is reduced where both have the key. Read-only maps and rings have no
+result.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from operator import and_, or_, xor
+from typing import Any, Final
+
+from packetfs.accel import native
+from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
+from packetfs.vm.layout import Reducer
+from packetfs.vm.maps import entries
+from packetfs.vm.program import MapDefinition
+
+Elements = Callable[[int, int], int]
+
+_UNSIGNED: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_SIGNED: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
+_BITWISE: Final[dict[Reducer, Elements]] = {Reducer.OR: or_, Reducer.AND: and_, Reducer.XOR: xor}
+_ORDERED: Final[dict[Reducer, tuple[dict[int, str], Elements]]] = {
+    Reducer.MIN: (_UNSIGNED, min),
+    Reducer.MAX: (_UNSIGNED, max),
+    Reducer.SIGNED_MIN: (_SIGNED, min),
+    Reducer.SIGNED_MAX: (_SIGNED, max),
+}
+
+
+def reduce_python(into: memoryview, values: memoryview, count: int, stride: int, reducer: int, width: int) -> None:
+    """Reduce `count` times len(into) bytes, every `stride` bytes of `values`, into `into`, in order.
+
+    Elements are little-endian and `width` bytes long; sums wrap. ValueError when a buffer does not fit.
+    """
+    size = len(into)
+    if size % width or stride < 0 or (count and (count - 1) * stride + size > len(values)):
+        raise ValueError(f"{count} values of {size} bytes, {stride} apart, in {len(values)} bytes")
+    for at in range(0, count * stride, stride) if stride else [0] * count:
+        into[:] = combine(bytes(into), bytes(values[at : at + size]), Reducer(reducer), width)
+
+
+def combine(before: bytes, after: bytes, reducer: Reducer, width: int) -> bytes:
+    """Return the reduction of two values of one length."""
+    if reducer in (Reducer.LAST, Reducer.FIRST):
+        return after if reducer is Reducer.LAST else before
+    if reducer in _ORDERED:
+        codes, choose = _ORDERED[reducer]
+        pairs = array(codes[width], before), array(codes[width], after)
+        return array(codes[width], map(choose, *pairs)).tobytes()
+    left, right = int.from_bytes(before, "little"), int.from_bytes(after, "little")
+    whole = _sum(left, right, len(before), width) if reducer is Reducer.SUM else _BITWISE[reducer](left, right)
+    return whole.to_bytes(len(before), "little")
+
+
+def _sum(left: int, right: int, size: int, width: int) -> int:
+    """Add all elements at once: the top bit of each is added without its carry, so that none reaches the next."""
+    tops = int.from_bytes((bytes(width - 1) + b"\x80") * (size // width), "little")
+    rest = ~tops & ((1 << 8 * size) - 1)
+    return ((left & rest) + (right & rest)) ^ ((left ^ right) & tops)
+
+
+_core: Any = native
+reduce_array: Final = _core.vm_reduce if hasattr(native, "vm_reduce") else reduce_python
+
+
+class ArrayReduction:
+    """The reduction of an array so far: its bytes, as they lie in a microVM."""
+
+    def __init__(self, place: MapPlace, definition: MapDefinition) -> None:
+        self._place = place
+        self._definition = definition
+        self.memory: bytearray | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the array."""
+        return self._place.size
+
+    def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
+        """Reduce the maps of `count` microVMs from `slot` on, in order."""
+        start = slot * maps_bytes + self._place.offset
+        size = self._place.size
+        if self.memory is None:
+            self.memory = bytearray(maps[start : start + size])
+            start, count = start + maps_bytes, count - 1
+        if count:
+            values = maps[start : start + (count - 1) * maps_bytes + size]
+            # LAST and FIRST take values whose size is no multiple of the width: they are copied whole.
+            width = self._definition.width if size % self._definition.width == 0 else 1
+            reduce_array(memoryview(self.memory), values, count, maps_bytes, self._definition.reducer, width)
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (index, value) of what is not all zero."""
+        if self.memory is not None:
+            yield from entries(self._place, memoryview(bytes(self._place.offset) + self.memory))
+
+
+class HashReduction:
+    """The reduction of a hash table so far."""
+
+    def __init__(self, place: MapPlace, definition: MapDefinition) -> None:
+        self._place = place
+        self._definition = definition
+        self.values: dict[bytes, bytes] = {}
+
+    def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
+        """Reduce the maps of `count` microVMs from `slot` on, in order."""
+        reducer, width = self._definition.reducer, self._definition.width
+        for at in range(slot * maps_bytes, (slot + count) * maps_bytes, maps_bytes):
+            start = at + self._place.offset
+            if not any(maps[start : start + 4]):  # the count: most tables of most small shards are empty
+                continue
+            for key, value in entries(self._place, maps[at : at + maps_bytes]):
+                before = self.values.get(key)
+                self.values[key] = value if before is None else combine(before, value, reducer, width)
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value), sorted by key."""
+        yield from sorted(self.values.items())
+
+
+Reduction = ArrayReduction | HashReduction
+
+
+def reductions(image: Image) -> dict[int, Reduction]:
+    """Return an empty reduction for each map that has a result, by index."""
+    found: dict[int, Reduction] = {}
+    for index, (place, definition) in enumerate(zip(image.maps, image.definitions, strict=True)):
+        if place.read_only:
+            continue
+        if place.type in ARRAYS:
+            found[index] = ArrayReduction(place, definition)
+        elif place.type in HASHES:
+            found[index] = HashReduction(place, definition)
+    return found

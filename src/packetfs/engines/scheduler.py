@@ -1,0 +1,237 @@
+"""Which batch of microVMs has its turn next, on which worker.
+
+A queue goes round: every live batch gets a turn, then the first one again, so that short shards end while long ones
+wait. New batches begin while there is room for them: so many microVMs live, so much output and so much of a pipe held,
+and not farther from the last reduced batch than the table reaches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from packetfs.dataclass import dataclass
+from packetfs.engines.ledger import Control, Ledger
+from packetfs.engines.shards import Batch
+from packetfs.engines.turn import Live
+from packetfs.errors import JobCancelled
+
+LOOK_SECONDS = 0.02
+"""Seconds between two looks at the ledger while a job is paused, or all that could run is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be under way. `live`: microVMs that have begun and not ended. `window`: shards from the first one
+    that is not reduced to the last one that has begun."""
+
+    live: int
+    window: int
+
+
+class Taker(Protocol):
+    """A worker's way to give a batch its turn."""
+
+    def take(self, live: Live) -> None: ...
+
+
+class Care(Protocol):
+    """What a job does around the turns (work.py)."""
+
+    def plan(self) -> Live | None:
+        """Return the next batch that has not begun; may wait for a pipe. One thread at a time asks."""
+
+    def begin(self, live: Live) -> None:
+        """Make its microVMs READY."""
+
+    def reduce(self, ended: Sequence[Batch]) -> None:
+        """Reduce these batches, which come next; their microVMs are free afterwards. One thread at a time asks."""
+
+    def must_wait(self) -> bool:
+        """Tell whether so much output waits that nothing new may begin."""
+
+    def release(self, needed: Batch | None) -> None:
+        """Nothing before `needed` will be read again."""
+
+
+class Scheduler:
+    """The queue. `queue` and `ended`: batches that a dead process left; `first`: the first one that is not reduced."""
+
+    def __init__(
+        self,
+        care: Care,
+        ledger: Ledger,
+        stopped: threading.Event,
+        bounds: Bounds,
+        queue: Sequence[Live] = (),
+        ended: Sequence[Batch] = (),
+        first: int = 0,
+        shards: int = 0,
+    ) -> None:
+        self._care = care
+        self._ledger = ledger
+        self._stopped = stopped
+        self._bounds = bounds
+        self._queue = deque(queue)
+        self._open = {live.batch.number: live.batch for live in queue}
+        self._ended = {batch.number: batch for batch in ended}
+        self._live = sum(live.batch.count for live in queue)
+        self._reduced, self._shards = first, shards
+        self._front, self._front_shards = first, shards
+        self._step()
+        self._next: Live | None = None
+        self._planning = self._planned = self._reducing = False
+        self._condition = threading.Condition()
+        self._over = threading.Event()  # of its own: the main thread must not wake up at every turn
+        self.error: BaseException | None = None
+        self.bytes_done = sum(batch.stop - batch.start for batch in ended)
+
+    def work(self, taker: Taker) -> None:
+        """Take turns until the job is over. What goes wrong ends the job; the main thread raises it."""
+        try:
+            while (live := self._take()) is not None:
+                taker.take(live)
+                self._put_back(live)
+        except BaseException as error:
+            self.stop(error)
+
+    def stop(self, error: BaseException) -> None:
+        """End the job; the first reason counts."""
+        with self._condition:
+            self.error = self.error or error
+            self._stopped.set()
+            self._over.set()
+            self._condition.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the job is over, or so long; tell whether it is over."""
+        return self._over.wait(seconds)
+
+    def _is_over(self) -> bool:
+        return self._planned and not self._open and self._next is None and not self._reducing
+
+    def rest(self) -> list[Batch]:
+        """Return the batches that have ended and are not reduced, when all work is done."""
+        return [self._ended[number] for number in sorted(self._ended)]
+
+    # taking
+
+    def _take(self) -> Live | None:
+        """Wait for a batch to run; None at the end. Begins new ones first, where there is room for them."""
+        while not self._stopped.is_set():
+            control = self._ledger.control
+            if control is Control.CANCEL:
+                raise JobCancelled
+            with self._condition:
+                if self._is_over():
+                    self._over.set()
+                    return None
+                ended = self._claim_reducing()
+                begun = self._begin() if control is Control.RUN and not ended else None
+                if begun is None and not ended:
+                    planning = control is Control.RUN and self._claim_planning()
+                    live = None if planning or control is not Control.RUN else self._pick()
+                    if live is not None:
+                        return live
+                    if not planning:
+                        self._condition.wait(LOOK_SECONDS)
+            if ended:
+                self._reduce(ended)
+            elif begun is not None:
+                self._care.begin(begun)
+                self._enqueue(begun)
+            elif planning:
+                self._plan()
+        return None
+
+    def _begin(self) -> Live | None:
+        """Take the batch that was planned, if there is room for it."""
+        live = self._next
+        if live is None or not self._has_room(live.batch.count) or not self._fits(live.batch):
+            return None
+        self._next = None
+        self._open[live.batch.number] = live.batch
+        self._live += live.batch.count
+        return live
+
+    def _enqueue(self, live: Live) -> None:
+        with self._condition:
+            self._queue.append(live)
+            self._condition.notify()
+
+    def _has_room(self, count: int) -> bool:
+        return (self._live + count <= self._bounds.live or not self._open) and not self._care.must_wait()
+
+    def _fits(self, batch: Batch) -> bool:
+        """Tell whether its slots are free; a batch alone always fits."""
+        return batch.shard + batch.count - self._shards <= self._bounds.window or batch.number == self._reduced
+
+    def _claim_planning(self) -> bool:
+        if self._planned or self._planning or self._next is not None or not self._has_room(1):
+            return False
+        self._planning = True
+        return True
+
+    def _plan(self) -> None:
+        live = self._care.plan()
+        with self._condition:
+            self._next, self._planning = live, False
+            self._planned = live is None
+            self._condition.notify_all()
+
+    def _pick(self) -> Live | None:
+        """Return the first batch in the queue that may run: not all of it held, and with room for its output."""
+        first = min(self._open) if self._open and self._care.must_wait() else None
+        for _ in range(len(self._queue)):
+            live = self._queue.popleft()
+            held = self._ledger.held[live.batch.slot : live.batch.slot + live.batch.count]
+            if not all(held) and first in (None, live.batch.number):
+                return live
+            self._queue.append(live)
+        return None
+
+    # putting back
+
+    def _put_back(self, live: Live) -> None:
+        with self._condition:
+            if not live.finished:
+                self._queue.append(live)
+                self._condition.notify()
+                return
+            batch = live.batch if live.faulted else live.batch.without_bounds()
+            del self._open[batch.number]
+            self._ended[batch.number] = batch
+            self._live -= batch.count
+            self.bytes_done += batch.stop - batch.start
+            self._step()
+            needed = self._open[min(self._open)] if self._open else None
+            self._condition.notify_all()
+        self._care.release(needed)
+
+    def _step(self) -> None:
+        """Find the first batch that has not ended: those before it can be reduced."""
+        while self._front in self._ended:
+            batch = self._ended[self._front]
+            self._front, self._front_shards = self._front + 1, batch.shard + batch.count
+
+    def _claim_reducing(self) -> list[Batch]:
+        """Return what should be reduced now: half a window of batches that have ended, or all when the next one
+        needs their slots. Batches after one that has not ended wait."""
+        stuck = self._next is not None and not self._fits(self._next.batch)
+        if self._reducing or not (stuck or 2 * (self._front_shards - self._shards) >= self._bounds.window):
+            return []
+        ended = [self._ended[number] for number in range(self._reduced, self._front)]
+        self._reducing = bool(ended)
+        return ended
+
+    def _reduce(self, ended: list[Batch]) -> None:
+        self._care.reduce(ended)
+        with self._condition:
+            for batch in ended:
+                del self._ended[batch.number]
+            self._reduced = ended[-1].number + 1
+            self._shards = ended[-1].shard + ended[-1].count
+            self._reducing = False
+            self._condition.notify_all()

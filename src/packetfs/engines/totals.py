@@ -1,0 +1,156 @@
+"""What a job counted so far, over the batches that were reduced, and its one file: written whole, then renamed.
+
+A process that takes over a job reads it: batches before `batches` are in it, their microVMs do not matter any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from typing import Any, Final
+
+from packetfs.dataclass import asdict, dataclass, field
+from packetfs.engines.columns import column, states
+from packetfs.engines.reduce import ArrayReduction, Reduction, reductions
+from packetfs.engines.result import FaultReport
+from packetfs.engines.shards import Batch
+from packetfs.errors import BadJob, TableFull
+from packetfs.limits import FAULTS_MAX
+from packetfs.vm.context import Context
+from packetfs.vm.image import Image
+from packetfs.vm.layout import SLOTS_A_PACKET, ContextFlag, Fault, State
+
+VERDICTS: Final = 6
+_PAIR: Final = struct.Struct("<II")
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over all shards of the first `batches` batches; `shards` also numbers the next shard."""
+
+    batches: int = 0
+    shards: int = 0
+    records: int = 0
+    bytes: int = 0
+    executed: int = 0
+    emitted: int = 0
+    verdicts: list[int] = field(default_factory=lambda: [0] * VERDICTS)
+    last: int = 0
+    faulted: int = 0
+    faults: list[FaultReport] = field(default_factory=list)
+
+    def add(self, words: memoryview, batch: Batch) -> None:
+        """Count a batch whose microVMs have all ended, in order."""
+        where = batch.slot, batch.count
+        records = column(words, *where, "records").tolist()
+        self.batches += 1
+        self.shards += batch.count
+        self.bytes += batch.stop - batch.start
+        self.records += sum(records)
+        self.executed += sum(column(words, *where, "executed").tolist())
+        self.emitted += sum(column(words, *where, "emitted").tolist())
+        for i in range(VERDICTS):
+            self.verdicts[i] += sum(column(words, *where, "verdicts", i).tolist())
+        results = column(words, *where, "result")
+        for i in range(batch.count - 1, -1, -1):
+            if records[i]:
+                self.last = results[i]
+                break
+
+    def add_faults(self, contexts: memoryview, words: memoryview, batch: Batch, image: Image, file: str) -> None:
+        """Report the microVMs of a batch that faulted."""
+        found = [i for i, state in enumerate(states(words, batch.slot, batch.count)) if state == State.FAULTED]
+        self.faulted += len(found)
+        for i in found[: max(0, FAULTS_MAX - len(self.faults))]:
+            self.faults.append(report(Context(contexts, batch.slot + i), image, file, batch))
+
+
+def report(context: Context, image: Image, file: str, batch: Batch) -> FaultReport:
+    """Say where a context faulted."""
+    from packetfs.vm.assembly import line_of  # brings the table of instructions, which only faults need
+
+    inside = context.flags & ContextFlag.IN_RECORD
+    start = context.record_start if inside else context.position
+    if not inside and batch.firsts:
+        start = batch.bounds[2 * start] if 2 * start < len(batch.bounds) else batch.stop
+    packet, slot = divmod(context.pc, SLOTS_A_PACKET)
+    return FaultReport(
+        shard=context.shard,
+        vm=context.vm,
+        file=file,
+        record_start=start,
+        records=context.records,
+        fault=Fault(context.fault),
+        pc=context.pc,
+        packet=1 + packet,
+        slot=slot,
+        instruction=line_of(image.code, context.pc) if inside else "before its first instruction",
+        address=context.fault_address,
+    )
+
+
+def save(directory: str, totals: Totals, found: dict[int, Reduction]) -> None:
+    """Write what was counted and reduced; the old file stays until the new one is whole."""
+    blobs = {index: _pack(reduction) for index, reduction in found.items()}
+    head = {"totals": asdict(totals), "maps": {str(index): len(blob) for index, blob in blobs.items()}}
+    try:
+        with open(f"{directory}/reduced.new", "wb") as file:
+            file.write(json.dumps(head).encode() + b"\n")
+            file.writelines(blobs.values())
+    except OSError as error:
+        raise TableFull(path=directory, reason=error.strerror) from None
+    os.rename(f"{directory}/reduced.new", f"{directory}/reduced")
+
+
+def restore(directory: str, image: Image) -> tuple[Totals, dict[int, Reduction]]:
+    """Return what `save` wrote, or nothing counted yet; BadJob when the file is damaged."""
+    found = reductions(image)
+    try:
+        with open(f"{directory}/reduced", "rb") as file:
+            head = json.loads(file.readline())
+            for index, length in head["maps"].items():
+                _unpack(found[int(index)], file.read(length))
+        return _totals(head), found
+    except FileNotFoundError:
+        return Totals(), found
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+
+
+def read_totals(directory: str) -> Totals:
+    """Return the counts alone, as far as batches are reduced; nothing counted where there is no such file."""
+    try:
+        with open(f"{directory}/reduced", "rb") as file:
+            return _totals(json.loads(file.readline()))
+    except FileNotFoundError:
+        return Totals()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+
+
+def _totals(head: dict[str, dict[str, Any]]) -> Totals:
+    fields = head["totals"]
+    faults = [FaultReport(**{**one, "fault": Fault(one["fault"])}) for one in fields.pop("faults")]
+    return Totals(**fields, faults=faults)
+
+
+def _pack(reduction: Reduction) -> bytes:
+    if isinstance(reduction, ArrayReduction):
+        return bytes(reduction.memory or b"")
+    rows = [_PAIR.pack(len(key), len(value)) + key + value for key, value in reduction.values.items()]
+    return b"".join(rows)
+
+
+def _unpack(reduction: Reduction, data: bytes) -> None:
+    if isinstance(reduction, ArrayReduction):
+        if data and len(data) != reduction.size:
+            raise ValueError(f"{len(data)} bytes of an array of {reduction.size}")
+        reduction.memory = bytearray(data) if data else None
+        return
+    at = 0
+    while at < len(data):
+        key, value = _PAIR.unpack_from(data, at)
+        at += _PAIR.size
+        reduction.values[data[at : at + key]] = data[at + key : at + key + value]
+        at += key + value

@@ -1,0 +1,283 @@
+"""A turn: the microVMs of one batch each execute a slice, over one window of their file.
+
+What an interpreter cannot do alone is done here: it is shown more of the file, its output is taken away, its helpers of
+Python are answered, records are numbered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from packetfs.dataclass import dataclass
+from packetfs.engines.columns import begin, column, states, unfinished
+from packetfs.engines.delivery import Delivery
+from packetfs.engines.ledger import Control
+from packetfs.engines.lines import NEWLINE, LineCounter, count_lines
+from packetfs.engines.options import JobOptions
+from packetfs.engines.records import RecordKind, Records
+from packetfs.engines.result import JobListener, Traced
+from packetfs.engines.shards import Batch
+from packetfs.engines.source import Source
+from packetfs.engines.table import Table
+from packetfs.engines.view import View
+from packetfs.errors import BadJob
+from packetfs.limits import OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
+from packetfs.vm.context import BASE_UNKNOWN, Context
+from packetfs.vm.image import Image
+from packetfs.vm.layout import ContextFlag, State, Stop
+from packetfs.vm.machine import Machine
+
+CALLS_A_TURN = 32
+"""Windows of a long shard that it sees in one turn."""
+SLICE_MIN = 1024
+"""Slots of a slice at the least: fewer, and pausing would be most of the work."""
+
+
+@dataclass(slots=True)
+class Live:
+    """A batch and what a worker knows of it. `located`: the first lines of its shards were looked up; `lines`: newlines
+    before it in its file, if they were counted."""
+
+    batch: Batch
+    located: bool = False
+    lines: int | None = None
+    finished: bool = False
+    faulted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the turns of one job share."""
+
+    image: Image
+    machine: Machine
+    prepared: object
+    table: Table
+    sources: Sequence[Source]
+    records: Records
+    options: JobOptions
+    counters: Sequence[LineCounter]
+    delivery: Delivery
+    listener: JobListener
+    stopped: threading.Event
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell a turn that it should end early."""
+        return self.stopped.is_set() or self.table.ledger.control is not Control.RUN
+
+
+def begin_batch(work: Work, batch: Batch) -> None:
+    """Make the microVMs of a batch READY; their slots must be free. A process that dies here leaves them claimed."""
+    table, image = work.table, work.image
+    table.ledger.claims[batch.slot] = 1
+    table.allocate(batch.slot, batch.count)
+    if image.initial:
+        for slot in range(batch.slot, batch.slot + batch.count):
+            at = slot * image.maps_bytes
+            table.maps[at : at + len(image.initial)] = image.initial
+    begin(table.words, batch, work.records, work.options.seed)
+    table.ledger.claims[batch.slot] = 0
+
+
+class Turns:
+    """One worker's buffers, and the turns that it takes."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._view = View()
+        self._out = bytearray(OUTPUT_BUFFER)
+        self._used = 0
+        self._taken: list[bytes] = []
+
+    def take(self, live: Live) -> None:
+        """Give each microVM of the batch that is not held or ended a slice, and hand over what they emitted."""
+        batch, table = live.batch, self._work.table
+        table.ledger.claims[batch.slot] = 1
+        words, where = table.words, (batch.slot, batch.count)
+        before = column(words, *where, "emitted").tolist()
+        for first, last in _ranges(unfinished(words, *where), table.ledger.held):
+            if not self._run(live, first, last):
+                break
+        found = states(words, *where)
+        ended = _leading(found)
+        live.finished, live.faulted = ended == batch.count, State.FAULTED in found
+        self._hand_over(live, ended, before, column(words, *where, "emitted").tolist())
+        if live.finished:
+            table.clear_spill(*where)
+        table.ledger.claims[batch.slot] = 0
+
+    def _hand_over(self, live: Live, ended: int, before: list[int], after: list[int]) -> None:
+        lengths = [new - old for old, new in zip(before, after, strict=True)]
+        if live.finished and not any(before):
+            lengths = [sum(lengths)]  # all of it in one turn: it lies in the order of the shards
+        data = [*self._taken, bytes(memoryview(self._out)[: self._used])]
+        self._taken, self._used = [], 0
+        self._work.delivery.add(live.batch.number, live.batch.count, ended, lengths, data)
+
+    def _run(self, live: Live, first: int, last: int) -> bool:
+        """Run microVMs `first` to `last`; False when the turn must end, for a pause or because it emitted a lot."""
+        work, batch, slot = self._work, live.batch, first
+        self._look(live, first)
+        if work.records.kind is RecordKind.LINE and not live.located:
+            self._locate(live)
+        slots = work.options.slice_slots or max(SLICE_MIN, SLOTS_A_CALL[work.machine.name] // (last - first + 1))
+        bounds = memoryview(batch.bounds).cast("B") if batch.bounds else b""
+        for _ in range(CALLS_A_TURN + last - first):
+            room = memoryview(self._out)[self._used :]
+            slot, stop, used = work.machine.run(
+                work.prepared,
+                work.table.contexts,
+                work.table.spill,
+                work.table.maps,
+                slot,
+                last - slot + 1,
+                self._view.data,
+                self._view.start,
+                self._view.final,
+                work.records.framing,
+                work.records.size,
+                bounds,
+                room,
+                slots,
+                work.options.fuel,
+                work.options.seed,
+                batch.file,
+            )
+            room.release()
+            self._used += used
+            if slot > last:
+                return True
+            if not self._help(live, slot, stop) or work.interrupted:
+                return False
+        return False
+
+    def _help(self, live: Live, slot: int, stop: Stop) -> bool:
+        """Do what a microVM stopped for; False when that ends the turn."""
+        work = self._work
+        if stop is Stop.WINDOW:
+            self._look_on(live, slot)
+        elif stop is Stop.OUTPUT:
+            return self._make_room(slot)
+        elif stop is Stop.INDEX:
+            self._number(live)
+        elif stop is Stop.HELPER:
+            from packetfs.vm.helpers import answer  # the core answers nearly all helpers itself
+
+            file = live.batch.file
+            memory = (work.table.contexts, work.table.spill, work.table.maps)
+            line = answer(work.image, *memory, slot, self._view.data, self._view.start, file)
+            if line is not None:
+                work.listener(Traced(work.sources[file].name, slot, line))
+        return True
+
+    def _make_room(self, slot: int) -> bool:
+        """Take away what was emitted; what does not even fit an empty buffer gets a larger one."""
+        if self._used:
+            self._taken.append(bytes(memoryview(self._out)[: self._used]))
+            self._used = 0
+        else:
+            self._out = bytearray(Context(self._work.table.contexts, slot).fault_address)
+        return sum(map(len, self._taken)) < PASS_OUTPUT
+
+    # the window
+
+    def _look(self, live: Live, slot: int) -> None:
+        """Look at all of a batch, or at as much of a long shard as fits from where it goes on."""
+        batch = live.batch
+        start, stop = max(0, batch.start - 1), batch.stop + self._tail(batch)
+        if stop - start > RUN_WINDOW + WINDOW_TAIL and batch.count == 1 and live.located:
+            start = self._needs(live, slot)[0]
+        self._view.cover(self._work.sources[batch.file], start, min(stop, start + RUN_WINDOW + WINDOW_TAIL))
+
+    def _tail(self, batch: Batch) -> int:
+        """Return how many bytes behind the batch its last record may need."""
+        records = self._work.records
+        if records.kind is RecordKind.LINE:
+            return WINDOW_TAIL
+        if records.kind is RecordKind.FIXED:
+            return min(-batch.stop % records.size, RUN_WINDOW)
+        return max(batch.bounds[-1] - batch.stop, 0) if batch.bounds else 0
+
+    def _needs(self, live: Live, slot: int) -> tuple[int, int]:
+        """Return (start, stop) of the record that a microVM is at or in; stop is 0 if it is not known yet."""
+        context, bounds = Context(self._work.table.contexts, slot), live.batch.bounds
+        if context.flags & ContextFlag.IN_RECORD:
+            return context.record_start, context.record_stop
+        position = context.position
+        if not bounds:
+            return position, position + self._work.records.size
+        at = min(2 * position, len(bounds) - 2)
+        return bounds[at], bounds[at + 1]
+
+    def _look_on(self, live: Live, slot: int) -> None:
+        """Show more of the file: the record's end, the next window of a long shard, or twice as much of a line."""
+        view, source = self._view, self._work.sources[live.batch.file]
+        start, stop = self._needs(live, slot)
+        rest = max(view.stop - start, 0) if start >= view.start else 0
+        longer = view.stop + max(WINDOW_TAIL, rest) if rest else 0
+        wanted = max(stop, longer, min(start + RUN_WINDOW, live.batch.stop + WINDOW_TAIL))
+        before = (view.start, view.stop)
+        if not view.cover(source, start, wanted) and (view.start, view.stop) == before:
+            reason = f"microVM {slot} waits for bytes of {source.name} that do not exist"
+            raise BadJob(path=self._work.table.directory, reason=reason)
+
+    # lines
+
+    def _locate(self, live: Live) -> None:
+        """Let each shard that has not begun begin with the first line that does in it."""
+        batch, words = live.batch, self._work.table.words
+        positions = column(words, batch.slot, batch.count, "position")
+        for index, state in enumerate(states(words, batch.slot, batch.count)):
+            if state == State.READY:
+                positions[index] = self._first_line(batch, index)
+        live.located = True
+
+    def _first_line(self, batch: Batch, index: int) -> int:
+        """Return where the first line that begins in a shard does, or where the shard ends."""
+        start, stop = batch.edges(index)
+        if not start:
+            return 0
+        for at in range(start - 1, stop - 1, RUN_WINDOW):
+            end = min(at + RUN_WINDOW, stop - 1)
+            self._view.cover(self._work.sources[batch.file], at, end)
+            found = self._view.find(NEWLINE, at, end)
+            if found >= 0:
+                return found + 1
+        return stop
+
+    def _number(self, live: Live) -> None:
+        """Number the first record of each shard: the lines before the batch, and those in it before the shard."""
+        batch, words = live.batch, self._work.table.words
+        source = self._work.sources[batch.file]
+        if live.lines is None:
+            live.lines = self._work.counters[batch.file].before(batch.start)
+        count, at = live.lines, batch.start
+        bases = column(words, batch.slot, batch.count, "record_base")
+        for index in range(batch.count):
+            first = self._first_line(batch, index)
+            count += count_lines(source, at, first)
+            at = max(at, first)
+            if bases[index] == BASE_UNKNOWN:
+                bases[index] = count
+
+
+def _ranges(slots: Sequence[int], held: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of what may run: all at once where nothing is held, for a run passes over what has ended."""
+    if slots and not any(held[slots[0] : slots[-1] + 1]):
+        yield slots[0], slots[-1]
+        return
+    for slot in slots:
+        if not held[slot]:
+            yield slot, slot
+
+
+def _leading(found: Sequence[int]) -> int:
+    """Return how many microVMs have ended before the first that has not."""
+    ended = 0
+    for state in found:
+        if state not in (State.DONE, State.FAULTED):
+            break
+        ended += 1
+    return ended

@@ -1,0 +1,151 @@
+"""Shipped programs about fields: histogram, csv, topk, filter."""
+
+from __future__ import annotations
+
+from packetfs.toolchain.python.decorator import program
+from packetfs.toolchain.python.language import (
+    DROP,
+    PASS,
+    SIGNED_MAX,
+    SIGNED_MIN,
+    Array,
+    Hash,
+    Record,
+    emit,
+    i64,
+    u64,
+)
+from packetfs.toolchain.shipped.fields import NO_NUMBER, column_of, fixed, is_there, number_at, without_end
+
+counts = Hash(8, 65_536)
+keys = Hash(64, 16_384, name="counts")
+rows = Array(1, name="count")
+total = Array(1, signed=True, name="sum", decimals="decimals")
+smallest = Hash(1, 1, SIGNED_MIN, name="min", decimals="decimals")
+largest = Hash(1, 1, SIGNED_MAX, name="max", decimals="decimals")
+skipped = Array(1)
+dropped = Array(1)
+
+
+@program(records="packet")
+def histogram(
+    record: Record,
+    *,
+    offset: int = 0,
+    width: int = 1,
+    big: bool = False,
+    column: int = 0,
+    delimiter: bytes = b",",
+    bin: int = 1,  # noqa: A002  # the field's word for it
+) -> None:
+    """Count the values of a number at an offset of each record, or in a column of each line.
+
+    offset: where the number begins, in bytes
+    width: its bytes: 1, 2, 4 or 8
+    big: its first byte is the highest, as in network headers
+    column: take whole numbers of this column instead; the first is 1
+    delimiter: the byte between columns
+    bin: width of a class of values, named by its lowest one
+
+    Example: pfs run histogram --records line --arg column=3 --arg bin=10 table.csv
+    """
+    value = 0
+    if column:
+        found = fixed(column_of(without_end(record), delimiter[0], column), 0)
+        if found < 0:
+            skipped[0] += 1
+            return
+        value = u64(found)
+    elif is_there(record, offset, width):
+        value = number_at(record, offset, width, big)
+    else:
+        skipped[0] += 1
+        return
+    if bin > 1:
+        value = value // bin * bin
+    if not counts.add(value):
+        dropped[0] += 1
+
+
+@program
+def csv(record: Record, *, column: int = 1, delimiter: bytes = b",", decimals: int = 0, header: bool = True) -> None:
+    """Count, sum, smallest and largest number of a column, in units of 10**-decimals.
+
+    column: the first is 1
+    delimiter: the byte between columns; it does not count inside double quotes
+    decimals: digits behind the point that count; more are rounded
+    header: the first line of each file is no data
+
+    Example: pfs run csv --arg column=4 --arg decimals=2 sales.csv
+    """
+    if header and record.offset == 0:
+        return
+    value = fixed(column_of(without_end(record), delimiter[0], column), decimals)
+    if value == NO_NUMBER:
+        skipped[0] += 1
+        return
+    rows[0] += 1
+    total[0] += value
+    smallest[0] = min(smallest.get(0, value), value)
+    largest[0] = max(largest.get(0, value), value)
+
+
+@program
+def topk(record: Record, *, column: int = 0, delimiter: bytes = b",") -> None:
+    """Count how often each key occurs: a column's text, or the whole line. The first 64 bytes of a key count.
+
+    column: the first is 1; 0 is the whole line
+    delimiter: the byte between columns
+
+    Example: pfs run topk --arg column=1 --arg "delimiter= " access.log
+    """
+    if not keys.add(column_of(without_end(record), delimiter[0], column)):
+        dropped[0] += 1
+
+
+@program
+def filter(  # noqa: A001  # what it is called everywhere
+    record: Record,
+    *,
+    column: int = 0,
+    delimiter: bytes = b",",
+    equals: bytes = b"",
+    minimum: i64 = -(1 << 63) + 1,
+    maximum: i64 = (1 << 63) - 1,
+    decimals: int = 0,
+    offset: int = 0,
+    width: int = 0,
+    big: bool = False,
+    invert: bool = False,
+) -> int:
+    """Write the records whose field has a value: a column's text or number, or a number at an offset.
+
+    column: the first is 1; 0 is the whole line
+    delimiter: the byte between columns
+    equals: the field is this text; where it is empty, the field is a number
+    minimum: the smallest number that is written, in units of 10**-decimals
+    maximum: the largest one
+    decimals: digits behind the point that count in a column
+    offset: where the number begins in the record, where width is given
+    width: bytes of a number at the offset: 1, 2, 4 or 8; 0 = a column
+    big: its first byte is the highest
+    invert: write the others
+
+    Example: pfs run filter --arg column=2 --arg equals=error app.csv
+    """
+    chosen = False
+    if width:
+        if is_there(record, offset, width):
+            number = number_at(record, offset, width, big)
+            chosen = number < 1 << 63 and i64(number) >= minimum and i64(number) <= maximum
+    else:
+        field = column_of(without_end(record), delimiter[0], column)
+        if len(equals) > 0:
+            chosen = field == equals
+        else:
+            value = fixed(field, decimals)
+            chosen = value != NO_NUMBER and value >= minimum and value <= maximum
+    if chosen == invert:
+        return DROP
+    emit(record)
+    return PASS

@@ -1,0 +1,151 @@
+"""What PROGRAM on a command line means: a shipped program, or a file of packets, Python, C, an object, or assembler.
+
+A shipped name wins; `./wc` is a file. Behind a colon stands the function, where a file has several. A Python file is
+executed to find its programs, as `python FILE` would do it: only run files that you trust.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from packetfs.dataclass import dataclass, field
+from packetfs.errors import BadArgument, BadAssembly, UnknownProgram
+from packetfs.limits import OBJECT_BYTES_MAX
+from packetfs.toolchain.arguments import digits, split
+from packetfs.toolchain.shipped import catalogue
+from packetfs.toolchain.shipped.catalogue import Shipped
+from packetfs.vm.layout import ContextKind
+from packetfs.vm.program import Program, decode_program, is_program
+
+PACKETS: Final = "packet"
+"""The records of programs that do not say what they are made for."""
+shipped: Final = catalogue.programs
+"""All programs that come with PacketFS."""
+
+__all__ = ["Found", "Shipped", "find_program", "found_in", "shipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A program that was named. `records`: the framing that it is made for; `description`: one line.
+
+    decimals: by map, how many digits of its numbers stand behind the point.
+    """
+
+    name: str
+    program: Program
+    records: str
+    description: str
+    decimals: Mapping[bytes, int] = field(default_factory=dict)
+
+
+def find_program(name: str, arguments: Sequence[str] = ()) -> Found:
+    """Return the program that `name` means, with `NAME=VALUE` arguments filled in.
+
+    UnknownProgram, BadArgument, NotTranslatable, BadObject, BadAssembly, BadPacket, BadProgram say what is wrong.
+    """
+    if any(each.name == name for each in shipped()):
+        return _shipped(catalogue.find(name), split(name, arguments))
+    path, function = _split_function(name)
+    if path.endswith(".py"):
+        return _python(path, function, arguments)
+    if not os.path.isfile(path):
+        catalogue.find(name)
+    reader, description = _READERS.get(os.path.splitext(path)[1], (_any, "a program file"))
+    return _fixed(name, reader(path, function), arguments, description)
+
+
+def found_in(data: bytes, name: str, arguments: Sequence[str] = ()) -> Found:
+    """Return the program that the content of a file of the pool is: packets, or an object."""
+    return _fixed(name, _decode(data, name, None), arguments, "a program file")
+
+
+def _shipped(found: Shipped, given: dict[str, str]) -> Found:
+    decimals = digits(found.arguments, found.decimals, given)
+    return Found(found.name, found.program(given), found.records, found.summary, decimals)
+
+
+def _split_function(name: str) -> tuple[str, str | None]:
+    path, colon, function = name.rpartition(":")
+    return (path, function) if colon and path and function.isidentifier() and not os.path.exists(name) else (name, None)
+
+
+def _fixed(name: str, program: Program, arguments: Sequence[str], description: str) -> Found:
+    if arguments:
+        wrong = arguments[0].partition("=")[0]
+        raise BadArgument(name=wrong, program=name, reason="shipped programs and those in Python have arguments")
+    return Found(name, program, PACKETS, description)
+
+
+def _python(path: str, function: str | None, arguments: Sequence[str]) -> Found:
+    from packetfs.toolchain.python.modules import find_program
+
+    if not os.path.isfile(path):
+        raise UnknownProgram(name=path, reason="there is no such file")
+    found = find_program(path, function)
+    given = split(found.name, arguments)
+    summary = (found.__doc__ or "").strip().partition("\n")[0] or f"function {found.name} of {path}"
+    program, made = found(**given), found.translate()
+    return Found(found.name, program, found.records, summary, digits(made.arguments, made.decimals, given))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(OBJECT_BYTES_MAX + 1)
+    except OSError as error:
+        raise UnknownProgram(name=path, reason=error.strerror or "it cannot be read") from None
+    if len(data) > OBJECT_BYTES_MAX:
+        raise UnknownProgram(name=path, reason=f"it has more than {OBJECT_BYTES_MAX} bytes")
+    return data
+
+
+def _any(path: str, function: str | None) -> Program:
+    return _decode(_read(path), path, function)
+
+
+def _decode(data: bytes, path: str, function: str | None) -> Program:
+    from packetfs.toolchain.elf import is_object
+
+    if is_object(data):
+        return _link(data, path, function)
+    if not is_program(data):
+        raise UnknownProgram(name=path, reason="it holds neither the packets of a program nor an object for eBPF")
+    return decode_program(data)
+
+
+def _link(data: bytes, path: str, function: str | None) -> Program:
+    from packetfs.toolchain.elf import read_object
+    from packetfs.toolchain.link import link
+
+    return link(read_object(data, path), function)
+
+
+def _c(path: str, function: str | None) -> Program:
+    from packetfs.toolchain.clang import compile_c
+
+    return _link(compile_c(path), path, function)
+
+
+def _assembler(path: str, function: str | None) -> Program:
+    from packetfs.vm.assembly import assemble
+    from packetfs.vm.padding import pad
+
+    if function is not None:
+        raise UnknownProgram(name=f"{path}:{function}", reason="assembler begins at its first instruction")
+    try:
+        return Program(pad(assemble(_read(path).decode())), context=ContextKind.PACKETFS)
+    except UnicodeDecodeError:
+        raise BadAssembly(line=1, reason=f"{path} is no text") from None
+
+
+_READERS: Final[dict[str, tuple[Callable[[str, str | None], Program], str]]] = {
+    ".c": (_c, "C, compiled by clang"),
+    ".o": (_any, "an object"),
+    ".s": (_assembler, "assembler"),
+    ".asm": (_assembler, "assembler"),
+    ".bpf": (_assembler, "assembler"),
+}
+"""What files are by their ending; all others, by how they begin."""

@@ -1,0 +1,290 @@
+"""Shipped programs against plain Python on random content; their packets are what their sources translate to."""
+
+from __future__ import annotations
+
+import random
+import re
+import struct
+from collections import Counter
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+import pytest
+
+from packetfs.errors import BadArgument, UnknownProgram
+from packetfs.toolchain.python.language import Record, Span
+from packetfs.toolchain.shipped import catalogue
+from packetfs.toolchain.shipped.fields import column_of, fixed, without_end
+from packetfs.vm.program import decode_program, encode_program
+from tests.toolchain.rig import Outcome, run, signed
+from tools import ship
+
+ZERO = bytes(4)
+WIDE = Context(prec=80, rounding=ROUND_HALF_UP)
+WORDS = [
+    b"error",
+    b"ok",
+    b"warning",
+    b"a,b",
+    b"",
+    b"  x ",
+    b"12",
+    b"-3.5",
+    b"0.125",
+    b"1e5",
+    b"99999999999999999999",
+    b"+7.",
+]
+
+
+def executed(name: str, records: list[bytes], **given: str | int | bytes) -> Outcome:
+    outcome = run(catalogue.find(name).program(given), records)
+    assert not outcome.faulted, outcome.line
+    return outcome
+
+
+def lines(seed: int, count: int = 60) -> list[bytes]:
+    draw = random.Random(seed)
+    made = [b",".join(_quoted(draw, draw.choice(WORDS)) for _ in range(draw.randrange(5))) for _ in range(count)]
+    return [line + draw.choice((b"\n", b"\n", b"\r\n")) for line in made] + [b"last"]
+
+
+def _quoted(draw: random.Random, word: bytes) -> bytes:
+    return b'"' + word + b'"' if b"," in word or draw.random() < 0.1 else word
+
+
+def columns(line: bytes) -> list[bytes]:
+    body = re.sub(rb"\r?\n\Z", b"", line)
+    found = re.split(rb",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)", body)
+    return [each[1:-1] if len(each) >= 2 and each[:1] == each[-1:] == b'"' else each for each in found]
+
+
+def test_packets_are_what_the_sources_say() -> None:
+    stale = [path.name for path, content in ship.files().items() if path.read_bytes() != content]
+    assert stale == [], "run `python -m tools.ship`"
+
+
+def test_packets_decode_and_encode() -> None:
+    for each in catalogue.programs():
+        packets = catalogue.packets_of(each.name)
+        assert encode_program(decode_program(packets)) == packets
+        assert encode_program(each.program({})) == packets, "defaults are what the packets hold"
+        assert each.summary
+        assert each.example.startswith(f"pfs run {each.name}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_count_and_wc(seed: int) -> None:
+    given = [*lines(seed), b"", b" two  words\t\x0b\n"]
+    size = sum(map(len, given))
+    assert executed("count", given).maps == {"records": {ZERO: len(given)}, "bytes": {ZERO: size}}
+    words = sum(len(re.findall(rb"[^ \t\n\v\f\r]+", line)) for line in given)
+    ended = sum(line.endswith(b"\n") for line in given)
+    assert executed("wc", given).maps == {"words": {ZERO: words}, "bytes": {ZERO: size}, "lines": {ZERO: ended}}
+
+
+@pytest.mark.parametrize("pattern", [b"", b"e", b"error", b"a,b", b"warning,ok", b"x" * 100, b"\n", b"k\n"])
+@pytest.mark.parametrize("invert", [False, True])
+def test_grep(pattern: bytes, invert: bool) -> None:
+    given = [*lines(4), b"xerror" * 9 + b"\n", b"eerror\n", b"x" * 100]
+    wanted = [line for line in given if (pattern in re.sub(rb"\r?\n\Z", b"", line)) != invert]
+    outcome = executed("grep", given, pattern=pattern, invert=int(invert))
+    assert outcome.output == b"".join(wanted)
+    assert outcome.maps == {"matches": {ZERO: len(wanted)} if wanted else {}}
+    assert outcome.verdicts == (0, len(given) - len(wanted), len(wanted), 0, 0, 0)
+
+
+@pytest.mark.parametrize(("width", "big"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1), (3, 0)])
+def test_histogram_of_numbers(width: int, big: int) -> None:
+    draw = random.Random(width)
+    given = [bytes(draw.choices((0, 1, 255), k=draw.randrange(12))) for _ in range(200)]
+    outcome = executed("histogram", given, offset=2, width=width, big=big, bin=3)
+    there = [each for each in given if len(each) >= 2 + width] if width != 3 else []
+    values = [int.from_bytes(each[2 : 2 + width], "big" if big else "little") // 3 * 3 for each in there]
+    assert outcome.maps["counts"] == {key.to_bytes(8, "little"): n for key, n in Counter(values).items()}
+    assert outcome.maps["skipped"].get(ZERO, 0) == len(given) - len(there)
+
+
+def test_histogram_of_a_column_and_of_too_many_values() -> None:
+    given = [b"a,%d\n" % (n % 7) for n in range(50)] + [b"a\n", b"a,-1\n"]
+    outcome = executed("histogram", given, column=2)
+    assert outcome.maps["counts"] == {n.to_bytes(8, "little"): len(range(n, 50, 7)) for n in range(7)}
+    assert outcome.maps["skipped"] == {ZERO: 2}
+    many = [struct.pack("<I", n) for n in range(65_600)]
+    assert executed("histogram", many, width=4).maps["dropped"] == {ZERO: 64}
+
+
+def exact(text: bytes, decimals: int) -> int | None:
+    body = text.strip(b" \t").decode()
+    if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", body) or not re.search(r"\d", body):
+        return None
+    value = int(WIDE.quantize(WIDE.multiply(Decimal(body), 10**decimals), Decimal(1)))
+    return value if abs(value) < 9 * 10**18 else None
+
+
+@pytest.mark.parametrize("decimals", [0, 2, 9])
+@pytest.mark.parametrize("column", [0, 1, 3])
+def test_csv(decimals: int, column: int) -> None:
+    given = [b"head,head,head\n", *lines(9, 120), b" 12.5\t,1,2\n", b"-.5,-.,.\n"]
+    rows = [([re.sub(rb"\r?\n\Z", b"", line), *columns(line)] + [b""] * 4)[column] for line in given[1:]]
+    numbers = [value for value in (exact(each, decimals) for each in rows) if value is not None]
+    maps = executed("csv", given, column=column, decimals=decimals).maps
+    assert maps["count"] == ({ZERO: len(numbers)} if numbers else {})
+    assert maps["skipped"] == {ZERO: len(rows) - len(numbers)}
+    assert signed(maps["sum"]).get(ZERO, 0) == sum(numbers)
+    assert signed(maps["min"]) == ({b"\0": min(numbers)} if numbers else {})
+    assert signed(maps["max"]) == ({b"\0": max(numbers)} if numbers else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "value"),
+    [(b"1.005", 2, 101), (b"-1.005", 2, -101), (b"1.0049999", 2, 100), (b"8999999999999999999", 0, 8999999999999999999),
+     (b"9000000000000000000", 0, None), (b"1", 19, None), (b"0", 25, 0), (b"1.", 1, 10), (b".5", 0, 1), (b".", 0, None),
+     (b"", 0, None), (b"-", 0, None), (b"--1", 0, None), (b"1 2", 0, None), (b"0x10", 0, None)],
+)  # fmt: skip
+def test_decimal_numbers(text: bytes, decimals: int, value: int | None) -> None:
+    given = [b"h\n", text + b"\n"]
+    maps = executed("csv", given, decimals=decimals).maps
+    assert signed(maps["max"]) == ({} if value is None else {b"\0": value})
+    assert fixed(Span(text), decimals) == (-(1 << 63) if value is None else value), "the plain function says the same"
+
+
+def test_topk() -> None:
+    given = [*lines(11, 200), b"k" * 70 + b"\n", b"k" * 80 + b"\n"]
+    for column in (0, 1, 2):
+        keys = [([re.sub(rb"\r?\n\Z", b"", line), *columns(line)] + [b""] * 4)[column] for line in given]
+        counted = Counter(key[:64].ljust(64, b"\0") for key in keys)
+        assert executed("topk", given, column=column).maps == {"counts": dict(counted), "dropped": {}}
+    many = [b"%d\n" % n for n in range(17_000)]
+    assert executed("topk", many).maps["dropped"] == {ZERO: 17_000 - 16_384}
+
+
+def test_filter_of_columns() -> None:
+    given = lines(12, 150)
+    rows = [(columns(line) + [b""] * 4, line) for line in given]
+    equal = executed("filter", given, column=2, equals=b"error")
+    assert equal.output == b"".join(line for row, line in rows if row[1] == b"error")
+    between = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1)
+    values = [(exact(row[0], 1), line) for row, line in rows]
+    wanted = [line for value, line in values if value is not None and -40 <= value <= 200]
+    assert between.output == b"".join(wanted)
+    assert wanted
+    other = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1, invert=1)
+    assert sorted((between.output + other.output).splitlines()) == sorted(b"".join(given).splitlines())
+
+
+def test_filter_of_numbers() -> None:
+    given = [struct.pack(">HI", n * 300 % 65536, n) for n in range(500)] + [b"\1"]
+    outcome = executed("filter", given, width=2, big=1, minimum=1000, maximum=9000)
+    assert outcome.output == b"".join(each for each in given[:-1] if 1000 <= int.from_bytes(each[:2], "big") <= 9000)
+
+
+def fnv1a(data: bytes) -> int:
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    return value
+
+
+def crc32c(data: bytes) -> int:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def test_digests() -> None:
+    given = [*lines(13), b"", b"123456789", bytes(range(256))]
+    assert crc32c(b"123456789") == 0xE3069283
+    assert fnv1a(b"foobar") == 0x85944171F73967E8
+    assert executed("fnv", given).output == b"".join(b"%016x\n" % fnv1a(each) for each in given)
+    assert executed("crc32c", given).output == b"".join(b"%08x\n" % crc32c(each) for each in given)
+    bare = [re.sub(rb"\r?\n\Z", b"", each) for each in given]
+    assert executed("crc32c", given, strip=1).output == b"".join(b"%08x\n" % crc32c(each) for each in bare)
+    assert executed("fnv", given, strip=1).output == b"".join(b"%016x\n" % fnv1a(each) for each in bare)
+
+
+def test_sample() -> None:
+    given = [b"line %d\n" % n for n in range(2000)]
+    assert executed("sample", given, every=7).output == b"".join(each for each in given if fnv1a(each) % 7 == 0)
+    assert executed("sample", given, every=100, by_index=1).output == b"".join(given[::100])
+    assert executed("sample", given, every=0).output == b""
+
+
+def ethernet(kind: int, body: bytes, vlans: int = 0) -> bytes:
+    return bytes(12) + b"".join(struct.pack(">HH", 0x8100, 5) for _ in range(vlans)) + struct.pack(">H", kind) + body
+
+
+def ipv4(protocol: int, body: bytes, *, options: int = 0, fragment: int = 0) -> bytes:
+    head = struct.pack(">BBHHHBBH8x", 0x45 + options, 0, 20 + 4 * options + len(body), 0, fragment, 64, protocol, 0)
+    return head + bytes(4 * options) + body
+
+
+def ipv6(protocol: int, body: bytes) -> bytes:
+    return struct.pack(">IHBB32x", 6 << 28, len(body), protocol, 64) + body
+
+
+def test_pcap() -> None:
+    ends = struct.pack(">HH", 50_000, 443) + bytes(16)
+    answer = struct.pack(">HH", 53, 50_000) + bytes(4)
+    hop = bytes([17, 0]) + bytes(6)
+    first, later = bytes([6, 0, 0, 1]) + bytes(4), bytes([6, 0, 0, 9]) + bytes(4)
+    given = [
+        (ethernet(0x0800, ipv4(6, ends)), 0x0800, 6, 443),
+        (ethernet(0x0800, ipv4(6, ends, options=3), vlans=2), 0x0800, 6, 443),
+        (ethernet(0x0800, ipv4(17, answer, fragment=0x2000)), 0x0800, 17, 53),
+        (ethernet(0x0800, ipv4(17, answer, fragment=7)), 0x0800, 17, None),
+        (ethernet(0x0800, ipv4(1, b"ping")), 0x0800, 1, None),
+        (ethernet(0x86DD, ipv6(17, answer)), 0x86DD, 17, 53),
+        (ethernet(0x86DD, ipv6(0, hop + answer), vlans=1), 0x86DD, 17, 53),
+        (ethernet(0x86DD, ipv6(44, first + ends)), 0x86DD, 6, 443),
+        (ethernet(0x86DD, ipv6(44, later + ends)), 0x86DD, 6, None),
+        (ethernet(0x86DD, ipv6(58, b"")), 0x86DD, 58, None),
+        (ethernet(0x0806, bytes(28)), 0x0806, None, None),
+    ]
+    broken = [b"", bytes(13), ethernet(0x0800, bytes(19)), ethernet(0x0800, ipv4(6, b"abc"))]
+    maps = executed("pcap", [each[0] for each in given] + broken).maps
+    assert maps["packets"] == {ZERO: len(given) + 4}
+    assert maps["bytes"] == {ZERO: sum(len(each[0]) for each in given) + sum(map(len, broken))}
+    assert maps["cut_short"] == {ZERO: 4}
+    types = Counter(each[1] for each in given) + Counter({0x0800: 2})
+    assert maps["ether_types"] == {key.to_bytes(2, "little"): n for key, n in types.items()}
+    protocols = Counter(each[2] for each in given if each[2] is not None) + Counter({6: 1})
+    assert maps["protocols"] == {bytes([key]): n for key, n in protocols.items()}
+    ports = Counter(each[3] for each in given if each[3])
+    assert maps["ports"] == {key.to_bytes(2, "little"): n for key, n in ports.items()}
+    sizes: Counter[int] = Counter()
+    for packet, _, _, port in given:
+        sizes[port or 0] += len(packet)
+    assert maps["port_bytes"] == {key.to_bytes(2, "little"): n for key, n in sizes.items() if key}
+
+
+@pytest.mark.parametrize("name", [each.name for each in catalogue.programs()])
+def test_any_bytes_and_arguments_do_no_harm(name: str) -> None:
+    """Random records and arguments may fault only where the delimiter is missing altogether."""
+    draw = random.Random(name)
+    for _ in range(15):
+        given: dict[str, str | int | bytes] = {}
+        for argument in catalogue.find(name).arguments:
+            if argument.kind == "bytes":
+                given[argument.name] = draw.randbytes(draw.choice((1, 1, 3, 256)))
+            else:
+                given[argument.name] = (
+                    draw.choice((0, 1)) if argument.kind == "bool" else draw.choice((0, 1, 2, 7, 1 << 62))
+                )
+        records = [draw.randbytes(draw.choice((0, 1, 13, 14, 34, 60, 200))) for _ in range(40)]
+        assert not run(catalogue.find(name).program(given), records).faulted, given
+
+
+def test_the_plain_functions_work_in_python() -> None:
+    assert without_end(Record(b"ab\r\n")) == b"ab"
+    assert column_of(Record(b'a,"b,c",d'), 44, 2) == b"b,c"
+    assert Record(b"\1\2\3\4").u16be(-3) == 0x0203
+
+
+def test_unknown_names_and_arguments() -> None:
+    with pytest.raises(UnknownProgram, match="neither a file of that name nor one of count, crc32c"):
+        catalogue.find("nothing")
+    with pytest.raises(BadArgument, match="it has pattern, invert"):
+        catalogue.find("grep").program({"text": "x"})
