@@ -466,6 +466,13 @@ class BadJob(PacketFSError):
     hint = "Remove its directory and run the program again."
 
 
+class NoJob(PacketFSError, LookupError):
+    """There is no job {name}."""
+
+    exit_code = 4
+    hint = "`pfs vms` lists the jobs that are live."
+
+
 class JobCancelled(PacketFSError):
     """The job was cancelled."""
 

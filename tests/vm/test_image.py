@@ -66,8 +66,8 @@ def test_core_and_check_judge_alike(parts: list[bytes], ends: bool, entry: int) 
 
 def test_an_entry_is_no_number_modulo_the_width_of_a_register() -> None:
     for entry in (1 << 32, -(1 << 32), 1 << 64):
-        found = same_without_core(Program(assemble("exit"), entry=entry))
-        assert found == (IllegalInstruction, f"Slot {entry} of the code is refused: the entry is where no instruction begins")
+        reason = f"Slot {entry} of the code is refused: the entry is where no instruction begins"
+        assert same_without_core(Program(assemble("exit"), entry=entry)) == (IllegalInstruction, reason)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,8 @@ def test_an_entry_is_no_number_modulo_the_width_of_a_register() -> None:
 def test_a_lddw_becomes_a_number(text: str, value: int) -> None:
     found = same_without_core(Program(assemble(f"{text}\nexit"), (ARRAY, TABLE, RING)))
     assert isinstance(found, Image)
-    assert found.code == LDDW + b"\1\0\0" + value.to_bytes(8, "little")[:4] + bytes(4) + value.to_bytes(8, "little")[4:] + (
-        assemble("exit")
-    )
+    halves = value.to_bytes(8, "little")
+    assert found.code == LDDW + b"\1\0\0" + halves[:4] + bytes(4) + halves[4:] + assemble("exit")
     assert found.starts == b"\1\0\1"
 
 

@@ -55,7 +55,7 @@ def begin(words: memoryview, batch: Batch, records: Records, seed: int) -> None:
         column(words, batch.slot, count, name)[:] = array("Q", numbers)
     # Last, and with the state: a context that was not written to the end still counts as FREE.
     lowest = State.READY | batch.slot << _VM_SHIFT
-    column(words, batch.slot, count, "state")[:] = array("Q", range(lowest, lowest + (count << _VM_SHIFT), 1 << _VM_SHIFT))
+    column(words, batch.slot, count, "state")[:] = array("Q", [lowest + (i << _VM_SHIFT) for i in range(count)])
 
 
 def _wrapped(start: int, count: int) -> Iterable[int]:

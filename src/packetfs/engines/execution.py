@@ -13,6 +13,7 @@ from typing import Final
 from packetfs.dataclass import dataclass
 from packetfs.engines.delivery import Delivery, Output
 from packetfs.engines.jobfile import JobFile
+from packetfs.engines.ledger import Control
 from packetfs.engines.lines import LineCounter
 from packetfs.engines.options import JobOptions
 from packetfs.engines.records import RecordKind
@@ -26,6 +27,7 @@ from packetfs.engines.table import Table
 from packetfs.engines.totals import restore
 from packetfs.engines.turn import Turns, Work, begin_batch
 from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, usable_cores
+from packetfs.errors import JobCancelled
 from packetfs.events import Progress
 from packetfs.vm.image import Image
 from packetfs.vm.machine import TWIN, Machine
@@ -121,6 +123,8 @@ def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work
         while any(thread.is_alive() for thread in threads):
             if scheduler.wait(TELL_SECONDS):
                 break
+            if work.table.ledger.control is Control.CANCEL:
+                scheduler.stop(JobCancelled())
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 work.listener(Progress(len(sizes), scheduler.bytes_done, total))
@@ -128,9 +132,13 @@ def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work
         scheduler.stop(error)
         raise
     finally:
-        for source in work.sources:
-            source.interrupt()
-        deadline = time.monotonic() + END_SECONDS
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        _join(threads, work.sources, None if scheduler.error is None else time.monotonic() + END_SECONDS)
+
+
+def _join(threads: Sequence[threading.Thread], sources: Sequence[Source], deadline: float | None) -> None:
+    """Wait for the threads to end, until `deadline` if something went wrong."""
+    for source in sources:
+        source.interrupt()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))

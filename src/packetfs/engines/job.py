@@ -18,7 +18,7 @@ from packetfs.engines.result import JobListener, RunResult, ignore
 from packetfs.engines.source import Source, open_origin
 from packetfs.engines.table import attach_table, create_table, remove_table
 from packetfs.engines.work import batch_shards
-from packetfs.errors import BadJob, TableFull, UsageError
+from packetfs.errors import BadJob, JobBusy, TableFull, UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
@@ -66,7 +66,8 @@ def _check(options: JobOptions, sources: Sequence[Source]) -> None:
         raise UsageError(reason=f"shards of {size} bytes; {SHARD_BYTES_MIN} to {SHARD_BYTES_MAX} are possible")
     if options.vms is not None and not 1 <= options.vms <= VMS_MAX:
         raise UsageError(reason=f"{options.vms} live microVMs; 1 to {VMS_MAX} are possible")
-    if options.fuel < 1 or options.repeat < 1 or (options.workers or 1) < 1 or (options.slice_slots or 1) < 1:
+    numbers = (options.fuel, options.repeat, options.workers, options.slice_slots)
+    if any(number is not None and number < 1 for number in numbers):
         raise UsageError(reason="fuel, slices, runs and workers are 1 or more")
     piped = [source.name for source in sources if source.is_pipe]
     if piped and options.repeat > 1:
@@ -104,8 +105,8 @@ def resume_job(
 ) -> RunResult:
     """Go on with the job in `directory`, whose process was killed or left it; its directory is removed at the end.
 
-    `store` has the files of pools that it reads; `sources`, if there are any, are its files where they lie now. `out` gets what was not delivered yet, or with
-    JobOptions.keep_output everything. Errors: JobBusy while a process runs it, BadJob, and those of run_job;
+    `store` has the files of pools that it reads; `sources`, if there are any, are its files where they lie now. `out`
+    gets what was not delivered yet, or with JobOptions.keep_output everything. Errors: JobBusy while a process runs it, BadJob, and those of run_job;
     afterwards the job is left as it is if `keep`.
     """
     started = time.perf_counter()
@@ -119,12 +120,13 @@ def resume_job(
             _check_moved(directory, job, sources)
         else:
             opened += (open_origin(origin, store) for origin in job.sources)
+        _check(job.options, sources or opened)
         task = Task(image, choose(job.options.engine), sources or opened, out, listener)
         table = attach_table(directory, image.maps_bytes)
         table.ledger.control = Control.RUN
         result = execute(table, job, task)
-    except BaseException:
-        if not keep:
+    except BaseException as error:
+        if not keep and not isinstance(error, JobBusy):
             remove_table(directory)
         raise
     finally:
@@ -155,6 +157,6 @@ def make_directory(parent: str | None) -> str:
             os.makedirs(parent, mode=0o700, exist_ok=True)
         directory = f"{parent}/packetfs-job-{os.urandom(8).hex()}"
         os.mkdir(directory, 0o700)
-        return directory
     except OSError as error:
         raise TableFull(path=parent or "", reason=error.strerror or "") from None
+    return directory

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.engines.jobfile import read_job
 from packetfs.engines.ledger import Control, control_place, held_place, read_ledger
 from packetfs.engines.source import Origin

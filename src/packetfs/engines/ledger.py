@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.vm.layout import VMS_MAX
 
 SLOTS: Final = VMS_MAX + 1

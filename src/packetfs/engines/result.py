@@ -66,7 +66,7 @@ class FaultReport:
 
 @dataclass(frozen=True, slots=True)
 class MapResult:
-    """A map of all shards together: (key, value) sorted by key. Keys of arrays are u32; values of zeros are left out."""
+    """A map of all shards together: (key, value) sorted by key. Keys of arrays are u32, values of zeros left out."""
 
     definition: MapDefinition
     entries: tuple[tuple[bytes, bytes], ...]

@@ -131,6 +131,9 @@ def read_totals(directory: str) -> Totals:
 
 def _totals(head: dict[str, dict[str, Any]]) -> Totals:
     fields = head["totals"]
+    numbers = [*fields["verdicts"], *(value for value in fields.values() if not isinstance(value, list))]
+    if len(fields["verdicts"]) != VERDICTS or not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("a count is no number")
     faults = [FaultReport(**{**one, "fault": Fault(one["fault"])}) for one in fields.pop("faults")]
     return Totals(**fields, faults=faults)
 

@@ -88,7 +88,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
     Op.NOP: (Field(4, 60, "zero", "must be zero"),),
     Op.HEAD: (
         Field(4, 4, "mean", "mean bytes of a chunk, a power of two; PROGRAM: 65,536"),
-        Field(8, 8, "length", "what it produces: bytes of a file or microVM, entries of a directory; PROGRAM: slots of code"),
+        Field(8, 8, "length", "what it produces: bytes (FILE, MICROVM), entries (DIRECTORY), slots of code (PROGRAM)"),
         Field(16, 4, "magic", '"PKFS"'),
         Field(20, 2, "version", "1"),
         Field(22, 1, "kind", "FILE 1, DIRECTORY 2, SNAPSHOT 3, SEGMENT 4, DELTA 5, PROGRAM 6, MICROVM 7, JOB 8"),
@@ -98,7 +98,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(26, 6, "zero", "must be zero"),
         Field(32, 8, "required", "feature bits that a reader must know"),
         Field(40, 8, "ignorable", "feature bits that a reader may pass over"),
-        Field(48, 16, "identity", "SEGMENT: the pool's id; PROGRAM: context u8, 4, 0, 0, entry u32; MICROVM: docs/vm.md; else zero"),
+        Field(48, 16, "identity", "SEGMENT: pool id; PROGRAM: context u8, 4, 0, 0, entry u32; MICROVM: vm.md; else 0"),
     ),
     Op.DATA: (
         Field(4, 4, "length", "bytes of the body that are data, 1 to 48; the rest must be zero"),

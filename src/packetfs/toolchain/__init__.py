@@ -1,5 +1,5 @@
 """Where programs come from: Python functions, C objects, assembler text, and those shipped with PacketFS.
 
-Rule: everything ends as a `vm.program.Program`; what cannot be translated is an error with file and line. Heavy libraries
-(LLVM, pyelftools) are imported by one module each, late.
+Rule: everything ends as a `vm.program.Program`; what cannot be translated is an error with file and line. LLVM is
+imported by one module, late; clang is a child process. C: clang -> elf -> declarations (by btf), link.
 """

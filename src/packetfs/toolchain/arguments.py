@@ -13,7 +13,7 @@ from packetfs.vm.program import Program
 
 MAP: Final = b"args"
 Content: TypeAlias = "int | bytes"
-_ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPE: Final = rb"\\(?:x([0-9a-fA-F]{2})|(.))"
 _ESCAPES: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"\\": b"\\"}
 _WORDS: Final = {"yes": 1, "true": 1, "1": 1, "no": 0, "false": 0, "0": 0}
 RANGES: Final = {"u64": (0, (1 << 64) - 1), "i64": (-(1 << 63), (1 << 63) - 1), "bool": (0, 1)}
@@ -86,7 +86,7 @@ def read(program: str, argument: Argument, value: str | Content) -> Content:
 
 def _parse(kind: str, text: str) -> Content:
     if kind == "bytes":
-        return _ESCAPE.sub(_escaped, text.encode(errors="surrogateescape"))
+        return re.sub(_ESCAPE, _escaped, text.encode(errors="surrogateescape"), flags=re.DOTALL)
     if kind == "bool" and text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:

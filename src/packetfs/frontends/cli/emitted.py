@@ -25,7 +25,10 @@ class Emitted:
         self._file = file
 
     def write(self, data: Buffer) -> None:
-        """Write it to the file, else to standard output, as it is or inside JSON objects."""
+        """Write it to the file, else to standard output, as it is or inside JSON objects.
+
+        It is handed to the system at once: what a job counts as delivered must not be lost when its process is killed.
+        """
         if self._file is not None:
             self._file.write(data)
             return
@@ -33,9 +36,9 @@ class Emitted:
         view = memoryview(data)
         if not self._output.json:
             self._output.write(view)
-            return
-        for at in range(0, len(view), PIECE):
+        for at in range(0, len(view) if self._output.json else 0, PIECE):
             self._output.record("output", {"data_hex": view[at : at + PIECE].hex()})
+        self._output.flush()
 
 
 @contextmanager

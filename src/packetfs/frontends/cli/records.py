@@ -67,6 +67,20 @@ RECORDS: Final = (
             "timings", "best_ns", "median_ns",
         ),
     ),
+    Record(
+        "job", "vms, top",
+        (
+            "job", "status", "owner", "created_ns", "program", "records", "files", "size", "done", "delivered",
+            "executed", "states",
+        ),
+    ),
+    Record(
+        "microvm", "vms",
+        (
+            "vm", "state", "shard", "records", "executed", "pc", "depth", "fuel", "owner", "position", "fault",
+        ),
+    ),
+    Record("thawed", "vms", ("job",)),
     Record("program", "programs", ("name", "summary", "records", "arguments")),
     Record("stored_program", "programs", ("path", "digest", "slots", "maps", "reason"), ("path_hex",)),
     Record("traced", "run, to stderr", ("file", "vm", "text")),

@@ -7,7 +7,7 @@ from typing import Final
 
 from packetfs.errors import UsageError
 
-_FORM: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,9}))?\s*([KMGTPE]?)(i?)(B?)", re.IGNORECASE)
+_FORM: Final = r"([0-9]{1,20})(?:\.([0-9]{1,9}))?\s*([KMGTPE]?)(i?)(B?)"
 _POWERS: Final = "KMGTPE"
 SIZE_MAX: Final = (1 << 63) - 1
 """Bytes: what a file offset can say."""
@@ -15,7 +15,7 @@ SIZE_MAX: Final = (1 << 63) - 1
 
 def parse_size(text: str) -> int:
     """Return bytes: K, M, ... and KiB, MiB, ... are powers of 1024 (as in rsync and dd), KB, MB, ... of 1000."""
-    match = _FORM.fullmatch(text.strip())
+    match = re.fullmatch(_FORM, text.strip(), re.IGNORECASE)
     if match is None:
         raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")
     whole, part, letter, binary, byte = match.groups(default="")

@@ -254,8 +254,7 @@ class Calls(Expressions):
     # functions of the source
 
     def _function(self, function: FunctionType, node: ast.Call) -> Value:
-        source = read_source(function)
-        check_syntax(source)
+        source = self._source(function)
         positional, named = parameters(source)
         given = self._given(source, positional, [self.value(each) for each in node.args])
         for keyword in node.keywords:
@@ -267,6 +266,13 @@ class Calls(Expressions):
             if each.arg not in given:
                 given[each.arg] = self._default(function, each.arg)
         return self._inline(source, given)
+
+    def _source(self, function: Callable[..., object]) -> Source:
+        """Return a function's source, read and checked once for all of its calls."""
+        if function not in self.sources:
+            self.sources[function] = read_source(function)
+            check_syntax(self.sources[function])
+        return self.sources[function]
 
     def _given(self, source: Source, positional: list[ast.arg], values: list[Value]) -> dict[str, Value]:
         if len(values) > len(positional):
@@ -284,7 +290,7 @@ class Calls(Expressions):
 
     def run(self, function: Callable[..., object], values: list[Value]) -> Value:
         """Inline a function of the prelude; its lines are not the user's, so faults keep the line of the call."""
-        source = read_source(function)
+        source = self._source(function)
         positional, _ = parameters(source)
         return self._inline(source, self._given(source, positional, values), quiet=True)
 

@@ -6,6 +6,7 @@ reach as deep as they go, and no calling convention limits their parameters; rec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from packetfs.dataclass import dataclass, field
@@ -54,6 +55,7 @@ class Lowering:
         self.b = Builder()
         self.tables = Tables(self.b)
         self.frames: list[Frame] = []
+        self.sources: dict[Callable[..., object], Source] = {}
         self.maps: dict[str, Array | Hash] = {}
         self.constants = bytearray()
         self.decimals: set[bool] = set()

@@ -20,11 +20,11 @@ from packetfs.limits import PROGRAM_BYTES_MAX
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
+from packetfs.toolchain.arguments import shown
 
 if TYPE_CHECKING:
     from packetfs.packet.entry import Entry
     from packetfs.packet.tree import Store
-    from packetfs.toolchain.arguments import Argument
     from packetfs.toolchain.sources import Shipped
 
 EXAMPLES: Final = (
@@ -73,19 +73,16 @@ def _describe(one: Shipped, output: Output) -> None:
         output.record("program", _fields(one))
         return
     output.line(f"{output.paint(one.name, 'bold')}: {one.summary}")
-    output.line(f"records: {one.records}")
-    for argument in one.arguments:
-        default = _default(argument)
-        output.line(f"  --arg {argument.name}={default:<12} {argument.kind:<6} {argument.meaning}".rstrip())
-
-
-def _default(argument: Argument) -> str:
-    return printable(argument.default) if isinstance(argument.default, bytes) else str(argument.default)
+    output.line(f"records: {one.records}; for example: {one.example}")
+    words = [f"--arg {argument.name}={shown(argument)}" for argument in one.arguments]
+    width = max(map(len, words), default=0)
+    for word, argument in zip(words, one.arguments, strict=True):
+        output.line(f"  {word:<{width}}  {argument.kind:<5}  {argument.meaning}".rstrip())
 
 
 def _fields(one: Shipped) -> dict[str, Json]:
     arguments: list[Json] = [
-        {"name": each.name, "kind": each.kind, "default": _default(each), "meaning": each.meaning}
+        {"name": each.name, "kind": each.kind, "default": shown(each), "meaning": each.meaning}
         for each in one.arguments
     ]
     return {"name": one.name, "summary": one.summary, "records": one.records, "arguments": arguments}

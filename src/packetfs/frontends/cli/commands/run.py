@@ -12,13 +12,13 @@ standard output has records. A fault ends one microVM; it is named, the others g
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
-from packetfs.frontends.cli.endpoint import checked_host, shell_words
 from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size, parse_size
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from packetfs.engines.options import JobOptions
     from packetfs.engines.result import RunResult
     from packetfs.frontends.cli.chosen import Chosen
+    from packetfs.frontends.cli.results import Decimals
     from packetfs.frontends.cli.tracing import JobReporter
     from packetfs.packet.layout import Buffer
 
@@ -89,11 +90,14 @@ def run(options: Namespace, output: Output) -> int:
         result = (_run_here if options.node is None else _run_there)(options, output, chosen, emitted.write, reporter)
         if output.bar is not None:
             output.bar.clear()
-    _show(result, options, output, chosen, to_stdout=not emitted.shown)
-    return _finish(result, output, reporter.troubles)
+    show(result, output, chosen.decimals, top=options.top, to_stdout=not emitted.shown)
+    if options.format == "arrow":
+        _save(result, options, chosen.decimals)
+    return finish(result, output, reporter.troubles)
 
 
-def _finish(result: RunResult, output: Output, troubles: int) -> int:
+def finish(result: RunResult, output: Output, troubles: int) -> int:
+    """Name what faulted; MicroVMsFaulted or Partial where something was left out."""
     if not output.json:
         for fault in result.faults:
             output.warn(f"pfs: {printable(str(fault))}")
@@ -131,11 +135,25 @@ def _run_here(
     from packetfs.engines.job import run_job
     from packetfs.engines.records import parse_records
     from packetfs.frontends.cli.inputs import open_sources
+    from packetfs.frontends.cli.live import runtime
 
-    del output
     records = parse_records(options.records or chosen.records)
+    made = _job_options(options, runtime())
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot) as sources:
-        return run_job(chosen.program, sources, records, out=write, options=_job_options(options), listener=reporter)
+        try:
+            return run_job(chosen.program, sources, records, out=write, options=made, listener=reporter)
+        except KeyboardInterrupt:
+            _tell_kept(options, output)
+            raise
+
+
+def _tell_kept(options: Namespace, output: Output) -> None:
+    """Say how to go on with a job that was kept."""
+    from packetfs.engines.jobs import list_jobs
+
+    for job in list_jobs(settings.runtime_path()) if options.keep else ():
+        if job.owner == os.getpid():
+            output.warn(f"kept; `pfs vms --resume {job.name}` goes on with it")
 
 
 def _run_there(
@@ -143,6 +161,7 @@ def _run_there(
 ) -> RunResult:
     from packetfs.engines.node import NodeJob, run_on_node
     from packetfs.engines.records import parse_records
+    from packetfs.frontends.cli.endpoint import checked_host, shell_words
 
     job = NodeJob(
         host=checked_host(options.node),
@@ -151,7 +170,7 @@ def _run_there(
         files=tuple(raw(name) for name in options.files),
         pool=options.far_pool or "",
         snapshot=options.snapshot or "",
-        options=_job_options(options),
+        options=_job_options(options, None),
         shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
     )
@@ -160,7 +179,7 @@ def _run_there(
     return result
 
 
-def _job_options(options: Namespace) -> JobOptions:
+def _job_options(options: Namespace, parent: str | None) -> JobOptions:
     from packetfs.engines.options import JobOptions
 
     return JobOptions(
@@ -171,21 +190,25 @@ def _job_options(options: Namespace) -> JobOptions:
         seed=options.seed,
         shard_bytes=_shard_bytes(options),
         repeat=options.repeat,
-        parent=settings.runtime_path(),
+        parent=parent,
         keep=options.keep,
+        keep_output=options.keep and options.output is not None,  # the file goes with the run that was stopped
     )
 
 
-def _show(result: RunResult, options: Namespace, output: Output, chosen: Chosen, *, to_stdout: bool) -> None:
+def show(result: RunResult, output: Output, decimals: Decimals, *, top: int | None, to_stdout: bool) -> None:
+    """Write maps and counts: as JSON objects, or as a table to stdout or beside the output to stderr."""
     from packetfs.frontends.cli.results import print_records, print_table
 
     if output.json:
-        print_records(result, output, chosen.decimals, top=options.top)
+        print_records(result, output, decimals, top=top)
     else:
-        print_table(result, output, chosen.decimals, top=options.top, show=to_stdout)
-    if options.format == "arrow":
-        from packetfs.frontends.cli.arrow import write_arrow
-        from packetfs.frontends.cli.hostfile import replacing
+        print_table(result, output, decimals, top=top, show=to_stdout)
 
-        with replacing(raw(options.output)) as file:
-            write_arrow(result, file, chosen.decimals, top=options.top)
+
+def _save(result: RunResult, options: Namespace, decimals: Decimals) -> None:
+    from packetfs.frontends.cli.arrow import write_arrow
+    from packetfs.frontends.cli.hostfile import replacing
+
+    with replacing(raw(options.output)) as file:
+        write_arrow(result, file, decimals, top=options.top)

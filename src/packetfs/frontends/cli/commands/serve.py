@@ -34,10 +34,10 @@ def run(options: Namespace, output: Output) -> int:
     def answer(channel: FrameChannel, request: Run) -> None:
         from packetfs.engines.serve import answer_run  # a sync does not pay for it
         from packetfs.frontends.cli.inputs import open_requested
+        from packetfs.frontends.cli.live import runtime
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-        parent = settings.runtime_path()
-        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), parent, _interrupt)
+        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), runtime(), _interrupt)
 
     return serve_stdio(settings.pool_path(options.pool), settings.history_path(), answer)
 
