@@ -1,4 +1,4 @@
-"""Bytes that cross the network when a program goes to the file instead: `pfs run --node` with 1 % of the lines selected.
+"""Bytes that cross the network when a program goes to the file instead: `pfs run --node`, 1 % of the lines selected.
 
     python -m bench.node [--bytes 1000000000] [--share 0.01]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from packetfs.engines.node import NodeJob, run_on_node
-from packetfs.events import ignore
+from packetfs.engines.result import ignore
 from packetfs.packet.layout import Buffer
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.program import Program

@@ -7,7 +7,7 @@
  *
  * With -DALONE it has a main of its own, which makes random input (native/check.sh: gcc, no libFuzzer).
  *
- * Input: 16 bytes of settings, then slots of code; what is left is the records, and noise for maps and contexts. Half of
+ * Input: 16 bytes of settings, then slots of code; what is left is records, and noise for maps and contexts. Half of
  * the inputs are bent into legal code, so that what is behind the checker is reached. Whatever runs is run
  * twice, at once and in slices: both must leave the same. */
 #include <assert.h>

@@ -1,8 +1,8 @@
 /* The interpreter's loop. An instruction ends with a jump to the next one's code (GNU C), or back to a switch.
  *
  * What a run costs is not counted: `paid` + the address of the instruction is 16 times the slots executed in this call,
- * so a taken jump subtracts its distance, and only backward ones and local calls compare. An address is looked up by its
- * region's number, then one comparison says whether all bytes of the access are inside; everything rarer (the record
+ * so a taken jump subtracts its distance, and only backward ones and local calls compare. An address is looked up by
+ * its region's number, then one comparison says whether all bytes of the access are inside; what is rarer (the record
  * context, the first store into a record, a deeper stack, every fault) is in vm_memory.c. */
 #include "vm.h"
 
@@ -15,7 +15,13 @@ _Static_assert(offsetof(struct pfs_vm, r) == 0, "registers are reached by their 
 _Static_assert(sizeof(struct pfs_vm_insn) == 16, "distances are slots of 16 bytes");
 _Static_assert(sizeof(struct pfs_vm_range) == 32, "the region's number is scaled by a shift");
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(PFS_VM_SWITCH)
+#define THREADED 1
+#else
+#define THREADED 0
+#endif
+
+#if THREADED
 #define CASE(name) at_##name:
 #define DISPATCH() goto *ip->handler.label
 #else
@@ -195,7 +201,7 @@ static enum pfs_vm_stop run_out(struct pfs_vm *vm) {
 }
 
 static enum pfs_vm_stop loop(struct pfs_vm *vm, const void *const **table) {
-#if defined(__GNUC__)
+#if THREADED
 #define LABEL(name) &&at_##name,
     static const void *const labels[] = {PFS_VM_HANDLERS(LABEL)};
     if (table != NULL) {
@@ -212,7 +218,7 @@ static enum pfs_vm_stop loop(struct pfs_vm *vm, const void *const **table) {
     int64_t distance;
     enum pfs_vm_stop stop;
 
-#if defined(__GNUC__)
+#if THREADED
     DISPATCH();
 #else
 dispatch:
@@ -323,7 +329,7 @@ dispatch:
     CASE(ILLEGAL)
         stop = pfs_vm_fail(vm, PFS_VM_FAULT_INSTRUCTION, 0);
         goto stopped;
-#if !defined(__GNUC__)
+#if !THREADED
     default: return pfs_vm_fail(vm, PFS_VM_FAULT_INSTRUCTION, 0);
     }
 #endif
@@ -344,6 +350,6 @@ enum pfs_vm_stop pfs_vm_execute(struct pfs_vm *vm) { return loop(vm, NULL); }
 
 const void *const *pfs_vm_labels(void) {
     const void *const *labels = NULL;
-    loop(NULL, &labels);
+    if (THREADED) loop(NULL, &labels);
     return labels;
 }

@@ -227,7 +227,8 @@ static const char *make(struct pfs_vm_image *image, const uint8_t *code, const u
     const char *wrong = take_maps(image, places, places_size);
     if (wrong == NULL) wrong = decode(image, code);
     if (wrong == NULL) wrong = check_targets(image, code);
-    if (wrong == NULL && (image->entry >= image->slots || !image->starts[image->entry])) wrong = "the entry is no instruction";
+    if (wrong == NULL && (image->entry >= image->slots || !image->starts[image->entry]))
+        wrong = "the entry is no instruction";
     set_handler(&image->code[image->slots], PFS_VM_H_ILLEGAL);
     return wrong;
 }
@@ -236,14 +237,15 @@ const char *pfs_vm_image_make(struct pfs_vm_image *image, const uint8_t *code, s
                               size_t places_size, const uint8_t *shared, size_t shared_size, uint32_t entry,
                               uint32_t kind) {
     size_t slots = code_size / PFS_VM_SLOT;
+    const char *wrong;
     *image = (struct pfs_vm_image){.slots = (uint32_t)slots, .entry = entry, .kind = kind, .shared = shared};
     image->shared_size = shared_size;
-    if (code_size % PFS_VM_SLOT || slots == 0 || slots > PFS_VM_SLOTS_MAX) return "code has 1 to 65536 slots of 8 bytes";
+    if (code_size % PFS_VM_SLOT || slots == 0 || slots > PFS_VM_SLOTS_MAX) return "code has 1 to 65536 slots";
     if (kind > PFS_VM_KIND_RAW) return "there is no such kind of context";
     if (shared_size > (size_t)1 << PFS_VM_REGION_SHIFT) return "the shared maps are too large";
     image->code = calloc(slots + 1, sizeof *image->code);
     image->starts = calloc(slots + 1, 1);
-    const char *wrong = image->code == NULL || image->starts == NULL ? "no memory" : make(image, code, places, places_size);
+    wrong = image->code == NULL || image->starts == NULL ? "no memory" : make(image, code, places, places_size);
     if (wrong != NULL) pfs_vm_image_free(image);
     return wrong;
 }

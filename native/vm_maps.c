@@ -14,7 +14,8 @@ static uint64_t exists(void) { return (uint64_t)-17; }
 static uint64_t invalid(void) { return (uint64_t)-22; }
 
 static int is_hash(const struct pfs_vm_map *map) {
-    return map->type == PFS_VM_MAP_TYPE_HASH || map->type == PFS_VM_MAP_TYPE_PERCPU_HASH || map->type == PFS_VM_MAP_TYPE_LRU_HASH;
+    return map->type == PFS_VM_MAP_TYPE_HASH || map->type == PFS_VM_MAP_TYPE_PERCPU_HASH ||
+           map->type == PFS_VM_MAP_TYPE_LRU_HASH;
 }
 
 static int is_array(const struct pfs_vm_map *map) {
@@ -41,7 +42,8 @@ const char *pfs_vm_map_check(const struct pfs_vm_map *map, uint64_t memory) {
         needed = entries_at(map) + stride * map->max_entries;
     }
     if (map->stride != stride || map->size < needed) return "a map's place is too small";
-    if (map->offset % 8 || map->offset > memory || map->size > memory - map->offset) return "a map lies outside its memory";
+    if (map->offset % 8 || map->offset > memory || map->size > memory - map->offset)
+        return "a map lies outside its memory";
     return NULL;
 }
 
@@ -120,9 +122,10 @@ static struct probe find(const struct held *held, const struct key *key) {
     return probe;
 }
 
-/* Of an index just written anew: at most half of it is used. */
+/* Of an index just written anew: at most half of it is used. Whoever fills it meanwhile does not stop the search. */
 static size_t first_empty(const struct held *held, size_t slot) {
-    while (word_at(held, HEADER + slot * 4) != 0) slot = (slot + 1) & (held->map->capacity - 1);
+    for (size_t seen = 0; seen < held->map->capacity && word_at(held, HEADER + slot * 4) != 0; seen++)
+        slot = (slot + 1) & (held->map->capacity - 1);
     return slot;
 }
 
@@ -130,7 +133,8 @@ static size_t first_empty(const struct held *held, size_t slot) {
  * entries were looked at. */
 static size_t rebuild(const struct held *held) {
     size_t mask = held->map->capacity - 1;
-    uint32_t high = word_at(held, HIGH) < held->map->max_entries ? word_at(held, HIGH) : held->map->max_entries;
+    uint32_t used = word_at(held, HIGH); /* once: others may write to this memory */
+    uint32_t high = used < held->map->max_entries ? used : held->map->max_entries;
     memset(held->at + HEADER, 0, (size_t)held->map->capacity * 4);
     set_word(held, REMOVED, 0);
     for (uint32_t entry = 0; entry < high; entry++) {

@@ -20,8 +20,9 @@ void pfs_vm_map_data(struct pfs_vm *vm) {
 }
 
 void pfs_vm_map_stack(struct pfs_vm *vm) {
-    uint64_t first = PFS_VM_BASE(STACK) | vm->stack_low;
-    pfs_vm_set_range(&vm->stores[PFS_VM_REGION_STACK], first, vm->stack + vm->stack_low, PFS_VM_STACK_BYTES - vm->stack_low);
+    uint32_t low = vm->stack_low;
+    struct pfs_vm_range *stores = &vm->stores[PFS_VM_REGION_STACK];
+    pfs_vm_set_range(stores, PFS_VM_BASE(STACK) | low, vm->stack + low, PFS_VM_STACK_BYTES - low);
 }
 
 void pfs_vm_map_reserve(struct pfs_vm *vm) {

@@ -34,7 +34,9 @@ static struct pfs_vm_table table_of(const Py_buffer *b, Py_ssize_t maps_bytes) {
     };
 }
 
-static int maps_fit(Py_ssize_t maps_bytes) { return maps_bytes >= 0 && maps_bytes <= (Py_ssize_t)1 << PFS_VM_REGION_SHIFT; }
+static int maps_fit(Py_ssize_t maps_bytes) {
+    return maps_bytes >= 0 && maps_bytes <= (Py_ssize_t)1 << PFS_VM_REGION_SHIFT;
+}
 
 /* Twice: to know the size, and to write. */
 static PyObject *freeze(const struct pfs_vm_table *table, const Py_buffer *slots) {
@@ -60,7 +62,8 @@ PyObject *pfs_python_vm_freeze(PyObject *module, PyObject *args) {
     Py_buffer b[BUFFERS];
     Py_ssize_t maps_bytes;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*y*ny*:vm_freeze", &b[CONTEXTS], &b[SPILL], &b[MAPS], &maps_bytes, &b[OTHER])) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*y*ny*:vm_freeze", &b[CONTEXTS], &b[SPILL], &b[MAPS], &maps_bytes, &b[OTHER]))
+        return NULL;
     PyObject *packets = NULL;
     if (!maps_fit(maps_bytes) || b[OTHER].len % 4 != 0) {
         refuse("slots are 4 bytes each, maps less than 2**28");
@@ -79,7 +82,11 @@ static PyObject *thaw(const struct pfs_vm_table *table, const Py_buffer *packets
     PyThreadState *state = PyEval_SaveThread();
     int failed = pfs_vm_thaw(table, address_of(packets), (size_t)packets->len, &slots, &count, &wrong);
     PyEval_RestoreThread(state);
-    PyObject *taken = failed ? refuse(wrong.text) : PyBytes_FromStringAndSize((const char *)slots, (Py_ssize_t)count * 4);
+    PyObject *taken = NULL;
+    if (failed)
+        refuse(wrong.text);
+    else
+        taken = PyBytes_FromStringAndSize((const char *)slots, (Py_ssize_t)count * 4);
     free(slots);
     return taken;
 }
@@ -88,7 +95,8 @@ PyObject *pfs_python_vm_thaw(PyObject *module, PyObject *args) {
     Py_buffer b[BUFFERS];
     Py_ssize_t maps_bytes;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*w*w*w*n:vm_thaw", &b[OTHER], &b[CONTEXTS], &b[SPILL], &b[MAPS], &maps_bytes)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*w*w*w*n:vm_thaw", &b[OTHER], &b[CONTEXTS], &b[SPILL], &b[MAPS], &maps_bytes))
+        return NULL;
     PyObject *taken = NULL;
     if (!maps_fit(maps_bytes)) {
         refuse("maps are less than 2**28 bytes");
@@ -106,7 +114,8 @@ static const char *check(const Py_buffer *b, Py_ssize_t count, Py_ssize_t stride
     if (reducer > PFS_VM_REDUCER_FIRST) return "there is no such reducer";
     if (size % width != 0 || count < 0 || stride < 0) return "values are whole elements, counted from 0";
     if (count == 0) return NULL;
-    if (size > b[1].len || (stride > 0 && count - 1 > (b[1].len - size) / stride)) return "the values do not fit their buffer";
+    if (size > b[1].len || (stride > 0 && count - 1 > (b[1].len - size) / stride))
+        return "the values do not fit their buffer";
     return NULL;
 }
 
@@ -118,8 +127,9 @@ PyObject *pfs_python_vm_reduce(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "w*y*nnII:vm_reduce", &b[0], &b[1], &count, &stride, &reducer, &width)) return NULL;
     const char *wrong = check(b, count, stride, reducer, width);
     if (wrong == NULL) {
+        uint8_t *into = address_of(&b[0]);
         PyThreadState *state = PyEval_SaveThread();
-        pfs_vm_reduce(address_of(&b[0]), (size_t)b[0].len, address_of(&b[1]), (size_t)count, (size_t)stride, reducer, width);
+        pfs_vm_reduce(into, (size_t)b[0].len, address_of(&b[1]), (size_t)count, (size_t)stride, reducer, width);
         PyEval_RestoreThread(state);
     }
     release(b, 2);

@@ -1,4 +1,4 @@
-/* From one record to the next: find it in the window, run the program on it, count, pause where something is missing. */
+/* From one record to the next: find it in the window, run the program on it, count, or pause. */
 #include "vm.h"
 
 enum { VERDICTS = 6 };
@@ -36,7 +36,8 @@ static enum pfs_vm_stop find_listed(struct pfs_vm *vm) {
     const struct pfs_vm_job *job = vm->job;
     uint64_t end = window_end(job);
     if (vm->position >= job->pairs) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0);
-    uint64_t start = pfs_load64(job->bounds + vm->position * 16), stop = pfs_load64(job->bounds + vm->position * 16 + 8);
+    const uint8_t *pair = job->bounds + vm->position * 16;
+    uint64_t start = pfs_load64(pair), stop = pfs_load64(pair + 8);
     if (stop < start) return pfs_vm_fail(vm, PFS_VM_FAULT_RECORD, 0);
     if (job->final && start > end) start = end;
     if (job->final && stop > end) stop = end;
@@ -58,7 +59,7 @@ static enum pfs_vm_stop find_record(struct pfs_vm *vm) {
     return job->framing == PFS_VM_FRAMING_FIXED ? find_fixed(vm, vm->position, end) : find_line(vm, vm->position, end);
 }
 
-/* What r1 points to. data and data_end move only while Python has the context, so once a record, or resume, is enough. */
+/* What r1 points to. data and data_end move only while Python has the context: once a record or resume is enough. */
 static void describe(struct pfs_vm *vm) {
     uint8_t *at = vm->record_context;
     uint64_t first = PFS_VM_BASE(DATA) | vm->data, end = PFS_VM_BASE(DATA) | vm->data_end;
@@ -68,7 +69,7 @@ static void describe(struct pfs_vm *vm) {
         pfs_store64(at + PFS_VM_RECORD_DATA_META, first);
         pfs_store64(at + PFS_VM_RECORD_RECORD_INDEX, vm->record_base + vm->records);
         pfs_store64(at + PFS_VM_RECORD_FILE_OFFSET, vm->record_start);
-    } else {
+    } else if (vm->image->kind == PFS_VM_KIND_XDP) {
         pfs_store32(at + PFS_VM_XDP_DATA, (uint32_t)first);
         pfs_store32(at + PFS_VM_XDP_DATA_END, (uint32_t)end);
         pfs_store32(at + PFS_VM_XDP_DATA_META, (uint32_t)first);
@@ -103,6 +104,16 @@ static void clear_stack(struct pfs_vm *vm) {
     }
 }
 
+/* Most records are as long as the one before, and were not changed: then only their place differs. */
+static void show_record(struct pfs_vm *vm, uint32_t length) {
+    struct pfs_vm_range *loads = &vm->loads[PFS_VM_REGION_DATA];
+    if (loads->room[0] == length && loads->first == (PFS_VM_BASE(DATA) | PFS_VM_HEADROOM) &&
+        vm->stores[PFS_VM_REGION_DATA].room[0] == 0)
+        loads->host = (uint8_t *)(uintptr_t)vm->job->window + (vm->record_start - vm->job->window_start);
+    else
+        pfs_vm_map_data(vm);
+}
+
 static void begin_record(struct pfs_vm *vm) {
     uint64_t length = vm->record_stop - vm->record_start;
     vm->flags = PFS_VM_FLAG_IN_RECORD;
@@ -117,7 +128,7 @@ static void begin_record(struct pfs_vm *vm) {
     vm->r[2] = length;
     vm->r[10] = PFS_VM_BASE(STACK) | PFS_VM_STACK_BYTES;
     clear_stack(vm);
-    pfs_vm_map_data(vm);
+    show_record(vm, (uint32_t)length);
     if (vm->reserved != 0) {
         vm->reserved = 0;
         pfs_vm_map_reserve(vm);
@@ -226,7 +237,8 @@ static enum pfs_vm_stop run_slot(struct pfs_vm *vm, size_t slot) {
 
 /* Who else must do something before this microVM goes on. */
 static int asks(enum pfs_vm_stop stop) {
-    return stop == PFS_VM_STOP_OUTPUT || stop == PFS_VM_STOP_WINDOW || stop == PFS_VM_STOP_HELPER || stop == PFS_VM_STOP_INDEX;
+    return stop == PFS_VM_STOP_OUTPUT || stop == PFS_VM_STOP_WINDOW || stop == PFS_VM_STOP_HELPER ||
+           stop == PFS_VM_STOP_INDEX;
 }
 
 enum pfs_vm_stop pfs_vm_run(struct pfs_vm_job *job, size_t *slot) {

@@ -47,7 +47,8 @@ static size_t stream_most(const struct pfs_vm_table *table) {
 }
 
 static int holds(const struct pfs_vm_table *table, size_t slot) {
-    return slot < table->context_slots && slot < table->spill_slots && (table->maps_bytes == 0 || slot < table->map_slots);
+    return slot < table->context_slots && slot < table->spill_slots &&
+           (table->maps_bytes == 0 || slot < table->map_slots);
 }
 
 /* freeze */
@@ -88,7 +89,8 @@ static void put_stream(struct pfs_vm_sink *sink, const uint8_t *stream, size_t s
     if (zeros) put_packet(sink, PFS_OP_FILL, 1, zeros, head_packet, 0);
 }
 
-static void put_head(struct pfs_vm_sink *sink, const uint8_t *context, uint32_t slot, uint64_t size, size_t maps_bytes) {
+static void put_head(struct pfs_vm_sink *sink, const uint8_t *context, uint32_t slot, uint64_t size,
+                     size_t maps_bytes) {
     size_t at = sink->used;
     put_packet(sink, 0, 0, 0, head_packet, 0);
     if (sink->data == NULL || sink->used > sink->room) return;
@@ -147,8 +149,8 @@ static const uint8_t *next_packet(struct reader *reader) {
 }
 
 /* The HEAD that is due: all its bytes but length and identity are known. */
-static int read_head(const uint8_t *packet, const struct pfs_vm_table *table, uint16_t *vm, uint32_t *slot, uint64_t *size,
-                     struct pfs_vm_message *wrong) {
+static int read_head(const uint8_t *packet, const struct pfs_vm_table *table, uint16_t *vm, uint32_t *slot,
+                     uint64_t *size, struct pfs_vm_message *wrong) {
     uint8_t plain[PFS_PACKET];
     if (packet == NULL) return say(wrong, "fewer than 64 bytes", 0, 0);
     memcpy(plain, packet, sizeof plain);
@@ -156,7 +158,8 @@ static int read_head(const uint8_t *packet, const struct pfs_vm_table *table, ui
     memset(plain + AT_IDENTITY, 0, IDENTITY);
     if (plain[0] == head_packet[0] && plain[AT_VERSION] != head_packet[AT_VERSION])
         return say(wrong, "format version %llu is newer than this PacketFS", plain[AT_VERSION], 0);
-    if (memcmp(plain, head_packet, sizeof plain) != 0 || load16(packet + AT_IDENTITY + 2) || pfs_load32(packet + AT_IDENTITY + 12))
+    if (memcmp(plain, head_packet, sizeof plain) != 0 || load16(packet + AT_IDENTITY + 2) ||
+        pfs_load32(packet + AT_IDENTITY + 12))
         return say(wrong, "a HEAD of kind MICROVM is due, without reserved bits", 0, 0);
     *vm = load16(packet + AT_IDENTITY);
     *slot = pfs_load32(packet + AT_IDENTITY + 4);
@@ -200,7 +203,8 @@ static int can_be(const uint8_t *context, uint16_t vm, uint64_t size, struct par
     return parts_of(context, parts) && size == PFS_VM_CONTEXT_BYTES + parts->total;
 }
 
-static void put_back(const struct pfs_vm_table *table, uint32_t slot, const uint8_t *stream, const struct parts *parts) {
+static void put_back(const struct pfs_vm_table *table, uint32_t slot, const uint8_t *stream,
+                     const struct parts *parts) {
     uint8_t *spill = table->spill + slot * (size_t)PFS_VM_SPILL_STRIDE;
     const uint8_t *at = stream + PFS_VM_CONTEXT_BYTES;
     for (int i = 0; i < 3; i++) {
@@ -225,7 +229,8 @@ static int thaw_one(const struct pfs_vm_table *table, struct reader *reader, uin
     if (pfs_load32(state_of(table, *slot)) != PFS_VM_STATE_FREE)
         return say(wrong, "slot %llu of the table is not free", *slot, 0);
     if (read_stream(reader, stream, size, wrong)) return -1;
-    if (!can_be(stream, vm, size - table->maps_bytes, &parts)) return say(wrong, "microVM %llu cannot be like that", vm, 0);
+    if (!can_be(stream, vm, size - table->maps_bytes, &parts))
+        return say(wrong, "microVM %llu cannot be like that", vm, 0);
     put_back(table, *slot, stream, &parts);
     return 0;
 }

@@ -23,11 +23,11 @@ struct pfs_vm_message {
 /* Freeze `count` slots (u32 each); 0, or -1 with words. */
 int pfs_vm_freeze(const struct pfs_vm_table *table, const uint8_t *slots, size_t count, struct pfs_vm_sink *sink,
                   struct pfs_vm_message *wrong);
-/* Put microVMs back. *slots: u32 each of the *count taken, the caller frees it; 0, or -1 with words and nothing taken. */
+/* Put microVMs back. *slots: u32 each of the *count taken, the caller frees it. 0, or -1 with words, none taken. */
 int pfs_vm_thaw(const struct pfs_vm_table *table, const uint8_t *packets, size_t size, uint8_t **slots, size_t *count,
                 struct pfs_vm_message *wrong);
 
-/* into[e] = REDUCE(into[e], values[i * stride + e]) for i = 0 .. count - 1; size is a multiple of width (1, 2, 4, 8). */
+/* into[e] = REDUCE(into[e], values[i * stride + e]) for i = 0 .. count - 1; size: multiple of width (1, 2, 4, 8). */
 int pfs_vm_reduce(uint8_t *into, size_t size, const uint8_t *values, size_t count, size_t stride, unsigned reducer,
                   unsigned width);
 

@@ -28,7 +28,20 @@ ALONE = {
     "pyarrow": "frontends/cli/arrow.py",
 }
 """Third-party modules that one module each may import; apsw is the pool's, database and storage layer."""
-HEAVY = ("llvmlite", "pyarrow", "asyncio", "apsw", "blake3", "backports.zstd", "subprocess", "sqlite3", "logging", "email", "ssl", "tempfile")
+HEAVY = (
+    "llvmlite",
+    "pyarrow",
+    "asyncio",
+    "apsw",
+    "blake3",
+    "backports.zstd",
+    "subprocess",
+    "sqlite3",
+    "logging",
+    "email",
+    "ssl",
+    "tempfile",
+)
 """What `pfs --version` must not pay for."""
 SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile", "shutil", "random", "asyncio")
 """What no command of every day may load: packetfs.dataclass stands for the first five."""

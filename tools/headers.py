@@ -51,8 +51,9 @@ def _lines() -> Iterator[str]:
         yield from _enum(f"PFS_VM_{prefix}", _offsets(fields))
     yield ""
     yield "/* HEAD of a frozen microVM, without its length and identity. */"
-    head = ", ".join(str(byte) for byte in encode(Head(Kind.MICROVM, 0).packet()))
-    yield f"#define PFS_VM_HEAD_PACKET {{{head}}}"
+    head = encode(Head(Kind.MICROVM, 0).packet())
+    rows = [", ".join(str(byte) for byte in head[at : at + 16]) for at in range(0, len(head), 16)]
+    yield "#define PFS_VM_HEAD_PACKET {" + ", \\\n    ".join(rows) + "}"
     yield from _enum("PFS_VM_CALL", [(helper.name.upper(), helper.number) for helper in layout.HELPERS])
     yield ""
     yield "#endif"

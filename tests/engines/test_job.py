@@ -22,6 +22,7 @@ from packetfs.engines.source import HostFile, PoolFile
 from packetfs.errors import JobCancelled, SourceChanged, SourceUnavailable, UsageError
 from packetfs.fs.ingest import ingest
 from packetfs.packet.layout import Buffer
+from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Fault, Reducer
 from tests.engines.rig import (
     ENGINES,
@@ -37,7 +38,6 @@ from tests.engines.rig import (
     text_of,
     write,
 )
-from tests.packet.store import MemoryStore
 
 DATA = text_of(300_000)
 
@@ -108,13 +108,12 @@ def test_two_engines_give_one_result(tmp_path: Path) -> None:
 
 def test_pool_files_host_files_and_pipes_are_alike(tmp_path: Path) -> None:
     data = DATA + bytes(200_000) + DATA[::-1]
-    store = MemoryStore()
-    store.mean = 65_536
-    root = ingest(store, lambda at, room: _read_into(data, at, room), len(data)).root
+    pool = Pool.create(os.fspath(tmp_path / "pool"))
+    root = ingest(pool, lambda at, room: _read_into(data, at, room), len(data)).root
     for framing in (*FRAMINGS, "extent"):
         options = JobOptions(shard_bytes=65_536)
         on_host = run(counting(), [write(tmp_path / "data", data)], framing, options)
-        in_pool = run(counting(), [PoolFile(store, root, "data")], framing, options)
+        in_pool = run(counting(), [PoolFile(pool, root, "data")], framing, options)
         in_pipe = run(counting(), [piped(data)], framing, options)
         assert on_host == in_pool == in_pipe
         assert on_host.result.bytes == len(data)
@@ -315,10 +314,8 @@ def test_an_empty_file_is_no_records(tmp_path: Path) -> None:
 
 
 def test_repeats_are_timed_and_emit_once(tmp_path: Path) -> None:
-    out = bytearray()
-    result = run_job(
-        counting(), [write(tmp_path / "data", DATA)], parse_records("line"), out=out.extend, options=JobOptions(repeat=3)
-    )
+    out, source = bytearray(), write(tmp_path / "data", DATA)
+    result = run_job(counting(), [source], parse_records("line"), out=out.extend, options=JobOptions(repeat=3))
     assert len(result.timings) == 3
     assert 0 < result.best_ns <= result.median_ns
     assert out == expected(lines_of(DATA))[0]

@@ -92,13 +92,17 @@ def heard() -> Heard:
 
 
 def there(tmp_path: Path, what: Program, records: str, *files: Path | str, **options: object) -> NodeJob:
-    return NodeJob(
+    return NodeJob(  # noqa: S604 (a field is called shell)
         "far",
         what,
         records,
         tuple(os.fsencode(file) for file in files),
         options=JobOptions(**options),  # type: ignore[arg-type]
-        shell=(sys.executable, str(SHELL), str(tmp_path / "far")),
+        shell=(
+            sys.executable,
+            str(SHELL),
+            str(tmp_path / "far"),
+        ),
         far_command=f"{sys.executable} -m packetfs",
     )
 
@@ -135,7 +139,9 @@ def test_maps_faults_and_counts_are_those_of_a_run_here(tmp_path: Path, heard: H
     one.write_bytes(bytes(64) * 5000)
     two.write_bytes((bytes(63) + b"\1") * 3000 + bytes(10))
     options = {"shard_bytes": 64 * 1024, "engine": "interpreter"}
-    wild = program("ldxdw r2, [r1+0]\nldxb r3, [r2+63]\nmov r0, 1\nlddw r4, value 0 + 0\nlock add [r4+8], r0\nexit", COUNTS)
+    wild = program(
+        "ldxdw r2, [r1+0]\nldxb r3, [r2+63]\nmov r0, 1\nlddw r4, value 0 + 0\nlock add [r4+8], r0\nexit", COUNTS
+    )
     for what in (COUNT, wild):
         result, _ = run_on_node(there(tmp_path, what, "packet", one, two, **options), heard.out, heard.listen)
         same(result, here(what, "packet", one, two, **options)[0])
@@ -245,9 +251,7 @@ def test_an_honest_far_side_is_heard(channel: FrameChannel, heard: Heard) -> Non
         (Done(NO_DIGEST, (), (), b""),),
     ],
 )
-def test_a_far_side_that_lies_is_refused(
-    channel: FrameChannel, heard: Heard, messages: tuple[Message, ...]
-) -> None:
+def test_a_far_side_that_lies_is_refused(channel: FrameChannel, heard: Heard, messages: tuple[Message, ...]) -> None:
     with pytest.raises(BadMessage):
         collect(of_maps(COUNTS, WORDS, FIXED, RING), heard.out, heard.listen, say(channel, *messages))
 

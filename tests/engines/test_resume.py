@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -28,10 +29,6 @@ from tests.engines.rig import NUMBERED, SLOW, counting, hashed, program, run, te
 DATA = text_of(400_000, seed=7)
 PROGRAMS = {"counts": counting(), "hashes": hashed(), "slow": program(SLOW), "numbers": program(NUMBERED)}
 OPTIONS = JobOptions(shard_bytes=2048, slice_slots=700, vms=100, workers=2, keep=True, engine="native")
-
-
-class Killed(Exception):  # noqa: N818
-    """The moment has come."""
 
 
 def start(code: Program, source: HostFile, options: JobOptions, dies_at: int, log: Path) -> None:
@@ -108,10 +105,10 @@ def _resume_and_die(directory: str, log: Path) -> None:
             seen = [0]
 
             def take(data: Buffer) -> None:
+                if seen[0] > 3_000:
+                    os.kill(os.getpid(), signal.SIGKILL)
                 file.write(data)
                 seen[0] += len(data)
-                if seen[0] > 12_000:
-                    os.kill(os.getpid(), signal.SIGKILL)
 
             resume_job(directory, out=take)
     finally:
@@ -182,10 +179,8 @@ def _flip_and_resume(path: Path, good: bytes, at: int, directory: str) -> None:
             file.seek(at)
             file.write(bytes([good[at] ^ 0x10]) if good else b"")
         signal.alarm(20)
-        try:
+        with suppress(PacketFSError):
             resume_job(copy, out=bytearray().extend, keep=False)
-        except (PacketFSError, MemoryError):
-            pass
         status = 0
     finally:
         os._exit(status)
@@ -237,13 +232,11 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
     assert bytes(out[:delivered] + thawed) == wanted.output
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ["counts", "slow", "numbers"])
 def test_a_frozen_job_goes_on_elsewhere(tmp_path: Path, name: str) -> None:
     code = PROGRAMS[name]
     wanted = run(code, [write(tmp_path / "data", DATA)], "line", OPTIONS)
-    info = leave(tmp_path, code, keep_output=True) if wanted.output else None
-    if info is None:
-        pytest.skip("it emits nothing to be killed at")
+    info = leave(tmp_path, code, keep_output=True)
     packets = freeze_job(info.directory)
     assert len(packets) % 64 == 0
     assert freeze_job(info.directory) == packets

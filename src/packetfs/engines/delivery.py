@@ -2,44 +2,44 @@
 
 A turn's output goes straight to the receiver when nothing is before it, else to the spool. What was delivered is
 counted in the ledger: a batch that is run again after a kill emits the same bytes, and those that went out are skipped.
+A batch of several microVMs is delivered when all of them have ended; a long shard alone in its batch turn by turn.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
-from packetfs.dataclass import dataclass, field
 from packetfs.engines.ledger import Ledger
-from packetfs.engines.spool import Spool
-from packetfs.limits import OUTPUT_BUFFER
+from packetfs.engines.spool import Entry, Spool
+from packetfs.limits import OUTPUT_BUFFER, PASS_OUTPUT
 from packetfs.packet.layout import Buffer
 
-_READ_AHEAD = 64 * 1024
-"""Bytes of the spool that are read at a time where pieces are short."""
 Output = Callable[[Buffer], None]
 
 
-@dataclass(slots=True)
-class Piece:
-    """Output of one microVM in one turn: `data`, or `length` bytes at `at` in the spool, of an entry that ends at
-    `end`."""
+class _Block:
+    """What one turn of a batch emitted: `lengths` bytes of each microVM, or as one where they lie in order. It is in
+    memory (`data`) or an entry of the spool."""
 
-    length: int
-    data: Buffer | None = None
-    entry: int = 0
-    at: int = 0
-    end: int = 0
+    __slots__ = ("data", "entry", "lengths", "size")
+
+    def __init__(self, lengths: Sequence[int], data: bytes | None, entry: Entry | None) -> None:
+        self.lengths = lengths
+        self.size = sum(lengths)
+        self.data = data
+        self.entry = entry
 
 
 @dataclass(slots=True)
 class _Stream:
-    """What one batch emitted and nobody got yet, by microVM; the first `ended` microVMs have ended."""
+    """What one batch emitted, turn by turn, and whether all its `count` microVMs have ended."""
 
     count: int
-    ended: int = 0
-    pieces: dict[int, deque[Piece]] = field(default_factory=dict)
+    finished: bool = False
+    blocks: list[_Block] = field(default_factory=list)
 
 
 class Delivery:
@@ -55,99 +55,102 @@ class Delivery:
         self._state = threading.Lock()
         self._delivering = threading.Lock()
         self._batch = first
-        self._index = 0
         self._sent = sent
         self._skip = 0 if keep else ledger.delivered
-
-    @property
-    def waiting(self) -> int:
-        """The batch whose output comes next."""
-        return self._batch
 
     @property
     def held(self) -> int:
         """Bytes of shared memory that wait."""
         return self._spool.held
 
-    def add(self, batch: int, count: int, ended: int, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
-        """Take a turn's output: `lengths` of it by microVM, `data` in one or more parts. Its microVMs before `ended`
-        have ended. When this returns, the output is delivered or lies in the spool."""
+    def add(self, batch: int, count: int, finished: bool, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
+        """Take a turn's output: `lengths` of it by microVM, `data` in one or more parts. When this returns, the output
+        is delivered, being delivered, or in the spool."""
+        block = _Block(lengths, b"".join(data), None)
         with self._state:
             stream = self._streams.setdefault(batch, _Stream(count))
-            if any(lengths) and (self._keep or batch != self._batch):
-                self._spool_pieces(stream, batch, lengths, data)
-            elif any(lengths):
-                _split(stream, lengths, b"".join(data))
-            stream.ended = ended
+            stream.finished = finished
+            if block.size:
+                stream.blocks.append(block)
+                if self._keep or batch != self._batch:
+                    self._put_away(batch, block)
         self.deliver()
         with self._state:
-            self._spool_rest(stream, batch)
+            if block.data is not None and block in stream.blocks:
+                self._put_away(batch, block)
 
-    def restore(self, batch: int, count: int, ended: int, pieces: Sequence[tuple[int, Piece]]) -> None:
+    def restore(
+        self, batch: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]
+    ) -> None:
         """Take what a dead process left in the spool."""
-        stream = self._streams[batch] = _Stream(count, ended)
-        for index, piece in pieces:
-            stream.pieces.setdefault(index, deque()).append(piece)
+        blocks = [_Block(lengths, None, entry) for entry, lengths in entries if any(lengths)]
+        self._streams[batch] = _Stream(count, finished, blocks)
 
     def deliver(self) -> None:
         """Hand over what is next, unless another thread is at it: that one then sees what is new."""
         while self._has_next() and self._delivering.acquire(blocking=False):
             try:
-                while pieces := self._take():
-                    self._send(pieces)
+                while taken := self._take():
+                    self._send(taken)
             finally:
                 self._delivering.release()
+
+    def _put_away(self, batch: int, block: _Block) -> None:
+        block.entry = self._spool.append(batch, block.lengths, [block.data or b""])
+        block.data = None
 
     def _has_next(self) -> bool:
         with self._state:
             return self._next() is not None
 
-    def _next(self) -> deque[Piece] | None:
-        """Return the pieces that come next, stepping over microVMs and batches that have no more."""
+    def _next(self) -> _Stream | None:
+        """Return the stream whose bytes come next, past those that have ended and have none."""
         while (stream := self._streams.get(self._batch)) is not None:
-            pieces = stream.pieces.get(self._index)
-            if pieces:
-                return pieces
-            if self._index >= stream.ended:
+            if stream.blocks and (stream.finished or stream.count == 1):
+                return stream
+            if not stream.finished:
                 return None
-            self._index += 1
-            if self._index == stream.count:
-                del self._streams[self._batch]
-                self._batch, self._index = self._batch + 1, 0
+            del self._streams[self._batch]
+            self._batch += 1
         return None
 
-    def _take(self) -> list[Piece]:
-        """Take what comes next, up to a buffer of it: many microVMs emit a few bytes each."""
-        taken: list[Piece] = []
+    def _take(self) -> list[list[_Block]]:
+        """Take what comes next, batch by batch, up to a buffer of it: many batches emit a few bytes each."""
+        taken: list[list[_Block]] = []
         size = 0
         with self._state:
-            while size < OUTPUT_BUFFER and (pieces := self._next()):
-                taken.append(pieces.popleft())
-                size += taken[-1].length
+            while size < OUTPUT_BUFFER and (stream := self._next()) is not None:
+                taken.append(stream.blocks)
+                size += sum(block.size for block in stream.blocks)
+                stream.blocks = []
         return taken
 
-    def _send(self, pieces: list[Piece]) -> None:
-        if len(pieces) == 1 and pieces[0].data is None:
-            piece = pieces[0]
-            for at in range(0, piece.length, OUTPUT_BUFFER):
-                self._hand_over(self._spool.read(piece.at + at, min(OUTPUT_BUFFER, piece.length - at)))
+    def _send(self, taken: list[list[_Block]]) -> None:
+        if sum(block.size for blocks in taken for block in blocks) <= PASS_OUTPUT:
+            self._hand_over(b"".join([part for blocks in taken for part in self._parts(blocks)]))
         else:
-            recent: dict[int, tuple[int, bytes]] = {}
-            self._hand_over(b"".join(self._bytes(piece, recent) for piece in pieces))
+            for blocks in taken:
+                for block, start, stop in _pieces(blocks):
+                    self._hand_over(self._read(block, start, stop))
         with self._state:
-            for piece in pieces:
-                if piece.data is None:
-                    self._spool.release(piece.entry, piece.length)
+            for blocks in taken:
+                for block in blocks:
+                    if block.entry is not None:
+                        self._spool.release(block.entry)
 
-    def _bytes(self, piece: Piece, recent: dict[int, tuple[int, bytes]]) -> Buffer:
-        """Return a piece; what follows it in the spool is read with it, and `recent` for its neighbours."""
-        if piece.data is not None:
-            return piece.data
-        at, data = recent.get(piece.entry, (0, b""))
-        if not at <= piece.at <= piece.at + piece.length <= at + len(data):
-            size = max(piece.length, min(_READ_AHEAD, piece.end - piece.at))
-            at, data = recent[piece.entry] = piece.at, self._spool.read(piece.at, size)
-        return memoryview(data)[piece.at - at : piece.at - at + piece.length]
+    def _parts(self, blocks: list[_Block]) -> list[Buffer]:
+        """Return the output of a batch in the order of its microVMs."""
+        turns = [(memoryview(self._read(block, 0, block.size)), _ends(block)) for block in blocks]
+        if len(turns) == 1:
+            return [turns[0][0]]
+        most = max(len(block.lengths) for block in blocks)
+        return [data[ends[i] : ends[i + 1]] for i in range(most) for data, ends in turns if i + 1 < len(ends)]
+
+    def _read(self, block: _Block, start: int, stop: int) -> bytes:
+        data, entry = block.data, block.entry
+        if data is not None or entry is None:
+            return (data or b"")[start:stop]
+        return self._spool.read(entry.at + start, stop - start)
 
     def _hand_over(self, data: bytes) -> None:
         start, end = self._sent, self._sent + len(data)
@@ -157,30 +160,16 @@ class Delivery:
             self._ledger.delivered = max(end, self._skip)
         self._sent = end
 
-    def _spool_pieces(self, stream: _Stream, batch: int, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
-        entry, at = self._spool.append(batch, lengths, data)
-        end = at + sum(lengths)
-        for index, length in enumerate(lengths):
-            if length:
-                stream.pieces.setdefault(index, deque()).append(Piece(length, None, entry, at, end))
-            at += length
 
-    def _spool_rest(self, stream: _Stream, batch: int) -> None:
-        """Move what this batch still has in memory to the spool, in its order."""
-        waiting = [(i, p) for i, pieces in sorted(stream.pieces.items()) for p in pieces if p.data is not None]
-        if not waiting:
-            return
-        lengths = [0] * (waiting[-1][0] + 1)
-        for index, piece in waiting:
-            lengths[index] += piece.length
-        for index in {index for index, _ in waiting}:
-            stream.pieces[index] = deque(p for p in stream.pieces[index] if p.data is None)
-        self._spool_pieces(stream, batch, lengths, [p.data for _, p in waiting if p.data is not None])
+def _ends(block: _Block) -> list[int]:
+    return list(accumulate(block.lengths, initial=0))
 
 
-def _split(stream: _Stream, lengths: Sequence[int], data: bytes) -> None:
-    view, at = memoryview(data), 0
-    for index, length in enumerate(lengths):
-        if length:
-            stream.pieces.setdefault(index, deque()).append(Piece(length, view[at : at + length]))
-        at += length
+def _pieces(blocks: list[_Block]) -> Iterator[tuple[_Block, int, int]]:
+    """Yield (block, start, stop) in the order of the microVMs, no piece longer than a buffer."""
+    turns = [(block, _ends(block)) for block in blocks]
+    for i in range(max(len(block.lengths) for block in blocks)):
+        for block, ends in turns:
+            if i + 1 < len(ends):
+                for at in range(ends[i], ends[i + 1], OUTPUT_BUFFER):
+                    yield block, at, min(at + OUTPUT_BUFFER, ends[i + 1])

@@ -77,6 +77,10 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
 
 def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work, JobCare, Scheduler]:
     options, records, listener = job.options, job.framing, OneByOne(task.listener)
+    limits = bounds(job, workers_of(options, task.machine), piped=any(source.is_pipe for source in task.sources))
+    shards = sum(-(-(source.size or 0) // options.shard_bytes) for source in task.sources)
+    if min(limits.live, shards) >= ALL_LIVE:
+        table.populate()
     totals, found = restore(table.directory, task.image)
     recovery = Recovery(table, spool, totals, keep=options.keep_output)
     left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
@@ -97,10 +101,6 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
         listener=listener,
         stopped=threading.Event(),
     )
-    limits = bounds(job, workers_of(options, task.machine), piped=any(source.is_pipe for source in task.sources))
-    shards = sum(-(-(source.size or 0) // options.shard_bytes) for source in task.sources)
-    if min(limits.live, shards) >= ALL_LIVE:
-        table.populate()
     for live in left.again:
         begin_batch(work, live.batch)
     care = JobCare(work, job, totals, found, left.first)

@@ -106,8 +106,8 @@ def resume_job(
     """Go on with the job in `directory`, whose process was killed or left it; its directory is removed at the end.
 
     `store` has the files of pools that it reads; `sources`, if there are any, are its files where they lie now. `out`
-    gets what was not delivered yet, or with JobOptions.keep_output everything. Errors: JobBusy while a process runs it, BadJob, and those of run_job;
-    afterwards the job is left as it is if `keep`.
+    gets what was not delivered yet, or with JobOptions.keep_output everything. Errors: JobBusy while a process runs it,
+    BadJob, and those of run_job; the job is then left as it is if `keep`.
     """
     started = time.perf_counter()
     job = read_job(directory)

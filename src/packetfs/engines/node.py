@@ -29,7 +29,7 @@ _ARRAYS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
 @dataclass(frozen=True, slots=True)
 class NodeJob:
-    """What to run where. `files`: paths on that machine, or pfs:PATH in `pool` (empty: the one that it would choose)."""
+    """What to run where. `files`: paths on that machine, or pfs:PATH in `pool` (empty: its own choice)."""
 
     host: str
     program: Program
@@ -67,9 +67,7 @@ def request_of(job: NodeJob) -> Run:
     return Run(MAGIC, PROTOCOL, packets, job.records.encode(), pool, snapshot, job.files, limits)
 
 
-def collect(
-    program: Program, out: Callable[[Buffer], None], listener: JobListener, channel: FrameChannel
-) -> RunResult:
+def collect(program: Program, out: Callable[[Buffer], None], listener: JobListener, channel: FrameChannel) -> RunResult:
     """Return the result that the far side sends; BadMessage when it cannot be one of `program`."""
     collector = _Collector(program, out, listener)
     while True:

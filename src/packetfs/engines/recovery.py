@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, column, states
-from packetfs.engines.delivery import Delivery, Piece
+from packetfs.engines.delivery import Delivery
 from packetfs.engines.ledger import SLOTS
 from packetfs.engines.shards import Batch
-from packetfs.engines.spool import Spool
+from packetfs.engines.spool import Entry, Spool
 from packetfs.engines.table import Table
 from packetfs.engines.totals import Totals
 from packetfs.engines.turn import Live
@@ -46,18 +46,16 @@ class Recovery:
         self._spool = spool
         self._totals = totals
         self._keep = keep
-        self._pieces: dict[int, list[tuple[int, Piece]]] = {}
-        for batch, entry, at, lengths in spool.recover():
-            if not lengths:
+        self._entries: dict[int, list[tuple[Entry, list[int]]]] = {}
+        for batch, entry, lengths in spool.recover():
+            if lengths:
+                self._entries.setdefault(batch, []).append((entry, lengths))
+            else:
                 self._drop(batch)
-            end = at + sum(lengths)
-            for index, length in enumerate(lengths):
-                self._pieces.setdefault(batch, []).append((index, Piece(length, None, entry, at, end)))
-                at += length
 
     def _drop(self, batch: int) -> None:
-        for entry in sorted({piece.entry for _, piece in self._pieces.pop(batch, [])}):
-            self._spool.drop(entry)
+        for entry, _ in self._entries.pop(batch, []):
+            self._spool.release(entry)
 
     def recover(self, plan: Iterable[Batch]) -> Recovered:
         """Return how to go on; `plan` is all of the job's batches."""
@@ -65,9 +63,9 @@ class Recovery:
         found = Recovered(totals.batches, totals.batches, totals.emitted)
         if self._keep:
             found.waiting = found.sent = 0
-            found.streams = [(number, 1 + self._last(number), SLOTS) for number in range(totals.batches)]
+            found.streams = [(number, self._count(number), SLOTS) for number in range(totals.batches)]
         last = self._clear_reduced()
-        for batch in plan:
+        for batch in plan if last >= 0 else ():  # looking at the first batch of a pipe would wait for it
             if batch.number < totals.batches:
                 continue
             if batch.shard > last:
@@ -80,11 +78,10 @@ class Recovery:
     def restore(self, delivery: Delivery, found: Recovered) -> None:
         """Let `delivery` have the output that waits."""
         for number, count, ended in found.streams:
-            pieces = [(index, piece) for index, piece in self._pieces.get(number, []) if piece.length]
-            delivery.restore(number, count, min(ended, count), pieces)
+            delivery.restore(number, count, min(ended, count), self._entries.get(number, []))
 
-    def _last(self, number: int) -> int:
-        return max((index for index, _ in self._pieces.get(number, [])), default=0)
+    def _count(self, number: int) -> int:
+        return max((len(lengths) for _, lengths in self._entries.get(number, [])), default=1)
 
     def _clear_reduced(self) -> int:
         """Free microVMs whose results are reduced already; return the last shard of the others, -1 without any."""
@@ -112,7 +109,7 @@ class Recovery:
             found.waiting, found.sent = batch.number + 1, found.sent + emitted
             found.ended.append(batch)
             return
-        elif emitted != sum(piece.length for _, piece in self._pieces.get(batch.number, [])):
+        elif emitted != sum(sum(lengths) for _, lengths in self._entries.get(batch.number, [])):
             self._begin_again(live, found)
         else:
             found.streams.append((batch.number, batch.count, _leading(resting)))
@@ -132,7 +129,7 @@ class Recovery:
 
     def _begin_again(self, live: Live, found: Recovered) -> None:
         batch = live.batch
-        if batch.number in self._pieces:
+        if batch.number in self._entries:
             self._spool.forget(batch.number)
             self._drop(batch.number)
         self._table.clear(batch.slot, batch.count)

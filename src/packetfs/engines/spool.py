@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from packetfs.dataclass import dataclass
 from packetfs.engines.ledger import SLOTS, Ledger
 from packetfs.errors import BadJob, TableFull
 from packetfs.packet.layout import Buffer
@@ -25,6 +26,14 @@ _PUNCH: Final = 1 << 20
 """Bytes of delivered output that are given back at a time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one turn emitted: where its header starts, and where its bytes do."""
+
+    start: int
+    at: int
+
+
 class Spool:
     """The log. Its user takes care that one thread at a time calls it."""
 
@@ -33,7 +42,7 @@ class Spool:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         self._ledger = ledger
         self._keep = keep
-        self._left: dict[int, int] = {}
+        self._held: dict[int, Entry] = {}
         self._punched = 0
 
     @property
@@ -41,16 +50,17 @@ class Spool:
         """Bytes between the first undelivered output and the end of the log."""
         return self._ledger.spooled - self._ledger.spool_low
 
-    def append(self, batch: int, lengths: Sequence[int], chunks: Sequence[Buffer]) -> tuple[int, int]:
-        """Log what a turn of a batch emitted; return (entry, where its bytes begin). TableFull without room."""
-        entry = self._ledger.spooled
+    def append(self, batch: int, lengths: Sequence[int], chunks: Sequence[Buffer]) -> Entry:
+        """Log what a turn of a batch emitted. TableFull without room."""
+        start = self._ledger.spooled
         head = _HEADER.pack(batch, sum(lengths), len(lengths)) + struct.pack(f"<{len(lengths)}Q", *lengths)
-        at = entry
+        at = start
         for chunk in (head, *chunks):
             at += self._write(chunk, at)
-        self._left[entry] = sum(lengths)
+        entry = Entry(start, start + len(head))
+        self._held[start] = entry
         self._ledger.spooled = at
-        return entry, entry + len(head)
+        return entry
 
     def forget(self, batch: int) -> None:
         """Take back all that was logged of a batch."""
@@ -70,27 +80,24 @@ class Spool:
         """Return logged bytes."""
         return os.pread(self._fd, length, offset)
 
-    def release(self, entry: int, length: int) -> None:
-        """Tell that so many bytes of an entry were delivered; with all of them, its memory is given back."""
-        if self._keep:
+    def release(self, entry: Entry) -> None:
+        """Tell that an entry was delivered, or taken back; its memory is given back from the front."""
+        if self._keep or self._held.get(entry.start) is not entry:
             return
-        self._left[entry] -= length
-        if self._left[entry]:
-            return
-        del self._left[entry]
-        if not self._left:
+        del self._held[entry.start]
+        if not self._held:
             self._ledger.spooled = self._ledger.spool_low = self._punched = 0
             os.ftruncate(self._fd, 0)
             return
-        self._ledger.spool_low = next(iter(self._left))  # entries are added, and so kept, in ascending order
+        self._ledger.spool_low = next(iter(self._held))  # entries are added, and so kept, in ascending order
         pages = (self._ledger.spool_low - self._punched) // PAGE * PAGE
         if pages >= _PUNCH:
             DISK.punch(self._fd, self._punched, pages)
             self._punched += pages
 
-    def recover(self) -> Iterator[tuple[int, int, int, list[int]]]:
-        """Yield (batch, entry, where its bytes begin, lengths) of the log a dead process left, in order; without
-        lengths: the batch began again. BadJob when it cannot be one."""
+    def recover(self) -> Iterator[tuple[int, Entry, list[int]]]:
+        """Yield (batch, entry, lengths) of the log that a dead process left, in order; without lengths: the batch began
+        again. BadJob when it cannot be one."""
         at, end = self._ledger.spool_low, min(self._ledger.spooled, os.fstat(self._fd).st_size)
         while at + _HEADER.size <= end:
             batch, total, count = _HEADER.unpack(self.read(at, _HEADER.size))
@@ -98,14 +105,11 @@ class Spool:
             lengths = struct.unpack(f"<{count}Q", self.read(at + _HEADER.size, 8 * count)) if data <= end else ()
             if count > SLOTS or data + total > end or sum(lengths) != total:
                 raise BadJob(path=self._path, reason="the log of its output is damaged")
+            entry = Entry(at, data)
             if count:
-                self._left[at] = total
-            yield batch, at, data, list(lengths)
+                self._held[at] = entry
+            yield batch, entry, list(lengths)
             at = data + total
-
-    def drop(self, entry: int) -> None:
-        """Let go of an entry that was taken back."""
-        self.release(entry, self._left[entry])
 
     def close(self) -> None:
         os.close(self._fd)

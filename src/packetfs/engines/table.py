@@ -17,9 +17,9 @@ import errno
 import fcntl
 import mmap
 import os
+import struct
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from packetfs.engines.ledger import LEDGER_BYTES, SLOTS, Ledger
@@ -35,6 +35,9 @@ ROOM_SECONDS: Final = 0.02
 """Seconds between two looks at how much shared memory is free: two cores fill less than TABLE_ROOM in that time."""
 PUNCH_MIN: Final = 64 * 1024
 """Bytes from which memory is given back instead of being zeroed: what is not touched again costs nothing."""
+_FLOCK: Final = struct.Struct("@hhqqi4x")
+_WHOLE: Final = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""A lock of an open file description on all of a file: unlike flock's, it can be asked about without being taken."""
 FILES: Final = ("contexts", "spill", "maps", "ledger", "spool", "reduced", "reduced.new", "job.json", "program", "lock")
 """Everything that a job's directory may hold."""
 
@@ -85,10 +88,11 @@ class Table:
 
     def populate(self) -> None:
         """Allocate and map all contexts in one step, for jobs that use nearly all of them."""
-        self._allocate("contexts", 0, SLOTS * CONTEXT_BYTES)
-        self._populated = True
-        with suppress(OSError):  # Linux before 5.14 brings them in one by one
+        try:
             self._mappings["contexts"].madvise(_MADV_POPULATE_WRITE)
+        except OSError:  # there is no room, or this Linux is older than 5.14
+            self._allocate("contexts", 0, SLOTS * CONTEXT_BYTES)
+        self._populated = True
 
     def watch_room(self) -> None:
         """Raise TableFull while spills could still be stored: they are allocated when they are touched."""
@@ -195,12 +199,13 @@ def look_at_table(directory: str, maps_bytes: int) -> Table:
 
 
 def is_running(directory: str) -> bool:
-    """Tell whether a live process runs the job in `directory`."""
+    """Tell whether a live process runs the job in `directory`; OSError when there is no such job."""
+    fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.close(_take_lock(directory))
-    except JobBusy:
-        return True
-    return False
+        query = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WHOLE)
+    finally:
+        os.close(fd)
+    return bool(_FLOCK.unpack(query)[0] != fcntl.F_UNLCK)
 
 
 def remove_table(directory: str) -> None:
@@ -216,7 +221,7 @@ def remove_table(directory: str) -> None:
 def _take_lock(directory: str) -> int:
     fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE)
     except OSError:
         os.close(fd)
         raise JobBusy(path=directory, owner=_owner(directory)) from None

@@ -26,6 +26,8 @@ from packetfs.vm.isa import CALLX, OPCODES, REGISTERS, Opcode, Operand
 from packetfs.vm.layout import HELPERS
 from packetfs.vm.padding import pad as pad
 
+LINE_MAX: Final = 512
+"""Characters of an instruction and its label: names have 128, and looking for operands in more is quadratic."""
 _NUMBER: Final = r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})"
 _REGISTER: Final = r"%?[rR]([0-9]{1,2})"
 _NAME: Final = r"[A-Za-z_.$][\w.$]{0,127}"
@@ -127,6 +129,8 @@ def _read(read: _Text, number: int, line: str) -> None:
         rest = rest[label.end() :].strip()
     if not rest:
         return
+    if len(rest) > LINE_MAX:
+        raise BadAssembly(line=number, reason=f"an instruction has at most {LINE_MAX} characters, this {len(rest)}")
     raw = _SLOT_LINE.fullmatch(rest)
     if raw:
         read.lines.append(bytes.fromhex(raw[1]))

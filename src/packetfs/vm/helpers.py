@@ -25,7 +25,7 @@ from packetfs.vm.layout import (
     Stop,
 )
 from packetfs.vm.memory import SPILL_STRIDE, Memory, Pause, Trap
-from packetfs.vm.microvm import M64, MicroVM, Output
+from packetfs.vm.microvm import BYTES_A_SLOT, M64, MicroVM, Output
 from packetfs.vm.trace import formatted
 
 TRACE: Final = 6
@@ -36,6 +36,11 @@ TRACED_MAX: Final = 1000
 """Calls of helper 6 that a microVM gets an answer to; later ones return 0 at once."""
 ETH_HLEN: Final = 14
 """Bytes that helpers 44 and 65 leave of a record at least, as Linux does."""
+ANSWER_SLOTS: Final = 1024
+"""Slots that a call of 28, 44 or 65 costs beside its own: the C core waits some 20 us for Python, and a record's fuel
+must not buy minutes of that."""
+_SUMMED: Final = 1 << 20
+"""Bytes that are summed in one step, about 5 ms: other threads, and Ctrl-C, wait that long."""
 M32: Final = (1 << 32) - 1
 OPEN, CLOSED = 1, 2
 """States of a reservation, in the 8 bytes before it: size, state."""
@@ -174,6 +179,7 @@ def _reservation(vm: MicroVM) -> tuple[int, int]:
 
 def _adjust_head(vm: MicroVM) -> int:
     memory = vm.memory
+    vm.pay(ANSWER_SLOTS * BYTES_A_SLOT)
     data = memory.data + _delta(vm)
     if not 0 <= data <= memory.data_end - ETH_HLEN:
         return maps.INVALID
@@ -184,6 +190,7 @@ def _adjust_head(vm: MicroVM) -> int:
 
 def _adjust_tail(vm: MicroVM) -> int:
     memory = vm.memory
+    vm.pay(ANSWER_SLOTS * BYTES_A_SLOT)
     end = memory.data_end + _delta(vm)
     if not memory.data + ETH_HLEN <= end <= memory.hard_end:
         return maps.INVALID
@@ -233,6 +240,7 @@ def _redirect(vm: MicroVM) -> int:
 def _csum_diff(vm: MicroVM) -> int:
     """Linux's bpf_csum_diff (since 6.13): 32-bit sums with the carry added back, folded to 16 bits."""
     removed, added = vm.registers[2] & M32, vm.registers[4] & M32
+    vm.pay(ANSWER_SLOTS * BYTES_A_SLOT)
     if removed % 4 or added % 4:
         return maps.INVALID
     total = vm.registers[5] & M32
@@ -243,15 +251,16 @@ def _csum_diff(vm: MicroVM) -> int:
         total = _carried(total + new)
     elif removed:
         total = ~_carried((~total & M32) + old) & M32
-    vm.pay(removed + added)
+    vm.pay(ANSWER_SLOTS * BYTES_A_SLOT + removed + added)
     total = (total & 0xFFFF) + (total >> 16)
     return (total & 0xFFFF) + (total >> 16)
 
 
 def _words(vm: MicroVM, address: int, size: int) -> int:
     """Return the sum of the 32-bit words."""
-    data = bytes(read_plain(vm, address, size)) if size else b""
-    return sum(int.from_bytes(data[at : at + 4], "little") for at in range(0, size, 4))
+    data = memoryview(read_plain(vm, address, size) if size else b"").cast("B")
+    pieces = (data[at : at + _SUMMED].cast("I") for at in range(0, size, _SUMMED))
+    return sum(sum(piece) for piece in pieces)
 
 
 def _carried(total: int) -> int:

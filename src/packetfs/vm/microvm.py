@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Final
 
+from packetfs.limits import FUEL_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.framing import RECORD_MAX, Window
@@ -68,7 +69,7 @@ class MicroVM:
         self.image, self.context, self.memory, self.output = image, context, memory, output
         self.registers, self.frames = [0] * REGISTERS, list[tuple[int, ...]]()
         self.pc = self.begin = 0
-        self.fuel, self.executed, self.emitted = context.fuel, context.executed, context.emitted
+        self.fuel, self.executed, self.emitted = _bounded(context.fuel), context.executed, context.emitted
         self.slice = self.extra = 0
         self.in_record = bool(context.flags & ContextFlag.IN_RECORD)
         memory.vm, memory.fields_read = context.vm, context.fields_read
@@ -224,6 +225,11 @@ class MicroVM:
             flags, used = flags | ContextFlag.SPILLED, bytearray()
         context.store[:] = used.ljust(STORE_BYTES, b"\0")
         context.flags = flags
+
+
+def _bounded(fuel: int) -> int:
+    """Return fuel as the C core counts it: no context can make a sum of it leave 64 bits."""
+    return max(-FUEL_MAX, min(fuel, FUEL_MAX))
 
 
 def _clear_record(context: Context) -> None:

@@ -33,9 +33,7 @@ def write_arrow(result: RunResult, file: BinaryIO, decimals: Decimals, *, top: i
         writer.write_table(table)
 
 
-def _rows(
-    result: RunResult, decimals: Decimals, top: int | None
-) -> Iterator[tuple[str, bytes, str, int, int, int]]:
+def _rows(result: RunResult, decimals: Decimals, top: int | None) -> Iterator[tuple[str, bytes, str, int, int, int]]:
     for found in shown_maps(result):
         name, digits = printable(found.definition.name), decimals.get(found.definition.name, 0)
         for key, value in ranked(found, top):

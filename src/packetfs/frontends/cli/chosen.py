@@ -42,5 +42,6 @@ def _read_stored(options: Namespace) -> bytes:
     with open_filesystem(options) as filesystem:
         entry = View(filesystem, options.snapshot).file(pool_name(options.program))
         if entry.size > PROGRAM_BYTES_MAX:
-            raise BadProgram(root=options.program, reason=f"it has {entry.size} bytes; {PROGRAM_BYTES_MAX} are possible")
+            reason = f"it has {entry.size} bytes; {PROGRAM_BYTES_MAX} are possible"
+            raise BadProgram(root=options.program, reason=reason)
         return read_program(filesystem.pool, Digest(entry.root))

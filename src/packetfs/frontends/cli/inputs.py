@@ -61,8 +61,10 @@ def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]
 def _open(name: str, stored: tuple[View, Pool] | None) -> Source:
     if name == "-":
         return Pipe(_stdin())
+    if _is_stream(name):
+        return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name)
     if stored is None or not name.startswith("pfs:"):
-        return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name) if _is_stream(name) else HostFile(raw(name), name)
+        return HostFile(raw(name), name)
     view, pool = stored
     return PoolFile(pool, Digest(view.file(pool_name(name)).root), name)
 

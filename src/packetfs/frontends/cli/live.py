@@ -1,4 +1,4 @@
-"""Live microVMs as people and scripts see them: the jobs of the runtime directory, counts by state, one microVM a line."""
+"""Live microVMs as people and scripts see them: jobs of the runtime directory, counts by state, one microVM a line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VM_COLUMNS: Final = ("vm", "state", "shard", "records", "executed", "pc", "depth
 
 
 def runtime() -> str:
-    """Return the directory of live microVMs, made if it is not there; another user's, or one open to others, is refused."""
+    """Return the directory of live microVMs, made where there is none; one that others may write to is refused."""
     path = settings.runtime_path()
     os.makedirs(path, mode=0o700, exist_ok=True)
     found = os.lstat(path)
@@ -35,7 +35,7 @@ def runtime() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A job and how many of its microVMs are in which state. `records`, `executed`: done so far, the reduced ones too."""
+    """A job and how many of its microVMs are in which state. `records`, `executed`: so far, the reduced ones too."""
 
     job: JobInfo
     states: Counter[int]

@@ -70,7 +70,8 @@ def _aligned(names: Sequence[str], rows: Sequence[list[str]], indent: str) -> It
     columns = max(map(len, rows), default=0)
     widths = [max((len(row[i]) for row in rows if i < len(row)), default=0) for i in range(columns)]
     for name, row in zip(names, rows, strict=True):
-        yield f"{indent}{name:<{width}}  {'  '.join(f'{word:>{size}}' for word, size in zip(row, widths, strict=False))}"
+        words = (f"{word:>{size}}" for word, size in zip(row, widths, strict=False))
+        yield f"{indent}{name:<{width}}  {'  '.join(words)}"
 
 
 def summary_line(result: RunResult) -> str:

@@ -47,7 +47,7 @@ COMMANDS: Final = (
     Command("repair", "POOL", "rebuild names and index from the arena alone"),
     Command("gc", "POOL", "give back the space of what nothing refers to"),
     Command("doctor", "TOOL", "tell what this machine has, what it lacks, and what to do"),
-    Command("serve", "TOOL", "be the far side of a sync"),
+    Command("serve", "TOOL", "be the far side of a sync, or of a run on another machine"),
     Command("vm-plugin", "TOOL", "run one eBPF program, as conformance suites call it"),
 )
 

@@ -1,13 +1,13 @@
 """List the programs that come with PacketFS, or tell more about one, or list those that are stored in the pool.
 
-NAME is a program that comes with PacketFS; its arguments are given as `pfs run NAME --arg ARGUMENT=VALUE`. With pfs:DIR,
-the files of the pool in and below DIR that are programs are listed by path and digest.
+NAME is a program that comes with PacketFS; its arguments are given as `pfs run NAME --arg ARGUMENT=VALUE`. With
+pfs:DIR, the files of the pool in and below DIR that are programs are listed by digest and path.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import PacketFSError, UnknownProgram
@@ -37,7 +37,7 @@ OPTIONS: Final = ("json", "pool")
 
 def declare(parser: ArgumentParser) -> None:
     """Add the name."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a program, or pfs:DIR (default: list all that come along)")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a program, or pfs:DIR (default: all that come along)")
 
 
 def run(options: Namespace, output: Output) -> int:
@@ -100,7 +100,7 @@ def _list_stored(options: Namespace, output: Output) -> None:
             _show_stored(at, packets, output)
 
 
-def _programs(store: Store, found: Iterator[tuple[bytes, Entry]] | list[tuple[bytes, Entry]]) -> Iterator[tuple[bytes, bytes]]:
+def _programs(store: Store, found: Iterable[tuple[bytes, Entry]]) -> Iterator[tuple[bytes, bytes]]:
     """Yield path and packets of the files that begin like a program."""
     from packetfs.vm.program import is_program
 

@@ -115,7 +115,8 @@ def _check(options: Namespace) -> None:
         if value is not None and not least <= value <= most:
             raise UsageError(reason=f"--{name} {value}: it must be from {least:,} to {most:,}")
     if not SHARD_BYTES_MIN <= _shard_bytes(options) <= SHARD_BYTES_MAX:
-        raise UsageError(reason=f"--shard {options.shard}: it must be from {SHARD_BYTES_MIN:,} to {SHARD_BYTES_MAX:,} bytes")
+        reason = f"--shard {options.shard}: it must be from {SHARD_BYTES_MIN:,} to {SHARD_BYTES_MAX:,} bytes"
+        raise UsageError(reason=reason)
     if options.format == "arrow" and options.output is None:
         raise UsageError(reason="--format arrow needs -o FILE")
     if options.node is not None and (not options.files or "-" in options.files):

@@ -1,7 +1,7 @@
-"""List the jobs whose microVMs are live, running or left behind, or every microVM of one job; pause, resume, move, drop.
+"""List the jobs whose microVMs are live, or every microVM of one job; pause, resume, move and drop jobs.
 
-A job is left behind when its process was killed, or was stopped under `pfs run --keep`. Resuming it goes on where it was,
-with what it has not written yet to standard output. A job that was only paused goes on in its own process.
+A job is left behind when its process was killed, or was stopped under `pfs run --keep`. Resuming it goes on where it
+was; what it had not written yet goes to standard output. A job that was only paused goes on in its own process.
 """
 
 from __future__ import annotations
