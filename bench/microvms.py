@@ -29,7 +29,6 @@ from random import Random
 
 from bench import machine
 from packetfs.engines.columns import begin
-from packetfs.engines.execution import usable_cores
 from packetfs.engines.job import drop, make_directory, resume_job, run_job
 from packetfs.engines.jobs import control, list_jobs
 from packetfs.engines.ledger import Control
@@ -40,6 +39,7 @@ from packetfs.engines.result import RunResult
 from packetfs.engines.shards import plan
 from packetfs.engines.source import HostFile
 from packetfs.engines.table import create_table, remove_table
+from packetfs.engines.work import usable_cores
 from packetfs.events import ignore
 from packetfs.packet.layout import Buffer
 from packetfs.vm.assembly import assemble, pad
@@ -164,7 +164,7 @@ def measure(path: Path, shard: int, rounds: int, jobs: str) -> dict[str, object]
     whole = statistics.median(run.wall + run.rest.wall for run in killed)
     same = {run.digest for run in [*ones, *many, *(run.rest for run in killed)]}
     same |= {digest for run in moved for digest in (run.left, run.thawed)}
-    created = statistics.median(table)
+    created = min(table)
     vm_bytes = max(run.bytes for run in moved) / (VMS_MAX + 1)
     gone = statistics.median(run.freeze + run.thaw for run in moved)
     equal = all(run.equal for run in moved)

@@ -188,11 +188,19 @@ static int inside_window(const struct pfs_vm *vm) {
     return vm->record_start >= vm->job->window_start && vm->record_stop <= window_end(vm->job);
 }
 
+/* Python is to answer the call in the slot before the pc, if any; the number is one of those that stop with HELPER. */
+static int can_have_asked(const struct pfs_vm *vm, uint64_t number) {
+    int known = number == PFS_VM_CALL_TRACE_PRINTK || number == PFS_VM_CALL_CSUM_DIFF ||
+                number == PFS_VM_CALL_XDP_ADJUST_HEAD || number == PFS_VM_CALL_XDP_ADJUST_TAIL;
+    if (vm->helper_pc == 0) return 1;
+    return known && vm->helper_pc == vm->pc && vm->image->starts[vm->pc - 1];
+}
+
 /* A microVM that stopped within a record. DONE: it may go on. helper_pc is only kept while Python owes an answer. */
 static enum pfs_vm_stop resume(struct pfs_vm *vm, size_t slot) {
     uint64_t asked = pfs_load64(vm->context + PFS_VM_AT_FAULT_ADDRESS);
     vm->helper_pc = pfs_load64(vm->context + PFS_VM_AT_HELPER_PC);
-    if (!pfs_vm_thaw_record(vm)) {
+    if (!pfs_vm_thaw_record(vm) || !can_have_asked(vm, asked)) {
         vm->flags = 0;
         vm->helper_pc = 0;
         return pfs_vm_fail(vm, PFS_VM_FAULT_INSTRUCTION, 0);

@@ -76,6 +76,28 @@ def test_a_killed_job_goes_on_in_another_process(tmp_path: Path, name: str, keep
         assert list(parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("engine", ["native", "interpreter"])
+def test_a_job_that_was_interrupted_is_kept_if_asked(tmp_path: Path, engine: str) -> None:
+    data = DATA[:60_000]
+    source, out = write(tmp_path / "data", data), bytearray()
+    options = replace(OPTIONS, engine=engine, vms=4, parent=os.fspath(tmp_path / "jobs"))
+    wanted = run(PROGRAMS["slow"], [source], "line", options)
+
+    def take(part: Buffer) -> None:
+        if len(out) > len(wanted.output) // 2:
+            raise KeyboardInterrupt
+        out.extend(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(PROGRAMS["slow"], [source], parse_records("line"), out=take, options=options)
+    (info,) = list_jobs(os.fspath(tmp_path / "jobs"))
+    assert not info.running
+    assert info.delivered == len(out)
+    result = resume_job(info.directory, out=out.extend)
+    assert bytes(out) == wanted.output
+    assert replace(result, seconds=0.0, engine="") == wanted.result
+
+
 def test_killed_again_and_again(tmp_path: Path) -> None:
     """Each process gets a little further; the ledger says what went out."""
     source, parent = write(tmp_path / "data", DATA), tmp_path / "jobs"
@@ -203,7 +225,7 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
             paused.set()
 
     def work() -> None:
-        options = replace(OPTIONS, parent=parent, keep=False)
+        options = replace(OPTIONS, parent=parent, keep=False, vms=20)  # microVM 150 begins long after the first output
         results.append(run_job(PROGRAMS["slow"], [source], parse_records("line"), out=take, options=options))
 
     thread = threading.Thread(target=work)

@@ -1,4 +1,4 @@
-"""Tables that somebody else wrote: contexts with any field at any value, scribbled while they run, buffers that change."""
+"""Tables that somebody else wrote: contexts with any field at any value, scribbled on while they run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from packetfs.vm.context import Context
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Fault, Framing, State
-from packetfs.vm.machine import MACHINES, NATIVE
+from packetfs.vm.machine import MACHINES, NATIVE, Machine
 from packetfs.vm.memory import SPILL_STRIDE
 from tests.vm.rig import RING, Rig, array, every_machine, program, table
 
@@ -47,11 +47,33 @@ PAUSING = """
 IMAGE = load(program(PAUSING, table(2), RING))
 DATA = bytes(range(64)) * 2
 FIELDS = [field for field in CONTEXT if field.size in (2, 4, 8) and field.name not in ("owner", "vm")]
-EXTREMES = [0, 1, 7, 8, 63, 64, 255, 256, 257, 320, 4032, 4096, 4097, 65_536, 1 << 28, 1 << 31, (1 << 32) - 1,
-            1 << 32, 1 << 62, 1 << 63, (1 << 64) - 257, (1 << 64) - 1]  # fmt: skip
+EXTREMES = [
+    0,
+    1,
+    7,
+    8,
+    63,
+    64,
+    255,
+    256,
+    257,
+    320,
+    4032,
+    4096,
+    4097,
+    65_536,
+    1 << 28,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 32,
+    1 << 62,
+    1 << 63,
+    (1 << 64) - 257,
+    (1 << 64) - 1,
+]
 
 
-def _paused(machine: object = None) -> Rig:
+def _paused(machine: Machine | None = None) -> Rig:
     ran = Rig(machine or MACHINES[-1], IMAGE, DATA, room=1 << 12)
     ran.run(slice_slots=20)
     assert ran.context().state == State.PAUSED
@@ -77,7 +99,11 @@ def test_a_context_may_say_anything_of_itself(changes: list[tuple[object, int]])
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES), st.sampled_from([State.READY, State.PAUSED]), st.integers(0, 7))
+@given(
+    st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES),
+    st.sampled_from([State.READY, State.PAUSED]),
+    st.integers(0, 7),
+)
 def test_a_context_of_noise_does_no_harm(noise: bytes, state: State, flags: int) -> None:
     left = []
     for machine in MACHINES:
@@ -91,12 +117,27 @@ def test_a_context_of_noise_does_no_harm(noise: bytes, state: State, flags: int)
 
 
 @every_machine
-@pytest.mark.parametrize("changes", [
-    {"pc": 1 << 31}, {"pc": 5}, {"depth": 8}, {"depth": (1 << 32) - 1}, {"stack_low": 4160}, {"stack_low": 63},
-    {"reserved": 4104}, {"reserved": 4}, {"record_start": 64, "record_stop": 63}, {"record_stop": 1 << 40}, {"data": 100_000},
-    {"data_end": 100_000}, {"data": 400, "data_end": 300}, {"flags": 3}, {"record_start": (1 << 64) - 1},
-])  # fmt: skip
-def test_what_no_program_can_have_made_ends_with_a_fault(machine: object, changes: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pc": 1 << 31},
+        {"pc": 5},
+        {"depth": 8},
+        {"depth": (1 << 32) - 1},
+        {"stack_low": 4160},
+        {"stack_low": 63},
+        {"reserved": 4104},
+        {"reserved": 4},
+        {"record_start": 64, "record_stop": 63},
+        {"record_stop": 1 << 40},
+        {"data": 100_000},
+        {"data_end": 100_000},
+        {"data": 400, "data_end": 300},
+        {"flags": 3},
+        {"record_start": (1 << 64) - 1},
+    ],
+)
+def test_what_no_program_can_have_made_ends_with_a_fault(machine: Machine, changes: dict[str, int]) -> None:
     ran = _paused(machine)
     if changes.get("pc") == 5:
         changes = {"pc": next(i for i, begins in enumerate(IMAGE.starts) if not begins)}
@@ -109,7 +150,7 @@ def test_what_no_program_can_have_made_ends_with_a_fault(machine: object, change
 
 
 @every_machine
-def test_a_forged_return_address_is_refused(machine: object) -> None:
+def test_a_forged_return_address_is_refused(machine: Machine) -> None:
     ran = _paused(machine)
     assert ran.context().depth == 1
     for back in (len(IMAGE.starts), 1 << 32, (1 << 64) - 1, next(i for i, b in enumerate(IMAGE.starts) if not b)):
@@ -179,31 +220,59 @@ def test_buffers_cannot_shrink_during_a_run() -> None:
 
 def _call(ran: Rig, **changes: object) -> object:
     arguments = {
-        "prepared": ran.prepared, "contexts": ran.contexts, "spill": ran.spill, "maps": ran.maps, "first": 0, "count": 1,
-        "window": DATA, "window_start": 0, "final": True, "framing": int(Framing.FIXED), "size": 64, "bounds": b"",
-        "out": bytearray(64), "slice": 1000, "fuel": 1000, "seed": 0, "file": 0,
-    } | changes  # fmt: skip
+        "prepared": ran.prepared,
+        "contexts": ran.contexts,
+        "spill": ran.spill,
+        "maps": ran.maps,
+        "first": 0,
+        "count": 1,
+        "window": DATA,
+        "window_start": 0,
+        "final": True,
+        "framing": int(Framing.FIXED),
+        "size": 64,
+        "bounds": b"",
+        "out": bytearray(64),
+        "slice": 1000,
+        "fuel": 1000,
+        "seed": 0,
+        "file": 0,
+    } | changes
     return ran.machine.run(*arguments.values())  # type: ignore[arg-type]
 
 
 @every_machine
-@pytest.mark.parametrize("changes", [
-    {"contexts": bytearray(CONTEXT_BYTES - 1)}, {"spill": bytearray(SPILL_STRIDE - 1)}, {"maps": bytearray(8)},
-    {"contexts": bytes(CONTEXT_BYTES)}, {"first": -1}, {"count": -1}, {"count": 2}, {"first": 1}, {"framing": 0},
-    {"framing": 4}, {"size": 0}, {"bounds": bytes(15)}, {"out": bytes(8)}, {"first": 1 << 62, "count": 1 << 62},
-    {"first": (1 << 63) - 1, "count": 1},
-])  # fmt: skip
-def test_buffers_that_do_not_fit_are_refused(machine: object, changes: dict[str, object]) -> None:
-    ran = Rig(machine, IMAGE, DATA)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"contexts": bytearray(CONTEXT_BYTES - 1)},
+        {"spill": bytearray(SPILL_STRIDE - 1)},
+        {"maps": bytearray(8)},
+        {"contexts": bytes(CONTEXT_BYTES)},
+        {"first": -1},
+        {"count": -1},
+        {"count": 2},
+        {"first": 1},
+        {"framing": 0},
+        {"framing": 4},
+        {"size": 0},
+        {"bounds": bytes(15)},
+        {"out": bytes(8)},
+        {"first": 1 << 62, "count": 1 << 62},
+        {"first": (1 << 63) - 1, "count": 1},
+    ],
+)
+def test_buffers_that_do_not_fit_are_refused(machine: Machine, changes: dict[str, object]) -> None:
+    ran = Rig(machine, IMAGE, DATA)
     with pytest.raises((ValueError, TypeError, OverflowError)):
         _call(ran, **changes)
     assert ran.context().state == State.READY
 
 
 @every_machine
-def test_no_room_for_output_is_a_stop_and_nothing_is_written(machine: object) -> None:
+def test_no_room_for_output_is_a_stop_and_nothing_is_written(machine: Machine) -> None:
     text = "mov r1, r10\n add r1, -16\n mov r2, 16\n call 4096\n exit"
-    ran = Rig(machine, load(program(text, array())), DATA)  # type: ignore[arg-type]
+    ran = Rig(machine, load(program(text, array())), DATA)
     assert _call(ran, out=bytearray(15))[1:] == (2, 0)  # type: ignore[index]
     assert _call(ran, out=bytearray(0))[1:] == (2, 0)  # type: ignore[index]
     assert ran.context().fault_address == 16

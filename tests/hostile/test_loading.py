@@ -63,10 +63,17 @@ def test_any_code_is_refused_or_runs_within_its_bounds(code: bytes, entry: int) 
 @settings(max_examples=300, deadline=None)
 @given(
     st.tuples(
-        st.sampled_from([*MapType, 0, 3, (1 << 32) - 1]), WORDS, WORDS, WORDS, st.sampled_from([0, 0x80]), WORDS, LONG,
-        LONG, WORDS,
+        st.sampled_from([*MapType, 0, 3, (1 << 32) - 1]),
+        WORDS,
+        WORDS,
+        WORDS,
+        st.sampled_from([0, 0x80]),
+        WORDS,
+        LONG,
+        LONG,
+        WORDS,
     )
-)  # fmt: skip
+)
 def test_any_place_of_a_map_is_refused_or_lies_in_its_memory(fields: tuple[int, ...]) -> None:
     shared = bytearray(256)
     try:
@@ -88,24 +95,44 @@ def test_any_place_of_a_map_is_refused_or_lies_in_its_memory(fields: tuple[int, 
 @needs_core
 @pytest.mark.parametrize(
     ("code", "places", "kind"),
-    [(b"", b"", 0), (EXIT[:7], b"", 0), (EXIT * 65_537, b"", 0), (EXIT, bytes(47), 0), (EXIT, bytes(48 * 65), 0), (EXIT, b"", 3)],
+    [
+        (b"", b"", 0),
+        (EXIT[:7], b"", 0),
+        (EXIT * 65_537, b"", 0),
+        (EXIT, bytes(47), 0),
+        (EXIT, bytes(48 * 65), 0),
+        (EXIT, b"", 3),
+    ],
 )
 def test_sizes_of_code_and_places_are_checked(code: bytes, places: bytes, kind: int) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"."):
         core.vm_load(code, places, b"", 0, kind)
 
 
 @needs_core
 def test_a_capsule_of_somebody_else_is_refused() -> None:
-    import datetime
-
-    datetime.datetime  # noqa: B018 (its capsule is what is handed over)
-    import _datetime
+    import unicodedata
 
     ran = Rig(MACHINES[-1], load(program("exit")))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"."):
         core.vm_run(
-            _datetime.datetime_CAPI, ran.contexts, ran.spill, ran.maps, 0, 1, b"", 0, True, 1, 64, b"", bytearray(), 1, 1, 0, 0
+            unicodedata._ucnhash_CAPI,  # type: ignore[attr-defined]
+            ran.contexts,
+            ran.spill,
+            ran.maps,
+            0,
+            1,
+            b"",
+            0,
+            True,
+            1,
+            64,
+            b"",
+            bytearray(),
+            1,
+            1,
+            0,
+            0,
         )
 
 
@@ -128,7 +155,10 @@ FROZEN = _frozen()
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(FROZEN) - 1), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 200))
+@given(
+    st.lists(st.tuples(st.integers(0, len(FROZEN) - 1), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(0, 200),
+)
 def test_damaged_snapshots_are_refused_or_fit(changes: list[tuple[int, int]], cut: int) -> None:
     packets = bytearray(FROZEN)
     for at, value in changes:
@@ -174,17 +204,23 @@ def test_sizes_of_tables_are_checked(maps_bytes: int) -> None:
 @needs_core
 @pytest.mark.parametrize("slot", [1, 1 << 16, (1 << 32) - 1])
 def test_slots_outside_the_table_are_refused(slot: int) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"."):
         core.vm_freeze(bytearray(CONTEXT_BYTES), bytearray(SPILL_STRIDE), bytearray(), 0, slot.to_bytes(4, "little"))
 
 
 @needs_core
 @settings(max_examples=200, deadline=None)
 @given(
-    st.integers(0, 40), st.integers(0, 80), st.sampled_from([-1, 0, 1, 2, 9, 1 << 31, 1 << 62]),
-    st.sampled_from([-1, 0, 1, 8, 40, 1 << 31, 1 << 62, (1 << 63) - 1]), st.integers(0, 11), st.sampled_from([0, 1, 2, 3, 4, 8, 16]),
-)  # fmt: skip
-def test_reduction_never_reads_beyond_its_values(size: int, held: int, count: int, stride: int, reducer: int, width: int) -> None:
+    st.integers(0, 40),
+    st.integers(0, 80),
+    st.sampled_from([-1, 0, 1, 2, 9, 1 << 31, 1 << 62]),
+    st.sampled_from([-1, 0, 1, 8, 40, 1 << 31, 1 << 62, (1 << 63) - 1]),
+    st.integers(0, 11),
+    st.sampled_from([0, 1, 2, 3, 4, 8, 16]),
+)
+def test_reduction_never_reads_beyond_its_values(
+    size: int, held: int, count: int, stride: int, reducer: int, width: int
+) -> None:
     if count > 1000 and stride == 0:
         return  # so many times the same bytes: allowed, and long
     try:

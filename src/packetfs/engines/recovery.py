@@ -34,8 +34,8 @@ class Recovered:
     queue: list[Live] = field(default_factory=list)
     again: list[Live] = field(default_factory=list)
     ended: list[Batch] = field(default_factory=list)
-    streams: list[tuple[int, int, int]] = field(default_factory=list)
-    """(batch, microVMs, how many of the first have ended) of those whose output is still to come."""
+    streams: list[tuple[int, int, bool]] = field(default_factory=list)
+    """(batch, microVMs, whether all have ended) of those whose output is still to come."""
 
 
 class Recovery:
@@ -63,7 +63,7 @@ class Recovery:
         found = Recovered(totals.batches, totals.batches, totals.emitted)
         if self._keep:
             found.waiting = found.sent = 0
-            found.streams = [(number, self._count(number), SLOTS) for number in range(totals.batches)]
+            found.streams = [(number, self._count(number), True) for number in range(totals.batches)]
         last = self._clear_reduced()
         for batch in plan if last >= 0 else ():  # looking at the first batch of a pipe would wait for it
             if batch.number < totals.batches:
@@ -77,8 +77,8 @@ class Recovery:
 
     def restore(self, delivery: Delivery, found: Recovered) -> None:
         """Let `delivery` have the output that waits."""
-        for number, count, ended in found.streams:
-            delivery.restore(number, count, min(ended, count), self._entries.get(number, []))
+        for number, count, finished in found.streams:
+            delivery.restore(number, count, finished, self._entries.get(number, []))
 
     def _count(self, number: int) -> int:
         return max((len(lengths) for _, lengths in self._entries.get(number, [])), default=1)
@@ -112,7 +112,7 @@ class Recovery:
         elif emitted != sum(sum(lengths) for _, lengths in self._entries.get(batch.number, [])):
             self._begin_again(live, found)
         else:
-            found.streams.append((batch.number, batch.count, _leading(resting)))
+            found.streams.append((batch.number, batch.count, ended))
             if ended:
                 found.ended.append(batch)
             else:
@@ -135,7 +135,3 @@ class Recovery:
         self._table.clear(batch.slot, batch.count)
         live.faulted = False
         found.again.append(live)
-
-
-def _leading(resting: list[int]) -> int:
-    return next((i for i, state in enumerate(resting) if state not in ENDED), len(resting))

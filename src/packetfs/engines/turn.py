@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from packetfs.dataclass import dataclass
-from packetfs.engines.columns import begin, column, states, unfinished
+from packetfs.engines.columns import ENDED, begin, column, states, unfinished
 from packetfs.engines.delivery import Delivery
 from packetfs.engines.ledger import Control
 from packetfs.engines.lines import NEWLINE, LineCounter, count_lines
@@ -101,20 +101,20 @@ class Turns:
             if not self._run(live, first, last):
                 break
         found = states(words, *where)
-        ended = _leading(found)
-        live.finished, live.faulted = ended == batch.count, State.FAULTED in found
-        self._hand_over(live, ended, before, column(words, *where, "emitted").tolist())
+        live.finished, live.faulted = all(state in ENDED for state in found), State.FAULTED in found
+        self._hand_over(live, before, column(words, *where, "emitted").tolist())
         if live.finished:
             table.clear_spill(*where)
         table.ledger.claims[batch.slot] = 0
 
-    def _hand_over(self, live: Live, ended: int, before: list[int], after: list[int]) -> None:
+    def _hand_over(self, live: Live, before: list[int], after: list[int]) -> None:
         lengths = [new - old for old, new in zip(before, after, strict=True)]
-        if live.finished and not any(before):
-            lengths = [sum(lengths)]  # all of it in one turn: it lies in the order of the shards
+        if live.finished and any(lengths) and not any(before):  # all of it in one turn: it lies in order of the shards
+            first = next(index for index, length in enumerate(lengths) if length)
+            lengths = [0] * first + [sum(lengths)]  # not to the first microVM: its turn may be over
         data = [*self._taken, bytes(memoryview(self._out)[: self._used])]
         self._taken, self._used = [], 0
-        self._work.delivery.add(live.batch.number, live.batch.count, ended, lengths, data)
+        self._work.delivery.add(live.batch.number, live.batch.count, live.finished, lengths, data)
 
     def _run(self, live: Live, first: int, last: int) -> bool:
         """Run microVMs `first` to `last`; False when the turn must end, for a pause or because it emitted a lot."""
@@ -271,13 +271,3 @@ def _ranges(slots: Sequence[int], held: memoryview) -> Iterator[tuple[int, int]]
     for slot in slots:
         if not held[slot]:
             yield slot, slot
-
-
-def _leading(found: Sequence[int]) -> int:
-    """Return how many microVMs have ended before the first that has not."""
-    ended = 0
-    for state in found:
-        if state not in (State.DONE, State.FAULTED):
-            break
-        ended += 1
-    return ended

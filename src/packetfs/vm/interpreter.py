@@ -15,7 +15,7 @@ from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import Context
 from packetfs.vm.framing import PAIR, Records, Window
-from packetfs.vm.helpers import memory_of
+from packetfs.vm.helpers import ANSWERED, memory_of
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import Instruction, iterate_rows, width
 from packetfs.vm.layout import CONTEXT_BYTES, Fault, Framing, State, Stop
@@ -108,7 +108,7 @@ def _run_slot(work: Work, context: Context, spill: Buffer, maps: Buffer, slot: i
     vm.slice = work.slice
     if not vm.in_record:
         return _run_records(work, vm)
-    if not vm.resume():
+    if not vm.resume() or (waiting and number not in ANSWERED):
         return _fault(vm, Trap(Fault.INSTRUCTION), dropped=True)
     seen = vm.look(work.window)
     if not seen or waiting:

@@ -69,7 +69,8 @@ class MicroVM:
         self.image, self.context, self.memory, self.output = image, context, memory, output
         self.registers, self.frames = [0] * REGISTERS, list[tuple[int, ...]]()
         self.pc = self.begin = 0
-        self.fuel, self.executed, self.emitted = _bounded(context.fuel), context.executed, context.emitted
+        self.fuel = context.fuel = _bounded(context.fuel)
+        self.executed, self.emitted = context.executed, context.emitted
         self.slice = self.extra = 0
         self.in_record = bool(context.flags & ContextFlag.IN_RECORD)
         memory.vm, memory.fields_read = context.vm, context.fields_read
@@ -251,6 +252,9 @@ def can_be(context: Context, image: Image) -> bool:
     if context.stack_low > STACK_BYTES or context.stack_low % STACK_STEP:
         return False
     if context.reserved > RESERVE_BYTES or context.reserved % 8:
+        return False
+    asked = context.helper_pc  # behind the call, which is one slot
+    if asked and (asked != context.pc or not image.starts[asked - 1]):
         return False
     if not context.flags & ContextFlag.SPILLED and STACK_BYTES - context.stack_low > STORE_BYTES:
         return False

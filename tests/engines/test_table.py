@@ -1,0 +1,210 @@
+"""A job's directory: created fast, owned by one process, given back, never trusted; the spool and what it delivers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from packetfs.engines.columns import begin, column, states, unfinished
+from packetfs.engines.delivery import Delivery
+from packetfs.engines.ledger import SLOTS, Control
+from packetfs.engines.records import parse_records
+from packetfs.engines.reduce import ArrayReduction, HashReduction
+from packetfs.engines.shards import Batch
+from packetfs.engines.spool import Spool
+from packetfs.engines.table import Table, attach_table, create_table, is_running, look_at_table, remove_table
+from packetfs.engines.totals import Totals, restore, save
+from packetfs.errors import BadJob, JobBusy
+from packetfs.vm.context import Context, begin_shard
+from packetfs.vm.image import load
+from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State
+from packetfs.vm.memory import SPILL_STRIDE
+from tests.engines.rig import counting, hashed
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    return create_table(os.fspath(tmp_path), 192)
+
+
+def blocks(table: Table, name: str) -> int:
+    return os.stat(f"{table.directory}/{name}").st_blocks * 512
+
+
+def test_a_new_table_is_empty_and_sparse(table: Table) -> None:
+    assert list(table.touched()) == []
+    assert blocks(table, "contexts") == blocks(table, "spill") == 0
+    assert len(table.contexts) == SLOTS * CONTEXT_BYTES
+    assert len(table.spill) == SLOTS * SPILL_STRIDE
+    assert len(table.maps) == SLOTS * 192
+
+
+@pytest.mark.parametrize("framing", ["line", "packet", "fixed:300"])
+def test_columns_write_what_contexts_read(table: Table, framing: str) -> None:
+    batch = Batch(3, 0, VMS_MAX + 40, 5, 1000, 40_000, 44_500)
+    begin(table.words, batch, parse_records(framing), 7)
+    copy = bytearray(SLOTS * CONTEXT_BYTES)
+    for index in range(5):
+        got = Context(table.contexts, 41 + index)
+        start, stop = batch.edges(index)
+        fields = {"shard": batch.shard + index, "start": start, "stop": stop}
+        begin_shard(copy, 41 + index, **fields, position=got.position, record_base=got.record_base, seed=7)
+    assert bytes(table.contexts) == bytes(copy)
+    assert states(table.words, 40, 7) == [0, *[State.READY] * 5, 0]
+    column(table.words, 41, 5, "state")[1] = State.DONE
+    assert unfinished(table.words, 41, 5) == [41, 43, 44, 45]
+    assert next(iter(table.touched()))[0] <= 41
+
+
+def test_cleared_memory_is_zero_and_given_back(table: Table) -> None:
+    slots = slice(100, 164)
+    table.contexts[100 * 1024 : 164 * 1024] = b"\1" * 64 * 1024
+    table.spill[slots.start * SPILL_STRIDE : slots.stop * SPILL_STRIDE] = b"\2" * 64 * SPILL_STRIDE
+    table.maps[99 * 192 : 165 * 192] = b"\3" * 66 * 192
+    table.clear(100, 64)
+    assert not any(table.contexts)
+    assert blocks(table, "spill") == 0
+    assert bytes(table.maps[99 * 192 : 165 * 192]) == b"\3" * 192 + bytes(64 * 192) + b"\3" * 192
+
+
+def test_large_maps_are_given_back(tmp_path: Path) -> None:
+    table = create_table(os.fspath(tmp_path), 100_032)
+    table.maps[100_032 : 5 * 100_032] = b"\3" * 4 * 100_032
+    table.clear_maps(2, 2)
+    assert bytes(table.maps[100_032 : 5 * 100_032]) == b"\3" * 100_032 + bytes(2 * 100_032) + b"\3" * 100_032
+    assert blocks(table, "maps") < 3 * 100_032
+
+
+def test_one_process_owns_a_table(table: Table) -> None:
+    assert is_running(table.directory)
+    assert table.ledger.owner == os.getpid()
+    with pytest.raises(JobBusy, match=str(os.getpid())):
+        attach_table(table.directory, 192)
+    look_at_table(table.directory, 192).close()
+    table.close()
+    table.close()
+    assert not is_running(table.directory)
+    attach_table(table.directory, 192).close()
+
+
+def test_a_table_of_other_sizes_is_refused(table: Table) -> None:
+    table.close()
+    with pytest.raises(BadJob):
+        attach_table(table.directory, 256)
+    os.truncate(f"{table.directory}/contexts", 1024)
+    with pytest.raises(BadJob, match="contexts"):
+        attach_table(table.directory, 192)
+    os.unlink(f"{table.directory}/spill")
+    assert not is_running(table.directory)
+
+
+def test_removing_takes_known_files_only(table: Table) -> None:
+    table.close()
+    stranger = Path(table.directory, "stranger")
+    stranger.write_text("mine")
+    with pytest.raises(OSError, match="not empty"):
+        remove_table(table.directory)
+    assert stranger.read_text() == "mine"
+    stranger.unlink()
+    remove_table(table.directory)
+    assert not os.path.exists(table.directory)
+
+
+def test_the_ledger_remembers(table: Table) -> None:
+    ledger = table.ledger
+    ledger.control, ledger.delivered, ledger.claims[5], ledger.held[65_535] = Control.PAUSE, 1 << 40, 1, 1
+    other = look_at_table(table.directory, 192).ledger
+    assert (other.control, other.delivered, other.claims[5], other.held[65_535]) == (Control.PAUSE, 1 << 40, 1, 1)
+
+
+# totals
+
+
+def test_totals_are_saved_whole_and_damage_is_seen(tmp_path: Path) -> None:
+    for code in (counting(), hashed()):
+        image = load(code)
+        totals, found = restore(os.fspath(tmp_path / "none"), image)
+        assert totals == Totals()
+        (reduction,) = found.values()
+        if isinstance(reduction, ArrayReduction):
+            reduction.memory = bytearray(range(256)) * 8
+        else:
+            assert isinstance(reduction, HashReduction)
+            reduction.values = {b"k" * 8: b"v" * 8, b"l" * 8: bytes(8)}
+        totals.records, totals.verdicts[2] = 17, 3
+        save(os.fspath(tmp_path), totals, found)
+        again, held = restore(os.fspath(tmp_path), image)
+        assert again == totals
+        assert [list(one.entries()) for one in held.values()] == [list(one.entries()) for one in found.values()]
+        good, random = (tmp_path / "reduced").read_bytes(), Random(1)
+        for _ in range(100):
+            at = random.randrange(len(good))
+            (tmp_path / "reduced").write_bytes(good[:at] + bytes([random.randrange(256)]) + good[at + 1 :])
+            try:
+                restore(os.fspath(tmp_path), image)
+            except BadJob:
+                continue
+        (tmp_path / "reduced").unlink()
+
+
+# delivery
+
+
+def test_output_comes_in_order_whatever_the_order_of_turns(table: Table) -> None:
+    random = Random(2)
+    for keep in (False, True):
+        out, spool = bytearray(), Spool(table.directory, table.ledger, keep=keep)
+        delivery = Delivery(out.extend, spool, table.ledger, keep=keep)
+        turns, wanted = [], []
+        for batch in range(60):
+            count = random.choice((1, 1, 3))
+            rounds = [[random.randbytes(random.choice((0, 9, 400))) for _ in range(count)] for _ in range(3)]
+            turns.append([(batch, count, number == 2, parts) for number, parts in enumerate(rounds)])
+            wanted += [parts[i] for i in range(count) for parts in rounds]
+        while any(turns):
+            batch, count, finished, parts = random.choice([rounds for rounds in turns if rounds][:8]).pop(0)
+            delivery.add(batch, count, finished, list(map(len, parts)), parts)
+        assert bytes(out) == b"".join(wanted)
+        assert (delivery.held == 0) is not keep
+        assert table.ledger.delivered == len(out)
+        table.ledger.delivered = table.ledger.spooled = table.ledger.spool_low = 0
+
+
+def test_what_waits_survives_its_process(table: Table) -> None:
+    out: list[bytes] = []
+    spool = Spool(table.directory, table.ledger, keep=False)
+    delivery = Delivery(lambda data: out.append(bytes(data)), spool, table.ledger, keep=False)
+    delivery.add(1, 2, True, [2, 3], [b"bbccc"])
+    delivery.add(2, 1, False, [1], [b"d"])
+    delivery.add(2, 1, True, [1], [b"e"])
+    assert not out
+    spool.forget(2)
+    again = Spool(table.directory, table.ledger, keep=False)
+    found = [(batch, lengths) for batch, _, lengths in again.recover()]
+    assert found == [(1, [2, 3]), (2, [1]), (2, [1]), (2, [])]
+    delivery.add(0, 1, True, [1], [b"a"])
+    assert b"".join(out) == b"abbcccde"
+
+
+def test_a_damaged_spool_is_refused(table: Table) -> None:
+    spool = Spool(table.directory, table.ledger, keep=False)
+    spool.append(4, [3, 0, 2], [b"abcde"])
+    good = Path(table.directory, "spool").read_bytes()
+    for at in (8, 12, 16, 24, 40):
+        Path(table.directory, "spool").write_bytes(good[:at] + b"\xff" + good[at + 1 :])
+        with pytest.raises(BadJob):
+            list(spool.recover())
+
+
+def test_a_giant_output_of_a_batch_goes_piece_by_piece(table: Table) -> None:
+    sizes: list[int] = []
+    delivery = Delivery(
+        lambda data: sizes.append(len(data)), Spool(table.directory, table.ledger, keep=False), table.ledger, keep=False
+    )
+    delivery.add(1, 2, True, [5 << 20, 7 << 20], [bytes(12 << 20)])
+    delivery.add(0, 1, True, [0], [])
+    assert sum(sizes) == 12 << 20
+    assert max(sizes) <= 1 << 20
