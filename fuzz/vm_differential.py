@@ -139,14 +139,14 @@ class Fuzzer:
 
     def compare(self, seed: int) -> str | None:
         """Run one case on both; return what differs, or None."""
-        rng = Random(seed)  # noqa: S311
+        rng = Random(seed)
         source = Programs(rng)
         case = self.case(rng, source)
         if seed % CHECKED == 0:
             said = _compare_checks(case.image, rng)
             if said:
                 return said
-        assert NATIVE is not None  # noqa: S101 (main has looked)
+        assert NATIVE is not None
         prepared = NATIVE.prepare(case.image)
         slices = case.slices
         whole = Table(NATIVE, case, prepared).finish((1 << 50,))

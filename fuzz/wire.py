@@ -333,7 +333,7 @@ class Fuzzer:
     """Runs inputs and keeps count."""
 
     def __init__(self, base: Path, seed: int, save: Path) -> None:
-        self._rng = random.Random(seed)  # noqa: S311 (repeatable is the point)
+        self._rng = random.Random(seed)
         self._base = base
         self._save = save
         self._seeds = seeds(base, self._rng)

@@ -37,7 +37,8 @@ static enum pfs_vm_stop checksum(struct pfs_vm *vm) { return ask(vm, PFS_VM_CALL
 static enum pfs_vm_stop adjust_head(struct pfs_vm *vm) { return ask(vm, PFS_VM_CALL_XDP_ADJUST_HEAD); }
 static enum pfs_vm_stop adjust_tail(struct pfs_vm *vm) { return ask(vm, PFS_VM_CALL_XDP_ADJUST_TAIL); }
 
-static enum pfs_vm_stop redirect(struct pfs_vm *vm) { return answer(vm, vm->r[3] & ACTION_MASK); }
+/* As in Linux for a key that no map has: the action in the flags, and ABORTED for flags that are none. */
+static enum pfs_vm_stop redirect(struct pfs_vm *vm) { return answer(vm, vm->r[3] > ACTION_MASK ? 0 : vm->r[3]); }
 
 /* 4096, 130-133: output */
 

@@ -259,7 +259,7 @@ class UnknownProgram(PacketFSError, LookupError):
     """There is no program {name}: {reason}"""
 
     exit_code = 4
-    hint = "`pfs programs` lists those that come with PacketFS; others are files: .py, .c, .o, .s, or a program's packets."
+    hint = "`pfs programs` lists those that come with PacketFS; others are files: .py, .c, .o, .s, or program files."
 
 
 # fs
@@ -484,6 +484,13 @@ class MicroVMsFaulted(PacketFSError):
 
     exit_code = 3
     hint = "`pfs disasm` shows the packet and slot of the program where each stopped."
+
+
+class MapTooLarge(PacketFSError):
+    """The map {name} has too many keys over all shards: at most {entries} of at most {size} bytes in all are kept."""
+
+    exit_code = 12
+    hint = "Let the program keep fewer keys (a part of the field, a hash of it), or emit them instead."
 
 
 class TableFull(PacketFSError):

@@ -96,6 +96,8 @@ PYTHON_VALUES_MAX: Final = 1 << 18
 """Values that the functions of a program in Python become, inlined: four for each slot that a program can have."""
 PYTHON_SECONDS: Final = 120.0
 """Seconds that LLVM may take for a Python function; the largest programs need one."""
+TEXT_LINE_MAX: Final = 512 * KIB
+"""Bytes of a line of assembler: 64 KiB of content, each byte written as four."""
 C_SECONDS: Final = 60.0
 """Seconds that clang may take: the largest programs at hand take 2."""
 
@@ -216,8 +218,18 @@ PCAP_RECORD_MAX: Final = 256 * KIB
 """Bytes of a packet in a capture at the most: libpcap's own MAXIMUM_SNAPLEN. More is damage, or an attack."""
 JOB_STREAM_MAX: Final = 1 << 30
 """Bytes of a frozen job beside its microVMs: what was reduced, and output that waits."""
+JOB_FILE_MAX: Final = 64 * MIB
+"""Bytes of job.json: 200,000 files with names of 100 bytes."""
+TOTALS_MAX: Final = 16 * MIB
+"""Bytes of the counts and faults of a job: 1,000 faults with names of 4 KiB, escaped."""
+UNION_ENTRIES_MAX: Final = 1 << 22
+"""Keys that the hash tables of a job have over all shards: they become one dict, of about 1 GB then."""
+UNION_BYTES_MAX: Final = 256 * MIB
+"""Bytes of their keys and values."""
+TAKEN_BACK_MAX: Final = 1 << 17
+"""Times that output of a batch was taken back in one log: each needs a process that was killed."""
 TABLE_ROOM: Final = 32 * MIB
-"""Bytes of shared memory that must stay free: a store into memory that is not there kills a process."""
+"""Bytes of shared memory that stay free beyond what the turns under way may need: other processes take some, too."""
 
 # frontends
 PROGRESS_SECONDS: Final = 0.1

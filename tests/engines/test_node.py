@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.engines import reduce
 from packetfs.engines.job import run_job
 from packetfs.engines.node import NodeJob, collect, request_of, run_on_node
 from packetfs.engines.options import JobOptions
@@ -20,7 +21,15 @@ from packetfs.engines.records import parse_records
 from packetfs.engines.result import JobEvent, RunResult, Traced
 from packetfs.engines.serve import answer_run, options_of, watched
 from packetfs.engines.source import HostFile
-from packetfs.errors import BadMessage, BadPacket, BadProgram, FarSideFailed, IllegalInstruction, UsageError
+from packetfs.errors import (
+    BadMessage,
+    BadPacket,
+    BadProgram,
+    FarSideFailed,
+    IllegalInstruction,
+    MapTooLarge,
+    UsageError,
+)
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX
 from packetfs.net.channel import FrameChannel
@@ -236,8 +245,7 @@ def test_an_honest_far_side_is_heard(channel: FrameChannel, heard: Heard) -> Non
         (Mapped(0, ((key(0), bytes(9)),)),),
         (Mapped(0, ((key(4), bytes(8)),)),),
         (Mapped(0, ((key(0), bytes(8)), (key(0), bytes(8)))),),
-        (Mapped(1, ((key(7), bytes(8)), (key(8), bytes(8)), (key(9), bytes(8)))),),
-        (Mapped(1, ((key(7), bytes(8)), (key(8), bytes(8)))), Mapped(1, ((key(9), bytes(8)),))),
+        (Mapped(1, ((key(7), bytes(8)),)), Mapped(1, ((key(7), bytes(8)),))),
         (Mapped(2, ((key(0), bytes(8)),)),),
         (Mapped(3, ((b"", b""),)),),
         (Faulted(0, 1, b"f", 0, 0, 0, 0, 0, b""),),
@@ -254,6 +262,17 @@ def test_an_honest_far_side_is_heard(channel: FrameChannel, heard: Heard) -> Non
 def test_a_far_side_that_lies_is_refused(channel: FrameChannel, heard: Heard, messages: tuple[Message, ...]) -> None:
     with pytest.raises(BadMessage):
         collect(of_maps(COUNTS, WORDS, FIXED, RING), heard.out, heard.listen, say(channel, *messages))
+
+
+def test_keys_of_all_shards_may_be_more_than_one_table_holds(
+    channel: FrameChannel, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = tuple((key(number), bytes(8)) for number in range(7))
+    result = collect(of_maps(WORDS), heard.out, heard.listen, say(channel, Mapped(0, entries), RAN))
+    assert result.maps[0].entries == entries
+    monkeypatch.setattr(reduce, "UNION_ENTRIES_MAX", 6)
+    with pytest.raises(MapTooLarge, match="words"):
+        collect(of_maps(WORDS), heard.out, heard.listen, say(channel, Mapped(0, entries), RAN))
 
 
 def test_a_far_side_that_fails_says_why(channel: FrameChannel, heard: Heard) -> None:

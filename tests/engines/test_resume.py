@@ -80,11 +80,11 @@ def test_a_killed_job_goes_on_in_another_process(tmp_path: Path, name: str, keep
 def test_a_job_that_was_interrupted_is_kept_if_asked(tmp_path: Path, engine: str) -> None:
     data = DATA[:60_000]
     source, out = write(tmp_path / "data", data), bytearray()
-    options = replace(OPTIONS, engine=engine, vms=4, parent=os.fspath(tmp_path / "jobs"))
+    options = replace(OPTIONS, engine=engine, vms=4, workers=1, parent=os.fspath(tmp_path / "jobs"))
     wanted = run(PROGRAMS["slow"], [source], "line", options)
 
     def take(part: Buffer) -> None:
-        if len(out) > len(wanted.output) // 2:
+        if out:
             raise KeyboardInterrupt
         out.extend(part)
 
@@ -211,6 +211,12 @@ def _flip_and_resume(path: Path, good: bytes, at: int, directory: str) -> None:
 # jobs that are steered
 
 
+def _all_done_but(directory: str, vm: int) -> bool:
+    """Tell whether a microVM is there and all others have ended."""
+    found = {context.vm: context.state for context in microvms(directory)}
+    return vm in found and all(state == State.DONE for other, state in found.items() if other != vm)
+
+
 def test_pause_hold_and_go_on(tmp_path: Path) -> None:
     source, parent = write(tmp_path / "data", DATA), os.fspath(tmp_path / "jobs")
     wanted = run(PROGRAMS["slow"], [source], "line", OPTIONS)
@@ -225,7 +231,7 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
             paused.set()
 
     def work() -> None:
-        options = replace(OPTIONS, parent=parent, keep=False, vms=20)  # microVM 150 begins long after the first output
+        options = replace(OPTIONS, parent=parent, keep=False, vms=20, workers=1)  # 150 begins after the first output
         results.append(run_job(PROGRAMS["slow"], [source], parse_records("line"), out=take, options=options))
 
     thread = threading.Thread(target=work)
@@ -235,11 +241,9 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
     frozen = freeze_job(info.directory)
     assert describe_job(info.directory).running
     seen = {context.vm: context.state for context in microvms(info.directory)}
-    assert State.PAUSED in seen.values()
+    assert 0 < len(seen) < 150
     control(info.directory, Control.RUN)
-    while not all(context.state == State.DONE or context.vm == 150 for context in microvms(info.directory)) or len(
-        list(microvms(info.directory))
-    ) < 196:
+    while not _all_done_but(info.directory, 150):
         assert thread.is_alive()
     held = next(context for context in microvms(info.directory) if context.vm == 150)
     assert held.state != State.DONE

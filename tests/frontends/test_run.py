@@ -183,6 +183,17 @@ def test_output_may_go_to_a_file_that_appears_whole(runs: Pfs) -> None:
     assert (runs.home / "chosen").read_bytes() == CHOSEN
 
 
+def test_maps_never_mix_with_output_even_where_there_is_none(runs: Pfs) -> None:
+    """`pfs run grep ... > hits` must leave an empty file where nothing matches."""
+    (runs.home / "text").write_bytes(PLAIN)
+    ended = run(runs, "grep", "--arg", "pattern=nowhere", "text")
+    assert (ended.code, ended.out) == (0, b"")
+    assert ended.err.split()[:2] == ["matches", "0"]
+    beside = run(runs, "grep", "--arg", "pattern=!", "text", "-o", "chosen")
+    assert beside.text.split() == ["matches", "15,000"]
+    assert (runs.home / "chosen").read_bytes() == CHOSEN
+
+
 def test_json_has_output_maps_faults_and_counts(runs: Pfs) -> None:
     (runs.home / "text").write_bytes(PLAIN)
     ended = run(runs, "select.pfs", "text", "-r", "line", "--json")
@@ -285,6 +296,27 @@ def test_what_cannot_be_run_is_one_sentence(
     assert words in ended.err
     assert ended.code == code if code is not None else ended.code != 0
     assert left(runs) == []
+
+
+def test_the_file_that_cannot_be_written_is_named_and_not_its_draft(runs: Pfs) -> None:
+    ended = run(runs, "wc", "select.pfs", "-o", "no/dir")
+    assert ended.err.splitlines()[-1] == "pfs: no/dir: there is no such file or directory"
+
+
+def test_only_the_program_is_required(runs: Pfs) -> None:
+    ended = run(runs)
+    assert ended.code == ExitCode.USAGE
+    assert "required: PROGRAM (" in ended.err
+
+
+def test_a_fault_of_a_python_program_names_its_line(runs: Pfs) -> None:
+    (runs.home / "mean.py").write_text(
+        "from packetfs import program\n\n\n@program\ndef mean(record):\n    return 10 // (len(record) - 3)\n"
+    )
+    (runs.home / "text").write_bytes(b"12345\nab\n")
+    ended = run(runs, "mean.py", "text")
+    assert ended.code == ExitCode.PARTIAL
+    assert "that is mean.py, line 6:" in ended.err
 
 
 def test_fuel_ends_what_does_not_end(runs: Pfs) -> None:

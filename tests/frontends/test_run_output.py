@@ -177,3 +177,28 @@ def test_the_greatest_come_first_and_ties_by_key() -> None:
     found = MapResult(replace(BY_NAME, key_size=1, value_size=8), entries)
     assert [key[0] for key, _ in ranked(found, 4)] == [2, 5, 8, 1]
     assert ranked(found, None) == list(entries)
+
+
+@pytest.mark.parametrize(
+    ("show", "order"),
+    [(Show.UNSIGNED, [1, 2, 256, 65_535]), (Show.SIGNED, [65_535, 1, 2, 256]), (Show.TEXT, [256, 1, 2, 65_535])],
+)
+def test_keys_that_are_numbers_are_ordered_as_numbers(show: Show, order: list[int]) -> None:
+    definition = replace(BY_NAME, key_size=2, value_size=8, show=show)
+    entries = tuple(sorted((number.to_bytes(2, "little"), words(7)) for number in order))
+    found = MapResult(definition, entries)
+    assert [int.from_bytes(key, "little") for key, _ in ranked(found, None)] == order
+    assert [int.from_bytes(key, "little") for key, _ in ranked(found, 3)] == order[:3]
+
+
+def test_a_number_that_nothing_was_added_to_is_nought_and_an_absent_one_none() -> None:
+    """A sum over no records is 0; the smallest of no numbers is not."""
+    least = replace(BY_NAME, name=b"least", key_size=1, value_size=8, max_entries=1, reducer=Reducer.MIN)
+    result = replace(RESULT, records=1, shards=1, maps=(MapResult(TOTAL, ()), MapResult(least, ())))
+    table, objects = Streams(), Streams(json=True)
+    print_table(result, table.output, {}, top=None, show=True)
+    assert [line.split() for line in table.out] == [["total", "0", "0", "0"], ["least", "none"]]
+    assert table.err[0].startswith("1 record (64.0 kB), r0: 400 DROP, 600 PASS; 1 shard, ")
+    print_records(result, objects.output, {}, top=None)
+    total, empty = (json.loads(line)["entries"] for line in objects.out[:2])
+    assert (total, empty) == ([{"key": "00000000", "key_hex": "00000000", "value": [0, 0, 0]}], [])

@@ -134,6 +134,9 @@ def test_a_killed_job_is_resumed_and_nothing_is_lost_or_twice(jobs: Jobs) -> Non
     jobs.started[0].kill()
     jobs.started[0].communicate()
     assert jobs.status() == ["left"]
+    found, contexts = jobs.good("vms", "--json").records[0], jobs.good("vms", job, "--json").records
+    read = sum(int(str(each["position"])) - 4096 * int(str(each["shard"])) for each in contexts)
+    assert read <= int(str(found["done"])) <= len(RECORDS)
     resumed = jobs.good("vms", "--resume", job)
     assert out.read_bytes() + resumed.out == RECORDS
     assert "4,000 records" in resumed.err

@@ -102,7 +102,6 @@ def test_assembler_without_end_stops_at_the_slots_of_a_program() -> None:
         assemble("ja +0\n" * 1_000_000)
 
 
-@pytest.mark.xfail(strict=False, reason="quotes that are not closed: toolchain/text.py looks for the end of each")
 def test_a_directive_of_open_quotes_is_refused_at_once() -> None:
     with within(0.5), pytest.raises(BadAssembly):
         read_program('.map "' + '\\"' * 12_000)

@@ -259,6 +259,7 @@ def test_what_is_not_supported_names_file_and_line(tmp_path: Path, body: str, re
         ("def f(a, *, b=1): pass", "the argument b needs a type"),
         ("def f(a, *, b: str = 'x'): pass", "the argument b needs a type"),
         ("def f(a, *, b: int = -1): pass", "the default of b is no u64"),
+        ("def f(a, *, b: int): pass", "the argument b needs a default"),
         ("async def f(a): pass", "functions that begin with def"),
         ("from packetfs import Array\na = Array(1, name='x y')\ndef f(r): a[0] += 1", "no identifier"),
         (

@@ -109,6 +109,8 @@ def test_assembler(tmp_path: Path) -> None:
     chosen = choose(str(path))
     assert chosen.program.context is ContextKind.PACKETFS
     assert run(chosen.program, [b""]).verdicts == (0, 0, 0, 1, 0, 0)
+    path.write_text(".map hits array key 4 value 8 entries 1 reduce sum 8\nlddw r0, value 0 + 0\nexit\n")
+    assert [each.name for each in choose(str(path)).program.maps] == [b"hits"]
     with pytest.raises(UnknownProgram, match="begins at its first instruction"):
         choose(f"{path}:main")
     path.write_bytes(b"\xff\xfe")

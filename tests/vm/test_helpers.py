@@ -280,8 +280,9 @@ def test_xdp_store_bytes(machine: Machine) -> None:
 
 
 @every_machine
-def test_redirect_map(machine: Machine) -> None:
-    assert result(machine, "mov r3, 14\n call 51\n exit") == 2
+@pytest.mark.parametrize(("flags", "action"), [(0, 0), (2, 2), (3, 3), (4, 0), (14, 0), (-1, 0), (1 << 30, 0)])
+def test_redirect_map(machine: Machine, flags: int, action: int) -> None:
+    assert result(machine, f"mov r3, {flags}\n call 51\n exit") == action
 
 
 def linux_csum_diff(old: bytes, new: bytes, seed: int) -> int:

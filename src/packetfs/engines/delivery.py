@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 
+from packetfs.dataclass import dataclass, field
 from packetfs.engines.ledger import Ledger
 from packetfs.engines.spool import Entry, Spool
 from packetfs.limits import OUTPUT_BUFFER, PASS_OUTPUT

@@ -26,8 +26,8 @@ from packetfs.engines.spool import Spool
 from packetfs.engines.table import Table
 from packetfs.engines.totals import restore
 from packetfs.engines.turn import Turns, Work, begin_batch
-from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, usable_cores
-from packetfs.errors import JobCancelled
+from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, spill_need, usable_cores
+from packetfs.errors import BadJob, JobCancelled
 from packetfs.events import Progress
 from packetfs.vm.image import Image
 from packetfs.vm.machine import TWIN, Machine
@@ -56,7 +56,7 @@ def workers_of(options: JobOptions, machine: Machine) -> int:
 
 def execute(table: Table, job: JobFile, task: Task) -> RunResult:
     """Run what is left of a job, and close its table. Whatever is raised, the table is such that it can go on."""
-    spool = Spool(table.directory, table.ledger, keep=job.options.keep_output)
+    spool = Spool(table.directory, table.ledger, keep=job.options.keep_output, taking=table.taking)
     threads: list[threading.Thread] = []
     try:
         work, care, scheduler = _prepare(table, spool, job, task)
@@ -78,11 +78,15 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
 def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work, JobCare, Scheduler]:
     options, records, listener = job.options, job.framing, OneByOne(task.listener)
     limits = bounds(job, workers_of(options, task.machine), piped=any(source.is_pipe for source in task.sources))
+    table.spill_need = spill_need(job, workers_of(options, task.machine))
     shards = sum(-(-(source.size or 0) // options.shard_bytes) for source in task.sources)
     if min(limits.live, shards) >= ALL_LIVE:
         table.populate()
     totals, found = restore(table.directory, task.image)
-    recovery = Recovery(table, spool, totals, keep=options.keep_output)
+    piped = any(source.size is None for source in task.sources)
+    if totals.batches > totals.shards or (totals.shards > shards and not piped):
+        raise BadJob(path=table.directory, reason="more shards were reduced than it has")
+    recovery = Recovery(table, spool, totals, task.sources, records, keep=options.keep_output)
     left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
     delivery = Delivery(
         task.out, spool, table.ledger, keep=options.keep_output, first=left.waiting, sent=left.sent

@@ -12,7 +12,7 @@ from packetfs.engines.delivery import Output
 from packetfs.engines.execution import Task, execute, workers_of
 from packetfs.engines.jobfile import JobFile, read_job, read_job_program, write_job
 from packetfs.engines.ledger import Control
-from packetfs.engines.options import JobOptions
+from packetfs.engines.options import JobOptions, check_options
 from packetfs.engines.records import Records
 from packetfs.engines.result import JobListener, RunResult, ignore
 from packetfs.engines.source import Source, open_origin
@@ -69,6 +69,10 @@ def _check(options: JobOptions, sources: Sequence[Source]) -> None:
     numbers = (options.fuel, options.repeat, options.workers, options.slice_slots)
     if any(number is not None and number < 1 for number in numbers):
         raise UsageError(reason="fuel, slices, runs and workers are 1 or more")
+    try:
+        check_options(options)
+    except ValueError as error:
+        raise UsageError(reason=str(error)) from None
     piped = [source.name for source in sources if source.is_pipe]
     if piped and options.repeat > 1:
         raise UsageError(reason=f"{piped[0]} is a pipe, which can be read once: --repeat needs a file")

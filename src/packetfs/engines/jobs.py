@@ -27,7 +27,8 @@ _PIECE: Final = 1024 * CONTEXT_BYTES
 @dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job. `program`: digest in hex. `running`: a live process (`owner`) runs it. `delivered`: bytes of output that
-    went out. `totals`: over the shards that are reduced already."""
+    went out. `totals`: over the shards that are reduced already. `damage`: why it cannot be read, if it cannot: little
+    else is known of it then."""
 
     directory: str
     program: str
@@ -39,6 +40,7 @@ class JobInfo:
     control: Control
     delivered: int
     totals: Totals
+    damage: str = ""
 
     @property
     def name(self) -> str:
@@ -62,9 +64,33 @@ def list_jobs(parent: str) -> list[JobInfo]:
     for path in paths:
         try:
             found.append(describe_job(path))
-        except PacketFSError:
-            continue
+        except PacketFSError as error:
+            found += _damaged(path, error.message)
     return sorted(found, key=lambda job: job.created_ns)
+
+
+def _damaged(directory: str, reason: str) -> list[JobInfo]:
+    """Return what is left to say of a job that cannot be read; nothing of what is none, or begins or ends just now."""
+    try:
+        begun = os.stat(f"{directory}/job.json").st_mtime_ns
+        running, seen = is_running(directory), read_ledger(directory)
+    except OSError:
+        return []
+    return [
+        JobInfo(
+            directory=directory,
+            program="",
+            records="",
+            sources=(),
+            created_ns=begun,
+            running=running,
+            owner=seen.owner,
+            control=seen.control,
+            delivered=seen.delivered,
+            totals=Totals(),
+            damage=reason,
+        )
+    ]
 
 
 def describe_job(directory: str) -> JobInfo:
@@ -147,8 +173,12 @@ def _store(directory: str, place: int, data: bytes) -> None:
 
 
 def remove_job(directory: str) -> None:
-    """Remove a job that no process runs; JobBusy for others."""
-    info = describe_job(directory)
-    if info.running:
-        raise JobBusy(path=directory, owner=info.owner)
+    """Remove a job that no process runs, also a damaged one; JobBusy for others, BadJob for what is none."""
+    try:
+        os.stat(f"{directory}/job.json")
+        running, owner = is_running(directory), read_ledger(directory).owner
+    except OSError as error:
+        raise BadJob(path=directory, reason=error.strerror) from None
+    if running:
+        raise JobBusy(path=directory, owner=owner)
     remove_table(directory)

@@ -6,31 +6,55 @@
     then its microVMs, each behind a HEAD of kind MICROVM (vm/snapshot.py)
 
 Files do not move: they are named in job.json, or handed to resume_job where they lie elsewhere. What is thawed is
-hostile: resuming checks it as it checks what a dead process left.
+hostile: every size is looked at before anything of it is made, and resuming checks it as it checks what a dead process
+left.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from packetfs.engines.columns import states
 from packetfs.engines.job import make_directory
 from packetfs.engines.jobfile import JobFile, read_job, read_job_program
-from packetfs.engines.ledger import Control
-from packetfs.engines.table import Table, attach_table, create_table, look_at_table, remove_table
-from packetfs.errors import BadJob, BadPacket, JobBusy
-from packetfs.limits import JOB_STREAM_MAX
+from packetfs.engines.ledger import SLOTS, Control
+from packetfs.engines.table import PAGE, Table, attach_table, create_table, look_at_table, remove_table
+from packetfs.errors import BadJob, BadMicroVM, BadPacket, JobBusy, TableFull
+from packetfs.limits import (
+    COPIED_MAX,
+    JOB_FILE_MAX,
+    JOB_STREAM_MAX,
+    MAP_MEMORY_MAX,
+    PROGRAM_BYTES_MAX,
+    TOTALS_MAX,
+    UNION_BYTES_MAX,
+    UNION_ENTRIES_MAX,
+)
 from packetfs.packet.codec import decode, encode
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Buffer, Op
+from packetfs.vm.context import Context
 from packetfs.vm.image import load
-from packetfs.vm.snapshot import MOVABLE, chunks, freeze, thaw
+from packetfs.vm.layout import CONTEXT_BYTES
+from packetfs.vm.memory import COPY_AT, SPILL_STRIDE
+from packetfs.vm.snapshot import MOVABLE, chunks, freeze, thaw, validate
 
 PARTS: Final = ("job.json", "program", "reduced", "spool")
 _SIZES: Final = struct.Struct("<5Q")
+_MOST: Final = (
+    JOB_FILE_MAX,
+    PROGRAM_BYTES_MAX,
+    TOTALS_MAX + MAP_MEMORY_MAX + UNION_BYTES_MAX + 8 * UNION_ENTRIES_MAX,
+    JOB_STREAM_MAX,
+    COPIED_MAX,
+)
+"""The most of each of these numbers."""
+_VM_HEAD: Final = struct.Struct("<8xQ36xI8x")
+"""Of the HEAD of a microVM: bytes of its stream, and its slot."""
 PAUSE_SECONDS: Final = 5.0
 """Seconds that freezing waits for the turns of a paused job to end."""
 
@@ -98,59 +122,138 @@ def _microvms(table: Table) -> Iterator[bytes]:
 def thaw_job(packets: Buffer, parent: str | None) -> str:
     """Make a job of its packets, in a new directory in `parent`, and return that; resume_job lets it go on.
 
-    BadPacket, BadJob, BadProgram or BadMicroVM when the packets are no job; then nothing is left behind.
+    BadPacket, BadJob, BadProgram or BadMicroVM when the packets are no job, TableFull where there is no room for it;
+    then nothing is left behind.
     """
-    data = memoryview(packets).cast("B")
-    stream, behind = _stream(data)
-    sizes = _SIZES.unpack_from(stream) if len(stream) >= _SIZES.size else ()
-    if not sizes or _SIZES.size + sum(sizes[:-1]) != len(stream):
-        raise BadJob(path="the snapshot", reason="its sizes do not add up")
+    stream = _Stream(memoryview(packets).cast("B"))
+    *sizes, delivered = _sizes(stream)
     directory = make_directory(parent)
     try:
-        _write_parts(directory, stream, sizes[:-1])
-        _fill_table(directory, data[behind:], stream[len(stream) - sizes[-2] :], sizes[-1])
+        _write_parts(directory, stream, sizes)
+        _fill_table(directory, stream.behind(), sizes[-1], delivered)
     except BaseException:
         remove_table(directory)
         raise
     return directory
 
 
-def _stream(data: memoryview) -> tuple[bytes, int]:
-    """Return the stream of the job and where its microVMs begin."""
-    head = Head.parse(decode(data))
-    if head.kind is not Kind.JOB or head.length > JOB_STREAM_MAX:
-        raise BadPacket(reason=f"a job begins with a HEAD of its kind, of at most {JOB_STREAM_MAX} bytes")
-    stream, at = bytearray(), PACKET
-    while len(stream) < head.length:
-        packet = decode(data, at)
+class _Stream:
+    """The bytes of a frozen job, piece by piece: a few packets may stand for a GiB of zeros."""
+
+    def __init__(self, data: memoryview) -> None:
+        head = Head.parse(decode(data))
+        if head.kind is not Kind.JOB or head.length > JOB_STREAM_MAX:
+            raise BadPacket(reason=f"a job begins with a HEAD of its kind, of at most {JOB_STREAM_MAX} bytes")
+        self.length = head.length
+        self._data, self._at = data, PACKET
+        self._rest, self._zeros = b"", 0
+
+    def pieces(self, size: int) -> Iterator[bytes | int]:
+        """Yield the next `size` bytes; a number stands for so many zeros."""
+        while size:
+            if not self._rest and not self._zeros:
+                self._read()
+            if self._zeros:
+                count = min(size, self._zeros)
+                self._zeros -= count
+                yield count
+            else:
+                piece, self._rest = self._rest[:size], self._rest[size:]
+                count = len(piece)
+                yield piece
+            size -= count
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        return b"".join(bytes(piece) for piece in self.pieces(size))
+
+    def behind(self) -> memoryview:
+        """Return the packets behind the stream, all of which must have been taken."""
+        if self._rest or self._zeros:
+            raise BadPacket(reason=f"a job has more than the {self.length} bytes that its HEAD says")
+        return self._data[self._at :]
+
+    def _read(self) -> None:
+        packet = decode(self._data, self._at)
+        self._at += PACKET
         if packet.op is Op.DATA:
-            stream += packet.body[: packet.length]
-        elif packet.op is Op.FILL and packet.operand <= head.length - len(stream):
-            stream += packet.body[: packet.length] * (packet.operand // packet.length)
+            self._rest = packet.body[: packet.length]
+        elif packet.op is Op.FILL and packet.length == 1 and not packet.body[0]:
+            self._zeros = packet.operand
         else:
-            raise BadPacket(reason=f"{packet.op.name} does not belong into a job")
-        at += PACKET
-    if len(stream) != head.length:
-        raise BadPacket(reason=f"a job has {len(stream)} bytes instead of {head.length}")
-    return bytes(stream), at
+            raise BadPacket(reason=f"{packet.op.name} does not belong into a job, or is no FILL of zeros")
 
 
-def _write_parts(directory: str, stream: bytes, sizes: tuple[int, ...]) -> None:
-    at = _SIZES.size
-    for name, size in zip(PARTS[:-1], sizes, strict=False):
-        if size:
+def _sizes(stream: _Stream) -> tuple[int, ...]:
+    """Return the sizes of the parts, and how much was delivered; all are possible."""
+    sizes = _SIZES.unpack(stream.take(_SIZES.size)) if stream.length >= _SIZES.size else (0,) * len(_MOST)
+    fits = all(size <= most for size, most in zip(sizes, _MOST, strict=True))
+    if not fits or _SIZES.size + sum(sizes[:-1]) != stream.length:
+        raise BadJob(path="the snapshot", reason="its sizes do not add up, or are too large")
+    return sizes
+
+
+def _write_parts(directory: str, stream: _Stream, sizes: Sequence[int]) -> None:
+    """Write the files; zeros are left out of them, and take no memory."""
+    for name, size in zip(PARTS, sizes, strict=True):
+        if not size:
+            continue
+        try:
             with open(f"{directory}/{name}", "wb") as file:
-                file.write(stream[at : at + size])
-        at += size
+                for piece in stream.pieces(size):
+                    if isinstance(piece, int):
+                        file.seek(piece, os.SEEK_CUR)
+                    else:
+                        file.write(piece)
+                file.truncate(size)
+        except OSError as error:
+            raise TableFull(path=directory, reason=f"{name}: {error.strerror}") from None
 
 
-def _fill_table(directory: str, microvms: memoryview, spool: bytes, delivered: int) -> None:
+def _fill_table(directory: str, microvms: memoryview, spooled: int, delivered: int) -> None:
     job = read_job(directory)
     image = load(read_job_program(directory, job))
     if image.maps_bytes != job.maps_bytes:
         raise BadJob(path=directory, reason="its maps are not those of its program")
     with create_table(directory, job.maps_bytes) as table:
-        with open(f"{directory}/spool", "wb") as file:
-            file.write(spool)
-        table.ledger.spooled, table.ledger.delivered = len(spool), delivered
-        thaw(microvms, table.contexts, table.spill, table.maps, table.maps_bytes)
+        table.ledger.spooled, table.ledger.delivered = spooled, delivered
+        _allocate(table, microvms)
+        slots = thaw(microvms, table.contexts, table.spill, table.maps, table.maps_bytes)
+        for slot in slots:
+            at = slot * CONTEXT_BYTES
+            validate(Context(bytes(table.contexts[at : at + CONTEXT_BYTES])), image)
+
+
+def _allocate(table: Table, microvms: memoryview) -> None:
+    """Make sure of the memory of all microVMs that the packets name, before any of it is stored to."""
+    spills = dict(_wanted(microvms, table.maps_bytes))
+    table.need_room(sum(spills.values()) + len(spills) * (CONTEXT_BYTES + table.maps_bytes))
+    for first, count in _ranges(sorted(spills)):
+        table.allocate(first, count)
+    for slot, size in spills.items():
+        if size:
+            table.allocate_spill(slot, size)
+
+
+def _wanted(microvms: memoryview, maps_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield (slot, bytes of its spill) of each microVM; whether its packets are right is looked at later."""
+    heads = bytes(microvms[::PACKET])
+    at = heads.find(Op.HEAD)
+    while at >= 0:
+        if (at + 1) * PACKET > len(microvms):
+            raise BadMicroVM(reason="its packets are cut off")
+        length, slot = _VM_HEAD.unpack_from(microvms, at * PACKET)
+        if slot >= SLOTS:
+            raise BadMicroVM(reason=f"slot {slot} is outside of the table")
+        parts = length - maps_bytes - CONTEXT_BYTES
+        yield slot, min(COPY_AT + -(-parts // PAGE) * PAGE, SPILL_STRIDE) if parts > 0 else 0
+        at = heads.find(Op.HEAD, at + 1)
+
+
+def _ranges(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, count) of numbers that follow each other."""
+    start = 0
+    for index in range(1, len(slots) + 1):
+        if index == len(slots) or slots[index] != slots[index - 1] + 1:
+            yield slots[start], index - start
+            start = index

@@ -12,6 +12,7 @@ from typing import Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
+from packetfs.engines.reduce import Union
 from packetfs.engines.result import VERDICT_NAMES, FaultReport, JobListener, MapResult, RunResult, Traced
 from packetfs.errors import BadMessage
 from packetfs.events import Trouble
@@ -86,6 +87,7 @@ class _Collector:
         self._listener = listener
         self._entries: list[dict[bytes, bytes]] = [{} for _ in program.maps]
         self._faults: list[FaultReport] = []
+        self._union = Union()
 
     def hear(self, message: Message | Batch) -> None:
         if isinstance(message, Output):
@@ -116,8 +118,10 @@ class _Collector:
         definition, held = self._maps[message.map], self._entries[message.map]
         for key, value in message.entries:
             check_entry(definition, key, value)
-            if key in held or len(held) >= definition.max_entries:
-                raise BadMessage(reason="a map with more entries than it can hold, or one twice")
+            if key in held:
+                raise BadMessage(reason="an entry of a map twice")
+            if definition.type not in _ARRAYS:  # of a table, this is the union over all shards
+                self._union.take(definition)
             held[key] = value
 
     def result(self, ran: Ran) -> RunResult:

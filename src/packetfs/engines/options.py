@@ -5,9 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from packetfs.dataclass import dataclass
-from packetfs.limits import FUEL, SHARD_BYTES
+from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
+from packetfs.vm.layout import VMS_MAX
 
 ENGINES: Final = ("auto", "interpreter", "native")
+RANGES: Final = {
+    "vms": (1, VMS_MAX),
+    "workers": (1, WORKERS_MAX),
+    "fuel": (1, FUEL_MAX),
+    "seed": (0, (1 << 64) - 1),
+    "shard_bytes": (SHARD_BYTES_MIN, SHARD_BYTES_MAX),
+    "slice_slots": (1, FUEL_MAX),
+    "repeat": (1, REPEAT_MAX),
+}
+"""Least and most of each number in JobOptions, whoever says it: a user, a file, another machine."""
+UNSAID: Final = ("vms", "workers", "slice_slots")
+"""Those that may be None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +45,25 @@ class JobOptions:
     parent: str | None = None
     keep: bool = False
     keep_output: bool = False
+
+
+def check_options(options: JobOptions) -> None:
+    """Refuse options that are of a wrong type or out of range: ValueError."""
+    for name, (least, most) in RANGES.items():
+        number = getattr(options, name)
+        if number is None and name in UNSAID:
+            continue
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError(f"{name} is {_short(number)}; {least} to {most} are possible")
+    if options.engine not in ENGINES:
+        raise ValueError(f"engine is {_short(options.engine)}; it is one of {', '.join(ENGINES)}")
+    if not isinstance(options.parent, str | None) or "\0" in (options.parent or ""):
+        raise ValueError("parent is no path")
+    if not all(isinstance(flag, bool) for flag in (options.keep, options.keep_output)):
+        raise ValueError("keep or keep_output is neither true nor false")
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 1 << 128:
+        return "a very large number"
+    return f"{value!r:.40}"

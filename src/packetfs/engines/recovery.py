@@ -7,17 +7,20 @@ delivered of them is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, column, states
 from packetfs.engines.delivery import Delivery
 from packetfs.engines.ledger import SLOTS
-from packetfs.engines.shards import Batch
+from packetfs.engines.records import Records
+from packetfs.engines.shards import Batch, first_records
+from packetfs.engines.source import Source
 from packetfs.engines.spool import Entry, Spool
 from packetfs.engines.table import Table
 from packetfs.engines.totals import Totals
 from packetfs.engines.turn import Live
+from packetfs.limits import COPIED_MAX
 from packetfs.vm.layout import State
 
 _RESTING = (State.READY, State.PAUSED, *ENDED)
@@ -41,13 +44,17 @@ class Recovered:
 class Recovery:
     """Looks through a table whose process is gone."""
 
-    def __init__(self, table: Table, spool: Spool, totals: Totals, *, keep: bool) -> None:
+    def __init__(
+        self, table: Table, spool: Spool, totals: Totals, sources: Sequence[Source], records: Records, *, keep: bool
+    ) -> None:
+        self._sources = sources
+        self._records = records
         self._table = table
         self._spool = spool
         self._totals = totals
         self._keep = keep
         self._entries: dict[int, list[tuple[Entry, list[int]]]] = {}
-        for batch, entry, lengths in spool.recover():
+        for batch, entry, lengths in list(spool.recover()):  # dropping the last entry that is held empties the log
             if lengths:
                 self._entries.setdefault(batch, []).append((entry, lengths))
             else:
@@ -99,6 +106,7 @@ class Recovery:
 
     def _judge(self, batch: Batch, found: Recovered) -> None:
         words, where = self._table.words, (batch.slot, batch.count)
+        self._table.allocate(*where)  # a look at memory that is not there takes it
         resting = states(words, *where)
         live = Live(batch, faulted=State.FAULTED in resting)
         emitted = sum(column(words, *where, "emitted").tolist())
@@ -124,8 +132,28 @@ class Recovery:
 
     def _is_whole(self, batch: Batch, resting: list[int]) -> bool:
         shards = column(self._table.words, batch.slot, batch.count, "shard").tolist()
-        right = shards == list(range(batch.shard, batch.shard + batch.count))
+        right = shards == list(range(batch.shard, batch.shard + batch.count)) and self._lies_right(batch)
         return right and all(state in _RESTING for state in resting) and not self._table.ledger.claims[batch.slot]
+
+    def _lies_right(self, batch: Batch) -> bool:
+        """Tell whether each context is at a place of its own shard and file: what it says there is read from."""
+        words, where = self._table.words, (batch.slot, batch.count)
+        starts, stops, _ = first_records(batch, self._records)
+        edges = [batch.edges(index)[0] for index in range(batch.count)]
+        if column(words, *where, "start").tolist() != edges or column(words, *where, "stop").tolist() != list(stops):
+            return False
+        size = self._sources[batch.file].size
+        end = COPIED_MAX if size is None else size
+        last = stops[-1] if batch.firsts else end + self._records.size
+        low = column(words, *where, "record_start").tolist()
+        high = column(words, *where, "record_stop").tolist()
+        position = column(words, *where, "position").tolist()
+        counts = (*column(words, *where, "records").tolist(), *column(words, *where, "emitted").tolist())
+        return (
+            all(first <= at <= last for first, at in zip(starts, position, strict=True))
+            and all(at <= to <= end for at, to in zip(low, high, strict=True))
+            and sum(counts) <= COPIED_MAX
+        )
 
     def _begin_again(self, live: Live, found: Recovered) -> None:
         batch = live.batch

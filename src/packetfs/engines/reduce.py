@@ -13,6 +13,8 @@ from operator import and_, or_, xor
 from typing import Any, Final
 
 from packetfs.accel import native
+from packetfs.errors import MapTooLarge
+from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.layout import Reducer
 from packetfs.vm.maps import entries
@@ -99,24 +101,52 @@ class ArrayReduction:
             yield from entries(self._place, memoryview(bytes(self._place.offset) + self.memory))
 
 
+class Union:
+    """How much all hash tables of a job hold together, over all its shards."""
+
+    def __init__(self) -> None:
+        self.entries = self.bytes = 0
+
+    def take(self, definition: MapDefinition) -> None:
+        """Count one more key of a map; MapTooLarge when there are too many."""
+        self.entries += 1
+        self.bytes += definition.key_size + definition.value_size
+        if self.entries > UNION_ENTRIES_MAX or self.bytes > UNION_BYTES_MAX:
+            name = definition.name.decode("utf-8", "backslashreplace")
+            raise MapTooLarge(name=name, entries=UNION_ENTRIES_MAX, size=UNION_BYTES_MAX)
+
+
 class HashReduction:
     """The reduction of a hash table so far."""
 
-    def __init__(self, place: MapPlace, definition: MapDefinition) -> None:
+    def __init__(self, place: MapPlace, definition: MapDefinition, union: Union) -> None:
         self._place = place
         self._definition = definition
+        self._union = union
         self.values: dict[bytes, bytes] = {}
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of a key and of a value."""
+        return self._definition.key_size, self._definition.value_size
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Have an entry, reduced with what was there."""
+        before = self.values.get(key)
+        if before is None:
+            self._union.take(self._definition)
+            self.values[key] = value
+        else:
+            self.values[key] = combine(before, value, self._definition.reducer, self._definition.width)
 
     def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
         """Reduce the maps of `count` microVMs from `slot` on, in order."""
-        reducer, width = self._definition.reducer, self._definition.width
         for at in range(slot * maps_bytes, (slot + count) * maps_bytes, maps_bytes):
             start = at + self._place.offset
             if not any(maps[start : start + 4]):  # the count: most tables of most small shards are empty
                 continue
             for key, value in entries(self._place, maps[at : at + maps_bytes]):
-                before = self.values.get(key)
-                self.values[key] = value if before is None else combine(before, value, reducer, width)
+                self.put(key, value)
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value), sorted by key."""
@@ -129,11 +159,12 @@ Reduction = ArrayReduction | HashReduction
 def reductions(image: Image) -> dict[int, Reduction]:
     """Return an empty reduction for each map that has a result, by index."""
     found: dict[int, Reduction] = {}
+    union = Union()
     for index, (place, definition) in enumerate(zip(image.maps, image.definitions, strict=True)):
         if place.read_only:
             continue
         if place.type in ARRAYS:
             found[index] = ArrayReduction(place, definition)
         elif place.type in HASHES:
-            found[index] = HashReduction(place, definition)
+            found[index] = HashReduction(place, definition, union)
     return found

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from packetfs.dataclass import replace
 from packetfs.engines.job import run_job
-from packetfs.engines.options import ENGINES, JobOptions
+from packetfs.engines.options import ENGINES, JobOptions, check_options
 from packetfs.engines.records import parse_records
 from packetfs.engines.result import FaultReport, JobEvent, MapResult, RunResult, Traced
 from packetfs.errors import BadMessage
 from packetfs.events import Trouble
-from packetfs.limits import FUEL_MAX, MIB, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
+from packetfs.limits import MIB
 from packetfs.net.channel import FrameChannel
 from packetfs.net.wire import Faulted, Mapped, Output, Pair, Ran, Run, Told
 from packetfs.packet.layout import Buffer
-from packetfs.vm.layout import VMS_MAX, MapFlag
+from packetfs.vm.layout import MapFlag
 from packetfs.vm.program import Program, decode_program
 
 if TYPE_CHECKING:
@@ -32,16 +33,8 @@ _ENTRIES: Final = 256 * 1024
 """Bytes of output, and about as many of entries, in one frame."""
 _LOOK: Final = 0.1
 """Seconds after which the watch ends, once the run has."""
-_RANGES: Final = (
-    ("engine", 0, len(ENGINES) - 1),
-    ("microVMs", 0, VMS_MAX),
-    ("workers", 0, WORKERS_MAX),
-    ("fuel", 1, FUEL_MAX),
-    ("seed", 0, (1 << 64) - 1),
-    ("shard", SHARD_BYTES_MIN, SHARD_BYTES_MAX),
-    ("repeat", 1, REPEAT_MAX),
-)
-"""Run.limits: least and most of each number."""
+_LIMITS: Final = 7
+"""Numbers in Run.limits."""
 
 
 def answer_run(
@@ -61,22 +54,24 @@ def answer_run(
 def options_of(limits: tuple[int, ...], parent: str) -> JobOptions:
     """Return the options that a request asks for; BadMessage when they are not numbers that make sense. More workers
     than cores help nobody here."""
-    if len(limits) != len(_RANGES):
+    if len(limits) != _LIMITS or not 0 <= limits[0] < len(ENGINES):
         raise BadMessage(reason="the limits of a run are not what this version knows")
-    for number, (name, least, most) in zip(limits, _RANGES, strict=True):
-        if not least <= number <= most:
-            raise BadMessage(reason=f"{name} of a run is {number}; {least} to {most} are possible")
     engine, vms, workers, fuel, seed, shard, repeat = limits
-    return JobOptions(
+    options = JobOptions(
         engine=ENGINES[engine],
         vms=vms or None,
-        workers=min(workers, os.cpu_count() or 1) or None,
+        workers=workers or None,
         fuel=fuel,
         seed=seed,
         shard_bytes=shard,
         repeat=repeat,
         parent=parent,
     )
+    try:
+        check_options(options)
+    except ValueError as error:
+        raise BadMessage(reason=f"limits of a run: {error}") from None
+    return replace(options, workers=min(options.workers, os.cpu_count() or 1) if options.workers else None)
 
 
 @contextmanager

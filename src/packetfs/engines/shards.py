@@ -3,7 +3,7 @@ S decides it, so every engine and any number of microVMs see the same shards.
 
 Shards are run in batches: consecutive shards of one file whose microVMs lie side by side in the table, over one window.
 Files follow each other, shard numbers run on, and shard i is run by microVM 1 + i modulo 65,535. A file without bytes
-has no shard.
+has no shard. A packet of a capture begins with its header, so one without bytes at the end of a file is in a shard.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.engines.extents import extents
-from packetfs.engines.pcap import packets
+from packetfs.engines.pcap import PACKET_HEADER, packets
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.source import Source
 from packetfs.events import Trouble
@@ -62,7 +62,8 @@ def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: in
     """Yield the batches of a job, of `most` shards at the most. Pipes are waited for, lists scanned as they come."""
     number = shard = 0
     for file, source in enumerate(sources):
-        scan = _Scan(_listed(source, records, tell)) if records.kind in _LISTS else None
+        lead = PACKET_HEADER if records.kind is RecordKind.PCAP else 0
+        scan = _Scan(_listed(source, records, tell), lead) if records.kind in _LISTS else None
         start = 0
         while True:
             count = min(most, VMS_MAX - shard % VMS_MAX)
@@ -85,10 +86,11 @@ def _listed(source: Source, records: Records, tell: Tell) -> Iterator[tuple[int,
 
 
 class _Scan:
-    """Records of a file in order, taken batch by batch."""
+    """Records of a file in order, taken batch by batch. `lead`: bytes before each that belong to it."""
 
-    def __init__(self, found: Iterator[tuple[int, int]]) -> None:
+    def __init__(self, found: Iterator[tuple[int, int]], lead: int) -> None:
         self._found = found
+        self._lead = lead
         self._next = next(found, None)
         self._base = 0
 
@@ -104,7 +106,7 @@ class _Scan:
 
     def _gather(self, bounds: array[int], stop: int) -> None:
         found = self._next
-        while found is not None and found[0] < stop:
+        while found is not None and found[0] - self._lead < stop:
             bounds.extend(found)
             found = next(self._found, None)
         self._next = found

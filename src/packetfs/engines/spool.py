@@ -11,12 +11,14 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, TypeAlias
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.ledger import SLOTS, Ledger
 from packetfs.errors import BadJob, TableFull
+from packetfs.limits import TAKEN_BACK_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.pool.storage import DISK
 
@@ -24,6 +26,16 @@ _HEADER: Final = struct.Struct("<QQI4x")
 PAGE: Final = mmap.PAGESIZE
 _PUNCH: Final = 1 << 20
 """Bytes of delivered output that are given back at a time."""
+
+
+Taking: TypeAlias = Callable[[int], AbstractContextManager[None]]
+"""Lets so many bytes of shared memory be taken within it (Table.taking)."""
+
+
+def take_anything(size: int) -> AbstractContextManager[None]:
+    """Be the Taking of one that is alone."""
+    del size
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +49,12 @@ class Entry:
 class Spool:
     """The log. Its user takes care that one thread at a time calls it."""
 
-    def __init__(self, directory: str, ledger: Ledger, *, keep: bool) -> None:
+    def __init__(self, directory: str, ledger: Ledger, *, keep: bool, taking: Taking = take_anything) -> None:
         self._path = f"{directory}/spool"
         self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         self._ledger = ledger
         self._keep = keep
+        self._taking = taking
         self._held: dict[int, Entry] = {}
         self._punched = 0
 
@@ -55,8 +68,9 @@ class Spool:
         start = self._ledger.spooled
         head = _HEADER.pack(batch, sum(lengths), len(lengths)) + struct.pack(f"<{len(lengths)}Q", *lengths)
         at = start
-        for chunk in (head, *chunks):
-            at += self._write(chunk, at)
+        with self._taking(len(head) + sum(lengths)):
+            for chunk in (head, *chunks):
+                at += self._write(chunk, at)
         entry = Entry(start, start + len(head))
         self._held[start] = entry
         self._ledger.spooled = at
@@ -99,11 +113,14 @@ class Spool:
         """Yield (batch, entry, lengths) of the log that a dead process left, in order; without lengths: the batch began
         again. BadJob when it cannot be one."""
         at, end = self._ledger.spool_low, min(self._ledger.spooled, os.fstat(self._fd).st_size)
+        taken_back = 0
         while at + _HEADER.size <= end:
             batch, total, count = _HEADER.unpack(self.read(at, _HEADER.size))
             data = at + _HEADER.size + 8 * count
-            lengths = struct.unpack(f"<{count}Q", self.read(at + _HEADER.size, 8 * count)) if data <= end else ()
-            if count > SLOTS or data + total > end or sum(lengths) != total:
+            whole = count <= SLOTS and data <= end
+            lengths = struct.unpack(f"<{count}Q", self.read(at + _HEADER.size, 8 * count)) if whole else ()
+            taken_back += not count
+            if count > SLOTS or data + total > end or sum(lengths) != total or taken_back > TAKEN_BACK_MAX:
                 raise BadJob(path=self._path, reason="the log of its output is damaged")
             entry = Entry(at, data)
             if count:
@@ -113,4 +130,3 @@ class Spool:
 
     def close(self) -> None:
         os.close(self._fd)
-

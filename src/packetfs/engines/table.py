@@ -7,8 +7,9 @@
     job.json, program       what the job is (jobfile.py)
     lock                    held by the process that runs the job; the kernel drops it when that dies
 
-Memory of the table is allocated before it is touched, or watched: a store into shared memory that is full would kill
-the process.
+A store into shared memory that is full would kill the process. So contexts and maps are allocated before they are
+touched; spills, which most programs never touch, are not, but nothing is taken, and no turn begins, unless all that the
+turns under way could store to would still be free.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import fcntl
 import mmap
 import os
 import struct
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from packetfs.engines.ledger import LEDGER_BYTES, SLOTS, Ledger
@@ -31,8 +33,6 @@ from packetfs.vm.memory import SPILL_STRIDE
 PAGE: Final = mmap.PAGESIZE
 _MADV_POPULATE_WRITE: Final = 23
 """Of Linux; Python has no name for it yet."""
-ROOM_SECONDS: Final = 0.02
-"""Seconds between two looks at how much shared memory is free: two cores fill less than TABLE_ROOM in that time."""
 PUNCH_MIN: Final = 64 * 1024
 """Bytes from which memory is given back instead of being zeroed: what is not touched again costs nothing."""
 _FLOCK: Final = struct.Struct("@hhqqi4x")
@@ -51,7 +51,9 @@ class Table:
         self.maps_bytes = maps_bytes
         self._lock = lock
         self._populated = self._closed = False
-        self._looked = 0.0
+        self._taking = threading.Lock()
+        self.spill_need = 0
+        """Bytes of spills that the turns under way may store to, at the most."""
         sizes = _sizes(maps_bytes)
         self._files = {name: _open_file(directory, name, size) for name, size in sizes.items()}
         self._mappings = {name: mmap.mmap(fd, sizes[name]) for name, fd in self._files.items()}
@@ -70,10 +72,29 @@ class Table:
 
     def allocate(self, slot: int, count: int) -> None:
         """Make sure that contexts and maps of these slots can be stored to; TableFull when they cannot."""
-        if not self._populated:
-            self._allocate("contexts", slot * CONTEXT_BYTES, count * CONTEXT_BYTES)
-        if self.maps_bytes:
-            self._allocate("maps", slot * self.maps_bytes, count * self.maps_bytes)
+        with self.taking(count * (CONTEXT_BYTES + self.maps_bytes)):
+            if not self._populated:
+                self._allocate("contexts", slot * CONTEXT_BYTES, count * CONTEXT_BYTES)
+            if self.maps_bytes:
+                self._allocate("maps", slot * self.maps_bytes, count * self.maps_bytes)
+
+    def allocate_spill(self, slot: int, size: int) -> None:
+        """Make sure that the first `size` bytes of a spill can be stored to."""
+        self._allocate("spill", slot * SPILL_STRIDE, size)
+
+    def need_room(self, size: int = 0) -> None:
+        """Raise TableFull unless `size` bytes can be taken, and all that turns may store to is free beside them."""
+        found = os.statvfs(self.directory)
+        wanted = size + self.spill_need + TABLE_ROOM
+        if found.f_bavail * found.f_frsize < wanted:
+            raise TableFull(path=self.directory, reason=f"{wanted} bytes have to be free")
+
+    @contextmanager
+    def taking(self, size: int) -> Iterator[None]:
+        """Let one thread at a time take memory: what one found free, another could take meanwhile."""
+        with self._taking:
+            self.need_room(size)
+            yield
 
     def own(self) -> None:
         """Be known as the process that runs the job."""
@@ -93,16 +114,6 @@ class Table:
         except OSError:  # there is no room, or this Linux is older than 5.14
             self._allocate("contexts", 0, SLOTS * CONTEXT_BYTES)
         self._populated = True
-
-    def watch_room(self) -> None:
-        """Raise TableFull while spills could still be stored: they are allocated when they are touched."""
-        now = time.monotonic()
-        if now - self._looked < ROOM_SECONDS:
-            return
-        self._looked = now
-        found = os.statvfs(self.directory)
-        if found.f_bavail * found.f_frsize < TABLE_ROOM:
-            raise TableFull(path=self.directory, reason=f"fewer than {TABLE_ROOM} bytes are free")
 
     def touched(self) -> Iterator[tuple[int, int]]:
         """Yield (slot, count) of contexts that were ever stored to; looking at others would allocate them."""
@@ -156,22 +167,24 @@ class Table:
         for view in self._views.values():
             view.release()
         for name, mapping in self._mappings.items():
-            mapping.close()
+            with suppress(BufferError):  # the traceback of an error looks at it still, and it goes with that
+                mapping.close()
             os.close(self._files[name])
         if self._lock >= 0:
             os.close(self._lock)
 
 
 def create_table(directory: str, maps_bytes: int) -> Table:
-    """Make an empty table in a directory that is there and empty."""
+    """Make an empty table in a directory that has none; a spool of a job that was thawed stays."""
     lock = _take_lock(directory)
     try:
-        for name, size in {**_sizes(maps_bytes), "spool": 0}.items():
+        for name, size in _sizes(maps_bytes).items():
             fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(fd, size)
             finally:
                 os.close(fd)
+        os.close(os.open(f"{directory}/spool", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         os.close(lock)
         raise TableFull(path=directory, reason=error.strerror) from None

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.columns import column, states
 from packetfs.engines.reduce import ArrayReduction, Reduction, reductions
 from packetfs.engines.result import FaultReport
 from packetfs.engines.shards import Batch
+from packetfs.engines.spool import Taking, take_anything
 from packetfs.errors import BadJob, TableFull
-from packetfs.limits import FAULTS_MAX
+from packetfs.limits import FAULTS_MAX, TOTALS_MAX
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextFlag, Fault, State
@@ -90,17 +91,31 @@ def report(context: Context, image: Image, file: str, batch: Batch) -> FaultRepo
     )
 
 
-def save(directory: str, totals: Totals, found: dict[int, Reduction]) -> None:
+def save(directory: str, totals: Totals, found: dict[int, Reduction], taking: Taking = take_anything) -> None:
     """Write what was counted and reduced; the old file stays until the new one is whole."""
     blobs = {index: _pack(reduction) for index, reduction in found.items()}
     head = {"totals": asdict(totals), "maps": {str(index): len(blob) for index, blob in blobs.items()}}
+    line = json.dumps(head).encode() + b"\n"
     try:
-        with open(f"{directory}/reduced.new", "wb") as file:
-            file.write(json.dumps(head).encode() + b"\n")
+        with taking(len(line) + sum(map(len, blobs.values()))), open(f"{directory}/reduced.new", "wb") as file:
+            file.write(line)
             file.writelines(blobs.values())
     except OSError as error:
         raise TableFull(path=directory, reason=error.strerror) from None
     os.rename(f"{directory}/reduced.new", f"{directory}/reduced")
+
+
+_DAMAGE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
+"""What a file that anyone may have written can raise while it is read."""
 
 
 def restore(directory: str, image: Image) -> tuple[Totals, dict[int, Reduction]]:
@@ -108,13 +123,13 @@ def restore(directory: str, image: Image) -> tuple[Totals, dict[int, Reduction]]
     found = reductions(image)
     try:
         with open(f"{directory}/reduced", "rb") as file:
-            head = json.loads(file.readline())
-            for index, length in head["maps"].items():
-                _unpack(found[int(index)], file.read(length))
+            head, lengths = _head(file)
+            for index, length in lengths.items():
+                _unpack(found[index], file, length)
         return _totals(head), found
     except FileNotFoundError:
         return Totals(), found
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except _DAMAGE as error:
         raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
@@ -122,20 +137,46 @@ def read_totals(directory: str) -> Totals:
     """Return the counts alone, as far as batches are reduced; nothing counted where there is no such file."""
     try:
         with open(f"{directory}/reduced", "rb") as file:
-            return _totals(json.loads(file.readline()))
+            return _totals(_head(file)[0])
     except FileNotFoundError:
         return Totals()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
+def _head(file: BinaryIO) -> tuple[dict[str, dict[str, Any]], dict[int, int]]:
+    """Return the first line, and the bytes of each map behind it: all of the file."""
+    line = file.readline(TOTALS_MAX + 1)
+    if len(line) > TOTALS_MAX:
+        raise ValueError(f"its first line has more than {TOTALS_MAX} bytes")
+    head = json.loads(line)
+    lengths = {int(index): length for index, length in head["maps"].items()}
+    size = os.fstat(file.fileno()).st_size
+    if not all(map(_is_count, lengths.values())) or len(line) + sum(lengths.values()) != size:
+        raise ValueError("its lengths are not those of the file")
+    return head, lengths
+
+
+def _is_count(number: object) -> bool:
+    return type(number) is int and 0 <= number < 1 << 64
+
+
 def _totals(head: dict[str, dict[str, Any]]) -> Totals:
-    fields = head["totals"]
-    numbers = [*fields["verdicts"], *(value for value in fields.values() if not isinstance(value, list))]
-    if len(fields["verdicts"]) != VERDICTS or not all(type(number) is int and number >= 0 for number in numbers):
+    fields = dict(head["totals"])
+    reports = fields.pop("faults")
+    numbers = [*fields["verdicts"], *(value for name, value in fields.items() if name != "verdicts")]
+    if len(fields["verdicts"]) != VERDICTS or not all(map(_is_count, numbers)) or len(reports) > FAULTS_MAX:
         raise ValueError("a count is no number")
-    faults = [FaultReport(**{**one, "fault": Fault(one["fault"])}) for one in fields.pop("faults")]
-    return Totals(**fields, faults=faults)
+    return Totals(**fields, faults=[_fault(one) for one in reports])
+
+
+def _fault(fields: dict[str, Any]) -> FaultReport:
+    """Return a report as it was written; everything in it will be shown."""
+    words = (fields["file"], fields["instruction"])
+    numbers = (value for name, value in fields.items() if name not in ("file", "instruction"))
+    if not all(isinstance(word, str) for word in words) or not all(map(_is_count, numbers)):
+        raise ValueError("a fault has fields that cannot be")
+    return FaultReport(**{**fields, "fault": Fault(fields["fault"])})
 
 
 def _pack(reduction: Reduction) -> bytes:
@@ -145,15 +186,20 @@ def _pack(reduction: Reduction) -> bytes:
     return b"".join(rows)
 
 
-def _unpack(reduction: Reduction, data: bytes) -> None:
+def _unpack(reduction: Reduction, file: BinaryIO, length: int) -> None:
     if isinstance(reduction, ArrayReduction):
-        if data and len(data) != reduction.size:
-            raise ValueError(f"{len(data)} bytes of an array of {reduction.size}")
-        reduction.memory = bytearray(data) if data else None
+        if length not in (0, reduction.size):
+            raise ValueError(f"{length} bytes of an array of {reduction.size}")
+        reduction.memory = bytearray(file.read(length)) if length else None
         return
-    at = 0
-    while at < len(data):
-        key, value = _PAIR.unpack_from(data, at)
-        at += _PAIR.size
-        reduction.values[data[at : at + key]] = data[at + key : at + key + value]
-        at += key + value
+    size = _PAIR.size + sum(reduction.sizes)
+    if length % size:
+        raise ValueError(f"{length} bytes of entries of {size}")
+    for _ in range(length // size):
+        row = file.read(size)
+        if _PAIR.unpack_from(row) != reduction.sizes:
+            raise ValueError("an entry is not of its map's sizes")
+        key = row[_PAIR.size : _PAIR.size + reduction.sizes[0]]
+        if key in reduction.values:
+            raise ValueError("a key is there twice")
+        reduction.put(key, row[_PAIR.size + len(key) :])

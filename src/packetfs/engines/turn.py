@@ -94,6 +94,7 @@ class Turns:
     def take(self, live: Live) -> None:
         """Give each microVM of the batch that is not held or ended a slice, and hand over what they emitted."""
         batch, table = live.batch, self._work.table
+        table.need_room()
         table.ledger.claims[batch.slot] = 1
         words, where = table.words, (batch.slot, batch.count)
         before = column(words, *where, "emitted").tolist()

@@ -12,10 +12,12 @@ from packetfs.engines.reduce import Reduction
 from packetfs.engines.result import JobEvent, JobListener, MapResult, RunResult
 from packetfs.engines.scheduler import Bounds
 from packetfs.engines.shards import Batch, plan
+from packetfs.engines.table import PAGE
 from packetfs.engines.totals import Totals, save
 from packetfs.engines.turn import Live, Work, begin_batch
 from packetfs.limits import LIVE_A_WORKER, MAPS_HELD, OUTPUT_HELD, PIPE_HELD, RUN_WINDOW
-from packetfs.vm.layout import VMS_MAX, State
+from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
+from packetfs.vm.memory import SPILL_STRIDE
 
 ALL_LIVE = VMS_MAX // 2
 """MicroVMs live at once from which their contexts are mapped in one step."""
@@ -46,7 +48,6 @@ class JobCare:
         return live
 
     def begin(self, live: Live) -> None:
-        self._work.table.watch_room()
         begin_batch(self._work, live.batch)
 
     def must_wait(self) -> bool:
@@ -63,7 +64,7 @@ class JobCare:
             self._count(batch)
         if last:
             return
-        save(table.directory, self.totals, self.found)
+        save(table.directory, self.totals, self.found, table.taking)
         for batch in ended:
             table.clear(batch.slot, batch.count)
 
@@ -111,6 +112,16 @@ def bounds(job: JobFile, workers: int, *, piped: bool) -> Bounds:
         live = min(live, max(job.batch, PIPE_HELD // options.shard_bytes))
         window = min(window, 2 * live)
     return Bounds(live, window)
+
+
+def spill_need(job: JobFile, workers: int) -> int:
+    """Return how many bytes of spills the turns of all workers can store to: of each microVM at most the pages of its
+    stack, its reserve and its copy of a record, and the records of a batch lie one behind the other in it."""
+    records, shard_bytes = job.framing, job.options.shard_bytes
+    longest = min(records.size or RECORD_COPY_MAX, RECORD_COPY_MAX)
+    fixed = 3 * PAGE + HEADROOM + TAILROOM
+    copies = min(job.batch * longest, job.batch * shard_bytes + longest)
+    return workers * min(job.batch * SPILL_STRIDE + PAGE, job.batch * fixed + copies)
 
 
 def usable_cores() -> int:

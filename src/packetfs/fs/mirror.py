@@ -22,6 +22,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.ingest import Tee, ingest
+from packetfs.fs.window import let_go
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
@@ -83,6 +84,8 @@ def mirror(
         raise SourceUnavailable(path=real, reason=error.strerror) from error
     except _RefusedError as error:
         raise SourceUnavailable(path=real, reason=str(error)) from error
+    finally:
+        let_go()
 
 
 class _Read(NamedTuple):

@@ -58,3 +58,8 @@ class Window:
     def view(self, at: int, size: int) -> memoryview:
         """Return bytes that are here; the memory changes with the next `have`."""
         return self._memory[at - self._start : at - self._start + size]
+
+
+def let_go() -> None:
+    """Give up the buffer that is kept for the next stream."""
+    _spare.clear()

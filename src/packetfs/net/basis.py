@@ -8,10 +8,10 @@ from typing import Final
 from packetfs.errors import MissingExtent
 from packetfs.fs.diff import Change
 from packetfs.limits import PLACES_MAX, SOURCES_MAX
-from packetfs.net.delta import Basis, ExtentMap
+from packetfs.net.delta import Basis, ExtentMap, Gathered
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
-from packetfs.packet.execute import read_program
+from packetfs.packet.execute import execute
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
 
@@ -30,6 +30,7 @@ class KnownBase:
         for change in changes:
             if change.old is not None and _is_basis(change.old) and change.path not in excluded:
                 self._add(change.path, change.old)
+        self._window = Gathered()
         self.places = self._map_extents()
 
     def _add(self, path: bytes, old: Entry) -> None:
@@ -56,8 +57,9 @@ class KnownBase:
         """Return the source that is the new file byte for byte (it was renamed or copied), else 0."""
         return self._by_root.get(new.root, 0)
 
-    def read(self, source: int, offset: int, length: int) -> bytes:
-        return read_program(self._store, Digest(self._files[source - 1][1].root), offset, length)
+    def read(self, source: int, offset: int, length: int) -> memoryview:
+        pieces = execute(self._store, Digest(self._files[source - 1][1].root), offset, length)
+        return self._window.fill(length, pieces)
 
     def size(self, source: int) -> int:
         return self._files[source - 1][1].size
@@ -66,7 +68,7 @@ class KnownBase:
 class _Nothing:
     """A receiver of which nothing is known."""
 
-    def read(self, source: int, offset: int, length: int) -> bytes:
+    def read(self, source: int, offset: int, length: int) -> memoryview:
         raise MissingExtent(digest=f"of source {source} at {offset}, {length} bytes")
 
     def size(self, source: int) -> int:  # noqa: ARG002 (there is no source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, starmap
 from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
@@ -38,7 +38,8 @@ Place = tuple[int, int]
 class Old(Protocol):
     """The receiver's old files by number; `read` raises MissingExtent where this side no longer has the content."""
 
-    def read(self, source: int, offset: int, length: int) -> bytes: ...
+    def read(self, source: int, offset: int, length: int) -> memoryview:
+        """Return old bytes; they are good until the next call."""
 
     def size(self, source: int) -> int: ...
 
@@ -47,6 +48,24 @@ class New(Protocol):
     """Reads what one leaf of the new file produces; `offset` is where that stands in the file."""
 
     def __call__(self, offset: int, leaf: bytes) -> Buffer: ...
+
+
+class Gathered:
+    """Pieces in memory that is used again: new memory for each MiB would leave holes in the heap."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def fill(self, size: int, pieces: Iterable[Buffer]) -> memoryview:
+        """Return the pieces one behind the other, `size` bytes at the most; they are good until the next call."""
+        if size > len(self._memory):
+            self._memory = bytearray()  # the old memory goes before there is new
+            self._memory = bytearray(size)
+        view, at = memoryview(self._memory), 0
+        for piece in pieces:
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+        return view[:at]
 
 
 class ExtentMap:
@@ -112,6 +131,7 @@ class Difference:
         self._declare = declare or int
         self._gap: list[Leaf] = []
         self._gap_bytes = 0
+        self._data = Gathered()
         self.copied = 0
 
     def run(self, leaves: Iterable[Leaf]) -> Iterator[None]:
@@ -160,32 +180,32 @@ class Difference:
         """Match the gap's bytes; `following` is where the extent behind it was found."""
         gap, self._gap, self._gap_bytes = self._gap, [], 0
         until = following[1] if following is not None and following[0] == self._base else None
-        window: list[Buffer] = []
+        window: list[Leaf] = []
         size = 0
         for offset, leaf in gap:
-            window.append(self._new(offset, leaf))
+            window.append((offset, leaf))
             size += produces(leaf)
             if size >= WINDOW_NEW:
-                self._match(window, until)
+                self._match(window, size, until)
                 window, size = [], 0
                 if self._full():
                     yield
         if window:
-            self._match(window, until)
+            self._match(window, size, until)
 
-    def _match(self, parts: list[Buffer], until: int | None) -> None:
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
+    def _match(self, leaves: list[Leaf], size: int, until: int | None) -> None:
+        data = self._data.fill(size, starmap(self._new, leaves))
         window = self._window(len(data), until)
         packer = self._packer
         if window is None:
-            packer.literal(data)
+            packer.literal(bytes(data))
             return
         old, start = window
         before = packer.literal_bytes
         packer.splice(*match(old, start, data, packer.expected))
         self.copied += len(data) - (packer.literal_bytes - before)
 
-    def _window(self, size: int, until: int | None) -> tuple[bytes, int] | None:
+    def _window(self, size: int, until: int | None) -> tuple[memoryview, int] | None:
         """Return the old bytes about where the new ones belong, and where they begin."""
         expected = min(self._packer.expected, self._size)
         start = max(0, expected - WINDOW_SLACK)

@@ -9,7 +9,7 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
 from packetfs.net.batch import Batch, Content, Item
-from packetfs.net.packed import Packer, pack_entry, read_entry
+from packetfs.net.packed import Packer, gather, pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
 from packetfs.packet.layout import Buffer
@@ -72,9 +72,6 @@ def base_name(path: bytes) -> bytes:
 
 
 _CONTENTS: Final = tuple(Content)
-_GATHERED: Final = 16 * 1024
-"""Literals up to this size are gathered in one buffer: as objects of their own, those of 1,000 small files would be in
-memory twice when they are joined to be compressed."""
 
 
 class ItemWriter:
@@ -119,18 +116,9 @@ class ItemWriter:
         self._control.append(Item.BLOCK)
         write_bytes(self._control, instructions)
         for part in literals:
-            self._add_literal(part)
+            gather(self._literals, part)
         self._literal_bytes += size
         self._flush_if_full()
-
-    def _add_literal(self, part: Buffer) -> None:
-        last = self._literals[-1] if self._literals else b""
-        if len(part) > _GATHERED:
-            self._literals.append(part)
-        elif isinstance(last, bytearray):
-            last += part
-        else:
-            self._literals.append(bytearray(part))
 
     def end(self) -> None:
         """Close the content of the last entry."""

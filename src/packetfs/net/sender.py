@@ -114,6 +114,7 @@ class Sender:
             self._send_change(change)
         for path in list(self._drift):
             self._send_drifted(path)
+        self._known = None  # its memory is free while the history is tidied
 
     def _send_change(self, change: Change) -> None:
         path, new, old = change.path, change.new, change.old

@@ -1,14 +1,14 @@
 """Which extents were compared with their digest since the machine started: one bit for 64 bytes of arena, shared.
 
 The file is no truth: it is emptied when the boot id or its own inode differs from what it says, so neither a reboot
-nor a copy of the pool inherits it. Bits are read through a mapping and set by pwrite, since writing a hole through a
-mapping on a full disk would kill the process. A bit lost between two processes costs one more check, nothing else.
+nor a copy of the pool inherits it. Bits are read and set by system calls: a mapping would keep 64 KiB around each bit
+that is touched, and writing a hole through one kills the process where the disk is full. A bit lost between two
+processes costs one more check, nothing else.
 """
 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 from typing import Final
 
@@ -28,7 +28,6 @@ class Verified:
     def __init__(self, storage: Storage, path: str) -> None:
         self._storage = storage
         self._own: set[int] = set()
-        self._map: mmap.mmap | None = None
         self._size = 0
         self._fd = -1
         try:
@@ -38,11 +37,11 @@ class Verified:
             self.close()
 
     def __contains__(self, position: int) -> bool:
+        if self._fd < 0:
+            return position in self._own
         bit = position // PACKET
-        index = _HEADER + (bit >> 3)
-        if self._map is not None and index < self._size:
-            return bool(self._map[index] >> (bit & 7) & 1)
-        return position in self._own
+        byte = os.pread(self._fd, 1, _HEADER + (bit >> 3))
+        return bool(byte and byte[0] >> (bit & 7) & 1)
 
     def add(self, position: int) -> None:
         """Remember that the extent at `position` was found intact."""
@@ -58,9 +57,6 @@ class Verified:
             self._set(position, 0)
 
     def close(self) -> None:
-        if self._map is not None:
-            self._map.close()
-            self._map = None
         if self._fd >= 0:
             self._storage.close(self._fd)
             self._fd = -1
@@ -90,17 +86,15 @@ class Verified:
         self._grow(_HEADER)
 
     def _grow(self, index: int) -> None:
-        """Make the file and the mapping reach `index`, in steps of a segment; sparse, so this takes no space."""
+        """Make the file reach `index`, in steps of a segment; sparse, so this takes no space."""
         wanted = _HEADER + ((index - _HEADER) // _STEP + 1) * _STEP
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             if self._storage.size(self._fd) < wanted:
                 self._storage.truncate(self._fd, wanted)
-            size = self._storage.size(self._fd)
+            self._size = self._storage.size(self._fd)
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._map = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ)
-        self._size = size
 
 
 def boot_id() -> bytes:

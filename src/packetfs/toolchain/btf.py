@@ -8,7 +8,7 @@ whose length is the value, `key` and `value` pointers to the types themselves. O
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -96,18 +96,27 @@ class Types:
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
         self._types = [Type("void", Kind.VOID, 0, 0, b""), *self._read(data)]
+        self._variables: dict[str, int] = {}
+        self._tags: dict[str, list[str]] = {}
+        self._index()
 
     def variable(self, name: str) -> int | None:
         """Return the type of the variable of that name, as its number."""
-        return next((row.rest for row in self._types if row.kind is Kind.VAR and row.name == name), None)
+        return self._variables.get(name)
 
-    def tags(self, name: str) -> Iterator[str]:
-        """Yield the tags that a variable was declared with."""
-        for tag in self._types:
-            if tag.kind is Kind.DECL_TAG:
-                tagged = self._type(tag.rest)
-                if tagged.kind is Kind.VAR and tagged.name == name:
-                    yield tag.name
+    def tags(self, name: str) -> Sequence[str]:
+        """Return the tags that a variable was declared with."""
+        return self._tags.get(name, ())
+
+    def _index(self) -> None:
+        """Find variables and tags by name once: an object may have thousands of each, and be asked for all of them."""
+        for row in self._types:
+            if row.kind is Kind.VAR:
+                self._variables.setdefault(row.name, row.rest)
+            elif row.kind is Kind.DECL_TAG:
+                tagged = self._type(row.rest)
+                if tagged.kind is Kind.VAR:
+                    self._tags.setdefault(tagged.name, []).append(row.name)
 
     def members(self, number: int) -> dict[str, int]:
         """Return the members of a struct by name, as the numbers of their types."""

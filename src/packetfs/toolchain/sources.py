@@ -16,7 +16,6 @@ from packetfs.limits import OBJECT_BYTES_MAX
 from packetfs.toolchain.arguments import digits, split
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.catalogue import Shipped
-from packetfs.vm.layout import ContextKind
 from packetfs.vm.program import Program, decode_program, is_program
 
 PACKETS: Final = "packet"
@@ -31,7 +30,7 @@ __all__ = ["Found", "Shipped", "find_program", "found_in", "shipped"]
 class Found:
     """A program that was named. `records`: the framing that it is made for; `description`: one line.
 
-    decimals: by map, how many digits of its numbers stand behind the point.
+    decimals: by map, how many digits of its numbers stand behind the point. source: the Python file that it is from.
     """
 
     name: str
@@ -39,6 +38,7 @@ class Found:
     records: str
     description: str
     decimals: Mapping[bytes, int] = field(default_factory=dict)
+    source: str = ""
 
 
 def find_program(name: str, arguments: Sequence[str] = ()) -> Found:
@@ -88,7 +88,8 @@ def _python(path: str, function: str | None, arguments: Sequence[str]) -> Found:
     given = split(found.name, arguments)
     summary = (found.__doc__ or "").strip().partition("\n")[0] or f"function {found.name} of {path}"
     program, made = found(**given), found.translate()
-    return Found(found.name, program, found.records, summary, digits(made.arguments, made.decimals, given))
+    decimals = digits(made.arguments, made.decimals, given)
+    return Found(found.name, program, found.records, summary, decimals, path)
 
 
 def _read(path: str) -> bytes:
@@ -130,13 +131,12 @@ def _c(path: str, function: str | None) -> Program:
 
 
 def _assembler(path: str, function: str | None) -> Program:
-    from packetfs.vm.assembly import assemble
-    from packetfs.vm.padding import pad
+    from packetfs.toolchain.text import read_program
 
     if function is not None:
         raise UnknownProgram(name=f"{path}:{function}", reason="assembler begins at its first instruction")
     try:
-        return Program(pad(assemble(_read(path).decode())), context=ContextKind.PACKETFS)
+        return read_program(_read(path).decode())
     except UnicodeDecodeError:
         raise BadAssembly(line=1, reason=f"{path} is no text") from None
 

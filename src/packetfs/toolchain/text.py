@@ -19,13 +19,17 @@ from enum import IntEnum
 from typing import Final, TypeVar
 
 from packetfs.errors import BadAssembly
+from packetfs.limits import TEXT_LINE_MAX
 from packetfs.packet.text import quote, unquote
 from packetfs.vm.assembly import assemble, line_of, pad
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show
 from packetfs.vm.program import MapDefinition, Program, encode_program
 from packetfs.vm.slots import starts
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|[^\s;"]+')
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|;.*|[^\s;"]+')
+"""A string that is not closed matches to the end of its line: were it no token, the next quote would be tried, too."""
+_CLOSED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_DIRECTIVES: Final = (".context", ".entry", ".map")
 _CODE_WIDTH: Final = 36
 """Columns of instructions: nearly all fit, and the comments behind them line up."""
 _Named = TypeVar("_Named", bound=IntEnum)
@@ -59,7 +63,11 @@ def read_program(text: str) -> Program:
     BadProgram the map."""
     context, entry, maps, lines = ContextKind.PACKETFS, 0, list[MapDefinition](), list[str]()
     for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > TEXT_LINE_MAX:
+            raise BadAssembly(line=number, reason=f"it has more than {TEXT_LINE_MAX} bytes")
         directive, *words = [token for token in _TOKEN.findall(line) if token[0] != ";"] or [""]
+        if directive in _DIRECTIVES and any(word[0] == '"' and not _CLOSED.fullmatch(word) for word in words):
+            raise BadAssembly(line=number, reason=f"{directive} has quotes that are not closed")
         try:
             if directive == ".context":
                 context = _named(ContextKind, *words)
@@ -69,7 +77,7 @@ def read_program(text: str) -> Program:
                 maps.append(_read_map(words))
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise BadAssembly(line=number, reason=f"{directive} cannot be read: {_told(error)}") from None
-        lines.append("" if directive in (".context", ".entry", ".map") else line)
+        lines.append("" if directive in _DIRECTIVES else line)
     code, at = pad(assemble("\n".join(lines)), entry)
     program = Program(code, tuple(maps), context, at)
     encode_program(program)

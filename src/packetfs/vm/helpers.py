@@ -231,7 +231,8 @@ def _part(vm: MicroVM) -> tuple[int, int]:
 
 
 def _redirect(vm: MicroVM) -> int:
-    return vm.registers[3] & 3
+    flags = vm.registers[3]
+    return flags if flags <= 3 else 0
 
 
 # what Python answers

@@ -270,7 +270,7 @@ HELPERS: Final = (
     Helper(8, "get_smp_processor_id", "0", pure=False),
     Helper(28, "csum_diff", "r1 from, r2 size, r3 to, r4 size, r5 seed: difference of Internet checksums"),
     Helper(44, "xdp_adjust_head", "r1 ctx, r2 delta: 0, or -22; the record becomes a private copy"),
-    Helper(51, "redirect_map", "r3's low bits, as if the map were empty"),
+    Helper(51, "redirect_map", "r3, as if the map were empty; 0 when r3 is above 3"),
     Helper(65, "xdp_adjust_tail", "r1 ctx, r2 delta: 0, or -22; the record becomes a private copy"),
     Helper(130, "ringbuf_output", "r1 ring, r2 data, r3 size, r4 flags: 0; the bytes are output"),
     Helper(131, "ringbuf_reserve", "r1 ring, r2 size, r3 flags: address of zeroed room in the reserve, or 0"),

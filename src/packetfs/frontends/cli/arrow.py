@@ -24,7 +24,7 @@ def write_arrow(result: RunResult, file: BinaryIO, decimals: Decimals, *, top: i
     try:
         import pyarrow as pa  # 60 MB that only this format needs
     except ImportError as error:
-        raise LibraryMissing(name="pyarrow", reason=str(error)) from None
+        raise LibraryMissing(name="pyarrow", reason=f"{error}; pip install 'packetfs[arrow]'") from None
     types = (pa.string(), pa.binary(), pa.string(), pa.uint32(), pa.int64(), pa.uint8())
     rows = list(_rows(result, decimals, top))
     columns = [pa.array([row[i] for row in rows], kind) for i, kind in enumerate(types)]

@@ -14,11 +14,15 @@ from packetfs.vm.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A program, the records that it is made for, and by map the decimal digits of its numbers."""
+    """A program, the records that it is made for, and by map the decimal digits of its numbers.
+
+    `source`: the Python file that it is from, where there is one.
+    """
 
     program: Program
     records: str
     decimals: Mapping[bytes, int] = field(default_factory=dict)
+    source: str = ""
 
 
 def choose_program(options: Namespace) -> Chosen:
@@ -29,7 +33,7 @@ def choose_program(options: Namespace) -> Chosen:
         found = sources.found_in(_read_stored(options), options.program, options.arg)
     else:
         found = sources.find_program(options.program, options.arg)
-    return Chosen(found.program, found.records, found.decimals)
+    return Chosen(found.program, found.records, found.decimals, found.source)
 
 
 def _read_stored(options: Namespace) -> bytes:

@@ -32,10 +32,19 @@ def replacing(path: bytes) -> Iterator[BinaryIO]:
         return
     draft = b"%s.%d.pfs-draft" % (path, os.getpid())
     try:
-        with open(draft, "xb") as file:
+        with _create(draft, path) as file:
             yield file
         os.replace(draft, path)
     except BaseException:
         if os.path.lexists(draft):
             os.unlink(draft)
+        raise
+
+
+def _create(draft: bytes, path: bytes) -> BinaryIO:
+    """Create the draft of a file; an error names the file, as nobody asked for the draft."""
+    try:
+        return open(draft, "xb")
+    except OSError as error:
+        error.filename = path
         raise

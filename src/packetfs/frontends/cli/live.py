@@ -35,16 +35,22 @@ def runtime() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A job and how many of its microVMs are in which state. `records`, `executed`: so far, the reduced ones too."""
+    """A job and how many of its microVMs are in which state.
+
+    `done` (bytes of the sources), `records`, `executed`: so far, the reduced ones too.
+    """
 
     job: JobInfo
     states: Counter[int]
+    done: int
     records: int
     executed: int
 
     @property
     def status(self) -> str:
         """What its process does, in a word."""
+        if self.job.damage:
+            return "damaged"
         if not self.job.running:
             return "left"
         return {Control.RUN: "running", Control.PAUSE: "paused", Control.CANCEL: "ending"}[self.job.control]
@@ -69,12 +75,14 @@ def look() -> Iterator[Live]:
 
 def _look_at(job: JobInfo) -> Live:
     counts: Counter[int] = Counter()
-    records, executed = job.totals.records, job.totals.executed
+    done, records, executed = job.totals.bytes, job.totals.records, job.totals.executed
+    by_offset = job.records not in ("pcap", "extent")  # their microVMs count in a list of records
     for context in microvms(job.directory):
         counts[context.state] += 1
+        done += max(0, min(context.position, context.stop) - context.start) if by_offset else 0
         records += context.records
         executed += context.executed
-    return Live(job, counts, records, executed)
+    return Live(job, counts, done, records, executed)
 
 
 def fields(live: Live) -> dict[str, Json]:
@@ -89,9 +97,10 @@ def fields(live: Live) -> dict[str, Json]:
         "records": job.records,
         "files": [source.name for source in job.sources],
         "size": job.size,
-        "done": job.totals.bytes,
+        "done": live.done,
         "delivered": job.delivered,
         "executed": live.executed,
+        "damage": job.damage,
         "states": {state.name.lower(): live.states[state] for state in STATES},
     }
 
@@ -104,7 +113,7 @@ def rows(found: Sequence[Live]) -> list[list[str]]:
 
 def _row(live: Live) -> list[str]:
     job = live.job
-    share = f"{job.totals.bytes / job.size:.0%}" if job.size else format_size(job.totals.bytes)
+    share = f"{min(1, live.done / job.size):.0%}" if job.size else format_size(live.done)
     names = " ".join(printable(source.name) for source in job.sources)
     counts = (f"{live.states[state]:,}" for state in STATES)
     return [job.name, live.status, str(job.owner), share, *counts, names if len(names) < 60 else f"{names[:57]}..."]

@@ -71,7 +71,7 @@ RECORDS: Final = (
         "job", "vms, top",
         (
             "job", "status", "owner", "created_ns", "program", "records", "files", "size", "done", "delivered",
-            "executed", "states",
+            "executed", "states", "damage",
         ),
     ),
     Record(

@@ -63,7 +63,8 @@ def _is_own(action: Action) -> bool:
 def _name(action: Action) -> str:
     if not action.option_strings:
         return f"`{action.metavar or action.dest}`"
-    value = f" {action.metavar}" if action.metavar else ""
+    words = action.metavar if isinstance(action.metavar, tuple) else (action.metavar,)
+    value = "".join(f" {word}" for word in words if word)
     return ", ".join(f"`{name}{value}`" for name in action.option_strings)
 
 

@@ -9,7 +9,7 @@ from packetfs.engines.result import VERDICT_NAMES, FaultReport, MapResult, RunRe
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import format_size
-from packetfs.frontends.cli.values import elements, ranked, show_key, show_number
+from packetfs.frontends.cli.values import elements, is_single, ranked, show_key, show_number
 from packetfs.vm.layout import MapFlag
 
 Decimals = Mapping[bytes, int]
@@ -26,27 +26,23 @@ def shown_maps(result: RunResult) -> list[MapResult]:
 def print_table(result: RunResult, output: Output, decimals: Decimals, *, top: int | None, show: bool) -> None:
     """Write maps as tables, then one line of counts; `show`: to stdout, else to stderr, where stdout has the output."""
     write = output.line if show else output.note
-    singles = [found for found in shown_maps(result) if _is_single(found)]
+    singles = [found for found in shown_maps(result) if is_single(found.definition)]
     for line in _single_lines(singles, decimals):
         write(line)
     for found in shown_maps(result):
-        if not _is_single(found):
+        if not is_single(found.definition):
             for line in _map_lines(found, decimals, top):
                 write(line)
     output.note(summary_line(result))
-
-
-def _is_single(found: MapResult) -> bool:
-    return found.definition.max_entries == 1
 
 
 def _single_lines(singles: Sequence[MapResult], decimals: Decimals) -> Iterator[str]:
     """Yield maps of one entry, which need no key: a line each, their first numbers below each other."""
     names, rows = [], []
     for found in singles:
-        value = found.entries[0][1] if found.entries else bytes(found.definition.value_size)
+        entries = ranked(found, None)
         names.append(printable(found.definition.name))
-        rows.append(_words(found, value, decimals))
+        rows.append(_words(found, entries[0][1], decimals) if entries else ["none"])
     yield from _aligned(names, rows, "")
 
 
@@ -79,9 +75,14 @@ def summary_line(result: RunResult) -> str:
     verdicts = [f"{count:,} {name}" for name, count in zip(VERDICT_NAMES, result.verdicts, strict=True) if count]
     emitted = f", {format_size(result.emitted)} of output" if result.emitted else ""
     return (
-        f"{result.records:,} records ({format_size(result.bytes)}), r0: {', '.join(verdicts) or 'none'}{emitted}; "
-        f"{result.shards:,} shards, {result.engine}, {result.seconds:.3f} s, {_cost(result)}"
+        f"{_counted(result.records, 'record')} ({format_size(result.bytes)}), "
+        f"r0: {', '.join(verdicts) or 'none'}{emitted}; "
+        f"{_counted(result.shards, 'shard')}, {result.engine}, {result.seconds:.3f} s, {_cost(result)}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cost(result: RunResult) -> str:

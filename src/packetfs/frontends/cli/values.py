@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from packetfs.frontends.cli.names import printable
-from packetfs.vm.layout import Reducer, Show
+from packetfs.vm.layout import MapType, Reducer, Show
 
 if TYPE_CHECKING:
     from packetfs.engines.result import MapResult
     from packetfs.vm.program import MapDefinition
 
 _SIGNED: Final = (Reducer.SIGNED_MIN, Reducer.SIGNED_MAX)
+_ARRAYS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 _WORD: Final = 8
 """Bytes of the longest number that a processor adds: longer keys are bytes."""
 
@@ -35,13 +36,34 @@ def elements(definition: MapDefinition, value: bytes) -> list[int]:
     return [int.from_bytes(part, "little", signed=signed) for part in parts]
 
 
+def is_single(definition: MapDefinition) -> bool:
+    """Tell whether a map has one entry, which needs no key."""
+    return definition.max_entries == 1
+
+
 def ranked(found: MapResult, top: int | None) -> list[tuple[bytes, bytes]]:
-    """Return the entries by key, or the `top` with the greatest first element, ties by key."""
+    """Return the entries by key, or the `top` with the greatest first element, ties by key: numbers as numbers.
+
+    A result leaves zeros of arrays out; an array of one entry has it nevertheless, or scripts would not find it.
+    """
+    definition, entries = found.definition, found.entries
+    if not entries and is_single(definition) and definition.type in _ARRAYS:
+        return [(bytes(definition.key_size), bytes(definition.value_size))]
     if top is None:
-        return list(found.entries)
+        return sorted(entries, key=lambda entry: _order(definition, entry[0]))
     import heapq
 
-    return heapq.nsmallest(top, found.entries, key=lambda entry: (-elements(found.definition, entry[1])[0], entry[0]))
+    def rank(entry: tuple[bytes, bytes]) -> tuple[int, int]:
+        return -elements(definition, entry[1])[0], _order(definition, entry[0])
+
+    return heapq.nsmallest(top, entries, key=rank)
+
+
+def _order(definition: MapDefinition, key: bytes) -> int:
+    """Return what keys of this map are ordered by: the number that is shown, else their bytes, the first one first."""
+    if definition.show not in (Show.UNSIGNED, Show.SIGNED) or len(key) > _WORD:
+        return int.from_bytes(key, "big")
+    return int.from_bytes(key, "little", signed=definition.show is Show.SIGNED)
 
 
 def show_number(number: int, decimals: int = 0) -> str:

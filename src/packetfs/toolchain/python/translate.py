@@ -88,7 +88,9 @@ def _arguments(source: Source, function: Callable[..., object]) -> tuple[Argumen
     defaults = getattr(function, "__kwdefaults__", None) or {}
     for each in parameters(source)[1]:
         kind = _kind(source, each)
-        default = defaults.get(each.arg, b"" if kind == "bytes" else 0)
+        if each.arg not in defaults:
+            source.refuse(each, f"the argument {each.arg} needs a default, for runs that do not give it")
+        default = defaults[each.arg]
         offset = found[-1].offset + found[-1].size if found else 0
         found.append(Argument(each.arg, kind, offset, default))
         _check_default(source, each, kind, default)
@@ -185,5 +187,6 @@ def _compile(text: str, source: Source) -> bytes:
         return compile_ir(text, PYTHON_SECONDS)
     except BackendError as error:
         if error.missing:
-            raise LibraryMissing(name="llvmlite", reason=str(error)) from None
+            reason = f"{error}; pip install 'packetfs[programs]'"
+            raise LibraryMissing(name="llvmlite", reason=reason) from None
         raise TranslationFailed(name=source.tree.name, reason=str(error)) from None

@@ -29,6 +29,8 @@ def wc(record: Record) -> None:
 
     Example: pfs run wc book.txt
     """
+    if len(record) > 0 and record[-1] == ord("\n"):
+        lines[0] += 1  # first, as wc writes it: maps are shown in the order in which a program names them
     inside = False
     found = 0
     for byte in record:
@@ -39,8 +41,6 @@ def wc(record: Record) -> None:
             found += 1
     words[0] += found
     size[0] += len(record)
-    if len(record) > 0 and record[-1] == ord("\n"):
-        lines[0] += 1
 
 
 @program

@@ -6,8 +6,8 @@ FILE is a file of this machine, pfs:PATH, or - for standard input.
 
 Records: packet (64 bytes), line (with its line feed), fixed:N (N bytes), pcap (the packets of a capture) or extent (the
 chunks of the pool). Each is seen exactly once, also where it crosses the edge between two microVMs. What the program
-emits goes to standard output in the order of the records; its maps are shown as a table, on standard error where
-standard output has records. A fault ends one microVM; it is named, the others go on, and the exit code is 3.
+emits goes to standard output in the order of the records; its maps are shown as a table, on standard error where a
+program can emit and no -o takes that. A fault ends one microVM; it is named, the others go on, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size, parse_size
 from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
-from packetfs.vm.layout import VMS_MAX
+from packetfs.vm.layout import VMS_MAX, Fault
 
 if TYPE_CHECKING:
     from packetfs.engines.options import JobOptions
-    from packetfs.engines.result import RunResult
+    from packetfs.engines.result import FaultReport, RunResult
     from packetfs.frontends.cli.chosen import Chosen
     from packetfs.frontends.cli.results import Decimals
     from packetfs.frontends.cli.tracing import JobReporter
@@ -50,13 +50,15 @@ _RANGES: Final = (
     ("top", 1, 1 << 32),
 )
 """Options that are numbers: least and most."""
+_LINES: Final = 1 << 28
+"""Addresses below are never mapped: a program in Python loads from the number of its source line to fault."""
 
 
 def declare(parser: ArgumentParser) -> None:
     """Add the program, the files and how to run."""
     add = parser.add_argument
     add("program", metavar="PROGRAM", help="what to run")
-    add("files", metavar="FILE", nargs="*", help="what to run it over (default: standard input)")
+    add("files", metavar="FILE", nargs="*", default=[], help="what to run it over (default: standard input)")
     add("-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="an argument of the program")
     add("-r", "--records", metavar="KIND", help="packet, line, fixed:N, pcap or extent (default: what PROGRAM says)")
     add("-o", "--output", metavar="FILE", help="write what is emitted, or the Arrow file, here")
@@ -81,7 +83,7 @@ def run(options: Namespace, output: Output) -> int:
     """Run the job and show its result; exit code 3 when microVMs faulted or files could not be read to their end."""
     _check(options)
     from packetfs.frontends.cli.chosen import choose_program  # after the arguments were found good
-    from packetfs.frontends.cli.emitted import open_emitted
+    from packetfs.frontends.cli.emitted import open_emitted, to_file, writes_output
     from packetfs.frontends.cli.tracing import JobReporter
 
     chosen = choose_program(options)
@@ -90,23 +92,31 @@ def run(options: Namespace, output: Output) -> int:
         result = (_run_here if options.node is None else _run_there)(options, output, chosen, emitted.write, reporter)
         if output.bar is not None:
             output.bar.clear()
-    show(result, output, chosen.decimals, top=options.top, to_stdout=not emitted.shown)
     if options.format == "arrow":
-        _save(result, options, chosen.decimals)
-    return finish(result, output, reporter.troubles)
+        _save(result, options, chosen.decimals)  # before the table, which may go to a pipe that closes
+    free = to_file(options) or not writes_output(chosen.program)
+    show(result, output, chosen.decimals, top=options.top, to_stdout=free)
+    return finish(result, output, reporter.troubles, chosen.source)
 
 
-def finish(result: RunResult, output: Output, troubles: int) -> int:
-    """Name what faulted; MicroVMsFaulted or Partial where something was left out."""
+def finish(result: RunResult, output: Output, troubles: int, source: str = "") -> int:
+    """Name what faulted; MicroVMsFaulted or Partial where something was left out. `source`: of a program in Python."""
     if not output.json:
         for fault in result.faults:
-            output.warn(f"pfs: {printable(str(fault))}")
+            output.warn(f"pfs: {printable(str(fault))}{printable(_raised(fault, source))}")
     output.flush()
     if result.faulted:
         raise MicroVMsFaulted(count=f"{result.faulted:,}")
     if troubles:
         raise Partial(count=troubles)
     return 0
+
+
+def _raised(fault: FaultReport, source: str) -> str:
+    """Return which line of a Python program a fault stands for: where Python would raise, the line is the address."""
+    if not source or fault.fault is not Fault.ADDRESS or not 0 < fault.address < _LINES:
+        return ""
+    return f"; that is {source}, line {fault.address}: an index, a division, a shift or a full map would raise there"
 
 
 def _check(options: Namespace) -> None:

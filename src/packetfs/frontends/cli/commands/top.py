@@ -69,6 +69,6 @@ def _rates(live: Live, before: Live | None, seconds: float) -> list[str]:
     """Return what a job did since the last look; nothing at the first."""
     if before is None:
         return ["", ""]
-    read = max(0, live.job.totals.bytes - before.job.totals.bytes)
+    read = max(0, live.done - before.done)
     executed = max(0, live.executed - before.executed)
     return [format_size(round(read / seconds)), f"{executed / seconds / 1e6:,.1f} M"]

@@ -15,7 +15,7 @@ from packetfs.engines.jobs import control, hold, microvms, remove_job
 from packetfs.engines.ledger import Control
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.commands.run import finish, show
-from packetfs.frontends.cli.emitted import Emitted
+from packetfs.frontends.cli.emitted import Emitted, writes_output
 from packetfs.frontends.cli.hostfile import open_source, replacing
 from packetfs.frontends.cli.live import (
     LEFT,
@@ -83,6 +83,9 @@ def _list_jobs(output: Output) -> None:
     elif found:
         for line in aligned(rows(found), LEFT):
             output.line(line)
+        for live in found:
+            if live.job.damage:
+                output.note(f"{live.job.damage}; `pfs vms --drop {live.job.name}` removes it")
     else:
         output.note("no microVM is live")
 
@@ -151,12 +154,14 @@ def _resume(options: Namespace, output: Output) -> int:
         control(job.directory, Control.RUN)
         return 0
     from packetfs.engines.job import resume_job
+    from packetfs.engines.jobfile import read_job, read_job_program
     from packetfs.frontends.cli.tracing import JobReporter
 
     reporter, emitted = JobReporter(output), Emitted(output)
+    writes = writes_output(read_job_program(job.directory, read_job(job.directory)))
     with _store(job, options) as store:
         result = resume_job(job.directory, out=emitted.write, listener=reporter, store=store)
-    show(result, output, {}, top=None, to_stdout=not emitted.shown)
+    show(result, output, {}, top=None, to_stdout=not writes)
     return finish(result, output, reporter.troubles)
 
 
