@@ -415,6 +415,13 @@ class FarSideFailed(PacketFSError):
     hint = "The message comes from the far side."
 
 
+class Abandoned(PacketFSError):
+    """{path}: the sender took it back, as it changed while it was read"""
+
+    exit_code = 3
+    hint = "Run the same command again."
+
+
 class Vanished(PacketFSError):
     """{path} changed or vanished while it was being sent."""
 

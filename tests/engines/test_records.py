@@ -130,6 +130,14 @@ def test_any_bytes_are_packets_or_refused(tail: bytes, variant: int) -> None:
         pass
 
 
+@pytest.mark.parametrize("shard", [512, 532, 1 << 20])
+def test_an_empty_packet_at_the_end_of_a_capture_is_a_record(tmp_path: Path, shard: int) -> None:
+    """It lies where the file ends, and begins with its header: also where that begins a shard."""
+    lengths = [60] * 6 + [36, 0]
+    source = write(tmp_path / "data", capture(lengths))
+    assert run(counting(), [source], "pcap", JobOptions(shard_bytes=shard)).result.records == len(lengths)
+
+
 def test_a_job_over_a_capture(tmp_path: Path) -> None:
     random = Random(1)
     lengths = [random.randrange(2000) for _ in range(600)]

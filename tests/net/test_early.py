@@ -124,7 +124,7 @@ def test_small_literals_are_gathered_and_large_ones_kept_as_they_are() -> None:
         taker = sender.offer(name, len(data), lambda: Entry(b"unused", FILE))
         assert taker is not None
         taker._packer.literal(data)
-        taker.accept(Entry(name, FILE, size=len(data)))
+        taker.accept(Entry(name, FILE, size=len(data)), 1)
     items.flush()
     (batch,) = batches
     assert batch.literals == [b"onetwo", large, b"three"]
@@ -137,3 +137,16 @@ def test_small_literals_are_gathered_and_large_ones_kept_as_they_are() -> None:
         elif hasattr(item, "literals"):
             item.literals.at += [3, 3, 40_000, 5][len(read) - 1]
     assert read == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_large_file_that_changed_is_taken_back() -> None:
+    """Its content closes with ABANDON: the receiver lets it fall and reports no failure of its own."""
+    batches: list[Batch] = []
+    items = ItemWriter(batches.append)
+    taker = Early(items).offer(b"busy", 1 << 20, lambda: Entry(b"busy", FILE, size=1 << 20))
+    assert taker is not None
+    taker.refuse()
+    items.flush()
+    (batch,) = batches
+    kinds = [type(item).__name__ for item in ItemReader().read(Batch(batch.control, [b""]))]
+    assert kinds == ["EntryItem", "AbandonItem"]

@@ -36,7 +36,10 @@ _READS: Final = 2
 class Taker(Tee, Protocol):
     """Somebody who wants a new file while it is imported."""
 
-    def accept(self, entry: Entry) -> None:
+    def refuse(self) -> None:
+        """What was taken is no version of the file: it changed, or cannot be read."""
+
+    def accept(self, entry: Entry, links: int) -> None:
         """Take the final entry of a file that has this one name; a file that changed while it was read gets none."""
 
 
@@ -242,8 +245,8 @@ class _Mirror:
             self._fs.add(place, entry, seen)
         else:
             self._fs.set(place, entry, seen)
-        if taker is not None and status.st_nlink == 1:
-            taker.accept(entry)
+        if taker is not None:
+            taker.accept(entry, status.st_nlink)
         return entry
 
     def _read_file(self, path: bytes, known: Entry | None) -> _Read:
@@ -287,9 +290,15 @@ class _Mirror:
         offer = self._options.offer if old is None else None
         name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
         tee = offer(path, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
-        done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)
-        xattrs = _check_xattrs(read_xattrs(Handle(fd)))
-        if done.size != status.st_size or pack_signature(os.fstat(fd)) != pack_signature(status):
+        whole = False
+        try:
+            done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)
+            xattrs = _check_xattrs(read_xattrs(Handle(fd)))
+            whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
+        finally:
+            if tee is not None and not whole:
+                tee.refuse()
+        if not whole:
             return None
         return _Read(make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start), tee)
 

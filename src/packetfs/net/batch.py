@@ -5,6 +5,7 @@ Control is a sequence of items: kind u8, then
     1 ENTRY   shared-prefix length with the last path and the rest of it, content kind, packed entry
     2 BLOCK   length-prefixed instructions that take the next literals of this batch; for the last ENTRY
     3 END     the last ENTRY's content is whole: verify it
+    7 ABANDON instead of END: the file changed while it was read, what came of it is no version of it
     4 REMOVE  path, as in ENTRY
     5 SOURCE  path of the base, as in ENTRY; sources are numbered from 1 in the order they are declared
     6 LINK    path and packed entry, then the path of an earlier name of the same file
@@ -46,6 +47,7 @@ class Item(IntEnum):
     REMOVE = 4
     SOURCE = 5
     LINK = 6
+    ABANDON = 7
 
 
 class Content(IntEnum):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import BadMessage, PacketFSError, TooLong, Unverified
+from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unverified
 from packetfs.limits import COPIED_MAX, RUNS_MAX
 from packetfs.net.batch import Content
-from packetfs.net.items import BlockItem, EndItem
+from packetfs.net.items import AbandonItem, BlockItem, EndItem
 from packetfs.net.packed import COPY, FILL, LITERAL, Instruction, read_instructions
 from packetfs.packet.layout import Buffer
 
@@ -42,7 +43,7 @@ class Delivery:
         path: bytes,
         size: int,
         content: Content,
-        blocks: Iterator[BlockItem | EndItem],
+        blocks: Iterator[BlockItem | EndItem | AbandonItem],
         source: Callable[[int], OldFile],
     ) -> None:
         """`source` opens what a COPY names: 0 is the base, others as they were declared."""
@@ -81,7 +82,8 @@ class Delivery:
         while not self._ended:
             if self._block is not None:
                 self._block.literals.at = _literals_end(self._block)
-            self._next()
+            with suppress(Abandoned):
+                self._next()
 
     def _next(self) -> BlockItem | None:
         """Return the next block, None behind the last."""
@@ -94,6 +96,9 @@ class Delivery:
         except PacketFSError as error:
             self._broken = error  # not this file's fault: whoever goes on with the next file must see it
             raise
+        if isinstance(block, AbandonItem):
+            self._ended = True
+            raise Abandoned(path=self.path)
         if isinstance(block, EndItem):
             self._ended = True
         else:

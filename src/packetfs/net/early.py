@@ -20,7 +20,7 @@ from packetfs.limits import EARLY_MIN
 from packetfs.net.batch import Content
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
-from packetfs.packet.digest import Digest
+from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
@@ -94,9 +94,12 @@ class SmallFile:
     def end(self, root: Digest) -> None:
         """The entry that is accepted has the root."""
 
-    def accept(self, entry: Entry) -> None:
-        if self._early.error is not None:
-            return
+    def refuse(self) -> None:
+        """Nothing was sent."""
+
+    def accept(self, entry: Entry, links: int) -> None:
+        if self._early.error is not None or links > 1:
+            return  # a file of several names goes with them, in the ordinary pass
         try:
             self._items.entry(self._path, entry, Content.LITERAL)
             self._items.block(self._packer)
@@ -115,7 +118,8 @@ class LargeFile:
         self._items = items
         self._path = path
         self._packer = Packer(merging=False)
-        self._items.entry(path, entry, Content.EARLY)
+        self._root = NO_DIGEST
+        self._send(lambda: self._items.entry(path, entry, Content.EARLY))
 
     def leaf(self, leaf: bytes, data: memoryview) -> None:
         if self._early.error is None:
@@ -127,17 +131,26 @@ class LargeFile:
             self._block()
 
     def end(self, root: Digest) -> None:
-        self._block()
-        if self._early.error is None:
-            self._items.end()
-            self._early.roots[self._path] = root
+        self._block()  # before the memory of the import changes
+        self._root = root
 
-    def accept(self, entry: Entry) -> None:
-        """The entry follows in the ordinary pass."""
+    def refuse(self) -> None:
+        self._send(self._items.abandon)
+
+    def accept(self, entry: Entry, links: int) -> None:  # noqa: ARG002 (small files look at them)
+        """Let the content stand; the entry follows in the ordinary pass."""
+        self._send(self._items.end)
+        if self._early.error is None:
+            self._early.roots[self._path] = self._root
 
     def _block(self) -> None:
+        self._send(lambda: self._items.block(self._packer))
+        self._send(self._items.flush)
+
+    def _send(self, action: Callable[[], None]) -> None:
+        if self._early.error is not None:
+            return
         try:
-            self._items.block(self._packer)
-            self._items.flush()
+            action()
         except PacketFSError as error:
             self._early.error = error

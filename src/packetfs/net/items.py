@@ -125,6 +125,11 @@ class ItemWriter:
         self._control.append(Item.END)
         self._flush_if_full()
 
+    def abandon(self) -> None:
+        """Take back the content of the last entry."""
+        self._control.append(Item.ABANDON)
+        self._flush_if_full()
+
     def flush(self) -> None:
         """Send what there is."""
         if self._control:
@@ -167,6 +172,11 @@ class EndItem:
 
 
 @dataclass(frozen=True, slots=True)
+class AbandonItem:
+    """What came of the last entry's content is to be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveItem:
     """A name that the source no longer has."""
 
@@ -189,7 +199,7 @@ class LinkItem:
     leader: bytes
 
 
-AnyItem = EntryItem | BlockItem | EndItem | RemoveItem | SourceItem | LinkItem
+AnyItem = EntryItem | BlockItem | EndItem | AbandonItem | RemoveItem | SourceItem | LinkItem
 
 
 class ItemReader:
@@ -212,6 +222,8 @@ class ItemReader:
             return BlockItem(cursor.bytes(FRAME_MAX), literals, literals.at)
         if kind == Item.END:
             return EndItem()
+        if kind == Item.ABANDON:
+            return AbandonItem()
         path = self._paths.read(cursor)
         if kind == Item.ENTRY:
             return self._entry(cursor, path)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from packetfs.errors import BadMessage, DestinationFull, PacketFSError, Unverified
+from packetfs.errors import Abandoned, BadMessage, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.items import (
+    AbandonItem,
     AnyItem,
     BlockItem,
     EndItem,
@@ -153,12 +154,12 @@ class Receiver:
             return
         self._note(path, "content", entry)
 
-    def _blocks(self, items: Iterator[AnyItem | Commit | Begin]) -> Iterator[BlockItem | EndItem]:
+    def _blocks(self, items: Iterator[AnyItem | Commit | Begin]) -> Iterator[BlockItem | EndItem | AbandonItem]:
         """Yield the blocks of the current entry; sources may be declared between them."""
         for item in items:
             if isinstance(item, SourceItem):
                 self._add_source(item.path)
-            elif isinstance(item, BlockItem | EndItem):
+            elif isinstance(item, BlockItem | EndItem | AbandonItem):
                 yield item
             else:
                 break
@@ -190,6 +191,8 @@ class Receiver:
             action()
         except (BadMessage, DestinationFull):
             raise  # neither is about this file alone
+        except Abandoned:
+            return  # the sender names it, or sends it again
         except Unverified:
             if len(self._failures) < FAILURES_MAX:
                 self._failures[path] = _UNVERIFIED

@@ -71,9 +71,9 @@ class Sender:
         """Bring the receiver to the source's root."""
         self._source = source
         self.report.root = source.root
-        self._items.flush()
         if self._early.error is not None:
-            raise self._early.error
+            raise self._early.error  # with the far side's own words, which a further write would not bring
+        self._items.flush()
         state = self._channel.expect(State)
         mode, base = self._choose(state)
         self._drift = {item[0]: item for item in state.drift} if mode is Mode.DELTA else {}

@@ -4,6 +4,9 @@ PROGRAM is a shipped one (`pfs programs` lists them), a program file, pfs:PATH, 
 FILE.py:FUNCTION), C source or object (FILE.c, FILE.o, with :FUNCTION where it has several) or assembler (FILE.s).
 FILE is a file of this machine, pfs:PATH, or - for standard input.
 
+Python itself executes a FILE.py on this machine, with all your rights, to find the function: run only what you trust.
+Packets, C, objects and assembler from anyone are safe: they run in microVMs alone, which reach nothing but records.
+
 Records: packet (64 bytes), line (with its line feed), fixed:N (N bytes), pcap (the packets of a capture) or extent (the
 chunks of the pool). Each is seen exactly once, also where it crosses the edge between two microVMs. What the program
 emits goes to standard output in the order of the records; its maps are shown as a table, on standard error where a
