@@ -83,10 +83,18 @@ def test_thawing_makes_sure_of_memory_first(source: Path, tmp_path: Path, monkey
 
 def test_what_is_thawed_is_looked_at(source: Path, tmp_path: Path) -> None:
     parts = {"job.json": job_json(source), "program": PROGRAM}
-    nowhere = {"state": State.PAUSED, "flags": 1, "pc": 9, "stack_low": 4096, "data": 256, "data_end": 256}
-    for packets in (microvm(**nowhere), microvm()[:63], microvm().replace(b"PKFS", b"PKFT")):
+    for packets in (microvm()[:63], microvm().replace(b"PKFS", b"PKFT")):
         with pytest.raises((BadMicroVM, ValueError)):
             thaw_job(stream_of(parts, 0, packets), str(tmp_path / "jobs"))
+    assert os.listdir(tmp_path / "jobs") == []
+
+
+def test_a_microvm_that_is_nowhere_in_its_program_does_no_harm(source: Path, tmp_path: Path) -> None:
+    """It thaws; when the job goes on it ends with a fault, or its shard begins anew."""
+    nowhere = {"state": State.PAUSED, "flags": 1, "pc": 9, "stack_low": 4096, "data": 256, "data_end": 256}
+    packets = stream_of({"job.json": job_json(source), "program": PROGRAM}, 0, microvm(**nowhere))
+    result = resume_job(thaw_job(packets, str(tmp_path / "jobs")), out=_drop, keep=False)
+    assert result.faulted <= 1
     assert os.listdir(tmp_path / "jobs") == []
 
 
