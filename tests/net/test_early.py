@@ -121,7 +121,7 @@ def test_small_literals_are_gathered_and_large_ones_kept_as_they_are() -> None:
     sender = Early(items)
     large = os.urandom(40_000)
     for name, data in ((b"a", b"one"), (b"b", b"two"), (b"c", large), (b"d", b"three")):
-        taker = sender.offer(name, len(data), lambda: Entry(b"unused", FILE))
+        taker = sender.offer(name, -1, len(data), lambda: Entry(b"unused", FILE))
         assert taker is not None
         taker._packer.literal(data)
         taker.accept(Entry(name, FILE, size=len(data)), 1)
@@ -143,10 +143,76 @@ def test_a_large_file_that_changed_is_taken_back() -> None:
     """Its content closes with ABANDON: the receiver lets it fall and reports no failure of its own."""
     batches: list[Batch] = []
     items = ItemWriter(batches.append)
-    taker = Early(items).offer(b"busy", 1 << 20, lambda: Entry(b"busy", FILE, size=1 << 20))
+    taker = Early(items).offer(b"busy", -1, 1 << 20, lambda: Entry(b"busy", FILE, size=1 << 20))
     assert taker is not None
     taker.refuse()
     items.flush()
     (batch,) = batches
     kinds = [type(item).__name__ for item in ItemReader().read(Batch(batch.control, [b""]))]
     assert kinds == ["EntryItem", "AbandonItem"]
+
+
+@pytest.fixture
+def splices(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Offset and length of what was sent out of the page cache."""
+    seen: list[tuple[int, int]] = []
+    splice = os.splice
+
+    def count(source: int, target: int, length: int, *, offset_src: int) -> int:
+        done = splice(source, target, length, offset_src=offset_src)
+        seen.append((offset_src, done))
+        return done
+
+    monkeypatch.setattr(os, "splice", count)
+    return seen
+
+
+def test_large_files_go_out_of_the_page_cache(
+    rig: Rig, source: Path, tmp_path: Path, splices: list[tuple[int, int]]
+) -> None:
+    """Runs and short ends between the literals do not shift what is sent."""
+    noise = os.urandom(2_000_000)
+    (source / "runs").write_bytes(noise + bytes(100_000) + noise[:700_003] + b"end" + bytes(70_000) + b"x" * 30)
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert sum(length for _, length in splices) > 2_000_000
+    assert not rig.troubles
+    assert describe(tmp_path / "target") == describe(source)
+
+
+@pytest.mark.parametrize("size", [0, 1_200_000])
+def test_a_file_that_shrinks_between_hashing_and_sending_is_no_mixture(
+    rig: Rig, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    splice = os.splice
+
+    def shrink_first(*args: int, **places: int) -> int:
+        if os.path.getsize(source / "large") != size:
+            os.truncate(source / "large", size)
+        return splice(*args, **places)
+
+    monkeypatch.setattr(os, "splice", shrink_first)
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert not rig.troubles, "read again, and small enough now to be whole"
+    assert describe(tmp_path / "target") == describe(source)
+
+
+def test_other_bytes_than_were_hashed_are_sent_again(
+    rig: Rig, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size is the same, and the time is put back: only the receiver's root can tell."""
+    splice = os.splice
+    done: list[bool] = []
+
+    def change_first(*args: int, **places: int) -> int:
+        if not done:
+            status = os.stat(source / "large")
+            with (source / "large").open("r+b") as file:
+                file.write(b"changed")
+            os.utime(source / "large", ns=(status.st_atime_ns, status.st_mtime_ns))
+        done.append(True)
+        return splice(*args, **places)
+
+    monkeypatch.setattr(os, "splice", change_first)
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
+    assert (tmp_path / "target" / "large").read_bytes() == (source / "large").read_bytes()

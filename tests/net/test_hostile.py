@@ -30,6 +30,7 @@ from tests.net.rig import describe
 ROOT = os.geteuid() == 0
 DONE = Done(ANY_ROOT, (), (), b"")
 
+
 class Cage:
     """A destination, and beside it what nobody may touch."""
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from packetfs.errors import BadMessage, BadPacket, Disconnected, FarSideFailed, PacketFSError
 from packetfs.limits import ENTRY_TAIL_MAX, EXTENT_MAX, FRAME_MAX, LEVELS_MAX, PATH_MAX
-from packetfs.net.batch import Batch, Content, decode_batch, encode_batch
+from packetfs.net.batch import Batch, Content, Origin, decode_batch, encode_batch
 from packetfs.net.channel import FrameChannel
 from packetfs.net.items import (
     AnyItem,
@@ -58,6 +59,7 @@ from packetfs.net.wire import (
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, encode_entry
+from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 
 U64 = st.integers(0, 2**64 - 1)
@@ -393,9 +395,7 @@ def test_content_is_for_files_alone() -> None:
 def test_an_item_has_these_bytes() -> None:
     writer_entry = Entry(b"b", 0o100644, 1000, 1000, 1, 5, bytes(range(32)))
     batch = written([("entry", b"a/b", writer_entry, Content.LITERAL), ("block", b"hello"), ("end",)])[0]
-    assert bytes(batch.control).hex() == (
-        "010003612f620120a48302e807e8070205" + bytes(range(32)).hex() + "02011403"
-    )
+    assert bytes(batch.control).hex() == ("010003612f620120a48302e807e8070205" + bytes(range(32)).hex() + "02011403")
     assert [bytes(part) for part in batch.literals] == [b"hello"]
 
 
@@ -658,3 +658,21 @@ def test_many_small_compressible_literals_are_compressed() -> None:
     assert sum(len(part) for part in stored) < sum(len(part) for part in parts) / 3
     noise = [os.urandom(65_536) for _ in range(8)]
     assert encode_batch(Batch(b"", noise))[2:] == noise, "and random chunks are not even copied"
+
+
+@pytest.mark.parametrize("kept", [300_000, 120_001, 0, -1])
+def test_literals_out_of_a_file_are_the_same_frame(pipe: tuple[FrameChannel, int], tmp_path: Path, kept: int) -> None:
+    """Also when the file has shrunk meanwhile, or cannot be spliced: the rest comes from memory."""
+    channel, _ = pipe
+    data = os.urandom(200_000)
+    (tmp_path / "file").write_bytes(bytes(100_000) + data)
+    descriptor = os.open(tmp_path / "file" if kept >= 0 else tmp_path, os.O_RDONLY)
+    if kept >= 0:
+        os.truncate(tmp_path / "file", kept)
+    parts: list[Buffer] = [data[:70_000], memoryview(data)[70_000:70_007], data[70_007:]]
+    channel.send_batch(Batch(b"\x03" * 500, parts, Origin(descriptor, 100_000)))
+    os.close(descriptor)
+    batch = channel.receive()
+    assert isinstance(batch, Batch)
+    assert bytes(batch.literals[0]) == data
+    assert channel.sent == channel.received

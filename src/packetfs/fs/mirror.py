@@ -43,8 +43,8 @@ class Taker(Tee, Protocol):
         """Take the final entry of a file that has this one name; a file that changed while it was read gets none."""
 
 
-Offer: TypeAlias = Callable[[bytes, int, Callable[[], Entry]], Taker | None]
-"""Asked with the path and size of a file, and what gives its entry so far."""
+Offer: TypeAlias = Callable[[bytes, int, int, Callable[[], Entry]], Taker | None]
+"""Asked with the path, descriptor and size of a file, and what gives its entry so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ class _Mirror:
         keep = self._allowance.admits(status.st_size, changed=old is not None and _differs(known, status))
         offer = self._options.offer if old is None else None
         name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
-        tee = offer(path, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
+        tee = offer(path, fd, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
         whole = False
         try:
             done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
@@ -66,12 +66,21 @@ class Content(IntEnum):
     EARLY = 4
 
 
+class Origin(NamedTuple):
+    """Where the literals of a batch lie, end to end, in an open file."""
+
+    descriptor: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Control bytes and literals in order."""
 
     control: Buffer
     literals: Sequence[Buffer]
+    origin: Origin | None = None
+    """Set where the sender may as well take the literals from a file."""
 
 
 def encode_batch(batch: Batch) -> list[Buffer]:

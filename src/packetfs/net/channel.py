@@ -10,13 +10,15 @@ from typing import Final, Protocol, TypeVar
 
 from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError
 from packetfs.limits import FRAME_MAX
-from packetfs.net.batch import Batch, decode_batch, encode_batch
+from packetfs.net.batch import Batch, Origin, decode_batch, encode_batch
 from packetfs.net.wire import COMPRESSED, FRAME, Failed, Message, Type, decode_message, encode_message
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 
 _PIPE_SIZE: Final = 1 << 20
 _BUFFER: Final = 64 * 1024
+_WORTH_SPLICING: Final = 64 * 1024
+"""Bytes from which a splice is cheaper than a copy."""
 _WORTH_COMPRESSING: Final = 200
 """Bytes below which a zstd frame saves nothing."""
 
@@ -62,8 +64,10 @@ class FrameChannel:
 
     def send_batch(self, batch: Batch) -> None:
         parts = encode_batch(batch)
-        self.literals_sent += sum(len(part) for part in parts[2:])
-        self._write(Type.BATCH, 0, parts)
+        stored = sum(len(part) for part in parts[2:])
+        self.literals_sent += stored
+        is_plain = stored == sum(len(part) for part in batch.literals)
+        self._write(Type.BATCH, 0, parts, batch.origin if is_plain and stored >= _WORTH_SPLICING else None)
 
     def expect(self, kind: type[M]) -> M:
         """Return the next message, which must be of this kind."""
@@ -99,13 +103,18 @@ class FrameChannel:
         poll.register(self._reading, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
-    def _write(self, kind: Type, flags: int, parts: list[Buffer]) -> None:
+    def _write(self, kind: Type, flags: int, parts: list[Buffer], origin: Origin | None = None) -> None:
         size = sum(len(part) for part in parts)
         if size > FRAME_MAX:
             raise BadMessage(reason=f"a frame of {size} bytes")
         self._turn(speaking=True)
         try:
-            write_all(self._writing, [FRAME.pack(size, kind, flags), *parts])
+            frame = [FRAME.pack(size, kind, flags), *parts]
+            if origin is None:
+                write_all(self._writing, frame)
+            else:
+                write_all(self._writing, frame[:3])
+                write_from(origin, self._writing, parts[2:])
         except OSError as error:
             raise self._last_words() or self._gone(str(error.strerror)) from None
         self.sent += FRAME.size + size
@@ -165,6 +174,20 @@ def write_all(descriptor: int, parts: list[Buffer]) -> None:
             count -= len(views.pop(0))
         if count:
             views[0] = views[0][count:]
+
+
+def write_from(origin: Origin, descriptor: int, parts: list[Buffer]) -> None:
+    """Write parts that also lie in a file: out of the page cache, which spares two copies of them.
+
+    What the file cannot give comes from memory: it may have shrunk, and not all of them can be spliced. Should it have
+    other bytes by now, the receiver's root tells, as with any file that changes while it is sent.
+    """
+    at, end = origin.offset, origin.offset + sum(len(part) for part in parts)
+    with contextlib.suppress(OSError):
+        while at < end and (count := os.splice(origin.descriptor, descriptor, end - at, offset_src=at)):
+            at += count
+    if at < end:
+        write_all(descriptor, [memoryview(b"".join(parts))[at - origin.offset :]])
 
 
 def far_error(peer: str, failed: Failed) -> PacketFSError:

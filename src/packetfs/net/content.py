@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from packetfs.errors import Unverified
 from packetfs.fs.ingest import ingest
@@ -17,11 +18,21 @@ from packetfs.pool.pool import Pool
 _RUN_PIECE = bytes(1 << 16)
 
 
+class Tee(Protocol):
+    """Somebody who takes the content while it passes."""
+
+    def take(self, piece: Buffer | Run) -> None:
+        """Take one piece, whose memory is good until `settle`."""
+
+    def settle(self) -> None:
+        """Be done with all pieces so far."""
+
+
 class Feed:
     """Turns a delivery's pieces into what `ingest` pulls, showing each piece to `tee` on the way."""
 
-    def __init__(self, delivery: Delivery, tee: Callable[[Buffer | Run], None] | None = None) -> None:
-        self._pieces = self._flatten(delivery.pieces(), tee)
+    def __init__(self, delivery: Delivery, tee: Tee | None = None) -> None:
+        self._pieces = _flatten(_seen(delivery, tee))
         self._rest: memoryview = memoryview(b"")
 
     def read_into(self, offset: int, view: memoryview) -> int:  # noqa: ARG002 (the content comes in order)
@@ -39,15 +50,23 @@ class Feed:
             filled += count
         return filled
 
-    @staticmethod
-    def _flatten(pieces: Iterator[Buffer | Run], tee: Callable[[Buffer | Run], None] | None) -> Iterator[Buffer]:
-        for piece in pieces:
-            if tee is not None:
-                tee(piece)
-            if isinstance(piece, Run):
-                yield from _spread(piece)
-            else:
-                yield piece
+
+def _seen(delivery: Delivery, tee: Tee | None) -> Iterator[Buffer | Run]:
+    """Yield the pieces of a delivery, each after `tee` has seen it."""
+    if tee is None:
+        yield from delivery.pieces()
+        return
+    for piece in delivery.pieces(tee.settle):
+        tee.take(piece)
+        yield piece
+
+
+def _flatten(pieces: Iterator[Buffer | Run]) -> Iterator[Buffer]:
+    for piece in pieces:
+        if isinstance(piece, Run):
+            yield from _spread(piece)
+        else:
+            yield piece
 
 
 def _spread(run: Run) -> Iterator[Buffer]:
@@ -66,7 +85,7 @@ def take_in(
     *,
     old_root: Digest | None = None,
     keep: bool = True,
-    tee: Callable[[Buffer | Run], None] | None = None,
+    tee: Tee | None = None,
 ) -> Digest:
     """Put a delivery into a pool (`keep` False: its programs only) and return its root.
 
@@ -82,16 +101,14 @@ def take_in(
     return taken
 
 
-def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Callable[[Buffer | Run], None] | None) -> Digest:
+def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Tee | None) -> Digest:
     """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so right."""
     writer = TreeWriter(pool, Kind.FILE, pool.mean)
     short = False
-    for piece in delivery.pieces():
+    for piece in _seen(delivery, tee):
         if not isinstance(piece, Run) and (short or len(piece) > pool.mean * 3 // 2):
             raise Unverified(path=delivery.path)  # no cutter makes such pieces, and many small ones would cost much
         short = not isinstance(piece, Run) and len(piece) < pool.mean // 2
-        if tee is not None:
-            tee(piece)
         if isinstance(piece, Run):
             writer.add(fill_leaf(piece.byte, piece.length), piece.length)
         elif len(piece) <= INLINE:

@@ -35,6 +35,10 @@ class OldFile(Protocol):
         """Return bytes; fewer, or an error, where they are not there: the caller checks."""
 
 
+def _nothing() -> None:
+    """Nobody keeps what was yielded."""
+
+
 class Delivery:
     """Runs the blocks that follow an ENTRY. Whatever happens to the bytes, `drain` leaves the stream behind END."""
 
@@ -59,8 +63,11 @@ class Delivery:
         self._broken: PacketFSError | None = None
         self._runs = 0
 
-    def pieces(self) -> Iterator[Buffer | Run]:
-        """Yield the new content in order; Unverified when it is longer or shorter than announced."""
+    def pieces(self, settle: Callable[[], None] = _nothing) -> Iterator[Buffer | Run]:
+        """Yield the new content in order; Unverified when it is longer or shorter than announced.
+
+        `settle` is called whenever the memory of what was yielded is about to change.
+        """
         left, expected = self.size, 0
         while (block := self._next()) is not None:
             for item in self._instructions(block, expected):
@@ -72,6 +79,7 @@ class Delivery:
                 else:
                     yield from self._run(item)
                 expected = item.offset + item.length if item.kind == COPY else expected + item.length
+            settle()
         if left:
             raise Unverified(path=self.path)
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import EARLY_MIN
-from packetfs.net.batch import Content
+from packetfs.net.batch import Content, Origin
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -42,12 +42,13 @@ class Early:
         """Content that was sent without its entry, by path."""
         self.error: PacketFSError | None = None
 
-    def offer(self, path: bytes, size: int, make: Callable[[], Entry]) -> LargeFile | SmallFile | None:
-        """Return what takes the leaves of a file, or None where it cannot go early; `make` gives its entry so far."""
+    def offer(self, path: bytes, fd: int, size: int, make: Callable[[], Entry]) -> LargeFile | SmallFile | None:
+        """Return what takes the leaves of an open file, or None where it cannot go early; `make` gives its entry so
+        far."""
         if self.error is not None:
             return None
         if size >= EARLY_MIN:
-            return LargeFile(self, self._items, path, make())
+            return LargeFile(self, self._items, path, fd, make())
         return SmallFile(self, self._items, path) if len(self._marks) < _MARKS_MAX else None
 
     def mark(self, path: bytes, entry: Entry) -> None:
@@ -113,17 +114,25 @@ class SmallFile:
 class LargeFile:
     """One file under way. A lost connection is kept for the sender to raise: the import itself is not at fault."""
 
-    def __init__(self, early: Early, items: ItemWriter, path: bytes, entry: Entry) -> None:
+    def __init__(self, early: Early, items: ItemWriter, path: bytes, fd: int, entry: Entry) -> None:
         self._early = early
         self._items = items
         self._path = path
+        self._fd = fd
+        self._at = self._first = self._last = 0  # in the file: here, and the first and last literal that waits
         self._packer = Packer(merging=False)
         self._root = NO_DIGEST
         self._send(lambda: self._items.entry(path, entry, Content.EARLY))
 
     def leaf(self, leaf: bytes, data: memoryview) -> None:
-        if self._early.error is None:
-            _pack(self._packer, leaf, data)
+        if self._early.error is not None:
+            return
+        if not self._packer.literal_bytes:
+            self._first = self._at
+        self._at += produces(leaf)
+        if leaf[0] != Op.FILL:
+            self._last = self._at
+        _pack(self._packer, leaf, data)
 
     def settle(self) -> None:
         """Send what there is: it is not copied, and its memory changes next."""
@@ -144,7 +153,9 @@ class LargeFile:
             self._early.roots[self._path] = self._root
 
     def _block(self) -> None:
-        self._send(lambda: self._items.block(self._packer))
+        is_one_piece = self._last - self._first == self._packer.literal_bytes  # no run lies between
+        origin = Origin(self._fd, self._first) if is_one_piece else None
+        self._send(lambda: self._items.block(self._packer, origin))
         self._send(self._items.flush)
 
     def _send(self, action: Callable[[], None]) -> None:

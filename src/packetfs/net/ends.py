@@ -82,6 +82,14 @@ def _inside(path: bytes) -> bytes:
     return b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
 
 
+def load_source(place: Place) -> None:
+    """Load what `open_source` will need, while the other side starts."""
+    import packetfs.net.source
+
+    if not place.pool:
+        import packetfs.fs.mirror  # noqa: F401
+
+
 @contextmanager
 def open_source(
     place: Place, mean: int, keep: int, listener: Listener, *, checksum: bool, offer: Offer | None = None

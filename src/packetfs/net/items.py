@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
-from packetfs.net.batch import Batch, Content, Item
+from packetfs.net.batch import Batch, Content, Item, Origin
 from packetfs.net.packed import Packer, gather, pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
@@ -83,6 +83,7 @@ class ItemWriter:
         self._control = bytearray()
         self._literals: list[Buffer] = []
         self._literal_bytes = 0
+        self._origin: Origin | None = None
         self.total_literals = 0
         self.total_control = 0
 
@@ -105,8 +106,11 @@ class ItemWriter:
         pack_entry(self._control, entry)
         write_bytes(self._control, leader)
 
-    def block(self, packer: Packer) -> None:
-        """Append what the packer has; literals and the instructions that take them stay in one batch."""
+    def block(self, packer: Packer, origin: Origin | None = None) -> None:
+        """Append what the packer has; literals and the instructions that take them stay in one batch.
+
+        `origin`: where its literals lie in an open file, until the batch is flushed.
+        """
         instructions, literals = packer.take()
         if not instructions:
             return
@@ -115,6 +119,7 @@ class ItemWriter:
             self.flush()
         self._control.append(Item.BLOCK)
         write_bytes(self._control, instructions)
+        self._origin = origin if not self._literals else self._origin if not literals else None
         for part in literals:
             gather(self._literals, part)
         self._literal_bytes += size
@@ -135,9 +140,9 @@ class ItemWriter:
         if self._control:
             self.total_literals += self._literal_bytes
             self.total_control += len(self._control)
-            self._send(Batch(self._control, self._literals))
+            self._send(Batch(self._control, self._literals, self._origin))
             self._control = bytearray()
-            self._literals, self._literal_bytes = [], 0
+            self._literals, self._literal_bytes, self._origin = [], 0, None
 
     def _begin(self, item: Item, path: bytes) -> None:
         self._flush_if_full()

@@ -99,9 +99,7 @@ class StaleExtents:
 class HeldFile:
     """Reads pieces of a new file where old files have them; content is not checked here: the root is, in the end."""
 
-    def __init__(
-        self, path: bytes, places: dict[int, tuple[int, int]], read: Callable[[int, int], bytes]
-    ) -> None:
+    def __init__(self, path: bytes, places: dict[int, tuple[int, int]], read: Callable[[int, int], bytes]) -> None:
         self._path = path
         self._places = places
         self._read = read

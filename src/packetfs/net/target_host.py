@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from packetfs.dataclass import replace
@@ -18,6 +18,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.host.staging import STAGING, Committed, Staging
+from packetfs.fs.host.writer import Writer
 from packetfs.limits import DRIFT_MAX
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile, Run
@@ -255,15 +256,7 @@ class HostTarget:
 
     def _put_content(self, path: bytes, entry: Entry, delivery: Delivery) -> None:
         with self._stage.create(self._here(path)) as writer:
-
-            def tee(piece: Buffer | Run) -> None:
-                if not isinstance(piece, Run):
-                    writer.write(piece)
-                elif entry.sparse and not piece.byte:
-                    writer.skip(piece.length)
-                else:
-                    _write_run(writer.write, piece)
-
+            tee = _Written(writer, sparse=entry.sparse)
             root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
             if delivery.early:
                 self._early[path] = root
@@ -433,7 +426,23 @@ def _is_same_directory(entry: Entry, status: os.stat_result) -> bool:
     return (status.st_mode, status.st_mtime_ns) == wanted
 
 
-def _write_run(write: Callable[[Buffer], None], run: Run) -> None:
-    block = bytes([run.byte]) * min(run.length, 1 << 16)
-    for at in range(0, run.length, len(block)):
-        write(memoryview(block)[: run.length - at])
+class _Written:
+    """Puts content into a staged file as it passes; runs of zeros become holes where the file had some."""
+
+    def __init__(self, writer: Writer, *, sparse: bool) -> None:
+        self._writer = writer
+        self._sparse = sparse
+        self.settle = writer.settle
+
+    def take(self, piece: Buffer | Run) -> None:
+        if not isinstance(piece, Run):
+            self._writer.write(piece)
+        elif self._sparse and not piece.byte:
+            self._writer.skip(piece.length)
+        else:
+            self._write_run(piece)
+
+    def _write_run(self, run: Run) -> None:
+        block = bytes([run.byte]) * min(run.length, 1 << 16)
+        for at in range(0, run.length, len(block)):
+            self._writer.write(memoryview(block)[: run.length - at])

@@ -67,9 +67,7 @@ def unquote(text: str) -> bytes:
 def _write_head(p: Packet) -> str:
     head = Head.parse(p)
     more = "".join(
-        f" {name} {value}"
-        for name, value in (("required", head.required), ("ignorable", head.ignorable))
-        if value
+        f" {name} {value}" for name, value in (("required", head.required), ("ignorable", head.ignorable)) if value
     )
     identity = f" identity {head.identity.hex()}" if any(head.identity) else ""
     return f"HEAD {head.kind.name} length {head.length} mean {head.mean}{more}{identity}"

@@ -199,6 +199,8 @@ class Pool:
 
     def _holds_intact(self, digest: Digest) -> bool:
         """Say whether a good copy is held. A damaged one leaves the index, so that the new copy takes its place."""
+        if not self.lookup.index.get(digest):
+            return False  # most are new, and extents() would cost 2 us
         for extent in list(self.lookup.extents(digest)):
             if extent.position in self.verified or self.arena.is_gathered(extent.position):
                 return True

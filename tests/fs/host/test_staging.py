@@ -222,6 +222,7 @@ def test_leftovers_of_a_killed_job_go(place: Path) -> None:
         "staging = Staging(Beneath(sys.argv[1]), keep_old=True)\n"
         "writer = staging.create(b'f')\n"
         "writer.write(b'half')\n"
+        "writer.settle()\n"
         "os.abort()\n"
     )
     (place / "f").write_bytes(b"old")
@@ -278,10 +279,11 @@ def fail_after(calls: int, code: int) -> Callable[..., int]:
     pwrite = os.pwrite
     left = [calls]
 
-    def write(fd: int, data: memoryview, offset: int) -> int:
+    def write(fd: int, data: memoryview | list[bytes], offset: int) -> int:
         left[0] -= 1
         if left[0] < 0:
             raise OSError(code, os.strerror(code))
+        data = b"".join(data) if isinstance(data, list) else data
         return pwrite(fd, data[:3], offset)  # and short writes before
 
     return write
@@ -291,7 +293,9 @@ def fail_after(calls: int, code: int) -> Callable[..., int]:
 def test_a_full_disk_keeps_the_old_version(beneath: Beneath, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     with Staging(beneath) as staging:
         put(staging, b"f", b"old")
-        monkeypatch.setattr(os, "pwrite", fail_after(2, code))
+        failing = fail_after(2, code)
+        monkeypatch.setattr(os, "pwrite", failing)
+        monkeypatch.setattr(os, "pwritev", failing)
         with pytest.raises(DestinationFull, match="for f"):
             put(staging, b"f", b"new content")
         assert beneath.names(STAGING) == [b"lock"]
@@ -369,3 +373,24 @@ def test_a_mount_point_is_not_emptied(mounted: Path) -> None:
     with Beneath(mounted.parent) as beneath, Staging(beneath) as staging, pytest.raises(OSError, match="busy"):
         staging.remove(b"m")
     assert (mounted / "precious").exists()
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_what_is_gathered_is_written_in_order(beneath: Beneath, monkeypatch: pytest.MonkeyPatch, short: bool) -> None:
+    pieces = [bytes([i]) * size for i, size in enumerate([1, 300_000, 7, *[3] * 200, 100_000, 200_000])]
+    whole = os.pwritev
+    if short:
+        monkeypatch.setattr(os, "pwritev", lambda fd, parts, at: whole(fd, [memoryview(b"".join(parts))[:5]], at))
+    with Staging(beneath) as staging:
+        with staging.create(b"f") as writer:
+            memory = bytearray(300_000)
+            for piece in pieces:
+                memory[: len(piece)] = piece
+                writer.write(memoryview(memory)[: len(piece)])
+                writer.settle()
+            writer.skip(10)
+            for piece in pieces:
+                writer.write(piece)
+            assert writer.read(0, 2) == b"\0\1"
+            staging.commit(writer, entry_of(), as_root=False)
+        assert content(beneath, b"f") == b"".join([*pieces, bytes(10), *pieces])

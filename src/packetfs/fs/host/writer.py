@@ -13,6 +13,10 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.packet.layout import Buffer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_GATHERED: Final = 256 * 1024
+"""Bytes that are gathered for one call: chunks one by one cost the kernel 0.44 s a GB, these 0.25 (measured)."""
+_PARTS: Final = 64
+"""Buffers that one call takes; more are joined first, as they are small."""
 
 
 class full_disk_named:  # noqa: N801 (reads like the function it is: a generator would take five times as long)
@@ -34,13 +38,25 @@ class full_disk_named:  # noqa: N801 (reads like the function it is: a generator
 class Writer:
     """New content for `path`, so far at `staged`. As a context manager it is discarded unless it was committed."""
 
-    __slots__ = ("_beneath", "_ends_in_hole", "committed", "fd", "path", "size", "staged")
+    __slots__ = (
+        "_beneath",
+        "_bytes",
+        "_ends_in_hole",
+        "_gathered",
+        "committed",
+        "fd",
+        "path",
+        "size",
+        "staged",
+    )
 
     def __init__(self, beneath: Beneath, path: bytes, staged: bytes) -> None:
         self._beneath = beneath
         self.path = path
         self.staged = staged
         self.size = 0
+        self._gathered: list[Buffer] = []
+        self._bytes = 0
         self._ends_in_hole = False
         self.committed = False
         with full_disk_named(path):
@@ -53,26 +69,39 @@ class Writer:
         self.discard()
 
     def write(self, data: Buffer) -> None:
-        """Append bytes."""
-        rest = memoryview(data)
+        """Append bytes; their memory must stay as it is until `settle`."""
+        self._gathered.append(data)
+        self._bytes += len(data)
+        if self._bytes >= _GATHERED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Hand the kernel what was gathered: its memory is about to change."""
+        if not self._bytes:
+            return
+        parts = self._gathered if len(self._gathered) <= _PARTS else [b"".join(self._gathered)]
+        end = self.size + self._bytes
+        self._gathered, self._bytes = [], 0
         with full_disk_named(self.path):
-            while rest:
-                count = os.pwrite(self.fd, rest, self.size)
-                self.size += count
-                rest = rest[count:]
-                self._ends_in_hole = False
+            self.size += os.pwritev(self.fd, parts, self.size)
+            while self.size < end:
+                self.size += os.pwrite(self.fd, memoryview(b"".join(parts))[self.size - end :], self.size)
+        self._ends_in_hole = False
 
     def skip(self, count: int) -> None:
         """Append `count` zero bytes as a hole, which takes no space."""
+        self.settle()
         self.size += count
         self._ends_in_hole = True
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes written before; short at the end."""
+        self.settle()
         return os.pread(self.fd, length, offset)
 
     def finish(self) -> None:
-        """Give the file its length, as a hole at the end has not."""
+        """Write what is still gathered, and give the file its length, as a hole at the end has not."""
+        self.settle()
         if self._ends_in_hole:
             with full_disk_named(self.path):
                 os.ftruncate(self.fd, self.size)

@@ -1,0 +1,49 @@
+"""A sync that sends: this side is the source, the far one the target."""
+
+from __future__ import annotations
+
+import os
+
+from packetfs.events import Listener
+from packetfs.net.channel import FrameChannel
+from packetfs.net.ends import load_source, mean_of, open_source, shape_of
+from packetfs.net.greeting import below, hello, place_of, welcome
+from packetfs.net.job import Job, Summary, Traffic
+from packetfs.net.sender import Sender
+from packetfs.net.wire import Option
+
+
+def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
+    """Send what the source has."""
+    place = place_of(job, job.source)
+    shape = shape_of(place)
+    name = job.source.name or os.path.basename(os.path.realpath(job.source.path))
+    path, single = below(job, shape, name)
+    mean = mean_of(place)
+    channel.send(hello(job, job.destination, path, single, mean, Option(0)))
+    load_source(place)
+    answer = welcome(channel)
+    sender = Sender(channel, listener, dry_run=job.dry_run)
+    offer = sender.start()
+    with open_source(place, answer.mean, job.keep, listener, checksum=job.checksum, offer=offer) as source:
+        report = sender.run(source)
+    sent = Traffic(
+        logical=report.logical,
+        literal=report.literal,
+        copied=report.copied,
+        metadata=channel.sent - channel.literals_sent,
+        signature=0,
+        wire=channel.sent,
+    )
+    received = Traffic(signature=report.signature, wire=channel.received)
+    return Summary(
+        files=report.files,
+        changed=report.changed,
+        deleted=report.deleted,
+        troubles=report.troubles,
+        total=report.total,
+        sent=sent,
+        received=received,
+        turns=channel.turns,
+        snapshot=report.snapshot,
+    )
