@@ -1,24 +1,24 @@
-"""Measure everything that the README states: `make bench ARGS="--pairs sqlite --scale 0.1"` runs a part of it, smaller.
+"""Measure what the README states: `make bench ARGS="--pairs sqlite --scale 0.1"` runs a part of it, smaller.
 
 For each pair and peer: a first copy, the change, a second copy, and (where a peer can tell) a third with nothing to do.
-Each copy is compared with its source. Then start-up, round trips, throughput, and with --big the memory that a 10 GB
-file takes. Everything is generated, measured and removed; results stand in bench/out.
+Each copy is compared with its source. Then start-up, round trips, throughput, with --big the memory that a 10 GB file
+takes, and with --also what has a command of its own. Everything is generated, measured and removed; results stand in
+bench/out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import machine, plot, report
+from bench import machine, microvms, plot, report, start, twins
 from bench.compare import differences
 from bench.content import write_random
 from bench.floor import floors, pack
@@ -27,11 +27,12 @@ from bench.peers import PEERS, PFS, Peer, Stage, keeping
 from bench.process import Run
 from bench.speed import measure_startup, measure_throughput, measure_trips
 
-OUT = Path(__file__).resolve().parent / "out"
 PHASES = ("first", "changed", "unchanged")
 BUDGET_SHARE = 4
 """The source is this many times the content budget in the run that is reported beside the others."""
 BIG = 10_000 * MB
+ALSO: dict[str, Callable[[list[str]], int]] = {"twins": twins.main, "start": start.main, "microvms": microvms.main}
+"""Measured by a command of its own, into a file of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, start-up and trips; 0 leaves them out")
     parser.add_argument("--big", action="store_true", help="also a file of 10 GB, for the memory that it takes")
+    parser.add_argument("--also", default="", help=f"what else, with commas, of {', '.join(ALSO)}")
     parser.add_argument("--work", type=Path, help="a folder with room for about 20 times the largest pair")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=report.OUT)
     return parser.parse_args(arguments)
 
 
@@ -162,10 +164,7 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, object]:
     chosen = [pair for pair in PAIRS if pair.name in options.pairs.split(",")]
     peers = [peer for peer in PEERS if peer.name in options.peers.split(",") and peer.installed()]
     results: dict[str, object] = {"machine": machine.describe(), "scale": options.scale, "seed": options.seed}
-    pairs = []
-    for pair in chosen:
-        pairs.append(measure_pair(pair, peers, fresh(work), options.scale, options.seed))
-        results["pairs"] = pairs
+    results["pairs"] = [measure_pair(pair, peers, fresh(work), options.scale, options.seed) for pair in chosen]
     if options.rounds:
         results["startup"] = measure_startup(peers, fresh(work), options.rounds)
         results["trips"] = measure_trips(peers, fresh(work), options.rounds, options.seed)
@@ -181,21 +180,16 @@ def fresh(work: Path) -> Path:
     return work
 
 
-def plain(value: object) -> object:
-    """Turn records into what JSON knows."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{value!r} does not belong into the results")
-
-
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="packetfs-bench-", dir=options.work) as work:
-        results = measure(options, Path(work) / "work")
-    (options.out / "measure.json").write_text(json.dumps(results, indent=1, default=plain) + "\n")
-    plot.draw(options.out)
-    return report.main([str(options.out)])
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
+    if options.pairs or options.rounds or options.big:  # else what was measured before stays
+        with tempfile.TemporaryDirectory(prefix="packetfs-bench-", dir=options.work) as work:
+            report.store(options.out, "measure", measure(options, Path(work) / "work"))
+        plot.draw(options.out)
+    failed = [name for name in options.also.split(",") if name and ALSO[name](["--out", str(options.out)])]
+    return report.main([str(options.out)]) or bool(failed)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from hashlib import blake2b
 from pathlib import Path
 from random import Random
 
-from bench import machine
+from bench import machine, report
 from packetfs.engines.columns import begin
 from packetfs.engines.job import drop, make_directory, resume_job, run_job
 from packetfs.engines.jobs import control, list_jobs
@@ -46,7 +46,6 @@ from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, MapType, Reducer, State
 from packetfs.vm.program import MapDefinition, Program
 
-OUT = Path(__file__).resolve().parent / "out"
 SHARD = 16 * 1024
 SLICE = 3000
 """Slots: a little more than half of what a shard takes, so that every microVM is paused in the middle of a record."""
@@ -121,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shard", type=int, default=SHARD, help="bytes of a shard; the file has 65,535 of them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, help="a folder with room for the file (1 GB)")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=report.OUT)
     parser.add_argument("--child", nargs=3, metavar=("FILE", "PARENT", "SHARD"), help=argparse.SUPPRESS)
     parser.add_argument("--resume", metavar="JOB", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -131,8 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         return resume_child(options.resume)
     with tempfile.TemporaryDirectory(prefix="packetfs-bench-", dir=options.work) as work, shared() as jobs:
         results = measure(write(Path(work) / "data", options.shard), options.shard, options.rounds, jobs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "microvms.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.store(options.out, "microvms", results)
     return show(results)
 
 

@@ -2,8 +2,8 @@
 
 FOLDER (bench/out) holds measure.json, twins.json, start.json, and whatever else was measured as NAME.json with a list
 "checks" of {"what", "figure", "bound", "holds"}. With --write the tables go into README.md and docs/ where
-`<!-- measured: NAME -->` and `<!-- end -->` stand; what was not measured stays, and of `make bench` only a run at full
-scale is written there.
+`<!-- measured: NAME -->` and `<!-- end -->` stand; what was not measured stays, and of the copies only a whole run is
+written there: every pair and all rounds, at full scale.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import tables
+from bench.pairs import PAIRS
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "out"
@@ -70,7 +71,8 @@ def fault_checks(results: Results) -> Iterator[Check]:
     """Every copy was compared with its source, whichever peer made it."""
     copies = [copy for pair in results.get("pairs", ()) for copy in pair["copies"]] + results.get("big", [])
     faults = [f"{copy['peer']} {copy['pair']} {copy['phase']}" for copy in copies if copy["fault"]]
-    yield Check("copies equal to their source", f"{len(copies) - len(faults)} of {len(copies)}", "all", not faults)
+    holds = not faults if copies else None
+    yield Check("copies equal to their source", f"{len(copies) - len(faults)} of {len(copies)}", "all", holds)
     for fault in faults:
         yield Check(f"fault: {fault}", "", "", False)
 
@@ -141,13 +143,32 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         judged = [*checks(results), *other_checks(options.folder)]
         print("\n".join(check.line() for check in judged))
-        if results["scale"] == 1:
+        if is_whole(results):
             parts |= {**tables.all_tables(results), "checks": checks_table(judged)}
         else:
-            print(f"measured at scale {results['scale']}: the bounds are meant for scale 1; only that is written down")
+            print(f"scale {results['scale']}, or a part: bounds are meant for scale 1, and only a whole run is written")
     if options.write:
         write_tables(parts)
     return 1 if any(check.holds is False for check in judged) else 0
+
+
+def is_whole(results: Results) -> bool:
+    """Tell whether the results are those of `make bench` as it is, so that no document loses a part of its tables."""
+    every = {pair.name for pair in PAIRS} == {pair["pair"] for pair in results.get("pairs", ())}
+    return every and results["scale"] == 1 and {"startup", "throughput"} <= results.keys()
+
+
+def store(folder: Path, name: str, results: Results) -> None:
+    """Keep results where they are judged and shown from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(results, indent=1, default=plain) + "\n")
+
+
+def plain(value: object) -> object:
+    """Turn records into what JSON knows."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{value!r} does not belong into the results")
 
 
 def load(folder: Path, name: str) -> Results | None:

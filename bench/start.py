@@ -12,7 +12,6 @@ spawned by a launcher: an interpreter without `site`, smaller than anything that
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -21,10 +20,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import machine, tables
+from bench import machine, report, tables
 from bench.peers import BIN
 
-OUT = Path(__file__).resolve().parent / "out"
 ROUNDS = 20
 PFS = str(BIN / "pfs")
 LAUNCHER = """
@@ -88,15 +86,14 @@ def medians(runs: list[Figures]) -> Figures:
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=report.OUT)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="packetfs-start-") as home:
         results = {"machine": machine.describe(), "rounds": ROUNDS, "commands": measure(Path(home))}
     print(tables.start(results))
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "start.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.store(options.out, "start", results)
     return 0
 
 

@@ -7,7 +7,6 @@ bytes about them, the index is asked for one digest at a time. The figure is the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from random import Random
 from time import process_time
 
-from bench import machine, tables
+from bench import machine, report, tables
 from bench.delta_kernel import edit_lines, log, overwrite, random_bytes
 from bench.pairs import MB
 from packetfs.accel import native
@@ -28,7 +27,6 @@ from packetfs.packet.layout import Op
 from packetfs.packet.match import match_python
 from packetfs.packet.slots import SlotIndexPython, slots_bytes
 
-OUT = Path(__file__).resolve().parent / "out"
 ROUNDS = 3
 SPELL = 0.5
 """Seconds of CPU that a call is repeated for at the least: one round of the native core takes a millisecond."""
@@ -144,16 +142,15 @@ def best(call: Callable[[], object]) -> float:
     return min(taken)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=4, help="of each kind of data")
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=report.OUT)
+    options = parser.parse_args(arguments)
     speeds = [asdict(measure(loop)) for loop in loops(options.megabytes)]
     results = {"machine": machine.describe(), "megabytes": options.megabytes, "loops": speeds}
     print(tables.twins(results))
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "twins.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.store(options.out, "twins", results)
     return 0
 
 

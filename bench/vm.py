@@ -77,7 +77,7 @@ def run_ours(machine: Machine, image: Image, data: bytes) -> tuple[float, int, i
     prepared, out = machine.prepare(image), bytearray(64)
     begun = time.perf_counter()
     shape = Framing.FIXED, RECORD, b"", out
-    machine.run(prepared, contexts, spill, maps, 0, 1, data, 0, True, *shape, ENDLESS, ENDLESS, 0, 0)
+    machine.run(prepared, contexts, spill, maps, 0, 1, data, 0, True, *shape, ENDLESS, ENDLESS, 0)
     seconds = time.perf_counter() - begun
     context = Context(contexts)
     if context.state != State.DONE:

@@ -81,7 +81,7 @@ class Table:
         out = bytearray(self.room)
         _, why, used = self.machine.run(
             self.prepared, self.contexts, self.spill, self.maps, 0, 1, memoryview(case.data)[start:stop], start,
-            stop == len(case.data), case.framing, case.size, case.bounds, out, slice_slots, case.fuel, 5, 9,
+            stop == len(case.data), case.framing, case.size, case.bounds, out, slice_slots, case.fuel, 9,
         )  # fmt: skip
         self.output += out[:used]
         return why

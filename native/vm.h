@@ -3,11 +3,11 @@
 #ifndef PFS_VM_H
 #define PFS_VM_H
 
+#include "isa.h"
 #include "kernels.h"
 #include "vm_layout.h"
 #include "vm_opcodes.h"
 
-#define PFS_VM_SLOT 8
 #define PFS_VM_SLOTS_MAX 65536
 #define PFS_VM_MAPS_MAX 64
 #define PFS_VM_KEY_MAX 512
@@ -102,7 +102,7 @@ struct pfs_vm_frame {
 
 /* A running microVM: its context taken apart. */
 struct pfs_vm {
-    uint64_t r[11];
+    uint64_t r[PFS_BPF_REGISTERS];
     struct pfs_vm_range loads[16], stores[16]; /* by region; what is not fast here has no room here */
     const struct pfs_vm_image *image;
     struct pfs_vm_job *job;

@@ -8,7 +8,6 @@
 
 enum { CLASS_LD, CLASS_LDX, CLASS_ST, CLASS_STX, CLASS_ALU32, CLASS_JMP, CLASS_JMP32, CLASS_ALU64 };
 enum { MODE_MEM = 0x60, MODE_SIGNED = 0x80, MODE_ATOMIC = 0xC0 };
-enum { OP_LDDW = 0x18, OP_JA = 0x05, OP_JA32 = 0x06, OP_CALL = 0x85, OP_CALLX = 0x8D, OP_EXIT = 0x95, FRAME = 10 };
 
 /* A slot taken apart. */
 struct slot {
@@ -28,7 +27,7 @@ struct meaning {
 enum { NONE = -1 };
 
 static struct slot take(const uint8_t *code, size_t slot) {
-    const uint8_t *at = code + slot * PFS_VM_SLOT;
+    const uint8_t *at = code + slot * PFS_BPF_SLOT;
     struct slot taken = {at[0], at[1] & 15, at[1] >> 4, 0, 0};
     memcpy(&taken.offset, at + 2, sizeof taken.offset);
     memcpy(&taken.imm, at + 4, sizeof taken.imm);
@@ -82,21 +81,21 @@ static struct meaning jump(struct slot s) {
     struct meaning none = {NONE, NONE, 0, 0}, found = {compare(s), NONE, s.offset, 1};
     int plain = s.dst == 0 && s.offset == 0;
     switch (s.op) {
-    case OP_JA:
+    case PFS_BPF_JA:
         found.handler = s.dst || s.src || s.imm ? NONE : s.offset < 0 ? PFS_VM_H_JAB : PFS_VM_H_JA;
         return found;
-    case OP_JA32:
+    case PFS_BPF_JA32:
         found.distance = s.imm;
         found.handler = s.src || !plain ? NONE : s.imm < 0 ? PFS_VM_H_JAB : PFS_VM_H_JA;
         return found;
-    case OP_CALL:
-        if (!plain || s.src > 1) return none;
-        if (s.src == 1) return (struct meaning){PFS_VM_H_LOCAL, NONE, s.imm, 1};
+    case PFS_BPF_CALL:
+        if (!plain || s.src > PFS_BPF_LOCAL) return none;
+        if (s.src == PFS_BPF_LOCAL) return (struct meaning){PFS_VM_H_LOCAL, NONE, s.imm, 1};
         if (pfs_vm_helper_index((uint32_t)s.imm) < 0) return none;
         return (struct meaning){PFS_VM_H_CALL, NONE, 0, 0};
-    case OP_CALLX:
+    case PFS_BPF_CALLX:
         return s.src || s.offset || s.imm ? none : (struct meaning){PFS_VM_H_CALLX, NONE, 0, 0};
-    case OP_EXIT:
+    case PFS_BPF_EXIT:
         return s.src || s.imm || !plain ? none : (struct meaning){PFS_VM_H_EXIT, NONE, 0, 0};
     default:
         return found.handler == NONE ? none : found;
@@ -110,15 +109,16 @@ static int size_of(uint8_t op) {
 }
 
 static int atomic(struct slot s) {
-    int size = size_of(s.op), handler = size == 2 ? PFS_VM_H_A32ADD : PFS_VM_H_A64ADD, fetch = s.imm & 1;
+    int size = size_of(s.op), handler = size == 2 ? PFS_VM_H_A32ADD : PFS_VM_H_A64ADD;
+    int fetch = s.imm & PFS_BPF_FETCH;
     if (size < 2) return NONE;
-    switch (s.imm & ~1) {
-    case 0x00: return handler + 4 * fetch;
-    case 0x40: return handler + 1 + 4 * fetch;
-    case 0x50: return handler + 2 + 4 * fetch;
-    case 0xA0: return handler + 3 + 4 * fetch;
-    case 0xE0: return fetch ? handler + 8 : NONE;
-    case 0xF0: return fetch ? handler + 9 : NONE;
+    switch (s.imm & ~PFS_BPF_FETCH) {
+    case PFS_BPF_ATOMIC_ADD: return handler + 4 * fetch;
+    case PFS_BPF_ATOMIC_OR: return handler + 1 + 4 * fetch;
+    case PFS_BPF_ATOMIC_AND: return handler + 2 + 4 * fetch;
+    case PFS_BPF_ATOMIC_XOR: return handler + 3 + 4 * fetch;
+    case PFS_BPF_ATOMIC_XCHG - PFS_BPF_FETCH: return fetch ? handler + 8 : NONE;
+    case PFS_BPF_ATOMIC_CMPXCHG - PFS_BPF_FETCH: return fetch ? handler + 9 : NONE;
     default: return NONE;
     }
 }
@@ -138,7 +138,7 @@ static struct meaning access(struct slot s) {
     case CLASS_STX:
         if (s.imm == 0 && mode == MODE_MEM) found.handler = PFS_VM_H_STX8 + size;
         if (mode == MODE_ATOMIC) found.handler = atomic(s);
-        if (mode == MODE_ATOMIC && s.imm & 1 && s.imm != 0xF1) found.writes = s.src;
+        if (mode == MODE_ATOMIC && s.imm & PFS_BPF_FETCH && s.imm != PFS_BPF_ATOMIC_CMPXCHG) found.writes = s.src;
         break;
     default: break;
     }
@@ -147,7 +147,7 @@ static struct meaning access(struct slot s) {
 
 static struct meaning understand(struct slot s) {
     int class = s.op & 7;
-    if (s.op == OP_LDDW) return (struct meaning){s.src || s.offset ? NONE : PFS_VM_H_LDDW, s.dst, 0, 0};
+    if (s.op == PFS_BPF_LDDW) return (struct meaning){s.src || s.offset ? NONE : PFS_VM_H_LDDW, s.dst, 0, 0};
     if (class == CLASS_JMP || class == CLASS_JMP32) return jump(s);
     if (class == CLASS_ALU32 || class == CLASS_ALU64) return (struct meaning){arithmetic(s), s.dst, 0, 0};
     return access(s);
@@ -165,7 +165,7 @@ static void fill(struct pfs_vm_insn *insn, struct slot s, struct meaning meaning
     insn->dst = (uint8_t)(s.dst * 8);
     insn->src = (uint8_t)(s.src * 8);
     insn->offset = s.offset;
-    insn->imm = meaning.jumps && (s.op == OP_JA || s.op == OP_JA32 || s.op == OP_CALL) ? meaning.distance : s.imm;
+    insn->imm = meaning.jumps && (s.op == PFS_BPF_JA || s.op == PFS_BPF_JA32 || s.op == PFS_BPF_CALL) ? meaning.distance : s.imm;
     if (meaning.handler == PFS_VM_H_CALL) insn->imm = pfs_vm_helper_index((uint32_t)s.imm);
     set_handler(insn, meaning.handler);
 }
@@ -180,19 +180,19 @@ static const char *wide(struct pfs_vm_insn *insn, const uint8_t *code, size_t sl
 
 static const char *decode(struct pfs_vm_image *image, const uint8_t *code) {
     uint8_t op = 0;
-    for (size_t slot = 0; slot < image->slots; slot += op == OP_LDDW ? 2 : 1) {
+    for (size_t slot = 0; slot < image->slots; slot += op == PFS_BPF_LDDW ? 2 : 1) {
         struct slot s = take(code, slot);
         struct meaning meaning = understand(s);
         op = s.op;
         if (meaning.handler == NONE) return "an instruction is not legal";
-        if (s.dst > FRAME || s.src > FRAME) return "there is no such register";
-        if (meaning.writes == FRAME) return "r10 is read only";
+        if (s.dst > PFS_BPF_FRAME_POINTER || s.src > PFS_BPF_FRAME_POINTER) return "there is no such register";
+        if (meaning.writes == PFS_BPF_FRAME_POINTER) return "r10 is read only";
         image->starts[slot] = 1;
         fill(&image->code[slot], s, meaning);
-        const char *wrong = op == OP_LDDW ? wide(&image->code[slot], code, slot, image->slots) : NULL;
+        const char *wrong = op == PFS_BPF_LDDW ? wide(&image->code[slot], code, slot, image->slots) : NULL;
         if (wrong != NULL) return wrong;
     }
-    return op == OP_EXIT || op == OP_JA || op == OP_JA32 ? NULL : "the code runs off its end";
+    return op == PFS_BPF_EXIT || op == PFS_BPF_JA || op == PFS_BPF_JA32 ? NULL : "the code runs off its end";
 }
 
 /* Targets are looked at when all starts are known. */
@@ -236,11 +236,11 @@ static const char *make(struct pfs_vm_image *image, const uint8_t *code, const u
 const char *pfs_vm_image_make(struct pfs_vm_image *image, const uint8_t *code, size_t code_size, const uint8_t *places,
                               size_t places_size, const uint8_t *shared, size_t shared_size, uint32_t entry,
                               uint32_t kind) {
-    size_t slots = code_size / PFS_VM_SLOT;
+    size_t slots = code_size / PFS_BPF_SLOT;
     const char *wrong;
     *image = (struct pfs_vm_image){.slots = (uint32_t)slots, .entry = entry, .kind = kind, .shared = shared};
     image->shared_size = shared_size;
-    if (code_size % PFS_VM_SLOT || slots == 0 || slots > PFS_VM_SLOTS_MAX) return "code has 1 to 65536 slots";
+    if (code_size % PFS_BPF_SLOT || slots == 0 || slots > PFS_VM_SLOTS_MAX) return "code has 1 to 65536 slots";
     if (kind > PFS_VM_KIND_RAW) return "there is no such kind of context";
     if (shared_size > (size_t)1 << PFS_VM_REGION_SHIFT) return "the shared maps are too large";
     image->code = calloc(slots + 1, sizeof *image->code);

@@ -59,14 +59,13 @@ struct call {
     Py_ssize_t first, count;
     int final;
     unsigned int framing, file_id;
-    unsigned long long seed;
 };
 
 static int parse(PyObject *args, struct call *call) {
     Py_buffer *b = call->buffers;
-    return PyArg_ParseTuple(args, "Ow*w*w*nny*OpIOy*w*OOKI:vm_run", &call->capsule, &b[CONTEXTS], &b[SPILL], &b[MAPS],
+    return PyArg_ParseTuple(args, "Ow*w*w*nny*OpIOy*w*OOI:vm_run", &call->capsule, &b[CONTEXTS], &b[SPILL], &b[MAPS],
                             &call->first, &call->count, &b[WINDOW], &call->window_start, &call->final, &call->framing,
-                            &call->size, &b[BOUNDS], &b[OUT], &call->slice, &call->fuel, &call->seed, &call->file_id);
+                            &call->size, &b[BOUNDS], &b[OUT], &call->slice, &call->fuel, &call->file_id);
 }
 
 static int holds(const struct call *call, int buffer, size_t stride) {

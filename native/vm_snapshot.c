@@ -55,7 +55,7 @@ static int holds(const struct pfs_vm_table *table, size_t slot) {
 
 static void put_packet(struct pfs_vm_sink *sink, unsigned op, uint32_t length, uint64_t operand, const uint8_t *body,
                        size_t size) {
-    if (sink->data != NULL && sink->room - sink->used >= PFS_PACKET) {
+    if (sink->data != NULL && sink->used < sink->room) {
         uint8_t *at = sink->data + sink->used;
         memset(at, 0, PFS_PACKET);
         at[PFS_AT_OP] = (uint8_t)op;

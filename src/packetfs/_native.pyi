@@ -2,34 +2,18 @@ from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
+from packetfs.vm.machine import Run
+
 def cut(data: Buffer, mean: int, final: bool, run: int = -1) -> list[int]: ...
 def simd() -> str: ...
 def set_simd(name: str, /) -> None: ...
 def common_prefix(a: Buffer, b: Buffer, /) -> int: ...
 def expand(program: Buffer, sources: Sequence[Buffer], out: Buffer, /) -> int: ...
 def match(old: Buffer, old_base: int, new: Buffer, expected: int, /) -> tuple[bytes, bytes, int]: ...
-
 def vm_load(code: Buffer, places: Buffer, shared: Buffer, entry: int, context_kind: int, /) -> object: ...
-def vm_run(
-    prepared: object,
-    contexts: Buffer,
-    spill: Buffer,
-    maps: Buffer,
-    first: int,
-    count: int,
-    window: Buffer,
-    window_start: int,
-    final: bool,
-    framing: int,
-    size: int,
-    bounds: Buffer,
-    out: Buffer,
-    slice_slots: int,
-    fuel: int,
-    seed: int,
-    file_id: int,
-    /,
-) -> tuple[int, int, int]: ...
+
+vm_run: Run  # gives the number of its Stop
+
 def vm_freeze(contexts: Buffer, spill: Buffer, maps: Buffer, maps_bytes: int, slots: Buffer, /) -> bytes: ...
 def vm_thaw(packets: Buffer, contexts: Buffer, spill: Buffer, maps: Buffer, maps_bytes: int, /) -> bytes: ...
 def vm_reduce(into: Buffer, values: Buffer, count: int, stride: int, reducer: int, width: int, /) -> None: ...

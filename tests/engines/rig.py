@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+from fuzz.jobs import NUMBERED as NUMBERED
 from packetfs.engines.job import run_job
 from packetfs.engines.options import JobOptions
 from packetfs.engines.records import Records, parse_records
@@ -70,20 +71,6 @@ end:
     exit
 """
 """Remembers by the low 4 bits of its first byte how long a record was."""
-
-NUMBERED = """
-    ldxdw r2, [r1+24]
-    stxdw [r10-8], r2
-    ldxdw r2, [r1+32]
-    stxdw [r10-16], r2
-    mov r1, r10
-    add r1, -16
-    mov r2, 16
-    call 4096
-    mov r0, 2
-    exit
-"""
-"""Emits (offset, number) of each record."""
 
 SLOW = """
     ldxdw r6, [r1+0]

@@ -277,6 +277,7 @@ def test_an_output_that_fails_ends_the_job_and_leaves_nothing(tmp_path: Path, en
     with pytest.raises(BrokenPipeError):
         run_job(counting(), [source], parse_records("line"), out=refuse, options=options)
     assert list(parent.iterdir()) == []
+    assert threading.active_count() == 1
 
 
 def test_no_job_leaves_anything(tmp_path: Path) -> None:
@@ -364,3 +365,4 @@ def test_a_job_that_waits_for_a_pipe_can_be_ended(tmp_path: Path) -> None:
     os.close(writing)
     assert ended
     assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == 1

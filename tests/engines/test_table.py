@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from random import Random
@@ -10,17 +11,22 @@ import pytest
 
 from packetfs.engines.columns import begin, column, states, unfinished
 from packetfs.engines.delivery import Delivery
+from packetfs.engines.jobfile import JobFile
+from packetfs.engines.jobs import microvms
 from packetfs.engines.ledger import SLOTS, Control
+from packetfs.engines.moving import _ranges
+from packetfs.engines.options import JobOptions
 from packetfs.engines.records import parse_records
 from packetfs.engines.reduce import ArrayReduction, HashReduction
 from packetfs.engines.shards import Batch
 from packetfs.engines.spool import Spool
-from packetfs.engines.table import Table, attach_table, create_table, is_running, look_at_table, remove_table
+from packetfs.engines.table import PAGE, Table, attach_table, create_table, is_running, look_at_table, remove_table
 from packetfs.engines.totals import Totals, restore, save
-from packetfs.errors import BadJob, JobBusy
-from packetfs.vm.context import Context, begin_shard
+from packetfs.engines.work import spill_need
+from packetfs.errors import BadJob, JobBusy, TableFull
+from packetfs.vm.context import GOLDEN, Context, begin_shard
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State
+from packetfs.vm.layout import CONTEXT_BYTES, HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
 from packetfs.vm.memory import SPILL_STRIDE
 from tests.engines.rig import counting, hashed
 
@@ -42,16 +48,21 @@ def test_a_new_table_is_empty_and_sparse(table: Table) -> None:
     assert len(table.maps) == SLOTS * 192
 
 
+WRAPPING = ((1 << 64) - 2 - (VMS_MAX + 40)) * pow(GOLDEN, -1, 1 << 64) % (1 << 64)
+"""A seed whose random numbers begin two before 2**64 at the first shard of the test."""
+
+
+@pytest.mark.parametrize("seed", [7, WRAPPING])
 @pytest.mark.parametrize("framing", ["line", "packet", "fixed:300"])
-def test_columns_write_what_contexts_read(table: Table, framing: str) -> None:
+def test_columns_write_what_contexts_read(table: Table, framing: str, seed: int) -> None:
     batch = Batch(3, 0, VMS_MAX + 40, 5, 1000, 40_000, 44_500)
-    begin(table.words, batch, parse_records(framing), 7)
+    begin(table.words, batch, parse_records(framing), seed)
     copy = bytearray(SLOTS * CONTEXT_BYTES)
     for index in range(5):
         got = Context(table.contexts, 41 + index)
         start, stop = batch.edges(index)
         fields = {"shard": batch.shard + index, "start": start, "stop": stop}
-        begin_shard(copy, 41 + index, **fields, position=got.position, record_base=got.record_base, seed=7)
+        begin_shard(copy, 41 + index, **fields, position=got.position, record_base=got.record_base, seed=seed)
     assert bytes(table.contexts) == bytes(copy)
     assert states(table.words, 40, 7) == [0, *[State.READY] * 5, 0]
     column(table.words, 41, 5, "state")[1] = State.DONE
@@ -99,6 +110,50 @@ def test_a_table_of_other_sizes_is_refused(table: Table) -> None:
         attach_table(table.directory, 192)
     os.unlink(f"{table.directory}/spill")
     assert not is_running(table.directory)
+
+
+def test_a_table_that_is_refused_is_let_go_of(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = table.directory
+    table.close()
+    before = os.listdir("/proc/self/fd")
+    os.truncate(f"{directory}/maps", 5)
+    with pytest.raises(BadJob):
+        attach_table(directory, 192)
+    os.truncate(f"{directory}/maps", SLOTS * 192)
+    monkeypatch.setattr(os, "posix_fallocate", _no_room)
+    with pytest.raises(TableFull):
+        attach_table(directory, 192)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+def test_slots_that_follow_each_other_are_one_range() -> None:
+    assert list(_ranges([1, 2, 3, 7, 8, 20])) == [(1, 3), (7, 2), (20, 1)]
+    assert list(_ranges([])) == []
+
+
+def test_what_turns_may_store_to_is_bounded() -> None:
+    """Of each microVM a page of stack, reserve and copy each beside the copy; records of neighbours share bytes."""
+
+    def need(records: str, batch: int, workers: int, shard: int = 1024) -> int:
+        return spill_need(JobFile("", (), records, JobOptions(shard_bytes=shard), batch, 0), workers)
+
+    fixed = 3 * PAGE + HEADROOM + TAILROOM
+    assert need("packet", 10, 2) == 2 * 10 * (fixed + 64)
+    assert need("fixed:5000", 10, 1) == 10 * (fixed + 1024) + 5000
+    assert need("line", 100, 1) == 100 * (fixed + 1024) + RECORD_COPY_MAX
+    assert need("line", 16, 1, 1 << 20) == 16 * SPILL_STRIDE + PAGE
+
+
+def test_microvms_of_a_job_without_contexts_are_an_error(table: Table) -> None:
+    begin(table.words, Batch(0, 0, 0, 3, 1000, 0, 3000), parse_records("line"), 7)
+    assert [context.shard for context in microvms(table.directory)] == [0, 1, 2]
+    os.unlink(f"{table.directory}/contexts")
+    with pytest.raises(BadJob, match="contexts"):
+        list(microvms(table.directory))
 
 
 def test_removing_takes_known_files_only(table: Table) -> None:

@@ -6,16 +6,20 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from packetfs.errors import BadMicroVM
 from packetfs.vm.context import Context
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Fault, Framing, State
 from packetfs.vm.machine import MACHINES, NATIVE, Machine
 from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.snapshot import freeze
 from tests.vm.rig import RING, Rig, array, every_machine, program, table
 
 PAUSING = """
@@ -160,17 +164,16 @@ def test_a_forged_return_address_is_refused(machine: Machine) -> None:
         assert ran.context().fault == Fault.INSTRUCTION
 
 
-def _meanwhile(act: Callable[[random.Random], None], ran: Rig, seconds: float = 0.25) -> int:
-    """Run `ran` again and again in another thread, which lets go of Python's lock, while this one acts."""
-    runs, stop = [0], threading.Event()
+def _meanwhile(act: Callable[[random.Random], None], work: Callable[[], None], seconds: float = 0.25) -> int:
+    """Do `work` again and again in another thread, which lets go of Python's lock, while this one acts."""
+    done, stop = [0], threading.Event()
 
-    def work() -> None:
+    def repeat() -> None:
         while not stop.is_set():
-            ran.context().state = State.PAUSED if runs[0] % 3 else State.READY
-            ran.run(slice_slots=1 << 14)
-            runs[0] += 1
+            work()
+            done[0] += 1
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=repeat)
     thread.start()
     dice = random.Random(7)
     until = time.monotonic() + seconds
@@ -180,7 +183,12 @@ def _meanwhile(act: Callable[[random.Random], None], ran: Rig, seconds: float = 
     finally:
         stop.set()
         thread.join()
-    return runs[0]
+    return done[0]
+
+
+def _run(ran: Rig) -> None:
+    ran.context().state = random.choice((State.READY, State.PAUSED))
+    ran.run(slice_slots=1 << 14)
 
 
 LOOPING = PAUSING.replace("mov r5, 40", "mov r5, 4000")
@@ -198,7 +206,7 @@ def test_another_process_may_scribble_meanwhile(part: str) -> None:
             at = dice.randrange(0, len(memory) - 8, 4)
             memory[at : at + 4] = dice.choice((0, 1, 2, 3, 4096, 0x7FFFFFFF, 0xFFFFFFFF)).to_bytes(4, "little")
 
-    assert _meanwhile(scribble, ran) > 2
+    assert _meanwhile(scribble, lambda: _run(ran)) > 2
 
 
 def test_buffers_cannot_shrink_during_a_run() -> None:
@@ -214,8 +222,27 @@ def test_buffers_cannot_shrink_during_a_run() -> None:
         except BufferError:
             refused[0] += 1
 
-    assert _meanwhile(shrink, ran) > 2
+    assert _meanwhile(shrink, lambda: _run(ran)) > 2
     assert refused[0] + resized[0] > 0
+
+
+def test_maps_may_fill_while_they_are_frozen(tmp_path: Path) -> None:
+    """The core counts packets first and writes them then: more of them than it counted have no room."""
+    size = 1 << 22
+    ran = Rig(NATIVE or MACHINES[0], load(program("exit")))
+    maps, source = bytearray(size), tmp_path / "ones"
+    source.write_bytes(b"\1" * size)
+
+    def fill(_: random.Random) -> None:
+        with source.open("rb", buffering=0) as file, open("/dev/zero", "rb", buffering=0) as zeros:
+            file.readinto(maps)  # without Python's lock: in the middle of what the other thread does
+            zeros.readinto(maps)
+
+    def frozen() -> None:
+        with suppress(BadMicroVM):
+            freeze(ran.contexts, ran.spill, maps, size, [0])
+
+    assert _meanwhile(fill, frozen) > 0
 
 
 def _call(ran: Rig, **changes: object) -> object:
@@ -235,7 +262,6 @@ def _call(ran: Rig, **changes: object) -> object:
         "out": bytearray(64),
         "slice": 1000,
         "fuel": 1000,
-        "seed": 0,
         "file": 0,
     } | changes
     return ran.machine.run(*arguments.values())  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array as array_of
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.values import show_key
 from packetfs.packet.codec import encode
 from packetfs.packet.head import Head, Kind
+from packetfs.packet.layout import PACKET
 from packetfs.vm.context import Context, begin_shard
-from packetfs.vm.layout import CONTEXT_BYTES, Fault, MapType, Show, State
+from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, Fault, MapType, Show, State
 from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import MapDefinition, encode_program, program_digest
 from packetfs.vm.snapshot import chunks, freeze
@@ -68,14 +70,13 @@ def job_json(source: Path, options: dict[str, object] | None = None, **changes: 
     return json.dumps(fields | changes).encode()
 
 
-def microvm(**fields: Any) -> bytes:
-    contexts, spill, maps = bytearray(2 * CONTEXT_BYTES), bytearray(2 * SPILL_STRIDE), bytearray(128)
-    begin_shard(contexts, 1, shard=0, start=0, stop=SHARD, position=0, record_base=0, seed=0)
-    context = Context(contexts, 1)
-    context.vm = 1
+def microvm(slot: int = 1, **fields: Any) -> bytes:
+    contexts, spill, maps = (bytearray((slot + 1) * stride) for stride in (CONTEXT_BYTES, SPILL_STRIDE, 64))
+    begin_shard(contexts, slot, shard=0, start=0, stop=SHARD, position=0, record_base=0, seed=0)
+    context = Context(contexts, slot)
     for name, value in fields.items():
         setattr(context, name, value)
-    return freeze(contexts, spill, maps, 64, [1])
+    return freeze(contexts, spill, maps, 64, [slot])
 
 
 @pytest.fixture
@@ -89,15 +90,21 @@ def _drop(data: object) -> None:
     del data
 
 
-def thawed(packets: bytes, tmp_path: Path) -> None:
-    """Thaw and resume: it ends well or in words of ours; `pfs vms` lists jobs in between."""
+def thawed(packets: bytes, tmp_path: Path) -> bool:
+    """Thaw and resume, and tell whether it ended well: else in words of ours. `pfs vms` lists jobs in between."""
     parent = tmp_path / "jobs"
     try:
         directory = thaw_job(packets, str(parent))
         list_jobs(str(parent))
         resume_job(directory, out=_drop, keep=False)
     except PacketFSError:
-        pass
+        return False
+    return True
+
+
+def test_a_thawed_job_ends_well(source: Path, tmp_path: Path) -> None:
+    parts = {"job.json": job_json(source), "program": PROGRAM, "reduced": _reduced({"0": 0})}
+    assert thawed(stream_of(parts, 0, microvm()), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +170,7 @@ def test_a_thawed_microvm_may_say_anything(context: dict[str, Any], source: Path
     ],
 )
 def test_options_of_a_thawed_job_are_checked(options: dict[str, object], source: Path, tmp_path: Path) -> None:
-    thawed(stream_of({"job.json": job_json(source, options), "program": PROGRAM}), tmp_path)
+    assert not thawed(stream_of({"job.json": job_json(source, options), "program": PROGRAM}), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_options_of_a_thawed_job_are_checked(options: dict[str, object], source:
     ],
 )
 def test_fields_of_a_thawed_job_are_checked(changes: dict[str, Any], source: Path, tmp_path: Path) -> None:
-    thawed(stream_of({"job.json": job_json(source, **changes), "program": PROGRAM}), tmp_path)
+    assert not thawed(stream_of({"job.json": job_json(source, **changes), "program": PROGRAM}), tmp_path)
 
 
 def _reduced(maps: dict[str, int], tail: bytes = b"") -> bytes:
@@ -208,7 +215,7 @@ def _reduced(maps: dict[str, int], tail: bytes = b"") -> bytes:
     ids=range(10),
 )
 def test_what_was_reduced_is_checked(reduced: bytes, source: Path, tmp_path: Path) -> None:
-    thawed(stream_of({"job.json": job_json(source), "program": PROGRAM, "reduced": reduced}), tmp_path)
+    assert not thawed(stream_of({"job.json": job_json(source), "program": PROGRAM, "reduced": reduced}), tmp_path)
 
 
 @pytest.mark.parametrize("job", [b"[" * 200_000, b"\xff\xfe", b"", b"{}", b"[]", b'{"version": 1}'])
@@ -233,3 +240,49 @@ def test_names_keys_and_faults_reach_a_terminal_without_escapes() -> None:
     shown = (show_key(definition, ESCAPE.encode().ljust(32, b"\0")), printable(definition.name), printable(str(fault)))
     assert all(text.isprintable() for text in shown)
     assert BadProgram(root=ESCAPE, reason=ESCAPE).message.isprintable()
+
+
+OFFSETS = encode_program(
+    program(
+        """ldxdw r2, [r1+32]
+        stxdw [r10-8], r2
+        mov r1, r10
+        add r1, -8
+        mov r2, 8
+        call 4096
+        exit""",
+        array(),
+    )
+)
+"""Emits the offset of each record."""
+
+
+@pytest.mark.parametrize("reduced", [0, 1])
+def test_a_microvm_cannot_be_a_round_ahead_of_its_slot(reduced: int, tmp_path: Path) -> None:
+    """The shards whose turn in those slots is the next one have not begun: all begin as others do."""
+    small, path, shard, count = tmp_path / "small", tmp_path / "file", 512, VMS_MAX + 100
+    small.write_bytes(bytes(shard * reduced))
+    with path.open("wb") as file:
+        file.truncate(count * shard)
+    start = (VMS_MAX - reduced) * shard
+    ahead = microvm(shard=VMS_MAX, start=start, stop=start + shard, position=start)
+    sources = [json.loads(job_json(each))["sources"][0] for each in (small, path)]
+    totals = {**TOTALS, "batches": reduced, "shards": reduced}
+    parts = {
+        "job.json": job_json(
+            path, {"shard_bytes": shard}, batch=50, sources=sources, program=program_digest(OFFSETS).hex()
+        ),
+        "program": OFFSETS,
+        "reduced": json.dumps({"totals": totals, "maps": {"0": 0}}).encode() + b"\n",
+    }
+    out = bytearray()
+    resume_job(thaw_job(stream_of(parts, 0, ahead), str(tmp_path / "jobs")), out=out.extend)
+    assert array_of("Q", bytes(out)) == array_of("Q", range(0, count * shard, PACKET))
+
+
+@pytest.mark.parametrize("place", [{"slot": 1, "shard": 1}, {"slot": 2, "shard": 0}])
+def test_a_microvm_in_a_slot_of_another_shard_is_none(place: dict[str, int], source: Path, tmp_path: Path) -> None:
+    job = job_json(source, {"shard_bytes": SHARD})
+    packets = stream_of({"job.json": job, "program": PROGRAM}, 0, microvm(**place, records=7))
+    result = resume_job(thaw_job(packets, str(tmp_path / "jobs")), out=_drop)
+    assert (result.shards, result.records) == (3, 3 * SHARD // PACKET)

@@ -56,7 +56,7 @@ def test_any_code_is_refused_or_runs_within_its_bounds(code: bytes, entry: int) 
     contexts, spill, out = bytearray(CONTEXT_BYTES), bytearray(SPILL_STRIDE), bytearray(64)
     begin_shard(contexts, 0, shard=0, start=0, stop=64, position=0, record_base=0, seed=1)
     for _ in range(3):
-        core.vm_run(capsule, contexts, spill, bytearray(), 0, 1, bytes(64), 0, True, 1, 64, b"", out, 5000, 5000, 0, 0)
+        core.vm_run(capsule, contexts, spill, bytearray(), 0, 1, bytes(64), 0, True, 1, 64, b"", out, 5000, 5000, 0)
 
 
 @needs_core
@@ -85,7 +85,7 @@ def test_any_place_of_a_map_is_refused_or_lies_in_its_memory(fields: tuple[int, 
     for room in (0, 64, 4096, 1 << 20):
         try:
             core.vm_run(
-                capsule, contexts, spill, bytearray(room), 0, 1, bytes(64), 0, True, 1, 64, b"", out, 99, 5000, 0, 0
+                capsule, contexts, spill, bytearray(room), 0, 1, bytes(64), 0, True, 1, 64, b"", out, 99, 5000, 0
             )
         except ValueError:
             continue
@@ -131,7 +131,6 @@ def test_a_capsule_of_somebody_else_is_refused() -> None:
             bytearray(),
             1,
             1,
-            0,
             0,
         )
 

@@ -99,7 +99,6 @@ class Rig:
             out,
             slice_slots,
             self.fuel,
-            7,
             3,
         )
         self.output += out[:used]

@@ -72,6 +72,8 @@ WRONG = {
     "mov32 r0, 2147483648": "2147483648 does not fit into 32 bits",
     "mov32 r0, 0x100000000": "does not fit into 32 bits",
     "lddw r0, 18446744073709551616": "does not fit into 64 bits",
+    "lddw r0, value 2147483648 + 0": "2147483648 does not fit into 32 bits",
+    "lddw r0, value 0 + 4294967296": "4294967296 does not fit into 32 bits",
     "ldxb r0, [r1+0x10000]": "does not fit into 16 bits",
     "ldxb r0, [r1+32768]": "does not fit into 16 bits",
     "ldxb r0, r1": r"ldxb takes dst, \[src\+offset\]",

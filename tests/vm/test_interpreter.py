@@ -336,7 +336,7 @@ def changed(arguments: list[Any], index: int, value: Any) -> list[Any]:
 def test_arguments_of_run_are_checked(machine: Machine) -> None:
     ran = rig(machine, "exit", count=2)
     arguments: list[Any] = [
-        ran.prepared, ran.contexts, ran.spill, ran.maps, 0, 2, ran.data, 0, True, 1, 64, b"", bytearray(8), 1, 1, 0, 0
+        ran.prepared, ran.contexts, ran.spill, ran.maps, 0, 2, ran.data, 0, True, 1, 64, b"", bytearray(8), 1, 1, 0
     ]  # fmt: skip
     assert machine.run(*arguments) == (2, Stop.DONE, 0)
     for index, wrong in (

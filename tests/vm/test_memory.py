@@ -59,6 +59,15 @@ def test_read_only(machine: Machine, address: int) -> None:
 
 
 @every_machine
+def test_an_atomic_that_may_not_store_reads_nothing(machine: Machine) -> None:
+    ran = rig(machine, at(CTX + 24, "lock fetch add [r9+0], r3"))
+    ran.begin(base=BASE_UNKNOWN)
+    assert ran.run()[1] == Stop.DONE
+    assert ran.fault()[0] == Fault.READ_ONLY
+    assert ran.context().fields_read == 0
+
+
+@every_machine
 def test_bounds_go_before_read_only(machine: Machine) -> None:
     assert fault(machine, at(CTX + 57, "stdw [r9+0], 1"))[0] is Fault.ADDRESS
     assert fault(machine, at(CTX + 64, "stb [r9+0], 1"))[0] is Fault.ADDRESS

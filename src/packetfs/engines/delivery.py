@@ -79,9 +79,7 @@ class Delivery:
             if block.data is not None and block in stream.blocks:
                 self._put_away(batch, block)
 
-    def restore(
-        self, batch: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]
-    ) -> None:
+    def restore(self, batch: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]) -> None:
         """Take what a dead process left in the spool."""
         blocks = [_Block(lengths, None, entry) for entry, lengths in entries if any(lengths)]
         self._streams[batch] = _Stream(count, finished, blocks)

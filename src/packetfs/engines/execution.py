@@ -61,9 +61,7 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
     try:
         work, care, scheduler = _prepare(table, spool, job, task)
         workers = workers_of(job.options, task.machine)
-        threads += (
-            threading.Thread(target=scheduler.work, args=(Turns(work),), daemon=True) for _ in range(workers)
-        )
+        threads += (threading.Thread(target=scheduler.work, args=(Turns(work),), daemon=True) for _ in range(workers))
         _watch(threads, scheduler, work)
         if scheduler.error is not None:
             raise scheduler.error
@@ -88,9 +86,7 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
         raise BadJob(path=table.directory, reason="more shards were reduced than it has")
     recovery = Recovery(table, spool, totals, task.sources, records, keep=options.keep_output)
     left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
-    delivery = Delivery(
-        task.out, spool, table.ledger, keep=options.keep_output, first=left.waiting, sent=left.sent
-    )
+    delivery = Delivery(task.out, spool, table.ledger, keep=options.keep_output, first=left.waiting, sent=left.sent)
     recovery.restore(delivery, left)
     work = Work(
         image=task.image,
@@ -109,9 +105,7 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
         begin_batch(work, live.batch)
     care = JobCare(work, job, totals, found, left.first)
     queue = sorted([*left.queue, *left.again], key=lambda live: live.batch.number)
-    scheduler = Scheduler(
-        care, table.ledger, work.stopped, limits, queue, left.ended, totals.batches, totals.shards
-    )
+    scheduler = Scheduler(care, table.ledger, work.stopped, limits, queue, left.ended, totals.batches, totals.shards)
     delivery.deliver()
     return work, care, scheduler
 

@@ -6,7 +6,6 @@ there to be asked with.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from typing import Final
@@ -15,13 +14,14 @@ from packetfs.dataclass import dataclass
 from packetfs.engines.jobfile import read_job
 from packetfs.engines.ledger import Control, control_place, held_place, read_ledger
 from packetfs.engines.source import Origin
-from packetfs.engines.table import is_running, remove_table
+from packetfs.engines.table import is_running, remove_table, touched
 from packetfs.engines.totals import Totals, read_totals
 from packetfs.errors import BadJob, JobBusy, PacketFSError, UsageError
 from packetfs.vm.context import Context
 from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State
 
-_PIECE: Final = 1024 * CONTEXT_BYTES
+_PIECE: Final = 1024
+"""Contexts that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,10 @@ def microvms(directory: str) -> Iterator[Context]:
     except OSError as error:
         raise BadJob(path=directory, reason=f"contexts: {error.strerror}") from None
     try:
-        for start, stop in _data(fd):
-            for at in range(start, stop, _PIECE):
-                yield from _contexts(os.pread(fd, min(_PIECE, stop - at), at))
+        for first, count in touched(fd):
+            for slot in range(first, first + count, _PIECE):
+                pieces = min(_PIECE, first + count - slot)
+                yield from _contexts(os.pread(fd, pieces * CONTEXT_BYTES, slot * CONTEXT_BYTES))
     finally:
         os.close(fd)
 
@@ -133,20 +134,6 @@ def _contexts(piece: bytes) -> Iterator[Context]:
     for slot in range(len(piece) // CONTEXT_BYTES):
         if piece[slot * CONTEXT_BYTES] != State.FREE:
             yield Context(piece, slot)
-
-
-def _data(fd: int) -> Iterator[tuple[int, int]]:
-    """Yield where a sparse file has data, in whole contexts."""
-    at, end = 0, os.fstat(fd).st_size
-    while at < end:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        at = os.lseek(fd, start, os.SEEK_HOLE)
-        yield start // CONTEXT_BYTES * CONTEXT_BYTES, at
 
 
 def control(directory: str, wanted: Control) -> None:

@@ -7,6 +7,8 @@
     bytes 24..31    where the first undelivered output in the spool begins
     64 + slot       1 while the batch whose first microVM has that slot is being run
     65,600 + slot   1 while that microVM is held: it stays as it is until it is let go
+
+Numbers are little-endian.
 """
 
 from __future__ import annotations

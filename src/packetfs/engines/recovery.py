@@ -21,7 +21,7 @@ from packetfs.engines.table import Table
 from packetfs.engines.totals import Totals
 from packetfs.engines.turn import Live
 from packetfs.limits import COPIED_MAX
-from packetfs.vm.layout import State
+from packetfs.vm.layout import VMS_MAX, State
 
 _RESTING = (State.READY, State.PAUSED, *ENDED)
 
@@ -75,12 +75,17 @@ class Recovery:
         for batch in plan if last >= 0 else ():  # looking at the first batch of a pipe would wait for it
             if batch.number < totals.batches:
                 continue
-            if batch.shard > last:
+            if batch.shard > last or batch.shard + batch.count > self._end:
                 break
             self._judge(batch, found)
             found.first = batch.number + 1
         self._table.ledger.claims[:] = bytes(SLOTS)
         return found
+
+    @property
+    def _end(self) -> int:
+        """The first shard that cannot be in the table before what comes next is reduced."""
+        return self._totals.shards + VMS_MAX
 
     def restore(self, delivery: Delivery, found: Recovered) -> None:
         """Let `delivery` have the output that waits."""
@@ -91,17 +96,19 @@ class Recovery:
         return max((len(lengths) for _, lengths in self._entries.get(number, [])), default=1)
 
     def _clear_reduced(self) -> int:
-        """Free microVMs whose results are reduced already; return the last shard of the others, -1 without any."""
+        """Free microVMs whose results are reduced already, and those that no job can have in their slots; return the
+        last shard of the others, -1 without any."""
         words, last = self._table.words, -1
         for first, count in self._table.touched():
             shards = column(words, first, count, "shard").tolist()
             for index, state in enumerate(states(words, first, count)):
                 if state == State.FREE:
                     continue
-                if shards[index] < self._totals.shards:
-                    self._table.clear(first + index, 1)
+                slot, shard = first + index, shards[index]
+                if not self._totals.shards <= shard < self._end or slot != 1 + shard % VMS_MAX:
+                    self._table.clear(slot, 1)
                 else:
-                    last = max(last, shards[index])
+                    last = max(last, shard)
         return last
 
     def _judge(self, batch: Batch, found: Recovered) -> None:

@@ -52,8 +52,11 @@ class Care(Protocol):
     def must_wait(self) -> bool:
         """Tell whether so much output waits that nothing new may begin."""
 
-    def release(self, needed: Batch | None) -> None:
-        """Nothing before `needed` will be read again."""
+    def plan_waits(self) -> bool:
+        """Tell whether `plan` may wait for long: what can run is then run first."""
+
+    def release(self, file: int, start: int) -> None:
+        """No batch needs what is before `start` of a file any more."""
 
 
 class Scheduler:
@@ -82,6 +85,7 @@ class Scheduler:
         self._front, self._front_shards = first, shards
         self._step()
         self._next: Live | None = None
+        self._last = (0, 0)
         self._planning = self._planned = self._reducing = False
         self._condition = threading.Condition()
         self._over = threading.Event()  # of its own: the main thread must not wake up at every turn
@@ -131,10 +135,13 @@ class Scheduler:
                 ended = self._claim_reducing()
                 begun = self._begin() if control is Control.RUN and not ended else None
                 if begun is None and not ended:
-                    planning = control is Control.RUN and self._claim_planning()
-                    live = None if planning or control is not Control.RUN else self._pick()
+                    running = control is Control.RUN
+                    first = running and not (self._queue and self._care.plan_waits())
+                    planning = first and self._claim_planning()
+                    live = self._pick() if running and not planning else None
                     if live is not None:
                         return live
+                    planning = planning or (running and self._claim_planning())
                     if not planning:
                         self._condition.wait(LOOK_SECONDS)
             if ended:
@@ -178,6 +185,8 @@ class Scheduler:
         live = self._care.plan()
         with self._condition:
             self._next, self._planning = live, False
+            if live is not None:
+                self._last = (live.batch.file, live.batch.stop)
             self._planned = live is None
             self._condition.notify_all()
 
@@ -206,9 +215,19 @@ class Scheduler:
             self._live -= batch.count
             self.bytes_done += batch.stop - batch.start
             self._step()
-            needed = self._open[min(self._open)] if self._open else None
+            file, start = self._needed()
             self._condition.notify_all()
-        self._care.release(needed)
+        self._care.release(file, start)
+
+    def _needed(self) -> tuple[int, int]:
+        """Return the file and where in it the first batch begins that has not ended; if all have, where they do."""
+        if self._open:
+            first = self._open[min(self._open)]
+        elif self._next is not None:
+            first = self._next.batch
+        else:
+            return self._last
+        return first.file, first.start
 
     def _step(self) -> None:
         """Find the first batch that has not ended: those before it can be reduced."""

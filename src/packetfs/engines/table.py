@@ -3,7 +3,7 @@
     contexts, spill, maps   one slot a microVM, sparse; slot = id of the microVM; slot 0 is not used
     ledger                  who runs the job, what is asked of it, which batches run (ledger.py)
     spool                   output that waits for an earlier shard (spool.py)
-    reduced                 result of the batches that were reduced already (checkpoint.py)
+    reduced                 result of the batches that were reduced already (totals.py)
     job.json, program       what the job is (jobfile.py)
     lock                    held by the process that runs the job; the kernel drops it when that dies
 
@@ -55,7 +55,7 @@ class Table:
         self.spill_need = 0
         """Bytes of spills that the turns under way may store to, at the most."""
         sizes = _sizes(maps_bytes)
-        self._files = {name: _open_file(directory, name, size) for name, size in sizes.items()}
+        self._files = _open_files(directory, sizes)
         self._mappings = {name: mmap.mmap(fd, sizes[name]) for name, fd in self._files.items()}
         self._views = {name: memoryview(mapping) for name, mapping in self._mappings.items()}
         self.contexts = self._views["contexts"]
@@ -117,17 +117,7 @@ class Table:
 
     def touched(self) -> Iterator[tuple[int, int]]:
         """Yield (slot, count) of contexts that were ever stored to; looking at others would allocate them."""
-        fd, at, end = self._files["contexts"], 0, SLOTS * CONTEXT_BYTES
-        while at < end:
-            try:
-                start = os.lseek(fd, at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                raise
-            at = os.lseek(fd, start, os.SEEK_HOLE)
-            first = start // CONTEXT_BYTES
-            yield first, -(-at // CONTEXT_BYTES) - first
+        return touched(self._files["contexts"])
 
     def clear(self, slot: int, count: int) -> None:
         """Make contexts, spills and maps of these slots zero, and give back the memory of spills and large maps."""
@@ -199,9 +189,13 @@ def attach_table(directory: str, maps_bytes: int) -> Table:
 def _opened(directory: str, maps_bytes: int, lock: int) -> Table:
     try:
         table = Table(directory, maps_bytes, lock)
-        table.own()
     except BaseException:
         os.close(lock)
+        raise
+    try:
+        table.own()
+    except BaseException:
+        table.close()
         raise
     return table
 
@@ -209,6 +203,21 @@ def _opened(directory: str, maps_bytes: int, lock: int) -> Table:
 def look_at_table(directory: str, maps_bytes: int) -> Table:
     """Map a table that another process may be running; nothing in it is to be stored to."""
     return Table(directory, maps_bytes, -1)
+
+
+def touched(contexts: int) -> Iterator[tuple[int, int]]:
+    """Yield (slot, count) where the sparse file of contexts, open as `contexts`, has data."""
+    at, end = 0, os.fstat(contexts).st_size
+    while at < end:
+        try:
+            start = os.lseek(contexts, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        at = os.lseek(contexts, start, os.SEEK_HOLE)
+        first = start // CONTEXT_BYTES
+        yield first, -(-at // CONTEXT_BYTES) - first
 
 
 def is_running(directory: str) -> bool:
@@ -256,6 +265,18 @@ def _sizes(maps_bytes: int) -> dict[str, int]:
         "maps": max(SLOTS * maps_bytes, PAGE),
         "ledger": LEDGER_BYTES,
     }
+
+
+def _open_files(directory: str, sizes: dict[str, int]) -> dict[str, int]:
+    files: dict[str, int] = {}
+    try:
+        for name, size in sizes.items():
+            files[name] = _open_file(directory, name, size)
+    except BaseException:
+        for fd in files.values():
+            os.close(fd)
+        raise
+    return files
 
 
 def _open_file(directory: str, name: str, size: int) -> int:

@@ -143,7 +143,6 @@ class Turns:
                 room,
                 slots,
                 work.options.fuel,
-                work.options.seed,
                 batch.file,
             )
             room.release()

@@ -29,7 +29,6 @@ class JobCare:
     def __init__(self, work: Work, job: JobFile, totals: Totals, found: dict[int, Reduction], first: int = 0) -> None:
         """`first`: the first batch that has not begun."""
         self._work = work
-        self._job = job
         self.totals = totals
         self.found = found
         batches = plan(work.sources, work.records, job.options.shard_bytes, job.batch, work.listener)
@@ -54,9 +53,11 @@ class JobCare:
         held = max((source.held for source in self._work.sources if source.is_pipe), default=0)
         return self._work.delivery.held > OUTPUT_HELD or held > 2 * PIPE_HELD
 
-    def release(self, needed: Batch | None) -> None:
-        if needed is not None:
-            self._work.sources[needed.file].release(max(0, needed.start - 1))
+    def plan_waits(self) -> bool:
+        return any(source.is_pipe and source.size is None for source in self._work.sources)
+
+    def release(self, file: int, start: int) -> None:
+        self._work.sources[file].release(max(0, start - 1))
 
     def reduce(self, ended: Sequence[Batch], *, last: bool = False) -> None:
         table = self._work.table

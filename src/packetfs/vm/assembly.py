@@ -21,7 +21,7 @@ from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadAssembly, IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.vm.instruction import SLOT, Instruction, decode_row, encode, row_of, width
+from packetfs.vm.instruction import SLOT, Instruction, decode_row, encode, width
 from packetfs.vm.isa import CALLX, OPCODES, REGISTERS, Opcode, Operand
 from packetfs.vm.layout import HELPERS
 from packetfs.vm.padding import pad as pad
@@ -170,13 +170,9 @@ def _encode(line: _Line, labels: dict[str, int]) -> bytes:
                 values[operand.fields[0]] = _distance(match[1], _TARGETS[operand], line.slot, labels)
             else:
                 values |= _READERS[operand](match)
-        instruction = Instruction(line.row.code, **values)
-        row_of(instruction, line.slot)
-    except IllegalInstruction as error:
-        raise BadAssembly(line=line.number, reason=str(error.fields["reason"])) from None
     except ValueError as error:
         raise BadAssembly(line=line.number, reason=str(error)) from None
-    return encode(instruction)
+    return encode(Instruction(line.row.code, **values))
 
 
 _Values = dict[str, int]

@@ -62,7 +62,6 @@ def run_python(
     out: Buffer,
     slice_slots: int,
     fuel: int,
-    seed: int,  # noqa: ARG001 (begin_shard has put it into the contexts)
     file_id: int,
     /,
 ) -> tuple[int, Stop, int]:

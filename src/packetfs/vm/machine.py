@@ -32,7 +32,6 @@ class Run(Protocol):
         out: Buffer,
         slice_slots: int,
         fuel: int,
-        seed: int,
         file_id: int,
         /,
     ) -> tuple[int, Stop, int]: ...
@@ -77,11 +76,3 @@ def choose(name: str = "auto") -> Machine:
             return machine
     has = ", ".join(machine.name for machine in MACHINES)
     raise UsageError(reason=f"there is no engine {name} in this installation; it has {has}")
-
-
-def prepare(image: Image) -> object:
-    """Return what `run` takes, for the machine that `auto` chooses."""
-    return choose().prepare(image)
-
-
-run: Final[Run] = choose().run

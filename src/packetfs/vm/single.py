@@ -46,7 +46,7 @@ def run_single(machine: Machine, image: Image, record: Buffer, *, fuel: int = FU
     end = Context(contexts, 0)
     while end.state in (State.READY, State.PAUSED):
         _, stop, used = machine.run(
-            prepared, contexts, spill, maps, 0, 1, data, 0, True, Framing.LIST, 0, bounds, room, _SLICE, fuel, 0, 0
+            prepared, contexts, spill, maps, 0, 1, data, 0, True, Framing.LIST, 0, bounds, room, _SLICE, fuel, 0
         )
         output += room[:used]
         if stop is Stop.HELPER:

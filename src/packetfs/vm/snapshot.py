@@ -20,7 +20,6 @@ from packetfs.packet.file import data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
 from packetfs.vm.context import Context
-from packetfs.vm.image import Image
 from packetfs.vm.layout import (
     CONTEXT_BYTES,
     HEADROOM,
@@ -33,7 +32,6 @@ from packetfs.vm.layout import (
     State,
 )
 from packetfs.vm.memory import COPY_AT, RESERVE_AT, SPILL_STRIDE
-from packetfs.vm.microvm import can_be
 
 MOVABLE: Final = (State.READY, State.PAUSED, State.DONE, State.FAULTED)
 """States of microVMs that can be frozen."""
@@ -67,16 +65,6 @@ def thaw_python(packets: Buffer, contexts: Buffer, spill: Buffer, maps: Buffer, 
             Context(contexts, slot).state = State.FREE
         raise ValueError(str(error)) from None
     return Struct(f"<{len(taken)}I").pack(*taken)
-
-
-def validate(context: Context, image: Image) -> None:
-    """Refuse a context that no microVM of this image can have: BadMicroVM. `run` would end it with a fault."""
-    if context.state not in (State.READY, State.PAUSED):
-        return
-    if context.flags & ContextFlag.IN_RECORD and not can_be(context, image):
-        raise BadMicroVM(reason=f"microVM {context.vm} is nowhere in this program, or its memory cannot be")
-    if context.helper_pc and context.helper_pc != context.pc:
-        raise BadMicroVM(reason=f"microVM {context.vm} waits for the answer to a call that it did not make")
 
 
 # one microVM

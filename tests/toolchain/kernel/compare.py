@@ -115,7 +115,7 @@ def ours(program: Program, packets: list[bytes], machine: Machine, fill: Fill | 
         begin_shard(contexts, 0, shard=0, start=0, stop=len(packet), position=0, record_base=number, seed=1)
         out, done, stop = bytearray(ROOM), 0, Stop.HELPER
         while stop is Stop.HELPER:
-            given = (0, 1, packet, 0, True, Framing.FIXED, len(packet), b"", memoryview(out)[done:], FUEL, FUEL, 1, 0)
+            given = (0, 1, packet, 0, True, Framing.FIXED, len(packet), b"", memoryview(out)[done:], FUEL, FUEL, 0)
             _, stop, used = machine.run(prepared, contexts, spill, maps, *given)
             done += used
             if stop is Stop.HELPER:

@@ -1,0 +1,73 @@
+"""What is under way at once: as many microVMs as may live, batches claimed while they begin, reduced on the way."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packetfs.engines import totals as totals_of
+from packetfs.engines import work
+from packetfs.engines.columns import ENDED, states
+from packetfs.engines.options import JobOptions
+from packetfs.engines.table import Table
+from packetfs.engines.totals import Totals
+from packetfs.engines.turn import Live, Turns
+from packetfs.vm.layout import State
+from tests.engines.rig import counting, run, text_of, write
+
+DATA = text_of(300_000)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_shards_are_reduced_on_the_way_where_maps_take_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    source, options = write(tmp_path / "data", DATA), JobOptions(shard_bytes=1024, vms=10, workers=workers)
+    wanted, reduced = run(counting(), [source], "line", options), list[int]()
+
+    def save(directory: str, totals: Totals, *rest: Any) -> None:
+        reduced.append(totals.shards)
+        totals_of.save(directory, totals, *rest)
+
+    monkeypatch.setattr(work, "MAPS_HELD", 40 * 256 * 8)  # the maps of 40 microVMs
+    monkeypatch.setattr(work, "save", save)
+    assert run(counting(), [source], "line", options) == wanted
+    steps = pairwise([0, *reduced, wanted.result.shards])
+    assert len(reduced) >= wanted.result.shards // 40
+    assert all(0 < after - before <= 40 for before, after in steps)
+
+
+def test_a_batch_is_claimed_while_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one whose process dies there begins again: its contexts may be half written."""
+    claimed: list[int] = []
+    allocate = Table.allocate
+
+    def look(table: Table, slot: int, count: int) -> None:
+        claimed.append(table.ledger.claims[slot])
+        allocate(table, slot, count)
+
+    monkeypatch.setattr(Table, "allocate", look)
+    ran = run(counting(), [write(tmp_path / "data", DATA)], "line", JobOptions(shard_bytes=4096, vms=8))
+    assert claimed == [1] * len(claimed)
+    assert 8 * len(claimed) >= ran.result.shards
+
+
+def test_the_place_of_what_has_ended_is_taken_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight may live: four and four, as there are two workers. So it is also when half of the file is done."""
+    living: list[tuple[int, int]] = []
+    take = Turns.take
+
+    def look(turns: Turns, live: Live) -> None:
+        found = states(turns._work.table.words, 1, 40)
+        alive = sum(state not in (State.FREE, *ENDED) for state in found)
+        living.append((live.batch.shard, alive))
+        take(turns, live)
+
+    monkeypatch.setattr(Turns, "take", look)
+    options = JobOptions(shard_bytes=8192, vms=8, workers=2, slice_slots=400)
+    shards = run(counting(), [write(tmp_path / "data", DATA)], "line", options).result.shards
+    assert max(alive for _, alive in living) <= 8
+    assert max(alive for shard, alive in living if 8 <= shard < shards - 8) > 4
