@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from packetfs.toolchain.allowed import between as between
+    from packetfs.toolchain.allowed import length as length
+    from packetfs.toolchain.allowed import one_of as one_of
     from packetfs.toolchain.python.decorator import program as program
     from packetfs.toolchain.python.language import ABORTED as ABORTED
     from packetfs.toolchain.python.language import AND as AND
@@ -61,11 +64,14 @@ __all__ = (
     "Hash",
     "Record",
     "Span",
+    "between",
     "emit",
     "i8",
     "i16",
     "i32",
     "i64",
+    "length",
+    "one_of",
     "program",
     "u8",
     "u16",

@@ -200,7 +200,7 @@ class BadMicroVM(PacketFSError, ValueError):
 class BadAssembly(PacketFSError, ValueError):
     """Line {line}: {reason}"""
 
-    exit_code = 13
+    exit_code = 2
     hint = "docs/isa.md lists every instruction as it is written."
 
 
@@ -223,8 +223,15 @@ class BadObject(PacketFSError, ValueError):
 class CompileFailed(PacketFSError, ValueError):
     """{file} cannot be compiled: {reason}"""
 
-    exit_code = 13
+    exit_code = 2
     hint = "The message is the compiler's; PacketFS has not run anything."
+
+
+class BadSource(BadAssembly):
+    """{file}, line {line}: {reason}"""
+
+    exit_code = 2
+    hint = "docs/isa.md lists the instructions, docs/programs.md the directives, docs/format.md the packets."
 
 
 class NoCompiler(PacketFSError):
@@ -252,7 +259,7 @@ class BadArgument(PacketFSError, ValueError):
     """The argument {name} of {program}: {reason}"""
 
     exit_code = 2
-    hint = "`pfs programs` lists each program's arguments; they are written --arg NAME=VALUE."
+    hint = "`pfs programs PROGRAM` lists its arguments and what they take; they are written --arg NAME=VALUE."
 
 
 class UnknownProgram(PacketFSError, LookupError):
@@ -487,7 +494,7 @@ class JobCancelled(PacketFSError):
 
 
 class MicroVMsFaulted(PacketFSError):
-    """{count} of the microVMs ended early; they are named above, at most the first 1,000, and the others went on."""
+    """{count} ended early, as named above (at most the first 1,000 are); what else there was went on."""
 
     exit_code = 3
     hint = "`pfs disasm` shows the packet and slot of the program where each stopped."
@@ -576,3 +583,77 @@ class AlreadyThere(PacketFSError, FileExistsError):
 
     exit_code = 5
     hint = "--replace makes it equal to the source; `pfs sync` adds to it instead."
+
+
+class Exists(PacketFSError, FileExistsError):
+    """There is a {path} in the pool already."""
+
+    exit_code = 5
+
+
+class IsADirectory(PacketFSError, IsADirectoryError):
+    """{path} is a directory."""
+
+    exit_code = 4
+
+
+class NotEmpty(PacketFSError, OSError):
+    """{path} is a directory with names in it."""
+
+    exit_code = 5
+    hint = "Pass recursive=True to remove it with all that is in it."
+
+
+class SnapshotReadOnly(PacketFSError, PermissionError):
+    """{name} is a snapshot: it never changes."""
+
+    exit_code = 15
+    hint = "Change the pool's live names instead."
+
+
+class MountMissing(PacketFSError):
+    """A pool cannot be mounted on this machine: there is no {what}."""
+
+    exit_code = 17
+    hint = "As root: `modprobe fuse` makes /dev/fuse, `apt install fuse3` brings fusermount3. `pfs doctor` tells more."
+
+
+class MountFailed(PacketFSError):
+    """{path} cannot be mounted on: {reason}"""
+
+    exit_code = 15
+    hint = "Look at the directory, and at the kernel log."
+
+
+class MountRefused(MountFailed):
+    """{path} cannot be mounted on: {reason}"""
+
+    hint = "Mount on a directory of your own; for allow_other root must put user_allow_other into /etc/fuse.conf."
+
+
+class MountPointTaken(PacketFSError, FileExistsError):
+    """{path} cannot be mounted on: {reason}"""
+
+    exit_code = 5
+    hint = "Mount on an empty directory: what is in it would be out of reach."
+
+
+class AlreadyMounted(PacketFSError):
+    """The pool {pool} is mounted on {path} already."""
+
+    exit_code = 11
+    hint = "`pfs umount DIR` takes a mount away."
+
+
+class NotMounted(PacketFSError):
+    """No pool is mounted on {path}."""
+
+    exit_code = 4
+    hint = "`findmnt -t fuse.packetfs` lists the mounts of pools."
+
+
+class MountBusy(PacketFSError):
+    """{path} is in use{users}."""
+
+    exit_code = 11
+    hint = "End what uses it (or leave the directory), or take the mount out of sight now with `pfs umount --lazy`."

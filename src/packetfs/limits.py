@@ -92,6 +92,10 @@ BTF_DEPTH_MAX: Final = 32
 """Types within types, as in Linux; types that contain themselves end here."""
 ARGUMENT_BYTES_MAX: Final = 256
 """Bytes of one argument of a program: a pattern or a key; it lies in the program, once for all microVMs."""
+NOTES_BYTES_MAX: Final = 32 * KIB
+"""Bytes of what a program says of itself: some 200 bytes an argument."""
+DECIMALS_MAX: Final = 20
+"""Digits behind the point that are shown: numbers of 64 bits have no more."""
 PYTHON_VALUES_MAX: Final = 1 << 18
 """Values that the functions of a program in Python become, inlined: four for each slot that a program can have."""
 PYTHON_SECONDS: Final = 120.0
@@ -126,6 +130,28 @@ BUDGET_WHILE_SYNCING: Final = 2
 """Budgets that content may take while a sync runs: the old and the new version of all that the budget can hold."""
 DISK_SHARE: Final = 2
 """The part of the free disk that a cache may take: half, so that it is never what fills it."""
+POSIX_NODES: Final = 8192
+"""Inodes that a live filesystem keeps in memory (4 MB); beyond, only those that are open or changed."""
+POSIX_HELD: Final = 32 * MIB
+"""Bytes of files that are being written front to back and wait in memory to be cut; beyond, the oldest are settled."""
+POSIX_OVERLAYS: Final = 64
+"""Files with changed parts that wait to be settled: each has a descriptor on a scratch file."""
+POSIX_OVERLAY_BYTES: Final = 1024 * MIB
+"""Bytes in scratch files before the oldest is settled: until then they take the disk twice."""
+POSIX_RANGES: Final = 1 << 14
+"""Ranges of one overlay (4 MB of memory) before it is settled: so many small writes at random places."""
+POSIX_GROUP: Final = 10_000
+"""Changes that wait to be committed together: one more write to the disk for each of them would be the slowest part."""
+POSIX_GROUP_SECONDS: Final = 1.0
+"""Seconds that a change waits for others at the most; those who cannot wait call fsync."""
+POSIX_QUIET_SECONDS: Final = 1.0
+"""Seconds without a write after which what was written becomes packets."""
+POSIX_PAGES: Final = 64
+"""Pages of 512 names that an open directory keeps, so that a place in it stays exact while names come and go."""
+XATTR_VALUE_MAX: Final = 64 * KIB
+"""Bytes of the value of one extended attribute, as in Linux."""
+SYMLINK_MAX: Final = 4095
+"""Bytes of a symbolic link's target, as in Linux."""
 COLLECT_GROWTH: Final = 4
 """A cache is collected after it grew by 1/4: marking and sweeping then cost a few times what the growth itself did."""
 COLLECT_GROWTH_MIN: Final = 16 * MIB
@@ -241,3 +267,36 @@ KEEP: Final = 4 * 1024 * MIB
 directory or database, and an amount of disk that nobody has to think about. `--keep` changes it."""
 PROGRAM_TEXT_MAX: Final = 64 * MIB
 """Bytes of text that `pfs asm` takes: half a million packets, far more than a root program has."""
+WRITER_IDLE: Final = 0.5
+"""Seconds that `packetfs.Pool` keeps the writer's lease after a change: a loop that writes many files opens the pool
+once, and other processes get their turn soon."""
+WRITER_POLL: Final = 0.02
+"""Seconds between two looks whether another process still has the lease: locks cannot be waited for with a limit."""
+WRITER_TURN: Final = 60.0
+"""Seconds that a change waits for a transaction of another thread: longer is a deadlock, which an error ends."""
+WRITER_WAIT: Final = 30.0
+"""Seconds that the fsspec filesystem waits for another process to finish writing: workers of dask write by turns."""
+FILE_SPOOL: Final = 8 * MIB
+"""Bytes of a file being written from Python that stay in memory; more goes to an unnamed file beside the pool's."""
+NODES_KEPT: Final = 128
+"""Nodes of programs that each pool open from Python keeps: 128 packets each on average, 3 MB as objects."""
+READ_PIECES: Final = 256 * KIB
+"""Bytes up to which a read is joined of pieces; more is read into one object, which saves a copy."""
+FILE_BUFFER: Final = 128 * KIB
+"""Bytes that a reading file object takes ahead: lines and small records cost no run of the program each."""
+MOUNT_REQUEST: Final = MIB
+"""Bytes of one read or write through the mount: 256 pages, what Linux lets a server without privileges ask for."""
+MOUNT_BLOCK: Final = 64 * KIB
+"""Bytes that stat advises programs to read and write at a time: each time is a request."""
+MOUNT_READAHEAD: Final = 4 * MIB
+"""Bytes that the kernel reads ahead on a mount of root: four requests in flight; others have the system's 128 KiB."""
+MOUNT_VALID: Final = 3600
+"""Seconds that the kernel may keep names and attributes: whoever holds the writer's lease is the only one to change."""
+MOUNT_VALID_SHARED: Final = 1
+"""The same where another process may change the pool."""
+MOUNT_THREADS: Final = 8
+"""Reads that compute for long at the same time, each in a thread of its own."""
+MOUNT_IDLE_LATE: Final = 0.5
+"""Seconds that a group commit may be late because requests never pause."""
+MOUNT_GOODBYE: Final = 10.0
+"""Seconds that a signal waits for files that are still open on the mount, before the server goes."""

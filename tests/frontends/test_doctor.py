@@ -26,7 +26,18 @@ def test_json(pfs: Pfs) -> None:
     assert last == {"type": "verdict", "missing": 0}
     assert {record["type"] for record in checks} == {"check"}
     names = [record["name"] for record in checks]
-    wanted = {"kernel", "shared memory", "native core", "fuse", "gpu", "network", "ssh", "disk space", "python", "apsw"}
+    wanted = {"llvmlite", "pyarrow", "clang"} | {
+        "kernel",
+        "shared memory",
+        "native core",
+        "fuse",
+        "gpu",
+        "network",
+        "ssh",
+        "disk space",
+        "python",
+        "apsw",
+    }
     assert wanted <= set(names)
     assert len(set(names)) == len(names)
     assert all(record["ok"] or record["advice"] for record in checks)
@@ -92,6 +103,25 @@ def test_the_least_versions_are_those_of_the_project() -> None:
     told = {name: minimum for name, _, minimum in (*software.LIBRARIES, software.ZSTD)}
     assert told == dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(wanted["dependencies"]), re.MULTILINE))
     assert wanted["requires-python"] == ">=" + ".".join(map(str, software.PYTHON_MIN))
+
+
+def test_the_extras_are_those_of_the_project_and_say_what_they_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
+    assert {extra: [name] for name, _, extra, _ in software.EXTRAS} == {
+        extra: [re.split("[>=]", each)[0] for each in needs] for extra, needs in wanted.items()
+    }
+    for name, module, extra, purpose in software.EXTRAS:
+        there, lost = (
+            software.check_extra(name, module, extra, purpose),
+            software.check_extra(name, "no", extra, purpose),
+        )
+        assert (there.good, lost.good, lost.need) == (True, False, Need.OPTIONAL)
+        assert purpose in there.found
+        assert purpose in lost.advice
+        assert f"'packetfs[{extra}]'" in lost.advice
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert not software.check_clang().good
+    assert "apt install clang" in software.check_clang().advice
 
 
 def test_fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

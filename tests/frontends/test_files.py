@@ -414,17 +414,17 @@ def test_programs_for_microvms_to_text_and_back(pooled: Pfs) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"mov r0, 1\nmove r0, 1\n", "Line 2: there is no instruction move"),
-        (b"exit\n.map x hash key\n", "Line 2: .map cannot be read"),
-        (b".map x heap key 4\nexit\n", "there is no 'HEAP'"),
-        (b".map x hash key 0 value 8\nexit\n", "keys of 0 bytes"),
+        (b"mov r0, 1\nmove r0, 1\n", "standard input, line 2: there is no instruction move"),
+        (b"exit\n.map x hash key\n", "standard input, line 2: .map cannot be read"),
+        (b".map x heap key 4\nexit\n", "line 1: .map cannot be read: there is no 'HEAP'"),
+        (b".map x hash key 0 value 8\nexit\n", "line 1: map x: keys of 0 bytes"),
         (b".entry 7\nexit\n", "entry"),
-        (b"ja +70\n", "target"),
+        (b"; a comment\nnext: lddw r1, 1\nja +70\nexit", "line 3: its target"),
     ],
 )
 def test_bad_code_is_refused_with_its_place(pfs: Pfs, text: bytes, said: str) -> None:
     ended = pfs("asm", "-o", "out", stdin=text)
-    assert ended.code == ExitCode.DAMAGED
+    assert ended.code == ExitCode.USAGE
     assert said in ended.err
     assert not (pfs.home / "out").exists()
 

@@ -256,7 +256,7 @@ def test_faults_are_named_and_the_others_go_on(runs: Pfs) -> None:
     assert len(named) == 2
     assert all("text: " in line and "packet 1 slot 4" in line and "microVM" in line for line in named)
     assert "at byte 6400" in named[0]
-    assert "2 of the microVMs ended early" in ended.err
+    assert "pfs: 2 microVMs ended early, as named above" in ended.err
     again = run(runs, "wild.pfs", "text", "--records", "packet", "--shard", "64K", "--json")
     assert again.code == ExitCode.PARTIAL
     faults = [each for each in again.records if each["type"] == "fault"]
@@ -268,7 +268,7 @@ def test_faults_are_named_and_the_others_go_on(runs: Pfs) -> None:
     [
         (("count.pfs", "missing"), ExitCode.NOT_FOUND, "missing"),
         (("count.pfs", "pfs:missing"), ExitCode.NO_POOL, "pool"),
-        (("count.pfs", "."), ExitCode.NOT_FOUND, "neither a file"),
+        (("count.pfs", "."), ExitCode.NOT_FOUND, "it is a directory"),
         (("no-such-program", "text"), ExitCode.NOT_FOUND, "no-such-program"),
         (("missing.pfs", "text"), ExitCode.NOT_FOUND, "missing.pfs"),
         (("text", "text"), None, "text"),

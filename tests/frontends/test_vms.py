@@ -143,6 +143,16 @@ def test_a_killed_job_is_resumed_and_nothing_is_lost_or_twice(jobs: Jobs) -> Non
     assert jobs.status() == []
 
 
+def test_a_resumed_job_shows_its_numbers_as_the_run_would_have(jobs: Jobs) -> None:
+    text = ".argument digits u64 default 2\n.decimals total digits\n.map total array key 4 value 8 entries 1\n"
+    (jobs.home / "slow.s").write_text(text + SLOW)
+    job = jobs.start("slow.s", "text", *FUEL)
+    jobs.started[0].send_signal(signal.SIGINT)
+    jobs.started[0].communicate()
+    resumed = jobs.good("vms", "--resume", job)
+    assert resumed.err.splitlines()[0].split() == ["total", "0.00"]
+
+
 def test_a_paused_job_moves_as_packets(jobs: Jobs) -> None:
     out = jobs.home / "first"
     job = jobs.start("slow.pfs", "text", *FUEL, out=out)

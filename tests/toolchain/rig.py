@@ -43,7 +43,7 @@ def run(program: Program, records: Sequence[bytes], machine: Machine | None = No
     prepared = machine.prepare(image)
     while end.state in (State.READY, State.PAUSED):
         _, stop, used = machine.run(
-            prepared, contexts, spill, maps, 0, 1, data, 0, True, Framing.LIST, 0, bounds, out, SLICE, FUEL, 0, file_id
+            prepared, contexts, spill, maps, 0, 1, data, 0, True, Framing.LIST, 0, bounds, out, SLICE, FUEL, file_id
         )
         assert stop in (Stop.DONE, Stop.OUTPUT), stop
         output += out[:used]

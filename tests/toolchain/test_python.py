@@ -125,14 +125,14 @@ def test_arguments_are_bound_without_translating_again(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"nothing": 1}, "it has pattern, times, shift, loud"),
-        ({"times": -1}, "it must be a number from 0"),
+        ({"nothing": 1}, "none of that name; it has only pattern, times, shift, loud"),
+        ({"times": -1}, "-1 is not possible; it takes 0 to"),
         ({"times": "many"}, "'many' is no number"),
-        ({"shift": 1 << 63}, "it must be a number from -"),
-        ({"loud": "perhaps"}, "no yes or no"),
-        ({"pattern": b"x" * 257}, "257 bytes; 256 fit"),
+        ({"shift": 1 << 63}, "is not possible; it takes -9,223"),
+        ({"loud": "perhaps"}, "'perhaps' is neither yes nor no; it takes yes or no"),
+        ({"pattern": b"x" * 257}, "257 bytes; it takes up to 256 bytes"),
         ({"pattern": "a\\q"}, "a backslash is written"),
-        ({"pattern": 5}, "bytes are needed"),
+        ({"pattern": 5}, "5 is of another kind; it takes up to 256 bytes"),
     ],
 )
 def test_wrong_arguments_are_refused(given: dict[str, Any], reason: str) -> None:

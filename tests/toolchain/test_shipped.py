@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import re
 import struct
+import subprocess
 from collections import Counter
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
 
 from packetfs.errors import BadArgument, UnknownProgram
+from packetfs.toolchain.arguments import Argument
 from packetfs.toolchain.python.language import Record, Span
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.fields import column_of, fixed, without_end
@@ -85,20 +88,21 @@ def test_count_and_wc(seed: int) -> None:
 @pytest.mark.parametrize("pattern", [b"", b"e", b"error", b"a,b", b"warning,ok", b"x" * 100, b"\n", b"k\n"])
 @pytest.mark.parametrize("invert", [False, True])
 def test_grep(pattern: bytes, invert: bool) -> None:
-    given = [*lines(4), b"xerror" * 9 + b"\n", b"eerror\n", b"x" * 100]
+    given = [*lines(4)[:-1], b"xerror" * 9 + b"\n", b"eerror\n", b"x" * 100]
     wanted = [line for line in given if (pattern in re.sub(rb"\r?\n\Z", b"", line)) != invert]
     outcome = executed("grep", given, pattern=pattern, invert=int(invert))
-    assert outcome.output == b"".join(wanted)
+    assert outcome.output == b"".join(line if line.endswith(b"\n") else line + b"\n" for line in wanted)
+    assert executed("grep", given, pattern=pattern, invert=int(invert), newline=0).output == b"".join(wanted)
     assert outcome.maps == {"matches": {ZERO: len(wanted)} if wanted else {}}
     assert outcome.verdicts == (0, len(given) - len(wanted), len(wanted), 0, 0, 0)
 
 
-@pytest.mark.parametrize(("width", "big"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1), (3, 0)])
+@pytest.mark.parametrize(("width", "big"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1)])
 def test_histogram_of_numbers(width: int, big: int) -> None:
     draw = random.Random(width)
     given = [bytes(draw.choices((0, 1, 255), k=draw.randrange(12))) for _ in range(200)]
     outcome = executed("histogram", given, offset=2, width=width, big=big, bin=3)
-    there = [each for each in given if len(each) >= 2 + width] if width != 3 else []
+    there = [each for each in given if len(each) >= 2 + width]
     values = [int.from_bytes(each[2 : 2 + width], "big" if big else "little") // 3 * 3 for each in there]
     assert outcome.maps["counts"] == {key.to_bytes(8, "little"): n for key, n in Counter(values).items()}
     assert outcome.maps["skipped"].get(ZERO, 0) == len(given) - len(there)
@@ -122,7 +126,7 @@ def exact(text: bytes, decimals: int) -> int | None:
 
 
 @pytest.mark.parametrize("decimals", [0, 2, 9])
-@pytest.mark.parametrize("column", [0, 1, 3])
+@pytest.mark.parametrize("column", [1, 3])
 def test_csv(decimals: int, column: int) -> None:
     given = [b"head,head,head\n", *lines(9, 120), b" 12.5\t,1,2\n", b"-.5,-.,.\n"]
     rows = [([re.sub(rb"\r?\n\Z", b"", line), *columns(line)] + [b""] * 4)[column] for line in given[1:]]
@@ -138,8 +142,8 @@ def test_csv(decimals: int, column: int) -> None:
 @pytest.mark.parametrize(
     ("text", "decimals", "value"),
     [(b"1.005", 2, 101), (b"-1.005", 2, -101), (b"1.0049999", 2, 100), (b"8999999999999999999", 0, 8999999999999999999),
-     (b"9000000000000000000", 0, None), (b"1", 19, None), (b"0", 25, 0), (b"1.", 1, 10), (b".5", 0, 1), (b".", 0, None),
-     (b"", 0, None), (b"-", 0, None), (b"--1", 0, None), (b"1 2", 0, None), (b"0x10", 0, None)],
+     (b"9000000000000000000", 0, None), (b"10", 18, None), (b"0", 18, 0), (b"1.", 1, 10), (b".5", 0, 1),
+     (b".", 0, None), (b"", 0, None), (b"-", 0, None), (b"--1", 0, None), (b"1 2", 0, None), (b"0x10", 0, None)],
 )  # fmt: skip
 def test_decimal_numbers(text: bytes, decimals: int, value: int | None) -> None:
     given = [b"h\n", text + b"\n"]
@@ -161,20 +165,20 @@ def test_topk() -> None:
 def test_filter_of_columns() -> None:
     given = lines(12, 150)
     rows = [(columns(line) + [b""] * 4, line) for line in given]
-    equal = executed("filter", given, column=2, equals=b"error")
+    equal = executed("filter", given, column=2, equals=b"error", newline=0)
     assert equal.output == b"".join(line for row, line in rows if row[1] == b"error")
-    between = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1)
+    between = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1, newline=0)
     values = [(exact(row[0], 1), line) for row, line in rows]
     wanted = [line for value, line in values if value is not None and -40 <= value <= 200]
     assert between.output == b"".join(wanted)
     assert wanted
-    other = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1, invert=1)
+    other = executed("filter", given, column=1, minimum=-40, maximum=200, decimals=1, invert=1, newline=0)
     assert sorted((between.output + other.output).splitlines()) == sorted(b"".join(given).splitlines())
 
 
 def test_filter_of_numbers() -> None:
     given = [struct.pack(">HI", n * 300 % 65536, n) for n in range(500)] + [b"\1"]
-    outcome = executed("filter", given, width=2, big=1, minimum=1000, maximum=9000)
+    outcome = executed("filter", given, width=2, big=1, minimum=1000, maximum=9000, newline=0)
     assert outcome.output == b"".join(each for each in given[:-1] if 1000 <= int.from_bytes(each[:2], "big") <= 9000)
 
 
@@ -209,7 +213,8 @@ def test_sample() -> None:
     given = [b"line %d\n" % n for n in range(2000)]
     assert executed("sample", given, every=7).output == b"".join(each for each in given if fnv1a(each) % 7 == 0)
     assert executed("sample", given, every=100, by_index=1).output == b"".join(given[::100])
-    assert executed("sample", given, every=0).output == b""
+    assert executed("sample", [b"a\n", b"b"], every=1).output == b"a\nb\n"
+    assert executed("sample", [b"a\n", b"b"], every=1, newline=0).output == b"a\nb"
 
 
 def ethernet(kind: int, body: bytes, vlans: int = 0) -> bytes:
@@ -260,19 +265,57 @@ def test_pcap() -> None:
     assert maps["port_bytes"] == {key.to_bytes(2, "little"): n for key, n in sizes.items() if key}
 
 
+def drawn(draw: random.Random, argument: Argument) -> int | bytes:
+    """Return a value that the argument takes, often the least or the most."""
+    if argument.allowed.choices:
+        return draw.choice(argument.allowed.choices)
+    least, most = argument.allowed.bounds(argument.kind)
+    number = draw.choice((least, most, draw.randint(least, most), max(least, min(2, most))))
+    return draw.randbytes(number) if argument.kind == "bytes" else number
+
+
+QUOTED = [
+    (b'1,"a,b",x', [b"1", b"a,b", b"x"]),
+    (b'"say ""hi""",2', [b'say "hi"', b"2"]),
+    (b'"",""""', [b"", b'"']),
+    (b'5" disk,"x"', [b'5" disk', b"x"]),
+    (b'a""b,c', [b'a""b', b"c"]),
+    (b'"a,b', [b'"a,b']),
+]
+
+
+@pytest.mark.parametrize(("line", "fields"), QUOTED)
+def test_quotes_are_those_of_rfc_4180(line: bytes, fields: list[bytes]) -> None:
+    """As Python's csv module reads them, but for a quote that is never closed."""
+    for number, wanted in enumerate(fields, 1):
+        given = [line + b"\r\n"]
+        assert executed("topk", given, column=number).maps["counts"] == {wanted.ljust(64, b"\0"): 1}
+        if wanted:
+            assert executed("filter", given, column=number, equals=wanted).output == given[0]
+            assert executed("filter", given, column=number, equals=wanted + b"x").output == b""
+            assert executed("filter", given, column=number, equals=wanted[:-1] or b"no").output == b""
+    if line.count(b'"') % 2 == 0 or line[:1] != b'"':
+        assert next(csv.reader([line.decode()])) == [each.decode() for each in fields]
+
+
+def test_words_are_those_of_wc_on_text_and_as_posix_says_on_any_bytes() -> None:
+    draw = random.Random(8)
+    text = bytes(draw.choice(b"ab.1 \t\r\f\v\n") for _ in range(20_000))
+    said = subprocess.run(("wc",), input=text, capture_output=True, check=True, env={"LC_ALL": "C"}).stdout.split()
+    counted = executed("wc", re.findall(rb"[^\n]*\n|[^\n]+", text)).maps
+    assert [counted[name][ZERO] for name in ("lines", "words", "bytes")] == [int(word) for word in said]
+    noise = draw.randbytes(20_000)
+    assert executed("wc", [noise]).maps["words"] == {ZERO: len(noise.split())}
+
+
 @pytest.mark.parametrize("name", [each.name for each in catalogue.programs()])
 def test_any_bytes_and_arguments_do_no_harm(name: str) -> None:
-    """Random records and arguments may fault only where the delimiter is missing altogether."""
+    """Random records and arguments never fault: what would, an argument does not take."""
     draw = random.Random(name)
     for _ in range(15):
         given: dict[str, str | int | bytes] = {}
         for argument in catalogue.find(name).arguments:
-            if argument.kind == "bytes":
-                given[argument.name] = draw.randbytes(draw.choice((1, 1, 3, 256)))
-            else:
-                given[argument.name] = (
-                    draw.choice((0, 1)) if argument.kind == "bool" else draw.choice((0, 1, 2, 7, 1 << 62))
-                )
+            given[argument.name] = drawn(draw, argument)
         records = [draw.randbytes(draw.choice((0, 1, 13, 14, 34, 60, 200))) for _ in range(40)]
         assert not run(catalogue.find(name).program(given), records).faulted, given
 
@@ -286,5 +329,5 @@ def test_the_plain_functions_work_in_python() -> None:
 def test_unknown_names_and_arguments() -> None:
     with pytest.raises(UnknownProgram, match="neither a file of that name nor one of count, crc32c"):
         catalogue.find("nothing")
-    with pytest.raises(BadArgument, match="it has pattern, invert"):
+    with pytest.raises(BadArgument, match="it has only pattern, invert, newline"):
         catalogue.find("grep").program({"text": "x"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import BadArgument, BadAssembly, BadObject, NotTranslatable, PacketFSError, UnknownProgram
+from packetfs.errors import BadArgument, BadObject, BadSource, NotTranslatable, PacketFSError, UnknownProgram
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.sources import find_program as choose
 from packetfs.toolchain.sources import found_in
@@ -99,7 +99,7 @@ def test_packets(tmp_path: Path) -> None:
     path.write_bytes(packets)
     assert encode_program(choose(str(path)).program) == packets
     assert encode_program(found_in(packets, "pfs:/count").program) == packets
-    with pytest.raises(BadArgument, match="shipped programs and those in Python"):
+    with pytest.raises(BadArgument, match="none of that name; it has no arguments"):
         choose(str(path), ["a=b"])
 
 
@@ -114,7 +114,7 @@ def test_assembler(tmp_path: Path) -> None:
     with pytest.raises(UnknownProgram, match="begins at its first instruction"):
         choose(f"{path}:main")
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadAssembly, match="is no text"):
+    with pytest.raises(BadSource, match=r"three\.s, line 1: it is no text"):
         choose(str(path))
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
+from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import SourceChanged, SourceUnavailable
+from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.tree import Store, leaves, read_head
+
+MADE_UP_MAX: Final = 64 * KIB
+"""Bytes that files of /sys say they have at the most: a page of any machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,9 @@ class HostFile(Source):
         status = os.fstat(self._fd)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             os.close(self._fd)
-            raise SourceUnavailable(path=self.name, reason="it is neither a file nor a block device")
-        self.size: int = os.lseek(self._fd, 0, os.SEEK_END)
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "neither a file nor a block device"
+            raise SourceUnavailable(path=self.name, reason=f"it is {what}")
+        self.size: int = os.lseek(self._fd, 0, os.SEEK_END) if stat.S_ISBLK(status.st_mode) else status.st_size
         self._stamp = status.st_mtime_ns
 
     def read_into(self, start: int, room: memoryview) -> int:
@@ -129,6 +135,24 @@ class PoolFile(Source):
 
     def origin(self) -> Origin:
         return Origin("pool", self.root.hex(), self.name, self.size)
+
+
+def is_made_up(path: bytes) -> bool:
+    """Tell whether a file is made while it is read, as those of /proc and /sys are: its size then says nothing (0, or a
+    page), and only its end tells where it ends. What cannot be looked at is none of them."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return False
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MADE_UP_MAX:
+            return False
+        return len(os.pread(fd, max(1, status.st_size), 0)) != status.st_size
+    except OSError:
+        return True  # who reads it is told why it cannot be
+    finally:
+        os.close(fd)
 
 
 def open_origin(origin: Origin, store: Store | None = None) -> Source:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
+from packetfs.toolchain.allowed import ANY, Allowed, Content, show
 from packetfs.vm.program import Program
 
 MAP: Final = b"args"
-Content: TypeAlias = "int | bytes"
 _ESCAPE: Final = rb"\\(?:x([0-9a-fA-F]{2})|(.))"
 _ESCAPES: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"\\": b"\\"}
+_SHOWN: Final = 40
+"""Characters of a wrong value that are shown."""
 _WORDS: Final = {"yes": 1, "true": 1, "1": 1, "no": 0, "false": 0, "0": 0}
-RANGES: Final = {"u64": (0, (1 << 64) - 1), "i64": (-(1 << 63), (1 << 63) - 1), "bool": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,12 @@ class Argument:
     offset: int
     default: Content
     meaning: str = ""
+    allowed: Allowed = ANY
+
+    @property
+    def takes(self) -> str:
+        """What it takes, in words: `1 to 65,535`, `1, 2, 4 or 8`, `1 byte`; nothing where its kind says it all."""
+        return self.allowed.words(self.kind)
 
     @property
     def size(self) -> int:
@@ -41,24 +48,11 @@ def bind(name: str, program: Program, arguments: Iterable[Argument], given: Mapp
     """
     known = {argument.name: argument for argument in arguments}
     for wrong in given.keys() - known.keys():
-        raise BadArgument(name=wrong, program=name, reason=f"it has {', '.join(known) or 'none'}")
+        reason = f"it has {'only ' if known else ''}{', '.join(known) or 'no arguments'}"
+        raise BadArgument(name=wrong, program=name, reason=f"there is none of that name; {reason}")
     content = pack(known.values(), {key: read(name, known[key], value) for key, value in given.items()})
     maps = [replace(each, initial=content) if each.name == MAP else each for each in program.maps]
     return replace(program, maps=tuple(maps))
-
-
-def digits(
-    arguments: Iterable[Argument], decimals: Mapping[str, str], given: Mapping[str, str | Content]
-) -> dict[bytes, int]:
-    """Return by map how many digits of its numbers stand behind the point: what the argument named for it says."""
-    known = {argument.name: argument for argument in arguments}
-    found = {}
-    for name, wanted in decimals.items():
-        argument = known.get(wanted)
-        if argument is not None and argument.kind != "bytes":
-            value = read(name, argument, given.get(wanted, argument.default))
-            found[name.encode()] = int(value)
-    return found
 
 
 def split(program: str, given: Iterable[str]) -> dict[str, str]:
@@ -73,15 +67,40 @@ def split(program: str, given: Iterable[str]) -> dict[str, str]:
 
 
 def read(program: str, argument: Argument, value: str | Content) -> Content:
-    """Return a value as what the argument holds."""
+    """Return a value as what the argument holds; BadArgument names it, the value, and what it takes."""
     try:
         parsed = _parse(argument.kind, value) if isinstance(value, str) else value
     except ValueError as error:
-        raise BadArgument(name=argument.name, program=program, reason=str(error)) from None
-    reason = _misfit(argument.kind, parsed)
-    if reason:
-        raise BadArgument(name=argument.name, program=program, reason=reason)
-    return parsed
+        reason = f"{error}; it takes {_taken(argument)}"
+        raise BadArgument(name=argument.name, program=program, reason=reason) from None
+    if argument.allowed.fits(argument.kind, parsed):
+        return parsed
+    reason = f"{_told(argument.kind, parsed)}; it takes {_taken(argument)}"
+    raise BadArgument(name=argument.name, program=program, reason=reason)
+
+
+def _told(kind: str, value: Content) -> str:
+    """Return what is wrong with a value that does not fit."""
+    if kind == "bytes" and isinstance(value, bytes):
+        size = f"{len(value)} byte{'' if len(value) == 1 else 's'}"
+        return f"{show(kind, value)[:_SHOWN]!r} has {size}"
+    if isinstance(value, bytes) or kind == "bytes":
+        return f"{value!r:.{_SHOWN}} is of another kind"
+    return f"{_short(value)} is not possible"
+
+
+def _short(value: int) -> str:
+    return str(value) if abs(value) < 1 << 128 else "a number of so many digits"
+
+
+def _taken(argument: Argument) -> str:
+    """Return what an argument takes, also where its kind says it all."""
+    if argument.takes:
+        return argument.takes
+    least, most = argument.allowed.bounds(argument.kind)
+    if argument.kind == "bool":
+        return "yes or no"
+    return f"up to {most} bytes" if argument.kind == "bytes" else f"{least:,} to {most:,}"
 
 
 def _parse(kind: str, text: str) -> Content:
@@ -92,7 +111,7 @@ def _parse(kind: str, text: str) -> Content:
     try:
         return int(text, 0)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no {'number' if kind != 'bool' else 'yes or no'}") from None
+        raise ValueError(f"{text[:_SHOWN]!r} is {'no number' if kind != 'bool' else 'neither yes nor no'}") from None
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
@@ -102,15 +121,6 @@ def _escaped(found: re.Match[bytes]) -> bytes:
     if letter not in _ESCAPES:
         raise ValueError(f"\\{letter.decode(errors='replace')} means nothing; a backslash is written \\\\")
     return _ESCAPES[letter]
-
-
-def _misfit(kind: str, value: Content) -> str:
-    if kind == "bytes":
-        if not isinstance(value, bytes):
-            return "bytes are needed"
-        return f"it has {len(value)} bytes; {ARGUMENT_BYTES_MAX} fit" if len(value) > ARGUMENT_BYTES_MAX else ""
-    low, high = RANGES[kind]
-    return "" if isinstance(value, int) and low <= value <= high else f"it must be a number from {low} to {high}"
 
 
 def pack(arguments: Iterable[Argument], values: Mapping[str, Content]) -> bytes:
@@ -127,13 +137,4 @@ def pack(arguments: Iterable[Argument], values: Mapping[str, Content]) -> bytes:
 
 def shown(argument: Argument) -> str:
     """Return the default of an argument as it would be written on the command line."""
-    if argument.kind == "bool":
-        return "yes" if argument.default else "no"
-    if isinstance(argument.default, int):
-        return str(argument.default)
-    named = {code: name for name, code in _ESCAPES.items()}
-    letters = (bytes([byte]) for byte in argument.default)
-    return "".join(
-        f"\\{named[each].decode()}" if each in named else each.decode() if 32 <= each[0] < 127 else f"\\x{each[0]:02x}"
-        for each in letters
-    )
+    return show(argument.kind, argument.default)

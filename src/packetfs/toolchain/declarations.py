@@ -14,11 +14,14 @@ from typing import Final
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadObject
 from packetfs.limits import MAP_VALUE_MAX
+from packetfs.toolchain.arguments import MAP as ARGUMENTS
 from packetfs.toolchain.btf import Shape, Types
 from packetfs.toolchain.elf import Object, Section, SectionType, Symbol, SymbolType
 from packetfs.vm.layout import MapFlag, MapType, Reducer, Show
 from packetfs.vm.program import NAME, MapDefinition
 
+ARGUMENTS_SECTION: Final = ".rodata.args"
+"""Becomes the map that arguments are filled into (c_arguments.py)."""
 _LEGACY: Final = struct.Struct("<IIIII")
 _DATA: Final = re.compile(r"\.(rodata|data|bss)(\..*)?")
 _TAG: Final = "packetfs:"
@@ -91,7 +94,8 @@ class Declarations:
             raise self._bad(section, f"it has {section.size} bytes; 1 to {MAP_VALUE_MAX} are possible")
         flags = MapFlag.READ_ONLY if section.name.startswith(".rodata") else 0
         initial = section.data.rstrip(b"\0")
-        base = MapDefinition(_cut(section.name), MapType.ARRAY, 4, section.size, 1, int(flags), initial=initial)
+        name = ARGUMENTS if section.name == ARGUMENTS_SECTION else _cut(section.name)
+        base = MapDefinition(name, MapType.ARRAY, 4, section.size, 1, int(flags), initial=initial)
         if not section.name.startswith(".bss"):
             return base
         widths = frozenset().union(*(self._shape_of(symbol).widths for symbol in self._objects(section)))

@@ -33,6 +33,9 @@ typedef __u32 __be32;
 #define __always_inline inline __attribute__((always_inline))
 /* How the maps of shards become one: sum, min, max, signed_min, signed_max, or, and, xor, first, last. */
 #define PACKETFS_REDUCE(how) __attribute__((btf_decl_tag("packetfs: " #how)))
+/* An argument, of 8 bytes or struct packetfs_bytes: const volatile __u64 n PACKETFS_ARGUMENT("least 1 most 9") = 5; */
+#define PACKETFS_ARGUMENT(takes) __attribute__((section(".rodata.args"), used, btf_decl_tag("packetfs: " takes)))
+struct packetfs_bytes { __u64 length; char text[256]; };
 
 enum xdp_action { XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT };
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };

@@ -14,6 +14,7 @@ from typing import Final
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadObject, IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX, PROGRAM_MAPS_MAX
+from packetfs.toolchain.c_arguments import with_arguments
 from packetfs.toolchain.declarations import Declarations, is_data, is_maps
 from packetfs.toolchain.elf import EXECUTABLE, UNDEFINED, Object, Relocation, Section, SectionType, Symbol, SymbolType
 from packetfs.vm.assembly import pad
@@ -86,9 +87,9 @@ def link(object: Object, function: str | None = None) -> Program:  # noqa: A002 
     chosen = _choose(object, functions, function)
     context = chosen.context
     if context is None:
-        reason = f"{chosen.name} is of section {chosen.section.name}; records go to SEC(\"xdp\") or SEC(\"packetfs\")"
+        reason = f'{chosen.name} is of section {chosen.section.name}; records go to SEC("xdp") or SEC("packetfs")'
         raise BadObject(file=object.file, reason=reason)
-    return _Linker(object, functions).link(chosen, context)
+    return with_arguments(_Linker(object, functions).link(chosen, context), object)
 
 
 def programs(object: Object) -> tuple[Function, ...]:  # noqa: A002 (it is one)

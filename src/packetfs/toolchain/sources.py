@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import BadArgument, BadAssembly, UnknownProgram
+from packetfs.errors import BadSource, UnknownProgram
 from packetfs.limits import OBJECT_BYTES_MAX
-from packetfs.toolchain.arguments import digits, split
+from packetfs.toolchain.arguments import Argument, bind, split
+from packetfs.toolchain.notes import decimals_of, notes_of
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.catalogue import Shipped
 from packetfs.vm.program import Program, decode_program, is_program
 
+_NEWLINE: Final = "newline"
 PACKETS: Final = "packet"
 """The records of programs that do not say what they are made for."""
 shipped: Final = catalogue.programs
 """All programs that come with PacketFS."""
 
-__all__ = ["Found", "Shipped", "find_program", "found_in", "shipped"]
+__all__ = ["Found", "Shipped", "find_program", "found_in", "is_source", "shipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +39,44 @@ class Found:
     program: Program
     records: str
     description: str
+    arguments: tuple[Argument, ...] = ()
     decimals: Mapping[bytes, int] = field(default_factory=dict)
     source: str = ""
 
 
-def find_program(name: str, arguments: Sequence[str] = ()) -> Found:
-    """Return the program that `name` means, with `NAME=VALUE` arguments filled in.
+def find_program(name: str, arguments: Sequence[str] = (), records: str = "") -> Found:
+    """Return the program that `name` means, with `NAME=VALUE` arguments filled in. `records`: the framing, if chosen.
 
-    UnknownProgram, BadArgument, NotTranslatable, BadObject, BadAssembly, BadPacket, BadProgram say what is wrong.
+    UnknownProgram, BadArgument, NotTranslatable, BadObject, BadSource, BadPacket, BadProgram say what is wrong.
     """
-    if any(each.name == name for each in shipped()):
-        return _shipped(catalogue.find(name), split(name, arguments))
+    if name in catalogue.examples():
+        return _found(name, decode_program(catalogue.packets_of(name)), _fitting(name, arguments, records))
     path, function = _split_function(name)
     if path.endswith(".py"):
         return _python(path, function, arguments)
     if not os.path.isfile(path):
         catalogue.find(name)
     reader, description = _READERS.get(os.path.splitext(path)[1], (_any, "a program file"))
-    return _fixed(name, reader(path, function), arguments, description)
+    return _found(name, reader(path, function), arguments, description)
+
+
+def is_source(name: str) -> bool:
+    """Tell whether a name is that of a program to be made: a shipped one, Python, C, or an object."""
+    path = _split_function(name)[0]
+    return name in catalogue.examples() or os.path.splitext(path)[1] in (".py", ".c", ".o")
+
+
+def _fitting(name: str, arguments: Sequence[str], records: str) -> Sequence[str]:
+    """Return the arguments of a shipped program; the one that ends lines is off where records are no lines."""
+    if records in ("", "line") or any(each.partition("=")[0] == _NEWLINE for each in arguments):
+        return arguments
+    takes = any(each.name == _NEWLINE for each in catalogue.find(name).arguments)
+    return [*arguments, f"{_NEWLINE}=no"] if takes else arguments
 
 
 def found_in(data: bytes, name: str, arguments: Sequence[str] = ()) -> Found:
     """Return the program that the content of a file of the pool is: packets, or an object."""
-    return _fixed(name, _decode(data, name, None), arguments, "a program file")
-
-
-def _shipped(found: Shipped, given: dict[str, str]) -> Found:
-    decimals = digits(found.arguments, found.decimals, given)
-    return Found(found.name, found.program(given), found.records, found.summary, decimals)
+    return _found(name, _decode(data, name, None), arguments, "a program file")
 
 
 def _split_function(name: str) -> tuple[str, str | None]:
@@ -72,11 +84,12 @@ def _split_function(name: str) -> tuple[str, str | None]:
     return (path, function) if colon and path and function.isidentifier() and not os.path.exists(name) else (name, None)
 
 
-def _fixed(name: str, program: Program, arguments: Sequence[str], description: str) -> Found:
-    if arguments:
-        wrong = arguments[0].partition("=")[0]
-        raise BadArgument(name=wrong, program=name, reason="shipped programs and those in Python have arguments")
-    return Found(name, program, PACKETS, description)
+def _found(name: str, program: Program, given: Sequence[str], description: str = "", source: str = "") -> Found:
+    """Return a program with its arguments filled in, as it describes itself."""
+    notes = notes_of(program)
+    bound = bind(name, program, notes.arguments, split(name, given)) if given else program
+    summary = notes.summary or description
+    return Found(name, bound, notes.records or PACKETS, summary, notes.arguments, decimals_of(bound), source)
 
 
 def _python(path: str, function: str | None, arguments: Sequence[str]) -> Found:
@@ -85,11 +98,7 @@ def _python(path: str, function: str | None, arguments: Sequence[str]) -> Found:
     if not os.path.isfile(path):
         raise UnknownProgram(name=path, reason="there is no such file")
     found = find_program(path, function)
-    given = split(found.name, arguments)
-    summary = (found.__doc__ or "").strip().partition("\n")[0] or f"function {found.name} of {path}"
-    program, made = found(**given), found.translate()
-    decimals = digits(made.arguments, made.decimals, given)
-    return Found(found.name, program, found.records, summary, decimals, path)
+    return _found(found.name, found.translate().program, arguments, f"function {found.name} of {path}", path)
 
 
 def _read(path: str) -> bytes:
@@ -136,9 +145,9 @@ def _assembler(path: str, function: str | None) -> Program:
     if function is not None:
         raise UnknownProgram(name=f"{path}:{function}", reason="assembler begins at its first instruction")
     try:
-        return read_program(_read(path).decode())
-    except UnicodeDecodeError:
-        raise BadAssembly(line=1, reason=f"{path} is no text") from None
+        return read_program(_read(path).decode(), path)
+    except UnicodeDecodeError as error:
+        raise BadSource(file=path, line=1, reason=f"it is no text: {error}") from None
 
 
 _READERS: Final[dict[str, tuple[Callable[[str, str | None], Program], str]]] = {

@@ -32,7 +32,7 @@ def choose_program(options: Namespace) -> Chosen:
     if options.program.startswith("pfs:"):
         found = sources.found_in(_read_stored(options), options.program, options.arg)
     else:
-        found = sources.find_program(options.program, options.arg)
+        found = sources.find_program(options.program, options.arg, options.records or "")
     return Chosen(found.program, found.records, found.decimals, found.source)
 
 

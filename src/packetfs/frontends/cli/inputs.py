@@ -10,21 +10,24 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from packetfs.engines.pipe import Pipe
-from packetfs.engines.source import HostFile, PoolFile, Source
+from packetfs.engines.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
 
 if TYPE_CHECKING:
+    from packetfs.engines.records import Records
     from packetfs.frontends.cli.reading import View
     from packetfs.net.wire import Run
     from packetfs.pool.pool import Pool
 
 
 @contextmanager
-def open_sources(names: Sequence[str], pool: str, snapshot: str | None) -> Iterator[list[Source]]:
-    """Open every FILE in order; the pool is opened once, if any lies in it."""
+def open_sources(
+    names: Sequence[str], pool: str, snapshot: str | None, records: Records | None = None
+) -> Iterator[list[Source]]:
+    """Open every FILE in order; the pool is opened once, if any lies in it. `records` of pipes flow (engines/pipe)."""
     _check(names, snapshot)
     with ExitStack() as stack:
         stored = None
@@ -32,7 +35,7 @@ def open_sources(names: Sequence[str], pool: str, snapshot: str | None) -> Itera
             stored = stack.enter_context(_open_stored(pool, snapshot))
         sources = []
         for name in names:
-            sources.append(_open(name, stored))
+            sources.append(_open(name, stored, records))
             stack.callback(sources[-1].close)
         yield sources
 
@@ -58,11 +61,11 @@ def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]
         yield View(filesystem, snapshot), opened
 
 
-def _open(name: str, stored: tuple[View, Pool] | None) -> Source:
+def _open(name: str, stored: tuple[View, Pool] | None, records: Records | None) -> Source:
     if name == "-":
-        return Pipe(_stdin())
-    if _is_stream(name):
-        return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name)
+        return Pipe(_stdin(), records=records)
+    if _is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
+        return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name, records)
     if stored is None or not name.startswith("pfs:"):
         return HostFile(raw(name), name)
     view, pool = stored

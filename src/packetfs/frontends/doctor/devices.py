@@ -70,5 +70,6 @@ def check_loopback() -> Verdict:
 def check_ssh() -> Verdict:
     """The client that reaches other machines."""
     path = shutil.which("ssh")
-    advice = "Install it (apt install openssh-client), or name another command with `-e`."
-    return Verdict("ssh", Need.ADVISED, path is not None, path or "not installed", advice)
+    purpose = "other machines (`pfs sync DIR HOST:DIR`, `pfs run --node HOST`)"
+    advice = f"For {purpose}: apt install openssh-client, or name another command with `-e`."
+    return Verdict("ssh", Need.ADVISED, path is not None, f"{path}, for {purpose}" if path else "not installed", advice)

@@ -18,6 +18,9 @@ def examine(pool: str) -> Iterator[Verdict]:
     for library in software.LIBRARIES:
         yield software.check_library(*library)
     yield software.check_zstd()
+    for extra in software.EXTRAS:
+        yield software.check_extra(*extra)
+    yield software.check_clang()
     yield software.check_native()
     yield software.check_processor()
     yield from storage.examine_storage(pool)

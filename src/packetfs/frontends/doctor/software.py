@@ -20,6 +20,12 @@ LIBRARIES: Final = (
 """Distribution, module, least version; a test compares them with pyproject.toml."""
 ZSTD: Final = ("backports.zstd", "backports.zstd", "1.0")
 """Before Python 3.14, which has compression.zstd."""
+EXTRAS: Final = (
+    ("llvmlite", "llvmlite", "programs", "programs in Python (`pfs run FILE.py`)"),
+    ("pyarrow", "pyarrow", "arrow", "`pfs run --format arrow`"),
+    ("fsspec", "fsspec", "fsspec", "`packetfs://` in pandas, dask and pyarrow"),
+)
+"""Distribution, module, the extra that brings it, and what it is for; a test compares them with pyproject.toml."""
 
 
 def check_python(version: tuple[int, int, int] | None = None) -> Verdict:
@@ -50,6 +56,24 @@ def check_zstd() -> Verdict:
     if sys.version_info >= (3, 14):
         return Verdict("zstd", Need.REQUIRED, is_importable("compression.zstd"), "in the standard library")
     return check_library(*ZSTD)
+
+
+def check_extra(distribution: str, module: str, extra: str, purpose: str) -> Verdict:
+    """A library that one feature needs, and no other."""
+    advice = f"For {purpose}: {sys.executable} -m pip install 'packetfs[{extra}]'"
+    if not is_importable(module):
+        return Verdict(distribution, Need.OPTIONAL, False, "not installed", advice)
+    return Verdict(distribution, Need.OPTIONAL, True, f"{_version(distribution) or 'unknown version'}, for {purpose}")
+
+
+def check_clang() -> Verdict:
+    """The compiler that programs in C need, where they are no objects yet."""
+    from packetfs.toolchain.clang import find_clang
+
+    found, purpose = find_clang(), "programs in C (`pfs run FILE.c`)"
+    advice = f"For {purpose}: apt install clang; objects (FILE.o) and program files need none."
+    words = f"{found}, for {purpose}" if found else "not installed"
+    return Verdict("clang", Need.OPTIONAL, found is not None, words, advice)
 
 
 def check_native() -> Verdict:

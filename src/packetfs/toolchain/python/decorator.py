@@ -44,7 +44,7 @@ class PythonProgram:
         if self._translation is None:
             from packetfs.toolchain.python.translate import translate
 
-            self._translation = translate(self.function)
+            self._translation = translate(self.function, self.records)
         return self._translation
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, overload
 
 from packetfs.dataclass import dataclass
+from packetfs.toolchain.allowed import between as between
+from packetfs.toolchain.allowed import length as length
+from packetfs.toolchain.allowed import one_of as one_of
 from packetfs.vm.layout import Reducer, Show
 
 LAST: Final = Reducer.LAST
@@ -185,7 +188,7 @@ class Hash(Map):
         """Return the number of `key`, or `default`."""
         return _outside(key, default)
 
-    def add(self, key: int | bytes, value: int = 1) -> bool:
+    def add(self, key: int | bytes | bytearray, value: int = 1) -> bool:
         """Add `value` to the number of `key`; False where it is new and there is no room."""
         return _outside(key, value)
 

@@ -8,8 +8,10 @@ from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import LibraryMissing, TranslationFailed
-from packetfs.limits import ARGUMENT_BYTES_MAX, PYTHON_SECONDS
-from packetfs.toolchain.arguments import RANGES, Argument, pack
+from packetfs.limits import PYTHON_SECONDS
+from packetfs.toolchain.allowed import ANY, Allowed, Content
+from packetfs.toolchain.arguments import Argument, pack
+from packetfs.toolchain.notes import Notes, attach, described
 from packetfs.toolchain.python.backend import BackendError, compile_ir
 from packetfs.toolchain.python.language import Array, Hash, Integer
 from packetfs.toolchain.python.lowering import ARGUMENTS, CONSTANTS, Frame
@@ -70,16 +72,22 @@ class Translation:
     decimals: dict[str, str]
 
 
-def translate(function: Callable[..., object]) -> Translation:
-    """Return the program of a function; NotTranslatable, TranslationFailed or LibraryMissing say why there is none."""
+def translate(function: Callable[..., object], records: str = "") -> Translation:
+    """Return the program of a function, with notes of what it is and takes, and of the records that it is made for.
+
+    NotTranslatable, TranslationFailed or LibraryMissing say why there is none.
+    """
     source = read_source(function)
     check_syntax(source)
     arguments = _arguments(source, function)
     lowering = _lower(source, arguments)
     definitions = _definitions(lowering, arguments)
     object_file = _compile(_module(lowering, definitions), source)
-    decimals = {name: found.decimals for name, found in lowering.maps.items() if found.decimals}
-    return Translation(link(object_file, definitions, source.tree.name), arguments, decimals)
+    names = {each.name for each in arguments}
+    decimals = {name: found.decimals for name, found in lowering.maps.items() if found.decimals in names}
+    program = link(object_file, definitions, source.tree.name)
+    summary = " ".join((function.__doc__ or "").strip().partition("\n\n")[0].split())
+    return Translation(attach(program, Notes(summary, records, arguments, decimals)), arguments, decimals)
 
 
 def _arguments(source: Source, function: Callable[..., object]) -> tuple[Argument, ...]:
@@ -87,37 +95,54 @@ def _arguments(source: Source, function: Callable[..., object]) -> tuple[Argumen
     found: list[Argument] = []
     defaults = getattr(function, "__kwdefaults__", None) or {}
     for each in parameters(source)[1]:
-        kind = _kind(source, each)
+        kind, allowed = _declared(source, each)
         if each.arg not in defaults:
             source.refuse(each, f"the argument {each.arg} needs a default, for runs that do not give it")
         default = defaults[each.arg]
         offset = found[-1].offset + found[-1].size if found else 0
-        found.append(Argument(each.arg, kind, offset, default))
-        _check_default(source, each, kind, default)
-    return tuple(found)
+        found.append(Argument(each.arg, kind, offset, _default(source, each, kind, allowed, default), allowed=allowed))
+    return described(tuple(found), function.__doc__ or "")
 
 
-def _check_default(source: Source, parameter: ast.arg, kind: str, default: object) -> None:
-    if kind == "bytes":
-        fits = isinstance(default, bytes) and len(default) <= ARGUMENT_BYTES_MAX
-    else:
-        low, high = RANGES[kind]
-        fits = isinstance(default, int) and low <= default <= high
-    if not fits:
+def _default(source: Source, parameter: ast.arg, kind: str, allowed: Allowed, default: object) -> Content:
+    if not isinstance(default, int | bytes) or not ANY.fits(kind, default):
         source.refuse(parameter, f"the default of {parameter.arg} is no {kind}")
+    if not allowed.fits(kind, default):
+        source.refuse(parameter, f"{parameter.arg} does not take its default; it takes {allowed.words(kind)}")
+    return default
 
 
-def _kind(source: Source, parameter: ast.arg) -> str:
-    name = parameter.annotation.id if isinstance(parameter.annotation, ast.Name) else ""
+def _declared(source: Source, parameter: ast.arg) -> tuple[str, Allowed]:
+    """Return the kind of an argument and what it takes: `int`, or `Annotated[int, between(1, 8)]`."""
+    told, allowed = parameter.annotation, ANY
+    kind: object = None
+    if isinstance(told, ast.Name | ast.Attribute | ast.Subscript):
+        kind = _evaluate(source, parameter, told)
+        for each in getattr(kind, "__metadata__", ()):
+            allowed = each if isinstance(each, Allowed) else allowed
+        kind = getattr(kind, "__origin__", kind)
+    name = _kind(source, parameter, kind)
+    if not allowed.is_possible(name):
+        source.refuse(parameter, f"what {parameter.arg} takes is no {name}")
+    return name, allowed
+
+
+def _evaluate(source: Source, parameter: ast.arg, told: ast.expr) -> object:
+    """Return what an annotation means. The file is trusted: it was executed to find the function."""
     try:
-        kind = source.find(name) if name else None
-    except LookupError:
-        kind = None
+        return eval(compile(ast.Expression(told), source.file, "eval"), dict(source.scope))  # noqa: S307
+    except Exception as error:  # whatever an annotation raises is told with its place
+        source.refuse(parameter, f"the type of {parameter.arg} cannot be read: {error}")
+
+
+def _kind(source: Source, parameter: ast.arg, kind: object) -> str:
     if isinstance(kind, Integer) and kind.bits == 64:
         return kind.name
-    if kind not in (int, bool, bytes):
+    if kind is int:
+        return "u64"
+    if kind is not bool and kind is not bytes:
         source.refuse(parameter, f"the argument {parameter.arg} needs a type: int, u64, i64, bool or bytes")
-    return "u64" if kind is int else "bool" if kind is bool else "bytes"
+    return "bool" if kind is bool else "bytes"
 
 
 def _lower(source: Source, arguments: tuple[Argument, ...]) -> Statements:
@@ -187,6 +212,6 @@ def _compile(text: str, source: Source) -> bytes:
         return compile_ir(text, PYTHON_SECONDS)
     except BackendError as error:
         if error.missing:
-            reason = f"{error}; pip install 'packetfs[programs]'"
+            reason = f"{error}; programs in Python need the extra packetfs[programs] (pip install 'packetfs[programs]')"
             raise LibraryMissing(name="llvmlite", reason=reason) from None
         raise TranslationFailed(name=source.tree.name, reason=str(error)) from None

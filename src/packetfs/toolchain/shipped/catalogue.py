@@ -1,4 +1,4 @@
-"""The table of shipped programs: what each does and takes, on which records; their packets with arguments put in."""
+"""The shipped programs: their packets, which say what each does and takes, and with arguments put in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import UnknownProgram
-from packetfs.toolchain.arguments import Argument, Content, bind, shown
+from packetfs.toolchain.allowed import Content
+from packetfs.toolchain.arguments import Argument, bind, shown
+from packetfs.toolchain.notes import notes_of
 from packetfs.vm.program import Program, decode_program
 
 COMPILED: Final = os.path.join(os.path.dirname(__file__), "compiled")
@@ -26,7 +28,6 @@ class Shipped:
     records: str
     example: str
     arguments: tuple[Argument, ...]
-    decimals: Mapping[str, str]
 
     def program(self, given: Mapping[str, str | Content]) -> Program:
         """Return the program with these arguments, the others at their defaults; BadArgument where one does not fit."""
@@ -34,36 +35,25 @@ class Shipped:
 
 
 @lru_cache(maxsize=1)
+def examples() -> dict[str, str]:
+    """Return a command line for each shipped program, by name."""
+    with open(TABLE, "rb") as file:
+        return dict(sorted(json.load(file).items()))
+
+
 def programs() -> tuple[Shipped, ...]:
     """Return all shipped programs, by name."""
-    with open(TABLE, "rb") as file:
-        rows = json.load(file)
-    return tuple(sorted(map(_shipped, rows), key=lambda each: each.name))
-
-
-def _shipped(row: dict[str, object]) -> Shipped:
-    rows = row["arguments"]
-    assert isinstance(rows, list)  # noqa: S101  # a file of our own
-    arguments = tuple(_argument(each) for each in rows)
-    decimals = row["decimals"]
-    assert isinstance(decimals, dict)  # noqa: S101  # a file of our own
-    name, summary, records, example = (str(row[key]) for key in ("name", "summary", "records", "example"))
-    return Shipped(name, summary, records, example, arguments, decimals)
-
-
-def _argument(row: dict[str, object]) -> Argument:
-    default = row["default"]
-    content: Content = bytes.fromhex(default) if isinstance(default, str) else int(str(default))
-    return Argument(str(row["name"]), str(row["kind"]), int(str(row["offset"])), content, str(row["meaning"]))
+    return tuple(map(find, examples()))
 
 
 def find(name: str) -> Shipped:
-    """Return a shipped program; UnknownProgram when there is none of that name."""
-    for each in programs():
-        if each.name == name:
-            return each
-    known = ", ".join(each.name for each in programs())
-    raise UnknownProgram(name=name, reason=f"neither a file of that name nor one of {known}")
+    """Return a shipped program, as its packets describe it; UnknownProgram when there is none of that name."""
+    example = examples().get(name)
+    if example is None:
+        known = ", ".join(examples())
+        raise UnknownProgram(name=name, reason=f"neither a file of that name nor one of {known}")
+    notes = notes_of(decode_program(packets_of(name)))
+    return Shipped(name, notes.summary, notes.records, example, notes.arguments)
 
 
 def packets_of(name: str) -> bytes:
@@ -84,4 +74,5 @@ def _rows() -> Iterator[str]:
 
 
 def _described(argument: Argument) -> str:
-    return f"`{argument.name}={shown(argument)}` {argument.kind}: {argument.meaning}"
+    takes = f", {argument.takes}" if argument.takes else ""
+    return f"`{argument.name}={shown(argument)}` {argument.kind}{takes}: {argument.meaning}"

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from packetfs.toolchain.python.language import Span, i64
+from packetfs.toolchain.python.language import Span, between, emit, i64, length, one_of
+
+Offset: TypeAlias = Annotated[int, between(0, (1 << 32) - 1)]
+Column: TypeAlias = Annotated[int, between(1, 65_535)]
+ColumnOrNone: TypeAlias = Annotated[int, between(0, 65_535)]
+Byte: TypeAlias = Annotated[bytes, length(1)]
+Width: TypeAlias = Annotated[int, one_of(1, 2, 4, 8)]
+WidthOrNone: TypeAlias = Annotated[int, one_of(0, 1, 2, 4, 8)]
+Decimals: TypeAlias = Annotated[int, between(0, 18)]
+Positive: TypeAlias = Annotated[int, between(1)]
 
 NO_NUMBER: Final = -(1 << 63)
 """What `fixed` returns for what is no number, or too large for one."""
@@ -22,10 +31,19 @@ def without_end(record: Span) -> Span:
     return record[:size]
 
 
-def column_of(line: Span, delimiter: int, number: int) -> Span:
-    """Return column `number` (the first is 1; 0 is the whole line), without its quotes; empty where there is none.
+def emit_record(record: Span, newline: bool) -> None:
+    """Write a record; where `newline`, with a newline if it has none: the last line of a file, as grep does."""
+    if newline and (len(record) == 0 or record[-1] != ord("\n")):
+        emit(record, b"\n")
+    else:
+        emit(record)
 
-    Delimiters inside double quotes do not count.
+
+def field_of(line: Span, delimiter: int, number: int) -> Span:
+    """Return column `number` (the first is 1; 0 is the whole line) as it is written; empty where there is none.
+
+    As RFC 4180 has it: a field that begins with a double quote ends at the first delimiter behind its closing one, and
+    two quotes inside stand for one. A line ends every field, as records are lines.
     """
     if number == 0:
         return line
@@ -36,7 +54,7 @@ def column_of(line: Span, delimiter: int, number: int) -> Span:
     quoted = False
     while at < size:
         byte = line[at]
-        if byte == ord('"'):
+        if byte == ord('"') and (at == start or line[start] == ord('"')):
             quoted = not quoted
         elif byte == delimiter and not quoted:
             if left == 1:
@@ -46,10 +64,32 @@ def column_of(line: Span, delimiter: int, number: int) -> Span:
         at += 1
     if left > 1:
         return line[size:]
-    found = line[start:at]
-    if len(found) >= 2 and found[0] == ord('"') and found[-1] == ord('"'):
+    return line[start:at]
+
+
+def is_quoted(field: Span) -> bool:
+    """Tell whether a field stands in double quotes."""
+    return len(field) >= 2 and field[0] == ord('"') and field[-1] == ord('"')
+
+
+def column_of(line: Span, delimiter: int, number: int) -> Span:
+    """Return column `number` without the quotes around it; two quotes inside stay two."""
+    found = field_of(line, delimiter, number)
+    if number > 0 and is_quoted(found):
         return found[1:-1]
     return found
+
+
+def means(written: Span, text: bytes) -> bool:
+    """Tell whether a field in quotes stands for a text."""
+    inside = written[1:-1]
+    size = len(inside)
+    at = 0
+    for byte in text:
+        if at >= size or inside[at] != byte:
+            return False
+        at += 2 if byte == ord('"') else 1
+    return at == size
 
 
 def trimmed(text: Span) -> Span:

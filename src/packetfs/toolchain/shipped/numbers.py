@@ -11,11 +11,30 @@ from packetfs.toolchain.python.language import (
     Array,
     Hash,
     Record,
-    emit,
+    Span,
     i64,
     u64,
 )
-from packetfs.toolchain.shipped.fields import NO_NUMBER, column_of, fixed, is_there, number_at, without_end
+from packetfs.toolchain.shipped.fields import (
+    NO_NUMBER,
+    Byte,
+    Column,
+    ColumnOrNone,
+    Decimals,
+    Offset,
+    Positive,
+    Width,
+    WidthOrNone,
+    column_of,
+    emit_record,
+    field_of,
+    fixed,
+    is_quoted,
+    is_there,
+    means,
+    number_at,
+    without_end,
+)
 
 counts = Hash(8, 65_536)
 keys = Hash(64, 16_384, name="counts")
@@ -31,20 +50,20 @@ dropped = Array(1)
 def histogram(
     record: Record,
     *,
-    offset: int = 0,
-    width: int = 1,
+    offset: Offset = 0,
+    width: Width = 1,
     big: bool = False,
-    column: int = 0,
-    delimiter: bytes = b",",
-    bin: int = 1,  # noqa: A002  # the field's word for it
+    column: ColumnOrNone = 0,
+    delimiter: Byte = b",",
+    bin: Positive = 1,  # noqa: A002  # the field's word for it
 ) -> None:
     """Count the values of a number at an offset of each record, or in a column of each line.
 
     offset: where the number begins, in bytes
-    width: its bytes: 1, 2, 4 or 8
+    width: its bytes
     big: its first byte is the highest, as in network headers
-    column: take whole numbers of this column instead; the first is 1
-    delimiter: the byte between columns
+    column: take whole numbers of this column instead; the first is 1; 0 = the number at the offset
+    delimiter: the byte between columns; it does not count inside double quotes
     bin: width of a class of values, named by its lowest one
 
     Example: pfs run histogram --records line --arg column=3 --arg bin=10 table.csv
@@ -68,7 +87,9 @@ def histogram(
 
 
 @program
-def csv(record: Record, *, column: int = 1, delimiter: bytes = b",", decimals: int = 0, header: bool = True) -> None:
+def csv(
+    record: Record, *, column: Column = 1, delimiter: Byte = b",", decimals: Decimals = 0, header: bool = True
+) -> None:
     """Count, sum, smallest and largest number of a column, in units of 10**-decimals.
 
     column: the first is 1
@@ -91,45 +112,62 @@ def csv(record: Record, *, column: int = 1, delimiter: bytes = b",", decimals: i
 
 
 @program
-def topk(record: Record, *, column: int = 0, delimiter: bytes = b",") -> None:
+def topk(record: Record, *, column: ColumnOrNone = 0, delimiter: Byte = b",") -> None:
     """Count how often each key occurs: a column's text, or the whole line. The first 64 bytes of a key count.
 
     column: the first is 1; 0 is the whole line
-    delimiter: the byte between columns
+    delimiter: the byte between columns; it does not count inside double quotes
 
     Example: pfs run topk --arg column=1 --arg "delimiter= " access.log
     """
-    if not keys.add(column_of(without_end(record), delimiter[0], column)):
+    written = field_of(without_end(record), delimiter[0], column)
+    added = _add_unquoted(written[1:-1]) if column > 0 and is_quoted(written) else keys.add(written)
+    if not added:
         dropped[0] += 1
+
+
+def _add_unquoted(inside: Span) -> bool:
+    """Count the key that a field in quotes stands for: two quotes inside are one."""
+    key = bytearray(64)
+    size = len(inside)
+    at = 0
+    used = 0
+    while at < size and used < 64:
+        key[used] = inside[at]
+        at += 2 if inside[at] == ord('"') else 1
+        used += 1
+    return keys.add(key[:used])
 
 
 @program
 def filter(  # noqa: A001  # what it is called everywhere
     record: Record,
     *,
-    column: int = 0,
-    delimiter: bytes = b",",
+    column: ColumnOrNone = 0,
+    delimiter: Byte = b",",
     equals: bytes = b"",
     minimum: i64 = -(1 << 63) + 1,
     maximum: i64 = (1 << 63) - 1,
-    decimals: int = 0,
-    offset: int = 0,
-    width: int = 0,
+    decimals: Decimals = 0,
+    offset: Offset = 0,
+    width: WidthOrNone = 0,
     big: bool = False,
     invert: bool = False,
+    newline: bool = True,
 ) -> int:
     """Write the records whose field has a value: a column's text or number, or a number at an offset.
 
     column: the first is 1; 0 is the whole line
-    delimiter: the byte between columns
+    delimiter: the byte between columns; it does not count inside double quotes
     equals: the field is this text; where it is empty, the field is a number
     minimum: the smallest number that is written, in units of 10**-decimals
     maximum: the largest one
     decimals: digits behind the point that count in a column
     offset: where the number begins in the record, where width is given
-    width: bytes of a number at the offset: 1, 2, 4 or 8; 0 = a column
+    width: bytes of a number at the offset; 0 = a column
     big: its first byte is the highest
     invert: write the others
+    newline: end the last line of a file with a newline where it has none; only where records are lines
 
     Example: pfs run filter --arg column=2 --arg equals=error app.csv
     """
@@ -139,13 +177,14 @@ def filter(  # noqa: A001  # what it is called everywhere
             number = number_at(record, offset, width, big)
             chosen = number < 1 << 63 and i64(number) >= minimum and i64(number) <= maximum
     else:
-        field = column_of(without_end(record), delimiter[0], column)
+        written = field_of(without_end(record), delimiter[0], column)
+        quoted = column > 0 and is_quoted(written)
         if len(equals) > 0:
-            chosen = field == equals
+            chosen = means(written, equals) if quoted else written == equals
         else:
-            value = fixed(field, decimals)
+            value = fixed(written[1:-1] if quoted else written, decimals)
             chosen = value != NO_NUMBER and value >= minimum and value <= maximum
     if chosen == invert:
         return DROP
-    emit(record)
+    emit_record(record, newline)
     return PASS

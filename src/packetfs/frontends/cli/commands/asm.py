@@ -2,6 +2,8 @@
 
 A text of packets begins with a word in capitals (HEAD, DATA, COPY ...); one that begins with anything else is eBPF:
 directives (.context, .map, .entry) and instructions, as docs/isa.md lists them, and becomes a program for microVMs.
+What `pfs run` takes as PROGRAM besides text (a shipped name, FILE.py, FILE.c or FILE.o, with :FUNCTION where there are
+several) becomes a program file, too: it needs no compiler where it is run. A FILE.py is executed, as there.
 With --run, write what the packets of a file produce instead: the file itself. COPY and TREE take their extents from the
 pool.
 """
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from packetfs.errors import UsageError
+from packetfs.errors import BadPacket, BadSource, UsageError
 from packetfs.frontends.cli.hostfile import open_source, replacing
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
@@ -30,6 +32,7 @@ EXAMPLES: Final = (
     ("pfs disasm pfs:notes.txt | pfs asm --run", "through text to the file's own bytes"),
     ("echo 'FILL 10 x \"ab\"' | pfs asm --run", "run a program written by hand"),
     ("printf 'mov r0, 2\\nexit\\n' | pfs asm -o pass.bin", "a program for microVMs"),
+    ("pfs asm count.py -o count.program && pfs run count.program notes.txt", "a program file from Python"),
 )
 OPTIONS: Final = ("pool",)
 
@@ -37,21 +40,65 @@ OPTIONS: Final = ("pool",)
 def declare(parser: ArgumentParser) -> None:
     """Add the text and the output."""
     add = parser.add_argument
-    add("text", metavar="TEXT", nargs="?", default="-", help="the text (default: -, standard input)")
+    add(
+        "text",
+        metavar="TEXT",
+        nargs="?",
+        default="-",
+        help="the text, or a program to be made (default: -, standard input)",
+    )
     add("-o", "--output", metavar="OUT", help="write to this file instead of standard output")
     add("--run", action="store_true", help="run the program and write what it produces")
 
 
 def run(options: Namespace, output: Output) -> int:
     """Assemble, and run where asked."""
-    text = _text(options.text)
-    program = _program(text, options) if _is_ebpf(text) else assemble(text.splitlines())
+    program = _assembled(options)
     if options.run:
         with ExitStack() as stack:
             _write(_produce(program, options, stack), options, output)
     else:
         _write([program], options, output)
     return 0
+
+
+def _assembled(options: Namespace) -> bytes:
+    """Return the packets that TEXT says, or that are made of what it names."""
+    from packetfs.toolchain.sources import is_source
+
+    if is_source(options.text):
+        return _made(options)
+    text = _text(options.text)
+    return _program(text, options) if _is_ebpf(text) else _packets(text, _named(options))
+
+
+def _packets(text: str, name: str) -> bytes:
+    """Return the packets that lines describe; BadSource names the line that is wrong."""
+    parts = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            parts.append(assemble((line,)))
+        except BadPacket as error:
+            reason = str(error.fields["reason"]).removeprefix("line 1: ").removeprefix("This is not a valid packet: ")
+            raise BadSource(file=name, line=number, reason=reason) from None
+    return b"".join(parts)
+
+
+def _named(options: Namespace) -> str:
+    return "standard input" if options.text == "-" else str(options.text)
+
+
+def _made(options: Namespace) -> bytes:
+    from packetfs.toolchain.sources import find_program
+    from packetfs.vm.program import encode_program
+
+    _refuse_run(options)
+    return encode_program(find_program(options.text).program)
+
+
+def _refuse_run(options: Namespace) -> None:
+    if options.run:
+        raise UsageError(reason=f"{options.text} is a program for microVMs; `pfs run` runs those")
 
 
 def _is_ebpf(text: str) -> bool:
@@ -64,9 +111,8 @@ def _program(text: str, options: Namespace) -> bytes:
     from packetfs.toolchain.text import read_program  # most texts are packets
     from packetfs.vm.program import encode_program
 
-    if options.run:
-        raise UsageError(reason=f"{options.text} is a program for microVMs; `pfs run` runs those")
-    return encode_program(read_program(text))
+    _refuse_run(options)
+    return encode_program(read_program(text, _named(options)))
 
 
 def _text(name: str) -> str:

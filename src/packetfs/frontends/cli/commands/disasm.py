@@ -3,11 +3,13 @@
 FILE is a file of this machine (nothing of it is stored), `-` for standard input, or pfs:PATH, which may be a directory
 too. A large file's program is a tree: TREE packets name its nodes, and --flat follows them.
 What holds a program for microVMs (as `pfs asm` writes it) is shown as that: its maps, then its instructions with packet
-and slot. --packets shows its packets.
+and slot. --packets shows its packets. So is what has the name of a shipped program, where no file has it; with
+--program, FILE is whatever `pfs run` takes as PROGRAM: FILE.py (which is executed), FILE.c, FILE.o, FILE.s.
 """
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from io import BufferedReader
@@ -25,13 +27,14 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.packet.tree import NODE_MAX, Store
-from packetfs.vm.program import decode_program, is_program, program_digest
+from packetfs.vm.program import decode_program, encode_program, is_program, program_digest
 
 EXAMPLES: Final = (
     ("pfs disasm notes.txt", "a file here"),
     ("pfs disasm pfs:docs/notes.txt | less -R", "a file in the pool"),
     ("pfs disasm --flat disk.img | grep FILL", "the runs in a large file"),
     ("pfs disasm pass.bin", "the instructions of a program for microVMs"),
+    ("pfs disasm --program count.py", "those of a program in Python"),
 )
 OPTIONS: Final = ("pool",)
 
@@ -39,21 +42,41 @@ OPTIONS: Final = ("pool",)
 def declare(parser: ArgumentParser) -> None:
     """Add the file."""
     add = parser.add_argument
-    add("file", metavar="FILE", help="a file, - for standard input, or pfs:PATH")
+    add("file", metavar="FILE", help="a file, - for standard input, pfs:PATH, or a program")
     add("--flat", action="store_true", help="follow TREE packets and show every leaf")
     add("--packets", action="store_true", help="FILE holds packets already, as `pfs asm` writes them: show those")
+    add("--program", action="store_true", help="FILE is a PROGRAM of `pfs run`: show its code")
     add_snapshot_option(parser)
 
 
 def run(options: Namespace, output: Output) -> int:
     """Find the program and print its lines."""
+    if options.program and (options.flat or options.packets):
+        raise UsageError(reason="--program shows code, neither --flat nor --packets")
     if options.file.startswith("pfs:"):
         _show_stored(options, output)
     elif options.snapshot is not None:
         raise UsageError(reason="--snapshot goes with pfs:PATH only")
+    elif options.program or _is_shipped(options.file):
+        _show_program(options, output)
     else:
         _show_host_file(options, output)
     return 0
+
+
+def _is_shipped(name: str) -> bool:
+    """Tell whether a name is that of a shipped program, and of no file."""
+    if os.path.lexists(raw(name)):
+        return False
+    from packetfs.toolchain.shipped.catalogue import examples
+
+    return name in examples()
+
+
+def _show_program(options: Namespace, output: Output) -> None:
+    from packetfs.toolchain.sources import find_program
+
+    _show_code(encode_program(find_program(options.file).program), options, output)
 
 
 def _show_stored(options: Namespace, output: Output) -> None:

@@ -1,17 +1,19 @@
 """List the programs that come with PacketFS, or tell more about one, or list those that are stored in the pool.
 
-NAME is a program that comes with PacketFS; its arguments are given as `pfs run NAME --arg ARGUMENT=VALUE`. With
+NAME is a program that comes with PacketFS, or any PROGRAM of `pfs run`: a program file, FILE.py, FILE.c ...; arguments
+are given as `pfs run NAME --arg ARGUMENT=VALUE`, and are refused where they are not what is said here. With
 pfs:DIR, the files of the pool in and below DIR that are programs are listed by digest and path.
 """
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import PacketFSError, UnknownProgram
-from packetfs.frontends.cli.names import path_fields, pool_name, printable
+from packetfs.frontends.cli.names import path_fields, pool_name, printable, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.parser import suggestion
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = (
     ("pfs programs", "what there is to run"),
-    ("pfs programs csv", "one program and its arguments"),
+    ("pfs programs csv", "one program, its arguments, and what they take"),
+    ("pfs programs ./count.py", "the same of a program of your own"),
     ("pfs programs pfs:", "every program that is stored in the pool"),
 )
 OPTIONS: Final = ("json", "pool")
@@ -53,9 +56,20 @@ def run(options: Namespace, output: Output) -> int:
     elif options.name in known:
         _describe(known[options.name], output)
     else:
-        reason = f"it does not come with PacketFS{suggestion(options.name, list(known))}"
-        raise UnknownProgram(name=options.name, reason=reason)
+        _describe(_file(options.name, list(known)), output)
     return 0
+
+
+def _file(name: str, known: list[str]) -> Shipped:
+    """Return what a program that is a file says of itself."""
+    from packetfs.toolchain.sources import Shipped, find_program
+
+    if not os.path.exists(raw(name.partition(":")[0])):
+        raise UnknownProgram(name=name, reason=f"it is no file and does not come along{suggestion(name, known)}")
+    found = find_program(name)
+    words = " ".join(f"--arg {each.name}={shown(each)}" for each in found.arguments[:1])
+    example = " ".join(part for part in ("pfs run", printable(name), words, "FILE") if part)
+    return Shipped(found.name, found.description, found.records, example, found.arguments)
 
 
 def _list_shipped(known: list[Shipped], output: Output) -> None:
@@ -75,14 +89,15 @@ def _describe(one: Shipped, output: Output) -> None:
     output.line(f"{output.paint(one.name, 'bold')}: {one.summary}")
     output.line(f"records: {one.records}; for example: {one.example}")
     words = [f"--arg {argument.name}={shown(argument)}" for argument in one.arguments]
-    width = max(map(len, words), default=0)
-    for word, argument in zip(words, one.arguments, strict=True):
-        output.line(f"  {word:<{width}}  {argument.kind:<5}  {argument.meaning}".rstrip())
+    takes = [f"{argument.kind} {argument.takes}".rstrip() for argument in one.arguments]
+    widths = [max(map(len, column), default=0) for column in (words, takes)]
+    for word, taken, argument in zip(words, takes, one.arguments, strict=True):
+        output.line(f"  {word:<{widths[0]}}  {taken:<{widths[1]}}  {argument.meaning}".rstrip())
 
 
 def _fields(one: Shipped) -> dict[str, Json]:
     arguments: list[Json] = [
-        {"name": each.name, "kind": each.kind, "default": shown(each), "meaning": each.meaning}
+        {"name": each.name, "kind": each.kind, "default": shown(each), "takes": each.takes, "meaning": each.meaning}
         for each in one.arguments
     ]
     return {"name": one.name, "summary": one.summary, "records": one.records, "arguments": arguments}

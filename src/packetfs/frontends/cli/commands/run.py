@@ -2,7 +2,7 @@
 
 PROGRAM is a shipped one (`pfs programs` lists them), a program file, pfs:PATH, a Python file (FILE.py or
 FILE.py:FUNCTION), C source or object (FILE.c, FILE.o, with :FUNCTION where it has several) or assembler (FILE.s).
-FILE is a file of this machine, pfs:PATH, or - for standard input.
+FILE is a file of this machine (also in /proc and /sys), pfs:PATH, or - for standard input; pipes are run as they come.
 
 Python itself executes a FILE.py on this machine, with all your rights, to find the function: run only what you trust.
 Packets, C, objects and assembler from anyone are safe: they run in microVMs alone, which reach nothing but records.
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = (
     ("pfs run wc notes.txt", "lines, words and bytes"),
     ("pfs run grep --arg pattern=ERROR app.log | head", "lines that contain a string, in their order"),
+    ("tail -f app.log | pfs run grep --arg pattern=ERROR", "each as soon as it is written"),
     ("zcat capture.pcap.gz | pfs run pcap --records pcap --json", "what a capture holds, for a script"),
     ("pfs run --node db1 count.py /var/log/app.log", "there; only the result comes back"),
 )
@@ -109,7 +110,7 @@ def finish(result: RunResult, output: Output, troubles: int, source: str = "") -
             output.warn(f"pfs: {printable(str(fault))}{printable(_raised(fault, source))}")
     output.flush()
     if result.faulted:
-        raise MicroVMsFaulted(count=f"{result.faulted:,}")
+        raise MicroVMsFaulted(count=f"{result.faulted:,} microVM{'' if result.faulted == 1 else 's'}")
     if troubles:
         raise Partial(count=troubles)
     return 0
@@ -132,11 +133,26 @@ def _check(options: Namespace) -> None:
         raise UsageError(reason=reason)
     if options.format == "arrow" and options.output is None:
         raise UsageError(reason="--format arrow needs -o FILE")
+    if options.node is not None:
+        checked_node(options.node)
     if options.node is not None and (not options.files or "-" in options.files):
         raise UsageError(reason="--node needs FILEs that lie there; standard input lies here")
     for name in ("far_pool", "rsh"):
         if options.node is None and getattr(options, name) is not None:
             raise UsageError(reason=f"--{name.replace('_', '-')} goes with --node only")
+
+
+def checked_node(host: str) -> str:
+    """Return the name of a host, with or without user; UsageError where a path or a port stands behind it."""
+    from packetfs.frontends.cli.endpoint import checked_host
+
+    name = host.rpartition("@")[2]
+    if name[:1] == "[" and name[-1:] == "]":
+        return checked_host(host.replace("[", "").replace("]", ""))
+    if not name or host[0] == "-" or "/" in name or name.count(":") == 1 or not name.isprintable() or " " in name:
+        reason = f"--node {host}: it takes a host alone; paths on it are the FILEs, a port goes into -e 'ssh -p PORT'"
+        raise UsageError(reason=reason)
+    return checked_host(host)
 
 
 def _shard_bytes(options: Namespace) -> int:
@@ -153,7 +169,7 @@ def _run_here(
 
     records = parse_records(options.records or chosen.records)
     made = _job_options(options, runtime())
-    with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot) as sources:
+    with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot, records) as sources:
         try:
             return run_job(chosen.program, sources, records, out=write, options=made, listener=reporter)
         except KeyboardInterrupt:
@@ -175,10 +191,10 @@ def _run_there(
 ) -> RunResult:
     from packetfs.engines.node import NodeJob, run_on_node
     from packetfs.engines.records import parse_records
-    from packetfs.frontends.cli.endpoint import checked_host, shell_words
+    from packetfs.frontends.cli.endpoint import shell_words
 
     job = NodeJob(
-        host=checked_host(options.node),
+        host=checked_node(options.node),
         program=chosen.program,
         records=str(parse_records(options.records or chosen.records)),
         files=tuple(raw(name) for name in options.files),

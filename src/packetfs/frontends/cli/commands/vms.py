@@ -156,12 +156,13 @@ def _resume(options: Namespace, output: Output) -> int:
     from packetfs.engines.job import resume_job
     from packetfs.engines.jobfile import read_job, read_job_program
     from packetfs.frontends.cli.tracing import JobReporter
+    from packetfs.toolchain.notes import decimals_of
 
     reporter, emitted = JobReporter(output), Emitted(output)
-    writes = writes_output(read_job_program(job.directory, read_job(job.directory)))
+    program = read_job_program(job.directory, read_job(job.directory))
     with _store(job, options) as store:
         result = resume_job(job.directory, out=emitted.write, listener=reporter, store=store)
-    show(result, output, {}, top=None, to_stdout=not writes)
+    show(result, output, decimals_of(program), top=None, to_stdout=not writes_output(program))
     return finish(result, output, reporter.troubles)
 
 
