@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from packetfs.frontends.python.pool import Pool as Pool
     from packetfs.toolchain.allowed import between as between
     from packetfs.toolchain.allowed import length as length
     from packetfs.toolchain.allowed import one_of as one_of
@@ -62,6 +63,7 @@ __all__ = (
     "XOR",
     "Array",
     "Hash",
+    "Pool",
     "Record",
     "Span",
     "between",
@@ -78,7 +80,7 @@ __all__ = (
     "u32",
     "u64",
 )  # fmt: skip
-"""What programs in Python are written with."""
+"""What programs in Python are written with, and `Pool`, which opens a pool from Python."""
 
 
 def __getattr__(name: str) -> object:
@@ -86,6 +88,10 @@ def __getattr__(name: str) -> object:
         from packetfs.toolchain.python.decorator import program as found
 
         return found
+    if name == "Pool":
+        from packetfs.frontends.python import pool
+
+        return pool.Pool
     if name in __all__:
         from packetfs.toolchain.python import language
 

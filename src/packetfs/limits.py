@@ -267,14 +267,18 @@ KEEP: Final = 4 * 1024 * MIB
 directory or database, and an amount of disk that nobody has to think about. `--keep` changes it."""
 PROGRAM_TEXT_MAX: Final = 64 * MIB
 """Bytes of text that `pfs asm` takes: half a million packets, far more than a root program has."""
-WRITER_IDLE: Final = 0.5
+WRITER_IDLE: Final = 0.3
 """Seconds that `packetfs.Pool` keeps the writer's lease after a change: a loop that writes many files opens the pool
 once, and other processes get their turn soon."""
+WRITER_HOLD: Final = 0.5
+"""Seconds after which it is given up between two changes even though more follow: workers of one job write by turns."""
+WRITER_PAUSE: Final = 0.05
+"""Seconds that whoever gave it up so stays away, for others that look every WRITER_POLL seconds."""
 WRITER_POLL: Final = 0.02
 """Seconds between two looks whether another process still has the lease: locks cannot be waited for with a limit."""
 WRITER_TURN: Final = 60.0
 """Seconds that a change waits for a transaction of another thread: longer is a deadlock, which an error ends."""
-WRITER_WAIT: Final = 30.0
+WRITER_WAIT: Final = 60.0
 """Seconds that the fsspec filesystem waits for another process to finish writing: workers of dask write by turns."""
 FILE_SPOOL: Final = 8 * MIB
 """Bytes of a file being written from Python that stay in memory; more goes to an unnamed file beside the pool's."""

@@ -79,7 +79,8 @@ def is_trusted(summary: Summary, places: Places, writable: bool, live_epoch: int
     if summary.identity != places.block.identity:
         return False
     if summary.state is State.CLEAN:
-        return summary.end == places.arena.end
+        # A reader that follows writers has seen the arena's end only when it was opened.
+        return summary.end == (places.arena.end if writable else places.arena.measure_end())
     return not writable and summary.epoch == live_epoch
 
 

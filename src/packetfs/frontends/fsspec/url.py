@@ -1,0 +1,36 @@
+"""URLs: what part of one names the pool, what a snapshot, and what a path inside.
+
+- `packetfs://sales/2026.parquet`: in the pool of the storage options, else of $PACKETFS_POOL, else the user's own
+- `packetfs:///data/pool!/sales/2026.parquet`: in the pool in /data/pool
+- `packetfs:///data/pool!@monday/sales/2026.parquet`: in its snapshot `monday`
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+PROTOCOL: Final = "packetfs"
+_FULL: Final = re.compile(r"(/.*?)!(?:@([^/]+))?(?:/(.*))?", re.DOTALL)
+
+
+class Parts(NamedTuple):
+    """What a URL says; None where it says nothing."""
+
+    pool: str | None
+    snapshot: str | None
+    path: str
+
+
+def split_url(url: str) -> Parts:
+    """Return the parts of a URL, or of a path alone."""
+    rest = url.removeprefix(f"{PROTOCOL}://").removeprefix(f"{PROTOCOL}::")
+    found = _FULL.fullmatch(rest)
+    if found is None:
+        return Parts(None, None, rest.strip("/"))
+    return Parts(found[1], found[2], (found[3] or "").strip("/"))
+
+
+def join_url(pool: str, snapshot: str | None, path: str) -> str:
+    """Return the URL that says all of it."""
+    return f"{PROTOCOL}://{pool}!{'' if snapshot is None else '@' + snapshot}/{path}"
