@@ -219,9 +219,7 @@ def all_live(path: Path, shard: int, jobs: str) -> Outcome:
 def outcome(path: Path, options: JobOptions) -> Outcome:
     digest, start = Digest(), (time.perf_counter(), time.process_time())
     result = run_job(code(), [HostFile(str(path))], parse_records("packet"), out=digest.take, options=options)
-    return Outcome(
-        digest.of(result), digest.count, time.perf_counter() - start[0], time.process_time() - start[1]
-    )
+    return Outcome(digest.of(result), digest.count, time.perf_counter() - start[0], time.process_time() - start[1])
 
 
 class Digest:

@@ -22,7 +22,7 @@ def exit_codes() -> str:
 def _kinds(base: type[errors.PacketFSError]) -> Iterator[type[errors.PacketFSError]]:
     yield base
     for kind in base.__subclasses__():
-        if kind.__module__ == errors.__name__:
+        if kind.__module__.startswith(errors.__name__):
             yield from _kinds(kind)
 
 

@@ -144,6 +144,12 @@ POSIX_GROUP: Final = 10_000
 """Changes that wait to be committed together: one more write to the disk for each of them would be the slowest part."""
 POSIX_GROUP_SECONDS: Final = 1.0
 """Seconds that a change waits for others at the most; those who cannot wait call fsync."""
+POSIX_RESERVE: Final = 32 * MIB
+"""Bytes of disk that new names and content leave free for committing them: SQLite writes some pages a change."""
+POSIX_RESERVE_SHARE: Final = 16
+"""The part of a small disk that is reserved instead."""
+POSIX_ROOM_STEP: Final = 16 * MIB
+"""Bytes written before the free space of the disk is looked at again; others may take it meanwhile."""
 POSIX_QUIET_SECONDS: Final = 1.0
 """Seconds without a write after which what was written becomes packets."""
 POSIX_PAGES: Final = 64

@@ -123,9 +123,7 @@ class Ran:
         return replace(self.result, shards=0)
 
 
-def run(
-    code: Program, sources: Sequence[Source], records: Records | str, options: JobOptions | None = None
-) -> Ran:
+def run(code: Program, sources: Sequence[Source], records: Records | str, options: JobOptions | None = None) -> Ran:
     out = bytearray()
 
     def take(data: Buffer) -> None:

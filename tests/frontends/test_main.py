@@ -244,9 +244,7 @@ def test_nothing_heavy_is_imported(pooled: Pfs, arguments: tuple[str, ...]) -> N
         f"main({list(arguments)!r})\nsys.stderr.write(' '.join(sys.modules))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, env=environment(pooled.home), capture_output=True, check=True, text=True, timeout=60
-    )
+    done = subprocess.run(command, env=environment(pooled.home), capture_output=True, check=True, text=True, timeout=60)
     loaded = done.stderr.split()
     assert [name for name in HEAVY if name in loaded] == []
     commands = [name for name in loaded if name.startswith("packetfs.frontends.cli.commands.")]

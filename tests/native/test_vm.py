@@ -175,8 +175,10 @@ COSTS = {
     "emit": ("mov r1, r10\n sub r1, 512\n mov r2, 512\n call 4096\n mov r0, 0\n exit", 6 + 8),
     "small": ("mov r1, r10\n sub r1, 63\n mov r2, 63\n call 4096\n mov r0, 0\n exit", 6),
     "update": (
-        ("stdw [r10-8], 0\n lddw r1, map 0\n mov r2, r10\n sub r2, 8\n mov r3, r10\n sub r3, 512\n mov r4, 0\n"
-        "call 2\n exit"),
+        (
+            "stdw [r10-8], 0\n lddw r1, map 0\n mov r2, r10\n sub r2, 8\n mov r3, r10\n sub r3, 512\n mov r4, 0\n"
+            "call 2\n exit"
+        ),
         10 + 4,
     ),
     "load bytes": ("mov r2, 0\n mov r3, r10\n sub r3, 64\n mov r4, 64\n call 189\n exit", 6 + 1),

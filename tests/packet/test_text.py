@@ -21,9 +21,7 @@ LEAVES = st.one_of(
     st.builds(fill_leaf, st.integers(0, 255), st.integers(1, 2**64 - 1)),
     st.builds(copy_leaf, st.binary(min_size=32, max_size=32), st.integers(1, 2**32 - 1), st.integers(0, 2**60)),
     ENTRIES.map(encode_entry),
-    st.binary(min_size=48, max_size=48).map(
-        lambda body: encode(Packet(Op.CODE, vm=3, body=body))
-    ),
+    st.binary(min_size=48, max_size=48).map(lambda body: encode(Packet(Op.CODE, vm=3, body=body))),
 )
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from packetfs.errors import BadProgram
+from packetfs.fs.nodes import NodeWriter
 from packetfs.limits import TREE_DEPTH_MAX
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import HEADER, PACKET, Op
-from packetfs.packet.tree import Store, TreeWriter, name_key, produces, split
+from packetfs.packet.tree import Store, name_key, split
 
 _NAME_LENGTH: Final = struct.Struct("<H")
 _NAME_LENGTH_AT: Final = 60
@@ -22,15 +23,10 @@ _LEVEL_AT: Final = HEADER + 32
 _ENTRY_OP: Final = bytes([Op.ENTRY])
 
 
-class DirectoryWriter(TreeWriter):
-    """A TreeWriter of entries that also takes whole nodes of an older program."""
+class DirectoryWriter(NodeWriter):
+    """A writer of entries."""
 
     __slots__ = ()
-
-    @property
-    def between_nodes(self) -> bool:
-        """Whether the next leaf begins a node."""
-        return not self._levels[0].leaves
 
     @property
     def length(self) -> int:
@@ -44,14 +40,6 @@ class DirectoryWriter(TreeWriter):
     def add_leaf(self, leaf: bytes) -> None:
         """Append an entry, encoded."""
         self.add(leaf, 1, name_key(name_of(leaf)))
-
-    def add_node(self, packet: bytes) -> None:
-        """Append a whole node, by its TREE packet of level 1, where no node is open."""
-        if len(self._levels) == 1:
-            self._levels.append(type(self._levels[0])())
-        size = produces(packet)
-        self._length += size
-        self._add(1, packet, size, node_of(packet))
 
 
 def top_of(store: Store, root: Digest) -> bytes:

@@ -9,6 +9,9 @@ The cut of a chunk depends on the bytes from its start on, REACH of them at the 
 stream once REACH bytes from it on are known to be the same; at a difference all later than that is cut anew, until a
 chunk has the digest of an old one near by, and from there the old program is followed again. The result is always that
 of cutting everything.
+
+Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes,
+and holes cost nothing, however long.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
+from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
@@ -25,7 +29,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.kernels import common_prefix
-from packetfs.packet.tree import TreeWriter
+from packetfs.packet.tree import produces
 from packetfs.pool.pool import Pool
 
 _WINDOW_MEANS: Final = 6
@@ -57,6 +61,20 @@ class Tee(Protocol):
         """Take the root: the program is whole."""
 
 
+class Known(Protocol):
+    """What somebody knows of a stream before it is read: nothing moved, and some of it changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stream."""
+
+    def unchanged(self, at: int) -> int:
+        """Return where the bytes end that are, from `at` on, those of the old program: `at` where none are."""
+
+    def zeros(self, at: int) -> int:
+        """Return where the zeros end that are known to begin at `at`: `at` where none are."""
+
+
 _NO_DATA: Final = memoryview(b"")
 
 
@@ -67,28 +85,33 @@ def ingest(
     old_root: Digest | None = None,
     keep: bool = True,
     tee: Tee | None = None,
+    known: Known | None = None,
 ) -> Ingested:
     """Store the program of a stream (`keep`: and its content) and return its root.
 
     `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
-    `size_hint` says. A `tee` sees each leaf as it is found.
+    `size_hint` says. A `tee` sees each leaf as it is found. With `known`, `read_into` is asked for what is needed
+    alone, and the content of what did not change must be in the pool.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean)) as stream:
-        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee).run()
+        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """A segment of the new stream that is like the old one; `leaf` is what the old program has for it."""
+    """A segment of the new stream that is like the old one; `unread`: that is known, and no byte of it is here."""
 
     start: int
     segment: Segment
+    unread: bool
 
 
 class _Ingest:
     """One stream on its way into a program."""
 
-    def __init__(self, pool: Pool, stream: Window, old: OldProgram, keep: bool, tee: Tee | None) -> None:
+    def __init__(
+        self, pool: Pool, stream: Window, old: OldProgram, keep: bool, tee: Tee | None, known: Known | None
+    ) -> None:
         self._pool = pool
         self._stream = stream
         self._old = old
@@ -96,7 +119,8 @@ class _Ingest:
         self._mean = pool.mean
         self._reach = pool.mean * 3 // 2 + pool.mean // 8
         self._tee = tee
-        self._writer = TreeWriter(pool, Kind.FILE, pool.mean)
+        self._known = known
+        self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
         self._at = 0
         self._differs_at = 0
@@ -138,11 +162,17 @@ class _Ingest:
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
+            if self._known is not None and self._writer.between_nodes and self._take_over_nodes(self._known):
+                queue.clear()
+                at = self._at
             keep = queue[0].start if queue else at
             segment = self._old.current()
-            if segment is None or not self._is_next(segment, at, keep):
+            if segment is None:
                 break
-            queue.append(_Followed(at, segment))
+            unread = self._is_unchanged(segment, at)
+            if not unread and not self._is_next(segment, at, keep):
+                break
+            queue.append(_Followed(at, segment, unread))
             at += segment.length
             self._old.advance()
             while queue and at - queue[0].start >= self._reach:
@@ -154,6 +184,27 @@ class _Ingest:
         self._old.go_back(len(queue))
         self._differs_at = at
         self._following = False
+
+    def _take_over_nodes(self, known: Known) -> bool:
+        """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
+        begun = self._at
+        while not self._run_length and (packet := self._old.plain_node(self._at)) is not None:
+            end = self._at + produces(packet)
+            if known.unchanged(self._at) < end + self._reach:
+                break
+            self._writer.add_node(packet)
+            self._at = end
+        if self._at == begun:
+            return False
+        self._old.restart(self._at)
+        return True
+
+    def _is_unchanged(self, segment: Segment, at: int) -> bool:
+        """Tell whether a segment is known to be as it was; of a run, also where it ends."""
+        if self._known is None or segment.start != at or (segment.byte < 0 and segment.length > self._mean * 3 // 2):
+            return False
+        end, same = at + segment.length, self._known.unchanged(at)
+        return same > end or (same == end and (segment.byte < 0 or end == self._known.size))
 
     def _is_next(self, segment: Segment, at: int, keep: int) -> bool:
         """Tell whether the stream goes on with what an old segment produces."""
@@ -190,6 +241,9 @@ class _Ingest:
             return
         self._end_run()
         digest = segment.digest
+        if followed.unread and self._tee is None:
+            self._write(segment.leaf, segment.length, digest or b"")
+            return
         if self._keep and digest is not None and not self._pool.holds(digest):
             self._pool.put(self._stream.view(followed.start, segment.length), digest)
         view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
@@ -219,7 +273,15 @@ class _Ingest:
             if near:
                 self._following = True
                 return True
+        if self._known is not None and self._run_byte == 0:
+            self._skip_zeros(self._known.zeros(self._at))
         return not ended
+
+    def _skip_zeros(self, end: int) -> None:
+        """Let a run of zeros go on to where it is known to, unread."""
+        if end > self._at:
+            self._add_run(0, end - self._at)
+            self._at = end
 
     def _add_chunk(self, view: memoryview) -> bool:
         """Write a chunk; True where the old program goes on behind the same one."""
@@ -229,13 +291,19 @@ class _Ingest:
             self._write(data_leaf(bytes(view)), length)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
-        is_old = self._old.find(digest)
+        is_old = self._known is None and self._old.find(digest)
         if not is_old:
             self._new += length
         if self._keep and not (is_old and self._pool.holds(digest)):
             self._pool.put(view, digest)
         self._write(copy_leaf(digest, length), length, digest, view)
-        return is_old and self._at + length > self._differs_at
+        if self._at + length <= self._differs_at:
+            return False
+        return is_old if self._known is None else self._is_met(self._at + length)
+
+    def _is_met(self, at: int) -> bool:
+        """Tell whether the old program has a cut here too, and goes on with what is known to be the same."""
+        return self._known is not None and self._known.unchanged(at) > at and self._old.align(at)
 
     def _add_run(self, byte: int, length: int) -> None:
         if byte != self._run_byte:

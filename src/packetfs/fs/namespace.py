@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadNamespace
+from packetfs.errors import BadNamespace, PacketFSError
 from packetfs.fs.schema import prepare
 from packetfs.limits import NAMES_PAGE
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -41,7 +42,7 @@ _INSERT: Final = (
 )
 _UPDATE: Final = (
     "UPDATE inode SET mode=?, uid=?, gid=?, mtime_ns=?, size=?, root=?, target=?, rdev=?, grp=?, xattrs=?, sparse=?,"
-    " seen=? WHERE ino=?"
+    " seen=?, ctime_ns=?, holes=-1 WHERE ino=?"
 )
 
 
@@ -68,13 +69,24 @@ class Namespace:
         self._writing = False
         self._soiled = 0
         self._recording = False
+        self.is_lost = False
+        """Whether SQLite gave up a transaction by itself, as on a full disk, and with it all that was not committed."""
         with explained(database.filename):
-            prepare(database)
+            self.version: Final = prepare(database)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything waits for a commit."""
+        return self._writing
 
     def commit(self) -> None:
         """Make everything since the last commit durable."""
         if self._writing:
-            self.rows("COMMIT")
+            try:
+                self.rows("COMMIT")
+            except PacketFSError:
+                self._look_for_loss()
+                raise
             self._writing = False
 
     def rollback(self) -> None:
@@ -92,8 +104,13 @@ class Namespace:
                 self._writing = True
             self._cursor.execute(sql, values)
         except Error as error:
+            self._look_for_loss()
             raise explain_database(error, self._database.filename) from error
         return self._database.changes()
+
+    def _look_for_loss(self) -> None:
+        if self._writing and not self._database.in_transaction:
+            self._writing, self.is_lost, self._soiled = False, True, 0
 
     def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Any]:
         """Return all rows of a query."""
@@ -168,7 +185,8 @@ class Namespace:
         if entry == old.entry:
             self.see(old.ino, seen)
             return
-        self.write(_UPDATE, (*_values(entry if not old.dirty else replace(entry, root=old.base)), seen, old.ino))
+        values = _values(entry if not old.dirty else replace(entry, root=old.base))
+        self.write(_UPDATE, (*values, seen, time.time_ns(), old.ino))
         for parent, name in self.names(old.ino):
             self.touch(parent, name)
 
@@ -236,6 +254,33 @@ class Namespace:
         while doomed:
             doomed += self._forget(doomed.pop())
         self._soiled = 0
+
+    def unlink(self, parent: int, name: bytes) -> None:
+        """Take a name away and nothing else: an inode without a name is the caller's to `erase`."""
+        self.write("DELETE FROM entry WHERE parent=? AND name=?", (parent, name))
+        self.touch(parent, name)
+
+    def erase(self, ino: int) -> None:
+        """Delete an inode that has no name, and is no directory with something in it."""
+        self.write("DELETE FROM inode WHERE ino=?", (ino,))
+        self.write("DELETE FROM touched WHERE parent=?", (ino,))
+        self.write("DELETE FROM orphan WHERE ino=?", (ino,))
+        if ino == self._soiled:
+            self._soiled = 0
+
+    def orphan(self, ino: int) -> None:
+        """Note that an inode without a name is in use, so that `erase_orphans` finds it should nobody erase it."""
+        self.write("INSERT OR IGNORE INTO orphan VALUES(?)", (ino,))
+
+    def erase_orphans(self) -> int:
+        """Delete the inodes that were in use without a name when the last user vanished; return how many."""
+        found = self.rows("SELECT ino FROM orphan")
+        for (ino,) in found:
+            if not self.names(ino):
+                self.erase(ino)
+        if found:
+            self.write("DELETE FROM orphan")
+        return len(found)
 
     def _forget(self, ino: int) -> list[int]:
         """Delete an inode that has lost its last name; return the inodes that a directory named."""

@@ -8,13 +8,15 @@ from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
+from packetfs.fs.nodes import lowest_nodes
 from packetfs.packet.digest import Digest
-from packetfs.packet.layout import HEADER, Op
+from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, leaves, produces, read_head
 
 _BEHIND: Final = 64
 """Segments kept behind the place, so that a step back finds them: no 13/8 of a mean hold more."""
 _AHEAD: Final = 64
+_FILL: Final = int(Op.FILL)
 _AHEAD_STEP: Final = 4
 _HELD_MAX: Final = 4096
 """Segments held: 64 are looked at after a difference and 4 more for each new chunk that is not among them, until these
@@ -25,6 +27,7 @@ stand for 256 MiB (1 MiB of memory); the oldest then go."""
 class Segment:
     """One leaf of a file's program: `digest` for an extent, `data` for bytes in the leaf, else a run of `byte`."""
 
+    start: int
     length: int
     leaf: bytes
     digest: Digest | None = None
@@ -35,8 +38,12 @@ class Segment:
 class OldProgram:
     """A place among the segments of a canonical program, and a way to find it again by a chunk's digest."""
 
-    def __init__(self, segments: Iterator[Segment]) -> None:
-        self._source = segments
+    def __init__(self, store: Store, root: Digest | None) -> None:
+        self._store = store
+        self._root = root
+        self._source = iter(()) if root is None else _segments(store, root)
+        self._nodes = iter(()) if root is None else _nodes(store, root)
+        self._node: tuple[int, bytes] | None = (-1, b"")
         self._held: deque[Segment] = deque()
         self._first = 0
         self._at = 0
@@ -45,13 +52,11 @@ class OldProgram:
     @classmethod
     def load(cls, store: Store, root: Digest | None, mean: int) -> OldProgram:
         """Return the program at its start; an empty one where there is none, or it was cut by another mean."""
-        if root is None:
-            return cls(iter(()))
         try:
-            same = read_head(store, root).mean == mean
+            same = root is not None and read_head(store, root).mean == mean
         except PacketFSError:
             same = False
-        return cls(_segments(store, root) if same else iter(()))
+        return cls(store, root if same else None)
 
     def current(self) -> Segment | None:
         """Return the segment at the place, None behind the last."""
@@ -84,6 +89,32 @@ class OldProgram:
         self.advance()
         return True
 
+    def align(self, offset: int) -> bool:
+        """Go forward to the segment that starts at an offset, if one does."""
+        while (segment := self.current()) is not None and segment.start < offset:
+            self.advance()
+        return segment is not None and segment.start == offset
+
+    def plain_node(self, offset: int) -> bytes | None:
+        """Return the TREE packet of the node that starts at an offset, if there is one and it holds no runs."""
+        while self._node is not None and self._node[0] < offset:
+            self._node = next(self._nodes, None)
+        if self._node is None or self._node[0] != offset:
+            return None
+        packet = self._node[1]
+        try:
+            ops = self._store.read(Digest(packet[HEADER : HEADER + 32]))[::PACKET]
+        except PacketFSError:
+            return None
+        return None if _FILL in ops else packet
+
+    def restart(self, offset: int) -> None:
+        """Go to the segment that starts at an offset, without looking at those before."""
+        self._held.clear()
+        self._places.clear()
+        self._first = self._at = 0
+        self._source = iter(()) if self._root is None else _segments(self._store, self._root, offset)
+
     def _load(self) -> bool:
         segment = next(self._source, None)
         if segment is None:
@@ -103,19 +134,26 @@ class OldProgram:
         self._first += 1
 
 
-def _segments(store: Store, root: Digest) -> Iterator[Segment]:
-    """Yield what is readable: a damaged program ends early, and the rest of the file is cut anew."""
+def _nodes(store: Store, root: Digest) -> Iterator[tuple[int, bytes]]:
     try:
-        for _, leaf in leaves(store, root):
-            yield _segment(leaf)
+        yield from lowest_nodes(store, root)
     except PacketFSError:
         return
 
 
-def _segment(leaf: bytes) -> Segment:
+def _segments(store: Store, root: Digest, start: int = 0) -> Iterator[Segment]:
+    """Yield what is readable: a damaged program ends early, and the rest of the file is cut anew."""
+    try:
+        for at, leaf in leaves(store, root, start):
+            yield _segment(at, leaf)
+    except PacketFSError:
+        return
+
+
+def _segment(at: int, leaf: bytes) -> Segment:
     length = produces(leaf)
     if leaf[0] == Op.COPY:
-        return Segment(length, leaf, Digest(leaf[HEADER : HEADER + 32]))
+        return Segment(at, length, leaf, Digest(leaf[HEADER : HEADER + 32]))
     if leaf[0] == Op.DATA:
-        return Segment(length, leaf, data=leaf[HEADER : HEADER + length])
-    return Segment(length, leaf, byte=leaf[HEADER])
+        return Segment(at, length, leaf, data=leaf[HEADER : HEADER + length])
+    return Segment(at, length, leaf, byte=leaf[HEADER])

@@ -37,8 +37,11 @@ class Window:
     def have(self, at: int, size: int, keep: int) -> int:
         """Read until `size` bytes from `at` on are here, or the stream ends; return how many are, `size` at the most.
 
-        Bytes before `keep` are given up; those from it on and the new ones must fit the capacity.
+        Bytes before `keep` are given up; those from it on and the new ones must fit the capacity. A `keep` beyond what
+        was read jumps over what lies between.
         """
+        if keep > self._end:
+            self._start = self._end = keep
         while at + size > self._end and not self.ended:
             if at + size - self._start > len(self._buffer):
                 self._move(keep)

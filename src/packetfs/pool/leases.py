@@ -112,11 +112,12 @@ class Shares:
     def end(self, segment: int) -> None:
         with self._lock:
             self._counts[segment] -= 1
-            if not self._counts[segment]:
+            if not self._counts[segment] and self._fd >= 0:  # a collected cycle may have ended this object first
                 _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
 
     def __del__(self) -> None:
-        self._storage.close(self._fd)
+        fd, self._fd = self._fd, -1
+        self._storage.close(fd)
 
 
 def _open(storage: Storage, path: str, writable: bool) -> int:

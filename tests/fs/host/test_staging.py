@@ -283,8 +283,8 @@ def fail_after(calls: int, code: int) -> Callable[..., int]:
         left[0] -= 1
         if left[0] < 0:
             raise OSError(code, os.strerror(code))
-        data = b"".join(data) if isinstance(data, list) else data
-        return pwrite(fd, data[:3], offset)  # and short writes before
+        whole = b"".join(data) if isinstance(data, list) else data
+        return pwrite(fd, whole[:3], offset)  # and short writes before
 
     return write
 

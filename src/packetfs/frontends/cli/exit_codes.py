@@ -1,4 +1,4 @@
-"""What each exit code of `pfs` means; docs/exit-codes.md is generated from here and from the classes in errors.py."""
+"""What each exit code of `pfs` means; docs/exit-codes.md is generated from here and from the classes in errors."""
 
 from __future__ import annotations
 

@@ -113,6 +113,6 @@ def messages() -> str:
 
 
 def error_classes() -> list[type[PacketFSError]]:
-    """Return every error, in the order of errors.py (that of the layers)."""
+    """Return every error, in the order of the layers."""
     found = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, PacketFSError)]
     return list(dict.fromkeys(found))

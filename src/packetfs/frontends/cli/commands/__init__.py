@@ -34,6 +34,8 @@ COMMANDS: Final = (
     Command("ls", "FILES", "list a directory of the pool"),
     Command("stat", "FILES", "show everything known about a name in the pool"),
     Command("rm", "FILES", "remove files and directories from the pool"),
+    Command("mount", "FILES", "mount a pool on a directory of this machine"),
+    Command("umount", "FILES", "take the mount of a pool away"),
     Command("run", "PROGRAMS", "run a program over the records of files, where they lie"),
     Command("programs", "PROGRAMS", "list the programs that come with PacketFS, and those in the pool"),
     Command("vms", "PROGRAMS", "list live microVMs; pause, resume, move and drop their jobs"),

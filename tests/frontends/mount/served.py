@@ -1,0 +1,53 @@
+"""Mounts for tests: each is served from a thread or a process of its own, and is gone at the end whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from packetfs.frontends.mount.device import attach
+from packetfs.frontends.mount.operations import Operations
+from packetfs.frontends.mount.options import parse_options
+from packetfs.frontends.mount.session import Session
+
+CAN_MOUNT = os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK)
+needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="needs root and /dev/fuse")
+DETACH = 2
+HANG = 40
+"""Seconds after which a mount is aborted: who waits for it cannot be killed before."""
+
+
+def detach_anyhow(directory: Path) -> None:
+    """Take all mounts at a directory out of sight."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    while not libc.umount2(os.fsencode(directory), DETACH):
+        pass
+
+
+@contextmanager
+def served(operations: Operations, directory: Path, options: str = "") -> Iterator[Session]:
+    """Serve operations from a thread of this process: calls on the mount must release the GIL, as those of `os` do."""
+    directory.mkdir(exist_ok=True)
+    begun = threading.Event()
+    device = attach("test", str(directory), parse_options([options]))
+    guard = subprocess.Popen(["sh", "-c", 'sleep "$1"; umount -f "$2"', "-", str(HANG), directory])
+    session = Session(device, operations, ready=begun.set, complain=print)
+    thread = threading.Thread(target=session.serve, daemon=True)
+    thread.start()
+    try:
+        assert begun.wait(10)
+        yield session
+    finally:
+        detach_anyhow(directory)
+        guard.kill()
+        guard.wait()
+        thread.join(10)
+        os.close(device)
+        assert not thread.is_alive()
