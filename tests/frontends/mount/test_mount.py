@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.fs.posix import acl
+from packetfs.fs.posix.acl import Rule, Tag
 from tests.frontends.command import COMMAND, Pfs, environment
 from tests.frontends.mount.served import HANG, detach_anyhow, needs_mount
 
@@ -370,3 +372,39 @@ def test_nothing_is_kept_open_after_a_while(mount: Mount) -> None:
     deadline = time.monotonic() + 15
     while mount.pfs("cat", "--pool", str(mount.pool), "file").out != b"by itself":
         assert time.monotonic() < deadline
+
+
+def _reads(path: Path, uid: int) -> bool:
+    """Say whether a user may read a file."""
+    code = "import os,sys\nos.setgroups([]); os.setgid(4321); os.setuid(int(sys.argv[2]))\nopen(sys.argv[1]).read()\n"
+    return not subprocess.run([sys.executable, "-c", code, path, str(uid)], capture_output=True, check=False).returncode
+
+
+def test_the_kernel_goes_by_access_control_lists(mount: Mount, tmp_path: Path) -> None:
+    mount.umount()
+    mount.mount("-o", "allow_other")
+    for closed in (tmp_path, *tmp_path.parents[:2]):
+        closed.chmod(0o755)
+    rules = [
+        Rule(Tag.OWNER, 6),
+        Rule(Tag.USER, 4, 1234),
+        Rule(Tag.OWNING_GROUP, 0),
+        Rule(Tag.MASK, 4),
+        Rule(Tag.OTHERS, 0),
+    ]
+    file, folder = mount.at / "file", mount.at / "folder"
+    file.write_bytes(b"secret")
+    folder.mkdir(0o755)
+    os.setxattr(file, "system.posix_acl_access", acl.pack(rules))
+    os.setxattr(folder, "system.posix_acl_default", acl.pack(rules))
+    (folder / "made").write_bytes(b"secret")
+    for path in (file, folder / "made"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert [_reads(path, uid) for uid in (1234, 1235)] == [True, False]
+    _run("cp", "-a", file, mount.at / "copy")
+    file.chmod(0o600)
+    assert not _reads(file, 1234), "chmod takes it from the mask"
+    assert _reads(mount.at / "copy", 1234)
+    mount.umount()
+    mount.mount("-o", "allow_other")
+    assert [_reads(mount.at / "copy", uid) for uid in (1234, 1235)] == [True, False]

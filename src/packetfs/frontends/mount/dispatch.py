@@ -157,10 +157,14 @@ class Dispatcher:
         if mode is not None:
             self._do.setattr(ino, Changes(mode=mode))
 
+    def _drop_setgid(self, ino: int) -> None:
+        mode = self._do.getattr(ino).mode
+        if mode & stat.S_ISGID:
+            self._do.setattr(ino, Changes(mode=stat.S_IMODE(mode & ~stat.S_ISGID)))
+
     def _getxattr(self, head: Head, body: memoryview) -> Answer:
         (size,) = fields(_GETXATTR, body)
         name = one_name(body, _GETXATTR.size)
-        _refuse_acl(name)
         value = self._do.getxattr(head[3], name)
         return replies.attribute_value(head[2], value, size)
 
@@ -170,10 +174,11 @@ class Dispatcher:
         return replies.attribute_value(head[2], names, size)
 
     def _setxattr(self, head: Head, body: memoryview) -> Answer:
-        size, flags, _ = fields(_SETXATTR, body)
+        size, flags, extra = fields(_SETXATTR, body)
         name, value = name_and_value(body, _SETXATTR.size, size)
-        _refuse_acl(name)
         self._do.setxattr(head[3], name, value, flags)
+        if extra & protocol.SETXATTR_ACL_KILL_SGID:
+            self._drop_setgid(head[3])
         return replies.done(head[2])
 
     def _removexattr(self, head: Head, body: memoryview) -> Answer:
@@ -293,9 +298,3 @@ class Dispatcher:
         handle, flags = fields(_FSYNC, body)
         self._do.fsyncdir(handle, bool(flags & protocol.FSYNC_FDATASYNC))
         return replies.done(head[2])
-
-
-def _refuse_acl(name: bytes) -> None:
-    """Access lists are not checked by anybody here, so nobody may believe that he set one: `cp -a` then uses chmod."""
-    if name.startswith(b"system.posix_acl_"):
-        raise OSError(errno.EOPNOTSUPP, "no access control lists")

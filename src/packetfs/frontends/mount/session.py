@@ -45,12 +45,14 @@ _WANTED: Final = (
     | Init.PARALLEL_DIROPS
     | Init.MAX_PAGES
     | Init.CACHE_SYMLINKS
+    | Init.DONT_MASK
+    | Init.POSIX_ACL
     | Init.HANDLE_KILLPRIV_V2
     | Init.SETXATTR_EXT
     | Init.INIT_EXT
 )
 """Not wanted: WRITEBACK_CACHE (sizes and times would be the kernel's, and appends and write-only handles its guesses),
-POSIX_ACL (nothing here changes modes by access lists), EXPORT_SUPPORT (only inodes that are held are found)."""
+EXPORT_SUPPORT (only inodes that are held are found)."""
 _GONE: Final = (errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN)
 _AGAIN: Final = (errno.EAGAIN, errno.EINTR, errno.ENOENT)
 """ENOENT: the request was taken back between its arrival and our reading."""

@@ -41,8 +41,8 @@ class Operations:
         self._nodes = Nodes(fs.names, self._programs)
         self._contents = Contents(fs.pool, self._programs, self._nodes)
         room = Room(fs.pool.path)
-        self._tree = Tree(fs, self._nodes, self._contents, clock, room)
         self._xattrs = Xattrs(fs.names, self._nodes)
+        self._tree = Tree(fs, self._nodes, self._contents, self._xattrs, clock, room)
         self._handles = Handles()
         self._files = Files(fs.pool, self._nodes, self._contents, self._handles, clock, room)
         self._waiting = 0
@@ -108,6 +108,8 @@ class Operations:
         if handle is not None and changes.size is not None:
             self._files.writable(handle)
         self._files.set_attributes(node, changes)
+        if changes.mode is not None and node.has_xattrs:
+            self._xattrs.follow_mode(node)
         return self._nodes.attributes(node)
 
     @looks

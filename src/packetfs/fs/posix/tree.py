@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Final
 
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.posix import acl
 from packetfs.fs.posix.attributes import Caller
 from packetfs.fs.posix.contents import Contents
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import LIVE, SHOWN, Node, Nodes
 from packetfs.fs.posix.references import References
 from packetfs.fs.posix.room import NAME, Room
+from packetfs.fs.posix.xattrs import Xattrs
 from packetfs.fs.schema import ROOT_INO
 from packetfs.limits import SYMLINK_MAX
 from packetfs.packet.digest import digest_of
@@ -22,16 +24,26 @@ from packetfs.packet.digest import digest_of
 NOREPLACE, EXCHANGE = 1, 2
 _NAME_MAX: Final = 255
 _MODE: Final = 0o7777
+_RWXRWXRWX: Final = 0o777
 
 
 class Tree:
     """The directories of a filesystem, and the inodes in them that lost their last name."""
 
-    def __init__(self, fs: FileSystem, nodes: Nodes, contents: Contents, clock: Callable[[], int], room: Room) -> None:
+    def __init__(
+        self,
+        fs: FileSystem,
+        nodes: Nodes,
+        contents: Contents,
+        xattrs: Xattrs,
+        clock: Callable[[], int],
+        room: Room,
+    ) -> None:
         self._fs = fs
         self._names = fs.names
         self._nodes = nodes
         self._contents = contents
+        self._xattrs = xattrs
         self._clock = clock
         self._room = room
         self.references = References()
@@ -74,10 +86,16 @@ class Tree:
     def make(self, parent: int, name: bytes | None, mode: int, caller: Caller, rdev: int = 0) -> Node:
         """Make an inode: with a name, or for whoever opens it now."""
         above = self._nodes.directory(parent) if name is None else self._free_place(parent, name)
+        default = self._xattrs.default_of(above)
+        if default:
+            caller = caller._replace(umask=~acl.mode_of(acl.inherited(default, mode)) & _RWXRWXRWX)
         node = self._new(above, mode, caller, rdev)
         if node.is_file:
             node.root = self._contents.empty
-        return self._add(above, name, node)
+        self._add(above, name, node)
+        if default:
+            self._xattrs.inherit(node, default, mode)
+        return node
 
     def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller) -> Node:
         if not target:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import stat
+from contextlib import suppress
 
 from packetfs.fs.namespace import Namespace, pack_xattrs, unpack_xattrs
+from packetfs.fs.posix import acl
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
 from packetfs.limits import ENTRY_TAIL_MAX, XATTR_VALUE_MAX
 
 CREATE, REPLACE = 1, 2
+_SHOWN_BITS = 0o777
 _NAME_MAX = 255
 _COUNT_MAX = (1 << 16) - 1
 _TAIL_REST = 8192
@@ -35,6 +39,7 @@ class Xattrs:
         return fail(errno.ENODATA) if value is None else value
 
     def set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        """Set an attribute; an access control list changes the mode, and is kept where it says more than a mode can."""
         if not name or len(name) > _NAME_MAX:
             fail(errno.ERANGE)
         if len(value) > XATTR_VALUE_MAX:
@@ -47,7 +52,47 @@ class Xattrs:
         if flags & REPLACE and name not in held:
             fail(errno.ENODATA)
         held[name] = value
+        if name in acl.NAMES:
+            self._check_acl(node, name, held)
         self._store(node, held)
+
+    def _check_acl(self, node: Node, name: bytes, held: dict[bytes, bytes]) -> None:
+        if stat.S_ISLNK(node.mode):
+            fail(errno.EOPNOTSUPP)
+        if name == acl.DEFAULT and not node.is_dir:
+            fail(errno.EACCES)
+        try:
+            rules = acl.unpack(held[name])
+        except ValueError:
+            fail(errno.EINVAL)
+        if name == acl.ACCESS:
+            node.mode = node.mode & ~_SHOWN_BITS | acl.mode_of(rules)
+            if acl.is_mode(rules):
+                del held[name]
+
+    def follow_mode(self, node: Node) -> None:
+        """Bring an inode's access control list in line with its mode, after a chmod."""
+        held = self.all(node)
+        if acl.ACCESS in held:
+            with suppress(ValueError):  # one that came with a sync and is none: the mode alone counts
+                held[acl.ACCESS] = acl.pack(acl.with_mode(acl.unpack(held[acl.ACCESS]), node.mode))
+                self._store(node, held)
+
+    def default_of(self, directory: Node) -> list[acl.Rule]:
+        """Return the list that what is made in a directory inherits; empty where there is none."""
+        with suppress(ValueError):
+            if found := self.all(directory).get(acl.DEFAULT):
+                return acl.unpack(found)
+        return []
+
+    def inherit(self, node: Node, default: list[acl.Rule], mode: int) -> None:
+        """Give a new inode what it has of its directory's default list; `mode` is the one it was made with."""
+        held = {acl.DEFAULT: acl.pack(default)} if node.is_dir else {}
+        rules = acl.inherited(default, mode)
+        if not acl.is_mode(rules):
+            held[acl.ACCESS] = acl.pack(rules)
+        if held:
+            self._store(node, held)
 
     def remove(self, node: Node, name: bytes) -> None:
         held = self.all(node)
