@@ -99,13 +99,14 @@ class Recovery:
         """Free microVMs whose results are reduced already, and those that no job can have in their slots; return the
         last shard of the others, -1 without any."""
         words, last = self._table.words, -1
+        reduced, end = self._totals.shards, self._end
         for first, count in self._table.touched():
             shards = column(words, first, count, "shard").tolist()
             for index, state in enumerate(states(words, first, count)):
                 if state == State.FREE:
                     continue
                 slot, shard = first + index, shards[index]
-                if not self._totals.shards <= shard < self._end or slot != 1 + shard % VMS_MAX:
+                if not reduced <= shard < end or slot != 1 + shard % VMS_MAX:
                     self._table.clear(slot, 1)
                 else:
                     last = max(last, shard)
