@@ -226,8 +226,9 @@ WORKERS_MAX: Final = 1024
 """Threads that can be asked for: more than the cores of any machine of today."""
 REPEAT_MAX: Final = 10_000
 """Runs that can be asked for to measure: the median needs no more."""
-RUN_WINDOW: Final = MIB
-"""Bytes of a file that a worker holds: what stays in the second-level cache runs fastest. Longer records grow it."""
+RUN_WINDOW: Final = 2 * MIB
+"""Bytes of a file that a worker holds. 1 and 2 MiB run as fast, but a turn for each MiB cost 65,535 short shards a tenth
+more; 4 MiB gained nothing. Longer records grow it."""
 WINDOW_TAIL: Final = 16 * KIB
 """Bytes read behind a window for the record that crosses its end: most lines are shorter; a longer one asks again."""
 SLOTS_A_CALL: Final = {"native": 1 << 25, "interpreter": 1 << 16}
