@@ -227,8 +227,8 @@ WORKERS_MAX: Final = 1024
 REPEAT_MAX: Final = 10_000
 """Runs that can be asked for to measure: the median needs no more."""
 RUN_WINDOW: Final = 2 * MIB
-"""Bytes of a file that a worker holds. 1 and 2 MiB run as fast, but a turn for each MiB cost 65,535 short shards a tenth
-more; 4 MiB gained nothing. Longer records grow it."""
+"""Bytes of a file that a worker holds. 1 and 2 MiB run as fast, but a turn for each MiB cost 65,535 short shards a
+tenth more; 4 MiB gained nothing. Longer records grow it."""
 WINDOW_TAIL: Final = 16 * KIB
 """Bytes read behind a window for the record that crosses its end: most lines are shorter; a longer one asks again."""
 SLOTS_A_CALL: Final = {"native": 1 << 25, "interpreter": 1 << 16}
