@@ -169,11 +169,17 @@ def test_locks_exclude_each_other(at: Path) -> None:
         fcntl.flock(one, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
             fcntl.flock(two, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    code = "import fcntl,sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    with (at / "lock").open("r+b") as one:
-        fcntl.lockf(one, fcntl.LOCK_EX)
-        done = subprocess.run([sys.executable, "-c", code, at / "lock"], capture_output=True, check=False, timeout=20)
-    assert b"BlockingIOError" in done.stderr
+    code = (
+        "import fcntl,sys; sys.stdin.readline(); fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
+    # Started before a file of the mount is open here: the child would close it while this process, which serves it,
+    # waits for the child with the GIL held.
+    command = [sys.executable, "-c", code, at / "lock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as other:
+        with (at / "lock").open("r+b") as one:
+            fcntl.lockf(one, fcntl.LOCK_EX)
+            _, said = other.communicate(b"\n", timeout=20)
+    assert b"BlockingIOError" in said
 
 
 def test_appends_of_two_files_do_not_overwrite(at: Path) -> None:
