@@ -174,11 +174,11 @@ def test_locks_exclude_each_other(at: Path) -> None:
     )
     # Started before a file of the mount is open here: the child would close it while this process, which serves it,
     # waits for the child with the GIL held.
-    command = [sys.executable, "-c", code, at / "lock"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as other:
-        with (at / "lock").open("r+b") as one:
-            fcntl.lockf(one, fcntl.LOCK_EX)
-            _, said = other.communicate(b"\n", timeout=20)
+    command = [sys.executable, "-c", code, str(at / "lock")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    with other, (at / "lock").open("r+b") as one:
+        fcntl.lockf(one, fcntl.LOCK_EX)
+        _, said = other.communicate(b"\n", timeout=20)
     assert b"BlockingIOError" in said
 
 
