@@ -9,16 +9,14 @@ import os
 import socket
 import stat
 import subprocess
-import sys
 from typing import Final
 
 from packetfs.errors import MountFailed, MountMissing, MountRefused
-from packetfs.frontends.mount.mounted import Mounted
+from packetfs.frontends.mount.mounted import TYPE, Mounted
 from packetfs.frontends.mount.options import FLAGS, MountOptions
 
 DEVICE: Final = "/dev/fuse"
 _HELPER: Final = "fusermount3"
-_TYPE: Final = b"fuse.packetfs"
 _DETACH: Final = 2
 _NO_FOLLOW: Final = 8
 
@@ -59,7 +57,7 @@ def _attach_as_root(source: str, directory: str, options: MountOptions) -> int:
     words += ",allow_other" if options.allow_other else ""
     libc = ctypes.CDLL(None, use_errno=True)
     flags = ctypes.c_ulong(options.flags)
-    if libc.mount(os.fsencode(source), os.fsencode(directory), _TYPE, flags, words.encode("ascii")):
+    if libc.mount(os.fsencode(source), os.fsencode(directory), TYPE, flags, words.encode("ascii")):
         code = ctypes.get_errno()
         os.close(device)
         raise MountFailed(path=directory, reason=os.strerror(code).lower())
@@ -113,8 +111,3 @@ def _call(
 def _escaped(text: str) -> str:
     """Commas and backslashes separate and escape options of the helper."""
     return text.replace("\\", "\\\\").replace(",", "\\,")
-
-
-def is_supported() -> bool:
-    """Tell whether this machine can mount at all."""
-    return sys.platform == "linux" and os.access(DEVICE, os.R_OK | os.W_OK)

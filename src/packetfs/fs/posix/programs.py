@@ -1,42 +1,22 @@
-"""Bytes of settled files: views of the arena, found through the nodes of programs that were looked at last."""
+"""Bytes of settled files, as views of the arena."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
 from packetfs.errors import BadProgram
-from packetfs.limits import TREE_DEPTH_MAX
-from packetfs.packet.codec import decode
+from packetfs.fs.leaves import Leaves
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.execute import fill
-from packetfs.packet.head import Head
-from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
-from packetfs.packet.tree import produces, split
+from packetfs.packet.layout import HEADER, Buffer, Op
+from packetfs.packet.tree import produces
 from packetfs.pool.pool import Pool
 
-_NODES: Final = 128
-"""Nodes kept, of 128 leaves each (20 KB in memory): 1 GiB of content that is read without looking up any."""
 _VIEWS: Final = 16
 """Extents whose view is kept: a read of 128 KiB mostly ends inside one, and the next begins there."""
 _ZEROS: Final = memoryview(bytes(1 << 20))
-_COPY, _DATA, _FILL, _TREE = int(Op.COPY), int(Op.DATA), int(Op.FILL), int(Op.TREE)
-
-
-class _Node:
-    """A node of a program: where each of its leaves begins, and the bytes of all."""
-
-    __slots__ = ("leaves", "size", "starts")
-
-    def __init__(self, packets: bytes) -> None:
-        self.leaves = list(split(packets))
-        self.starts = []
-        at = 0
-        for leaf in self.leaves:
-            self.starts.append(at)
-            at += produces(leaf)
-        self.size = at
+_COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
 
 
 class Programs:
@@ -44,43 +24,13 @@ class Programs:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._nodes: dict[bytes, _Node] = {}
+        self._leaves = Leaves(pool)
         self._views: dict[bytes, memoryview] = {}
-
-    def leaves(self, root: Digest, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, leaf) of what produces any of [start, stop)."""
-        return self._walk(root, 0, start, stop, -1, TREE_DEPTH_MAX + 1)
-
-    def _walk(
-        self, digest: bytes, base: int, start: int, stop: int, size: int, depth: int
-    ) -> Iterator[tuple[int, bytes]]:
-        node = self._nodes.get(digest) or self._load(digest, size)
-        if not depth or (size >= 0 and node.size != size):
-            raise BadProgram(root=short(digest), reason="a node does not produce what is said of it")
-        index = max(bisect_right(node.starts, start - base) - 1, 0)
-        for at, leaf in zip(node.starts[index:], node.leaves[index:], strict=True):
-            if base + at >= stop:
-                return
-            if leaf[0] == _TREE:
-                inner = leaf[HEADER : HEADER + 32]
-                yield from self._walk(inner, base + at, start, stop, produces(leaf), depth - 1)
-            elif base + at + produces(leaf) > start:
-                yield base + at, leaf
-
-    def _load(self, digest: bytes, size: int) -> _Node:
-        packets = self._pool.read(Digest(digest))
-        if size < 0:
-            Head.parse(decode(packets))
-            packets = packets[PACKET:]
-        if len(self._nodes) >= _NODES:
-            del self._nodes[next(iter(self._nodes))]
-        node = self._nodes[digest] = _Node(packets)
-        return node
 
     def read(self, root: Digest, start: int, stop: int) -> list[Buffer]:
         """Return the bytes [start, stop) of a program where they lie; fewer where it ends before."""
         parts: list[Buffer] = []
-        for at, leaf in self.leaves(root, start, stop):
+        for at, leaf in self._leaves.between(root, start, stop):
             skip, end = max(start - at, 0), min(stop - at, produces(leaf))
             if leaf[0] == _COPY and not leaf[1]:
                 first = int.from_bytes(leaf[8:16], "little")
@@ -121,13 +71,13 @@ class Programs:
 
     def is_hole(self, root: Digest, offset: int, size: int) -> tuple[int, bool]:
         """Return where the leaf at an offset ends, and whether it is a run of zeros."""
-        for at, leaf in self.leaves(root, offset, offset + 1):
+        for at, leaf in self._leaves.between(root, offset, offset + 1):
             return min(at + produces(leaf), size), is_zeros(leaf)
         return size, True
 
     def holes(self, root: Digest, size: int) -> int:
         """Return how many bytes of a file are in runs of zeros."""
-        return sum(produces(leaf) for _, leaf in self.leaves(root, 0, size) if is_zeros(leaf))
+        return sum(produces(leaf) for _, leaf in self._leaves.between(root, 0, size) if is_zeros(leaf))
 
 
 def is_zeros(leaf: bytes) -> bool:
