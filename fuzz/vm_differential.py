@@ -126,8 +126,8 @@ class Fuzzer:
         code = source.make(kind)
         image = replace(self.templates[kind], code=code, starts=starts(code))
         data = rng.randbytes(rng.choice((1, 15, 33, 40, 40, 64, 64)) if rng.random() < 0.97 else 0)
-        framing = rng.choice((Framing.FIXED,) * 4 + (Framing.LINE, Framing.LIST))
-        if framing is Framing.LINE:
+        framing = rng.choice((Framing.FIXED,) * 4 + (Framing.LINE, Framing.LINES, Framing.LIST))
+        if framing in (Framing.LINE, Framing.LINES):
             data = data.translate(bytes(10 if i % 13 == 0 else i for i in range(256)))
         end = rng.randrange(len(data) + 1) if rng.random() < 0.2 else len(data)
         return Case(

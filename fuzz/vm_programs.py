@@ -54,7 +54,7 @@ class Programs:
             (10, self.stack_access), (8, self.record_load), (3, self.record_store), (4, self.context_load),
             (6, self.atomic), (1, self.wild),
             (5, self.look_up), (4, self.update), (2, self.delete), (3, self.emit), (3, self.reserve),
-            (4, self.plain_call), (2, self.bytes_call), (1, self.asking_call),
+            (4, self.plain_call), (2, self.bytes_call), (1, self.asking_call), (3, self.search),
             (8, self.branch), (4, self.repeat), (3, self.call), (2, self.call_by_value), (1, self.leave),
         )  # fmt: skip
         self.pieces = [piece for weight, piece in pieces for _ in range(weight)]
@@ -259,6 +259,25 @@ class Programs:
         delta = slot(0xB7, 2, imm=rng.choice((-300, -20, -4, -1, 0, 1, 3, 9, 400)))
         again = [slot(0x79, 7, 6)] if rng.random() < 0.8 else []
         return [slot(0xBF, 1, 6), delta, slot(0x85, imm=number), *again]
+
+    def search(self, _: int) -> list[Item]:
+        """Helpers 4097 to 4102 on the record, the stack or any register."""
+        rng = self.rng
+        span: list[Item] = [slot(0xBF, 1, 7), slot(0xB7, 2, imm=rng.choice((0, 1, 7, 15, 33, 40)))]
+        kind = rng.randrange(4)
+        if kind == 0:
+            span = [*self._point(1, 64), slot(0xB7, 2, imm=rng.choice((3, 64, 65)))]
+        elif kind == 1:
+            span[rng.getrandbits(1)] = slot(0xBF, rng.choice((1, 2)), rng.choice((6, 8, 9)))
+        word: list[Item] = [*self._point(3, 16), slot(0xB7, 4, imm=rng.choice((0, 1, 2, 9)))]
+        if rng.getrandbits(1):
+            word[:2] = [slot(0xBF, 3, 7), slot(0x07, 3, imm=rng.choice((0, 1, 5)))]
+        byte: list[Item] = [
+            slot(0xB7, 3, imm=rng.choice((0, 10, 32, 0x31, 255))),
+            slot(0xB7, 4, imm=rng.choice((0, 1, 1, 3))),
+        ]
+        number = rng.randrange(4097, 4103)
+        return [*span, *(word if number == 4097 else byte), slot(0x85, imm=number)]
 
     # control
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "kernels.h"
+#include "search.h"
 #include "packet.h"
 #include "vm_module.h"
 
@@ -99,6 +100,7 @@ static PyObject *native_set_simd(PyObject *module, PyObject *args) {
     for (int simd = PFS_SCALAR; simd <= (int)pfs_simd_best(); simd++) {
         if (strcmp(simd_names[simd], name) != 0) continue;
         simd_now = (enum pfs_simd)simd;
+        pfs_search_choose(simd_now);
         Py_RETURN_NONE;
     }
     return bad("this machine has no such vector unit");
@@ -396,6 +398,7 @@ static PyMethodDef methods[] = {
 
 static int execute(PyObject *module) {
     simd_now = pfs_simd_best();
+    pfs_search_choose(simd_now);
     PyObject *type = PyType_FromModuleAndSpec(module, &index_spec, NULL);
     if (type == NULL) return -1;
     int failed = PyModule_AddObjectRef(module, "Index", type);

@@ -158,6 +158,9 @@ static const struct {
     {PFS_VM_CALL_RINGBUF_RESERVE, ring_reserve},        {PFS_VM_CALL_RINGBUF_SUBMIT, ring_submit},
     {PFS_VM_CALL_RINGBUF_DISCARD, ring_discard},        {PFS_VM_CALL_XDP_LOAD_BYTES, load_bytes},
     {PFS_VM_CALL_XDP_STORE_BYTES, store_bytes},         {PFS_VM_CALL_EMIT, emit},
+    {PFS_VM_CALL_FIND, pfs_vm_find},                    {PFS_VM_CALL_FIND_BYTE, pfs_vm_find_byte},
+    {PFS_VM_CALL_FIND_LAST_BYTE, pfs_vm_find_last_byte}, {PFS_VM_CALL_COUNT_BYTE, pfs_vm_count_byte},
+    {PFS_VM_CALL_COUNT_WORDS, pfs_vm_count_words},      {PFS_VM_CALL_DECIMAL, pfs_vm_decimal},
 };
 
 int pfs_vm_helper_index(uint64_t number) {

@@ -72,6 +72,7 @@ enum pfs_vm_framing {
     PFS_VM_FRAMING_FIXED = 1,
     PFS_VM_FRAMING_LINE = 2,
     PFS_VM_FRAMING_LIST = 3,
+    PFS_VM_FRAMING_LINES = 4,
 };
 
 enum pfs_vm_map_type {
@@ -193,6 +194,12 @@ enum pfs_vm_call {
     PFS_VM_CALL_XDP_LOAD_BYTES = 189,
     PFS_VM_CALL_XDP_STORE_BYTES = 190,
     PFS_VM_CALL_EMIT = 4096,
+    PFS_VM_CALL_FIND = 4097,
+    PFS_VM_CALL_FIND_BYTE = 4098,
+    PFS_VM_CALL_FIND_LAST_BYTE = 4099,
+    PFS_VM_CALL_COUNT_BYTE = 4100,
+    PFS_VM_CALL_COUNT_WORDS = 4101,
+    PFS_VM_CALL_DECIMAL = 4102,
 };
 
 #endif

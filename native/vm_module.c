@@ -79,8 +79,9 @@ static const char *check(const struct call *call, const struct pfs_vm_image *ima
     if (!holds(call, CONTEXTS, PFS_VM_CONTEXT_BYTES)) return "there are fewer contexts than slots";
     if (!holds(call, SPILL, PFS_VM_SPILL_STRIDE)) return "the spill is too small for these slots";
     if (!holds(call, MAPS, image->maps_bytes)) return "the memory of maps is too small for these slots";
-    if (job->framing < PFS_VM_FRAMING_FIXED || job->framing > PFS_VM_FRAMING_LIST) return "there is no such framing";
-    if (job->framing == PFS_VM_FRAMING_FIXED && job->size == 0) return "a record of fixed size has a byte at the least";
+    if (job->framing < PFS_VM_FRAMING_FIXED || job->framing > PFS_VM_FRAMING_LINES) return "there is no such framing";
+    int sized = job->framing == PFS_VM_FRAMING_FIXED || job->framing == PFS_VM_FRAMING_LINES;
+    if (sized && job->size == 0) return "a record of a size has a byte at the least";
     if (call->buffers[BOUNDS].len % 16 != 0) return "bounds are pairs of 8-byte numbers";
     if (job->window_start > (uint64_t)1 << 63) return "the window lies outside any file";
     return NULL;

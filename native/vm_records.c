@@ -24,10 +24,11 @@ static enum pfs_vm_stop find_fixed(struct pfs_vm *vm, uint64_t start, uint64_t e
     return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
 }
 
-static enum pfs_vm_stop find_line(struct pfs_vm *vm, uint64_t start, uint64_t end) {
+/* Up to the end of the last line that begins in the `within` bytes from `start` on. */
+static enum pfs_vm_stop find_lines(struct pfs_vm *vm, uint64_t start, uint64_t within, uint64_t end) {
     const struct pfs_vm_job *job = vm->job;
     const uint8_t *from = job->window + (start - job->window_start);
-    const uint8_t *newline = end > start ? memchr(from, '\n', (size_t)(end - start)) : NULL;
+    const uint8_t *newline = within <= end - start ? memchr(from + within - 1, '\n', end - start - within + 1) : NULL;
     if (newline != NULL) return accept(vm, start, start + (uint64_t)(newline - from) + 1);
     return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
 }
@@ -56,7 +57,9 @@ static enum pfs_vm_stop find_record(struct pfs_vm *vm) {
     uint64_t end = window_end(job);
     if (job->framing == PFS_VM_FRAMING_LIST) return find_listed(vm);
     if (vm->position < job->window_start || vm->position > end) return PFS_VM_STOP_WINDOW;
-    return job->framing == PFS_VM_FRAMING_FIXED ? find_fixed(vm, vm->position, end) : find_line(vm, vm->position, end);
+    if (job->framing == PFS_VM_FRAMING_FIXED) return find_fixed(vm, vm->position, end);
+    uint64_t left = vm->stop - vm->position, within = job->size < left ? job->size : left;
+    return find_lines(vm, vm->position, job->framing == PFS_VM_FRAMING_LINES ? within : 1, end);
 }
 
 /* What r1 points to. data and data_end move only while Python has the context: once a record or resume is enough. */

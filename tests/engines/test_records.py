@@ -56,6 +56,7 @@ class Bytes(Source):
         ("fixed:100", Records(RecordKind.FIXED, 100), Framing.FIXED),
         (f"fixed:{RECORD_MAX}", Records(RecordKind.FIXED, RECORD_MAX), Framing.FIXED),
         ("line", Records(RecordKind.LINE), Framing.LINE),
+        ("lines:65536", Records(RecordKind.LINES, 65536), Framing.LINES),
         ("pcap", Records(RecordKind.PCAP), Framing.LIST),
         ("extent", Records(RecordKind.EXTENT), Framing.LIST),
     ],
@@ -67,7 +68,20 @@ def test_records_have_names(text: str, records: Records, framing: Framing) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "lines", "fixed", "fixed:", "fixed:0", "fixed:-1", "fixed:1k", "fixed:²", "fixed:268434945", "line:3"]
+    "text",
+    [
+        "",
+        "fixed",
+        "fixed:",
+        "fixed:0",
+        "fixed:-1",
+        "fixed:1k",
+        "fixed:²",
+        "fixed:268434945",
+        "line:3",
+        "lines:",
+        "lines:0",
+    ],
 )
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(UsageError):

@@ -280,7 +280,7 @@ def _call(ran: Rig, **changes: object) -> object:
         {"count": 2},
         {"first": 1},
         {"framing": 0},
-        {"framing": 4},
+        {"framing": 5},
         {"size": 0},
         {"bounds": bytes(15)},
         {"out": bytes(8)},

@@ -31,6 +31,9 @@ MARK = "ldxdw r1, [r1+0]\n call 4096\n stb [r10-1], 0x7c\n mov r1, r10\n sub r1,
         (Framing.LINE, b"one\ntwo", b"one\n|two|"),
         (Framing.LINE, b"\n\n", b"\n|\n|"),
         (Framing.LINE, b"x" * 3000 + b"\ny", b"x" * 3000 + b"\n|y|"),
+        (Framing.LINES, b"1\n2\n33\n4444\n55\n\n\n\n6", b"1\n2\n|33\n|4444\n|55\n|\n\n\n|6|"),
+        (Framing.LINES, b"x" * 3000 + b"\ny", b"x" * 3000 + b"\n|y|"),
+        (Framing.LINES, b"", b""),
     ],
 )
 def test_records(machine: Machine, framing: Framing, data: bytes, shown: bytes) -> None:
@@ -116,23 +119,25 @@ def test_shards_take_the_records_that_begin_in_them(machine: Machine) -> None:
 def test_records_are_found_in_python() -> None:
     records = Records(Framing.LINE, 0, memoryview(b""))
     window = Window(memoryview(b"ab\ncd"), 10, final=False)
-    assert records.find(window, 10) == (10, 13)
-    assert records.find(window, 13) is Stop.WINDOW
-    assert records.find(window, 15) is Stop.WINDOW
-    assert records.find(Window(window.data, 10, final=True), 13) == (13, 15)
-    assert records.find(Window(window.data, 10, final=True), 15) is Stop.DONE
-    assert records.find(window, 9) is Stop.WINDOW
+    assert records.find(window, 10, 99) == (10, 13)
+    assert records.find(window, 13, 99) is Stop.WINDOW
+    assert records.find(window, 15, 99) is Stop.WINDOW
+    assert records.find(Window(window.data, 10, final=True), 13, 99) == (13, 15)
+    assert records.find(Window(window.data, 10, final=True), 15, 99) is Stop.DONE
+    assert records.find(window, 9, 99) is Stop.WINDOW
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\n\n", b"x" * 300]), max_size=12).map(b"".join),
-    framing=st.sampled_from([Framing.FIXED, Framing.LINE]),
+    framing=st.sampled_from([Framing.FIXED, Framing.LINE, Framing.LINES]),
     size=st.integers(1, 70),
     cuts=st.lists(st.integers(0, 700), max_size=6),
 )
 def test_windows_never_change_what_records_are(data: bytes, framing: Framing, size: int, cuts: list[int]) -> None:
-    lines = data.splitlines(keepends=True) if framing is Framing.LINE else []
+    lines = data.splitlines(keepends=True) if framing is not Framing.FIXED else []
+    if framing is Framing.LINES:
+        lines = grouped(lines, size)
     wanted = lines or [data[at : at + size] for at in range(0, len(data), size)]
     for machine in MACHINES:
         ran = rig(machine, MARK, framing=framing, data=data, size=size)
@@ -142,6 +147,28 @@ def test_windows_never_change_what_records_are(data: bytes, framing: Framing, si
         ran.finish()
         assert ran.output == b"".join(record + b"|" for record in wanted)
         assert ran.context().records == len(wanted)
+
+
+def grouped(lines: list[bytes], size: int) -> list[bytes]:
+    """Return the lines in groups of those that begin within `size` bytes."""
+    groups, begun = list[bytes](), 0
+    for line in lines:
+        if groups and begun < size:
+            groups[-1] += line
+        else:
+            groups.append(line)
+            begun = 0
+        begun += len(line)
+    return groups
+
+
+@every_machine
+def test_lines_of_the_next_shard_are_left_to_it(machine: Machine) -> None:
+    ran = rig(machine, MARK, framing=Framing.LINES, data=b"aa\nbbbbbbbb\ncc\ndd\n", count=2, size=100)
+    ran.begin(0, stop=6)
+    ran.begin(1, shard=1, start=12)
+    ran.run()
+    assert ran.output == b"aa\nbbbbbbbb\n|cc\ndd\n|"
 
 
 @every_machine

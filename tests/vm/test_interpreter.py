@@ -345,7 +345,7 @@ def test_arguments_of_run_are_checked(machine: Machine) -> None:
         (4, 1),
         (10, 0),
         (11, bytes(15)),
-        (9, 4),
+        (9, 5),
         (4, -1),
     ):
         with pytest.raises((ValueError, OverflowError)):

@@ -38,8 +38,8 @@ class Pipe(Source):
         self.name = name
         self.size: int | None = None
         self._fd = fd
-        self._step = records.size if records is not None else 0
-        self._flows = records is not None and records.kind in (RecordKind.LINE, RecordKind.FIXED)
+        self._step = records.size if records is not None and records.kind is RecordKind.FIXED else 0
+        self._flows = records is not None and (records.by_lines or records.kind is RecordKind.FIXED)
         self._chunks: dict[int, bytearray] = {}
         self._low = 0
         self._end = 0

@@ -123,6 +123,8 @@ def first_records(batch: Batch, records: Records) -> tuple[Sequence[int], Sequen
     if records.kind is RecordKind.LINE:
         bases = [BASE_UNKNOWN] * count if batch.start else [0, *[BASE_UNKNOWN] * (count - 1)]
         return starts, stops, bases
+    if records.kind is RecordKind.LINES:  # how many come before is not known: their numbers rise, with gaps
+        return starts, stops, starts
     if records.kind is not RecordKind.FIXED:
         return batch.firsts[:-1], batch.firsts[1:], [batch.base + first for first in batch.firsts[:-1]]
     if size % records.size == 0 and batch.start % records.size == 0:

@@ -121,7 +121,7 @@ class Turns:
         """Run microVMs `first` to `last`; False when the turn must end, for a pause or because it emitted a lot."""
         work, batch, slot = self._work, live.batch, first
         self._look(live, first)
-        if work.records.kind is RecordKind.LINE and not live.located:
+        if work.records.by_lines and not live.located:
             self._locate(live)
         slots = work.options.slice_slots or max(SLICE_MIN, SLOTS_A_CALL[work.machine.name] // (last - first + 1))
         bounds = memoryview(batch.bounds).cast("B") if batch.bounds else b""
@@ -194,7 +194,7 @@ class Turns:
     def _tail(self, batch: Batch) -> int:
         """Return how many bytes behind the batch its last record may need."""
         records = self._work.records
-        if records.kind is RecordKind.LINE:
+        if records.by_lines:
             return WINDOW_TAIL
         if records.kind is RecordKind.FIXED:
             return min(-batch.stop % records.size, RUN_WINDOW)
@@ -205,9 +205,9 @@ class Turns:
         context, bounds = Context(self._work.table.contexts, slot), live.batch.bounds
         if context.flags & ContextFlag.IN_RECORD:
             return context.record_start, context.record_stop
-        position = context.position
+        position, records = context.position, self._work.records
         if not bounds:
-            return position, position + self._work.records.size
+            return position, position + (records.size if records.kind is RecordKind.FIXED else 0)
         at = min(2 * position, len(bounds) - 2)
         return bounds[at], bounds[at + 1]
 

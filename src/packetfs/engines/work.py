@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from packetfs.engines.columns import states
 from packetfs.engines.jobfile import JobFile
+from packetfs.engines.records import RecordKind
 from packetfs.engines.reduce import Reduction
 from packetfs.engines.result import JobEvent, JobListener, MapResult, RunResult
 from packetfs.engines.scheduler import Bounds
@@ -119,7 +120,7 @@ def spill_need(job: JobFile, workers: int) -> int:
     """Return how many bytes of spills the turns of all workers can store to: of each microVM at most the pages of its
     stack, its reserve and its copy of a record, and the records of a batch lie one behind the other in it."""
     records, shard_bytes = job.framing, job.options.shard_bytes
-    longest = min(records.size or RECORD_COPY_MAX, RECORD_COPY_MAX)
+    longest = min(records.size, RECORD_COPY_MAX) if records.kind is RecordKind.FIXED else RECORD_COPY_MAX
     fixed = 3 * PAGE + HEADROOM + TAILROOM
     copies = min(job.batch * longest, job.batch * shard_bytes + longest)
     return workers * min(job.batch * SPILL_STRIDE + PAGE, job.batch * fixed + copies)

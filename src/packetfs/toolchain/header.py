@@ -60,6 +60,12 @@ _HELPER_TYPES: Final = {
     189: "long (*{})(struct xdp_md *ctx, __u32 offset, void *to, __u32 size)",
     190: "long (*{})(struct xdp_md *ctx, __u32 offset, const void *from, __u32 size)",
     4096: "long (*{})(const void *data, __u64 size)",
+    4097: "__s64 (*{})(const void *data, __u64 size, const void *word, __u64 word_size)",
+    4098: "__s64 (*{})(const void *data, __u64 size, __u8 byte, __u64 n)",
+    4099: "__s64 (*{})(const void *data, __u64 size, __u8 byte)",
+    4100: "__u64 (*{})(const void *data, __u64 size, __u8 byte)",
+    4101: "__u64 (*{})(const void *data, __u64 size)",
+    4102: "__s64 (*{})(const void *text, __u64 size, __u64 decimals)",
 }
 _OURS: Final = 4096
 

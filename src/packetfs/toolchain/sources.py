@@ -68,7 +68,9 @@ def is_source(name: str) -> bool:
 
 def _fitting(name: str, arguments: Sequence[str], records: str) -> Sequence[str]:
     """Return the arguments of a shipped program; the one that ends lines is off where records are no lines."""
-    if records in ("", "line") or any(each.partition("=")[0] == _NEWLINE for each in arguments):
+    if records.partition(":")[0] in ("", "line", "lines") or any(
+        each.partition("=")[0] == _NEWLINE for each in arguments
+    ):
         return arguments
     takes = any(each.name == _NEWLINE for each in catalogue.find(name).arguments)
     return [*arguments, f"{_NEWLINE}=no"] if takes else arguments

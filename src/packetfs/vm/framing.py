@@ -40,21 +40,25 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """How the file becomes records. size: bytes of FIXED ones. bounds: the pairs of LIST, else empty."""
+    """How the file becomes records. size: bytes of FIXED ones, and within which the lines of LINES begin. bounds: the
+    pairs of LIST, else empty."""
 
     framing: Framing
     size: int
     bounds: memoryview
 
-    def find(self, window: Window, position: int) -> Found:
-        """Return the record at `position`: a file offset, or an index of LIST."""
+    def find(self, window: Window, position: int, end: int) -> Found:
+        """Return the record at `position`: a file offset, or an index of LIST. end: where the shard ends."""
         if self.framing == Framing.LIST:
             return self._listed(window, position)
         if position < window.start:
             return Stop.WINDOW
         if position >= window.end:
             return Stop.DONE if window.final else Stop.WINDOW
-        stop = position + self.size if self.framing == Framing.FIXED else _line_end(window, position)
+        stop = position + self.size
+        if self.framing != Framing.FIXED:
+            within = min(self.size, end - position) if self.framing == Framing.LINES else 1
+            stop = _line_end(window, position, within)
         if stop > window.end and window.final:
             stop = window.end
         return _within(window, position, stop)
@@ -79,10 +83,11 @@ def _within(window: Window, start: int, stop: int) -> Found:
     return (start, stop) if stop <= window.end else Stop.WINDOW
 
 
-def _line_end(window: Window, position: int) -> int:
-    """Return the file offset behind the next newline; one behind the window's end when it holds none."""
-    at, piece = position - window.start, PIECE
-    limit = min(window.data.nbytes, at + RECORD_MAX + 1)
+def _line_end(window: Window, position: int, within: int) -> int:
+    """Return the file offset behind the last line that begins in the `within` bytes from `position` on; one behind the
+    window's end when it does not hold that."""
+    start, piece = position - window.start, PIECE
+    at, limit = start + within - 1, min(window.data.nbytes, start + RECORD_MAX + 1)
     while at < limit:
         found = bytes(window.data[at : min(at + piece, limit)]).find(b"\n")
         if found >= 0:

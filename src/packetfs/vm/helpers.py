@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from packetfs.packet.layout import Buffer
-from packetfs.vm import maps
+from packetfs.vm import maps, search
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.framing import Window
 from packetfs.vm.image import HASHES, Image, MapPlace, up
@@ -235,6 +235,45 @@ def _redirect(vm: MicroVM) -> int:
     return flags if flags <= 3 else 0
 
 
+# what a loop of instructions is bad at
+
+
+def _searched(vm: MicroVM, answer: search.Answer) -> int:
+    result, looked_at = answer
+    vm.pay(looked_at)
+    return result
+
+
+def _span(vm: MicroVM) -> bytes:
+    """Return the bytes that r1 and r2 say, all of which must be readable."""
+    return bytes(read(vm, vm.registers[1], vm.registers[2]))
+
+
+def _find(vm: MicroVM) -> int:
+    data = _span(vm)
+    return _searched(vm, search.find(data, bytes(read(vm, vm.registers[3], vm.registers[4]))))
+
+
+def _find_byte(vm: MicroVM) -> int:
+    return _searched(vm, search.find_byte(_span(vm), vm.registers[3] & 0xFF, vm.registers[4]))
+
+
+def _find_last_byte(vm: MicroVM) -> int:
+    return _searched(vm, search.find_last_byte(_span(vm), vm.registers[3] & 0xFF))
+
+
+def _count_byte(vm: MicroVM) -> int:
+    return _searched(vm, search.count_byte(_span(vm), vm.registers[3] & 0xFF))
+
+
+def _count_words(vm: MicroVM) -> int:
+    return _searched(vm, search.count_words(_span(vm)))
+
+
+def _decimal(vm: MicroVM) -> int:
+    return _searched(vm, search.decimal(_span(vm), vm.registers[3]))
+
+
 # what Python answers
 
 
@@ -287,6 +326,7 @@ HELPER_CALLS: Final[dict[int, Callable[[MicroVM], int]]] = {
     1: _map_lookup, 2: _map_update, 3: _map_delete, 5: _ktime, TRACE: _trace, 7: _random, 8: _processor,
     CSUM_DIFF: _csum_diff, 44: _adjust_head, 51: _redirect, 65: _adjust_tail, 130: _ring_output, 131: _ring_reserve,
     132: _ring_submit, 133: _ring_discard, 189: _load_bytes, 190: _store_bytes, 4096: _emit,
+    4097: _find, 4098: _find_byte, 4099: _find_last_byte, 4100: _count_byte, 4101: _count_words, 4102: _decimal,
 }  # fmt: skip
 """By number. What they return is cut to 64 bits, so that errno values are negative numbers of a register."""
 

@@ -25,6 +25,7 @@ from packetfs.vm.operations import Operation, RecordEnd, operation_of
 
 FUEL_MAX: Final = 1 << 56
 """Fuel and slices count as this at most, so that no sum of them leaves 64 bits."""
+SIZED: Final = (Framing.FIXED, Framing.LINES)
 IMAGES_KEPT: Final = 16
 """Programs whose decoded instructions are kept."""
 
@@ -68,15 +69,15 @@ def run_python(
     """Run microVMs first to first + count - 1, those that are READY or PAUSED, up to `slice_slots` slots each.
 
     contexts, spill, maps, out: writable; slot i begins at i * 1,024, i * SPILL_STRIDE, i * image.maps_bytes. window:
-    the file from `window_start` on; final: the file ends with it. size: bytes of FIXED records. bounds: pairs of u64
-    for LIST. fuel: slots that one record may execute. Return (slot, stop, bytes of `out` used): the slot that needs
+    the file from `window_start` on; final: the file ends with it. size: of FIXED records and LINES. bounds: pairs of
+    u64 for LIST. fuel: slots that one record may execute. Return (slot, stop, bytes of `out` used): the slot that needs
     the caller, with WINDOW, OUTPUT, HELPER or INDEX, or (first + count, DONE, used). ValueError or TypeError for
     buffers that are too small or not writable.
     """
     _check(image, contexts, spill, maps, out, first, count)
     records = Records(Framing(framing), size, memoryview(bounds).cast("B"))
-    if (framing == Framing.FIXED and size < 1) or records.bounds.nbytes % PAIR.size:
-        raise ValueError("FIXED records have at least one byte; bounds are pairs of 64 bits")
+    if (framing in SIZED and size < 1) or records.bounds.nbytes % PAIR.size:
+        raise ValueError("FIXED records and LINES have at least one byte; bounds are pairs of 64 bits")
     view = Window(memoryview(window).cast("B"), window_start, bool(final))
     output = Output(memoryview(out).cast("B"))
     work = Work(image, view, records, output, min(fuel, FUEL_MAX), min(slice_slots, FUEL_MAX), file_id)
@@ -126,7 +127,7 @@ def _run_records(work: Work, vm: MicroVM) -> Stop:
     """Run records until the shard, the slice or the window ends."""
     context, listed = vm.context, work.records.framing == Framing.LIST
     while context.position < context.stop:
-        found = work.records.find(work.window, context.position)
+        found = work.records.find(work.window, context.position, context.stop)
         if found is Stop.DONE:
             break
         if found is Stop.WINDOW:

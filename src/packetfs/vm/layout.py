@@ -130,11 +130,12 @@ class ContextKind(IntEnum):
 
 
 class Framing(IntEnum):
-    """How bytes become records."""
+    """How bytes become records. LINES: whole lines, as many as begin within so many bytes, none of the next shard."""
 
     FIXED = 1
     LINE = 2
     LIST = 3
+    LINES = 4
 
 
 class MapType(IntEnum):
@@ -221,7 +222,7 @@ RECORD_CONTEXT: Final = (
     Field(0, 8, "data", "address of the record's first byte"),
     Field(8, 8, "data_end", "address behind its last byte"),
     Field(16, 8, "data_meta", "same as data"),
-    Field(24, 8, "record_index", "number of the record in the file, from 0"),
+    Field(24, 8, "record_index", "number of the record in the file, from 0 (LINES: rising, with gaps)"),
     Field(32, 8, "file_offset", "where the record begins in the file"),
     Field(40, 4, "file_id", "number of the file in the job, from 0"),
     Field(44, 2, "vm", "the microVM: 1 + shard index modulo 65,535"),
@@ -279,5 +280,11 @@ HELPERS: Final = (
     Helper(189, "xdp_load_bytes", "r1 ctx, r2 offset, r3 to, r4 size: 0, or -22"),
     Helper(190, "xdp_store_bytes", "r1 ctx, r2 offset, r3 from, r4 size: 0, or -22"),
     Helper(4096, "emit", "r1 data, r2 size: 0; the bytes are output"),
+    Helper(4097, "find", "r1 data, r2 size, r3 word, r4 its size: offset of the word, or -1"),
+    Helper(4098, "find_byte", "r1 data, r2 size, r3 byte, r4 n: offset of the n-th one, from 1 on, or -1"),
+    Helper(4099, "find_last_byte", "r1 data, r2 size, r3 byte: offset of the last one, or -1"),
+    Helper(4100, "count_byte", "r1 data, r2 size, r3 byte: how many there are"),
+    Helper(4101, "count_words", "r1 data, r2 size: stretches of bytes that are not white space (9 to 13, 32)"),
+    Helper(4102, "decimal", "r1 text, r2 size, r3 decimals: the number in units of 10**-r3, or -(2**63)"),
 )
 """Linux's numbers below 4096, ours from there on."""

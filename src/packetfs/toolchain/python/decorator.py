@@ -55,8 +55,8 @@ def program(*, records: str = "line") -> Decorator: ...
 def program(function: Callable[..., object] | None = None, /, *, records: str = "line") -> PythonProgram | Decorator:
     """Make a function of one record a program; docs/programs.md says what it may use.
 
-    records: what one call sees, where the user does not say it: line, packet, fixed:N, pcap or extent. Keyword-only
-    parameters (`def f(record, *, limit: int = 10)`) are arguments that are chosen when it is run.
+    records: what one call sees, where the user does not say it: line, lines, packet, fixed:N, pcap or extent.
+    Keyword-only parameters (`def f(record, *, limit: int = 10)`) are arguments that are chosen when it is run.
     """
     if function is not None:
         return PythonProgram(function, records)

@@ -7,10 +7,11 @@ FILE is a file of this machine (also in /proc and /sys), pfs:PATH, or - for stan
 Python itself executes a FILE.py on this machine, with all your rights, to find the function: run only what you trust.
 Packets, C, objects and assembler from anyone are safe: they run in microVMs alone, which reach nothing but records.
 
-Records: packet (64 bytes), line (with its line feed), fixed:N (N bytes), pcap (the packets of a capture) or extent (the
-chunks of the pool). Each is seen exactly once, also where it crosses the edge between two microVMs. What the program
-emits goes to standard output in the order of the records; its maps are shown as a table, on standard error where a
-program can emit and no -o takes that. A fault ends one microVM; it is named, the others go on, and the exit code is 3.
+Records: packet (64 bytes), line (with its line feed), lines (whole ones, those that begin within 64 KiB; lines:N: in
+N bytes), fixed:N (N bytes), pcap (the packets of a capture) or extent (the chunks of the pool). Each is seen exactly
+once, also where it crosses the edge between two microVMs. What the program emits goes to standard output in the order
+of the records; its maps are shown as a table, on standard error where a program can emit and no -o takes that. A fault
+ends one microVM; it is named, the others go on, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def declare(parser: ArgumentParser) -> None:
     add("program", metavar="PROGRAM", help="what to run")
     add("files", metavar="FILE", nargs="*", default=[], help="what to run it over (default: standard input)")
     add("-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="an argument of the program")
-    add("-r", "--records", metavar="KIND", help="packet, line, fixed:N, pcap or extent (default: what PROGRAM says)")
+    add("-r", "--records", metavar="KIND", help="packet, line, lines, fixed:N, pcap, extent (default: PROGRAM says it)")
     add("-o", "--output", metavar="FILE", help="write what is emitted, or the Arrow file, here")
     add("--format", choices=("table", "arrow"), default="table", help="of the maps (--json: JSON objects)")
     add("--top", metavar="N", type=int, help="of each map, only the N entries with the greatest value")
