@@ -15,13 +15,14 @@ from pathlib import Path
 from packetfs.errors import PacketFSError
 from packetfs.events import Event, Trouble
 from packetfs.net.batch import Batch, Content
-from packetfs.net.channel import FrameChannel, write_all
+from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Terms, open_source, open_target
 from packetfs.net.items import ItemWriter
 from packetfs.net.listing import ListingWriter, Piece
 from packetfs.net.packed import Packer
 from packetfs.net.receiver import Receiver
 from packetfs.net.sender import Sender
+from packetfs.net.stream import PipeStream
 from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Listed, Listing, Message, Mode
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
@@ -37,7 +38,7 @@ class Script:
 
     def __init__(self) -> None:
         self._file = os.memfd_create("script")
-        self._channel = FrameChannel(self._file, self._file, "nobody")
+        self._channel = FrameChannel(PipeStream(self._file, self._file), "nobody")
         self.items = ItemWriter(self._channel.send_batch)
 
     def __del__(self) -> None:
@@ -126,9 +127,10 @@ class Outcome:
 def _channel(said: bytes) -> Iterator[FrameChannel]:
     reading, writing = os.memfd_create("said"), os.open(os.devnull, os.O_WRONLY)
     try:
-        write_all(reading, [said])
+        stream = PipeStream(reading, reading)
+        stream.write([said])
         os.lseek(reading, 0, os.SEEK_SET)
-        yield FrameChannel(reading, writing, "the hostile side")
+        yield FrameChannel(PipeStream(reading, writing), "the hostile side")
     finally:
         os.close(reading)
         os.close(writing)

@@ -41,6 +41,7 @@ from packetfs.net.listing import ListingReader
 from packetfs.net.packed import unpack
 from packetfs.net.receiver import Receiver
 from packetfs.net.sender import Sender
+from packetfs.net.stream import PipeStream
 from packetfs.net.wire import (
     COMPRESSED,
     FRAME,
@@ -112,7 +113,7 @@ class _Tap(FrameChannel):
     """A channel that keeps what it reads."""
 
     def __init__(self, reading: int, writing: int) -> None:
-        super().__init__(reading, writing, "the peer")
+        super().__init__(PipeStream(reading, writing), "the peer")
         self.heard = bytearray()
 
     def _read(self, size: int) -> memoryview:

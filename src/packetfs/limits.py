@@ -171,6 +171,12 @@ more, old versions of what changes hourly would push out what changes weekly."""
 # net
 FRAME_MAX: Final = 16 * MIB
 """Bytes of one frame, decoded: a batch of literals and the longest extent fit with room."""
+PATIENCE: Final = 60.0
+"""Seconds without a byte from the peer, or without one that it takes, after which it is given up. A peer that computes
+for long says HEARTBEAT, so only one that is stopped, gone or unreachable is silent for so long."""
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a side says HEARTBEAT: three may be lost to a busy machine; routers forget a quiet
+connection after minutes."""
 BATCH_LITERALS: Final = MIB
 """Literal bytes after which a batch is sent: large enough for zstd and for one write, small in memory."""
 BATCH_CONTROL: Final = 128 * KIB

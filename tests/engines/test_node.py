@@ -33,6 +33,7 @@ from packetfs.errors import (
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX
 from packetfs.net.channel import FrameChannel
+from packetfs.net.stream import PipeStream
 from packetfs.net.wire import Done, Failed, Faulted, Mapped, Message, Output, Ran, Ready, Run, Told
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.layout import Buffer
@@ -190,7 +191,7 @@ def test_the_far_side_ends_when_the_near_side_goes_away(tmp_path: Path) -> None:
     )
     assert far.stdin is not None
     assert far.stdout is not None
-    FrameChannel(far.stdout.fileno(), far.stdin.fileno(), "far").send(request)
+    FrameChannel(PipeStream(far.stdout.fileno(), far.stdin.fileno()), "far").send(request)
     with pytest.raises(subprocess.TimeoutExpired):
         far.wait(1)
     far.stdin.close()
@@ -205,14 +206,14 @@ def test_the_far_side_ends_when_the_near_side_goes_away(tmp_path: Path) -> None:
 def channel() -> Iterator[FrameChannel]:
     """A channel that reads what was said into it."""
     file = os.memfd_create("said")
-    yield FrameChannel(file, file, "far")
+    yield FrameChannel(PipeStream(file, file), "far")
     os.close(file)
 
 
 def say(channel: FrameChannel, *messages: Message) -> FrameChannel:
     for message in messages:
         channel.send(message)
-    os.lseek(channel._reading, 0, os.SEEK_SET)
+    os.lseek(channel._stream._reading, 0, os.SEEK_SET)  # type: ignore[attr-defined]
     return channel
 
 
@@ -332,7 +333,7 @@ def test_requests_that_make_no_sense_are_refused(
 ) -> None:
     reading, writing = os.pipe()
     try:
-        channel = FrameChannel(reading, writing, "near")
+        channel = FrameChannel(PipeStream(reading, writing), "near")
         with nullcontext() if error is None else pytest.raises(error):
             answer_run(channel, request(tmp_path, **changes), lambda _: nullcontext([]), str(tmp_path), lambda: None)
     finally:
@@ -342,7 +343,7 @@ def test_requests_that_make_no_sense_are_refused(
 
 def test_a_near_side_that_goes_away_interrupts_the_run() -> None:
     reading, writing = os.pipe()
-    channel, called = FrameChannel(reading, writing, "near"), threading.Event()
+    channel, called = FrameChannel(PipeStream(reading, writing), "near"), threading.Event()
     with watched(channel, called.set):
         os.close(writing)
         assert called.wait(5)
@@ -352,7 +353,7 @@ def test_a_near_side_that_goes_away_interrupts_the_run() -> None:
 def test_a_near_side_that_waits_interrupts_nothing() -> None:
     reading, writing = os.pipe()
     called: list[None] = []
-    with watched(FrameChannel(reading, writing, "near"), lambda: called.append(None)):
+    with watched(FrameChannel(PipeStream(reading, writing), "near"), lambda: called.append(None)):
         pass
     assert not called
     os.close(reading)

@@ -33,6 +33,7 @@ from packetfs.net.items import (
 )
 from packetfs.net.listing import Bits, Listed, ListingReader, ListingWriter, Piece
 from packetfs.net.packed import Packer, pack, pack_entry, read_instructions, unpack
+from packetfs.net.stream import PipeStream
 from packetfs.net.varint import Cursor, unzigzag, write_bytes, write_varint, zigzag
 from packetfs.net.wire import (
     FRAME,
@@ -583,7 +584,7 @@ def test_lists_without_end_are_refused(kind: Type, before: bytes, item: bytes) -
 def pipe() -> Iterator[tuple[FrameChannel, int]]:
     """A channel that reads what a test writes to a descriptor."""
     reading, writing = os.pipe()
-    channel = FrameChannel(reading, writing, "the peer")
+    channel = FrameChannel(PipeStream(reading, writing), "the peer")
     yield channel, writing
     for descriptor in (reading, writing):
         try:

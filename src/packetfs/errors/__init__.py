@@ -61,6 +61,7 @@ from packetfs.errors.net import InTheWay as InTheWay
 from packetfs.errors.net import NothingThere as NothingThere
 from packetfs.errors.net import OtherSideFailed as OtherSideFailed
 from packetfs.errors.net import Overlap as Overlap
+from packetfs.errors.net import Stalled as Stalled
 from packetfs.errors.net import TooLong as TooLong
 from packetfs.errors.net import Unreachable as Unreachable
 from packetfs.errors.net import Unverified as Unverified

@@ -26,6 +26,13 @@ class Disconnected(PacketFSError, ConnectionError):
     hint = "Nothing is damaged: run the same command again, it goes on where it stopped."
 
 
+class Stalled(PacketFSError, TimeoutError):
+    """{peer} has shown no life for {seconds} seconds."""
+
+    exit_code = 20
+    hint = "Nothing is damaged: see whether it still runs and can be reached, then run the same command again."
+
+
 class Unreachable(PacketFSError, ConnectionError):
     """{peer} cannot be reached: {reason}"""
 

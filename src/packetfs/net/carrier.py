@@ -15,6 +15,8 @@ from typing import Final, Self
 
 from packetfs.errors import Disconnected, Unreachable
 from packetfs.net.channel import FrameChannel
+from packetfs.net.pulse import Pulse
+from packetfs.net.stream import PipeStream
 
 _LOCAL: Final = (sys.executable, "-m", "packetfs", "serve", "--stdio")
 _SSH: Final = ("ssh",)
@@ -39,12 +41,15 @@ class Carrier:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101 (PIPE was asked for)
         assert stdout is not None  # noqa: S101
-        self.channel = FrameChannel(stdout.fileno(), stdin.fileno(), self.peer)
+        self.channel = FrameChannel(PipeStream(stdout.fileno(), stdin.fileno()), self.peer)
+        self._pulse = Pulse(self.channel)
 
     def __enter__(self) -> Self:
+        self._pulse.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._pulse.__exit__(kind, error, at)
         self._close_pipes()
         try:
             self._process.wait(_PATIENCE)

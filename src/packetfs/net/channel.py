@@ -1,21 +1,19 @@
-"""Frames over two file descriptors, counted in both directions. Blocking: the protocol takes turns."""
+"""Frames over a stream, counted in both directions. Blocking: the protocol takes turns."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import select
+import threading
+import time
 from typing import Final, Protocol, TypeVar
 
-from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError
-from packetfs.limits import FRAME_MAX
+from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError, Stalled
+from packetfs.limits import FRAME_MAX, HEARTBEAT
 from packetfs.net.batch import Batch, Origin, decode_batch, encode_batch
-from packetfs.net.wire import COMPRESSED, FRAME, Failed, Message, Type, decode_message, encode_message
+from packetfs.net.stream import Stream
+from packetfs.net.wire import COMPRESSED, FRAME, Failed, Heartbeat, Message, Type, decode_message, encode_message
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 
-_PIPE_SIZE: Final = 1 << 20
 _BUFFER: Final = 64 * 1024
 _WORTH_SPLICING: Final = 64 * 1024
 """Bytes from which a splice is cheaper than a copy."""
@@ -24,6 +22,8 @@ _WORTH_COMPRESSING: Final = 200
 
 _EXIT_CODES: Final = 126
 """Exit codes from here on belong to the shell."""
+
+_HEARTBEAT: Final = FRAME.pack(0, Type.HEARTBEAT, 0)
 
 M = TypeVar("M", bound=Message)
 
@@ -42,17 +42,17 @@ class Channel(Protocol):
 
 
 class FrameChannel:
-    """A channel over a pipe or socket: `peer` names the other side in errors."""
+    """A channel over a stream: `peer` names the other side in errors."""
 
-    def __init__(self, reading: int, writing: int, peer: str) -> None:
-        self._reading, self._writing, self._peer = reading, writing, peer
+    def __init__(self, stream: Stream, peer: str) -> None:
+        self._stream, self._peer = stream, peer
         self.sent = self.received = self.turns = 0
         self.literals_sent = self.literals_received = 0
         self._speaking = False
+        self._spoke = time.monotonic()
+        self._writing = threading.Lock()
+        self._head: memoryview | None = None
         self._buffer = bytearray(_BUFFER)
-        for descriptor in (reading, writing):
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
     def send(self, message: Message) -> None:
         payload, flags = encode_message(message), 0
@@ -82,26 +82,49 @@ class FrameChannel:
         A batch may share this channel's buffer: it is gone with the next call. One buffer for all frames keeps its
         pages; a new one for each MiB costs as much in page faults as reading the pipe.
         """
-        size, kind, flags = FRAME.unpack(self._read(FRAME.size))
+        while True:
+            kind, size, payload = self._frame()
+            if kind == Type.BATCH:
+                batch = decode_batch(payload)
+                self.literals_received += size - len(batch.control)
+                return batch
+            message = decode_message(kind, bytes(payload))
+            if isinstance(message, Failed):
+                raise far_error(self._peer, message)
+            if not isinstance(message, Heartbeat):
+                return message
+
+    def _frame(self) -> tuple[int, int, memoryview]:
+        """Return the type, the bytes on the wire and the payload of the next frame."""
+        self._turn(speaking=False)
+        head, self._head = self._head or self._read(FRAME.size), None
+        size, kind, flags = FRAME.unpack(head)
         if size > FRAME_MAX or flags & ~COMPRESSED:
             raise BadMessage(reason=f"a frame of {size} bytes with flags {flags}")
         payload = self._read(size)
-        if flags & COMPRESSED:
-            payload = _inflate(payload)
-        if kind == Type.BATCH:
-            batch = decode_batch(payload)
-            self.literals_received += size - len(batch.control)
-            return batch
-        message = decode_message(kind, bytes(payload))
-        if isinstance(message, Failed):
-            raise far_error(self._peer, message)
-        return message
+        return kind, size, _inflate(payload) if flags & COMPRESSED else payload
 
     def hears(self, seconds: float) -> bool:
-        """Tell whether the other side says something, or has gone away, within some seconds."""
-        poll = select.poll()
-        poll.register(self._reading, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        """Tell whether the other side says something, or has gone away, within some seconds. Heartbeats are nothing."""
+        until = time.monotonic() + seconds
+        while self._head is None and self._stream.hears(max(0.0, until - time.monotonic())):
+            try:
+                head = bytes(self._read(FRAME.size))
+            except PacketFSError:
+                return True
+            if head != _HEARTBEAT:
+                self._head = memoryview(head)
+        return self._head is not None
+
+    def beat(self) -> None:
+        """Say that this side lives, unless it said something of late or is about to."""
+        if time.monotonic() - self._spoke < HEARTBEAT / 2 or not self._writing.acquire(blocking=False):
+            return
+        try:
+            self._stream.write([_HEARTBEAT])
+            self._spoke = time.monotonic()
+        finally:
+            self._writing.release()
 
     def _write(self, kind: Type, flags: int, parts: list[Buffer], origin: Origin | None = None) -> None:
         size = sum(len(part) for part in parts)
@@ -109,38 +132,48 @@ class FrameChannel:
             raise BadMessage(reason=f"a frame of {size} bytes")
         self._turn(speaking=True)
         try:
-            frame = [FRAME.pack(size, kind, flags), *parts]
-            if origin is None:
-                write_all(self._writing, frame)
-            else:
-                write_all(self._writing, frame[:3])
-                write_from(origin, self._writing, parts[2:])
+            with self._writing:
+                self._put([FRAME.pack(size, kind, flags), *parts], origin)
+        except TimeoutError:
+            raise self._stalled() from None
         except OSError as error:
             raise self._last_words() or self._gone(str(error.strerror)) from None
         self.sent += FRAME.size + size
 
+    def _put(self, frame: list[Buffer], origin: Origin | None) -> None:
+        if origin is None:
+            self._stream.write(frame)
+        else:
+            self._stream.write(frame[:3])
+            self._stream.write_from(origin, frame[3:])
+        self._spoke = time.monotonic()
+
     def _gone(self, reason: str) -> Disconnected:
         return Disconnected(peer=self._peer or "the other process", reason=reason)
+
+    def _stalled(self) -> Stalled:
+        return Stalled(peer=self._peer or "the other process", seconds=round(self._stream.patience))
 
     def _last_words(self) -> PacketFSError | None:
         """Return the error that the other side sent before it went away, if it did."""
         try:
             while True:
                 self.receive()
-        except Disconnected:
+        except (Disconnected, Stalled):
             return None
         except PacketFSError as error:
             return error
 
     def _read(self, size: int) -> memoryview:
-        self._turn(speaking=False)
         if size > len(self._buffer):
             self._buffer = bytearray(size)
         view = memoryview(self._buffer)[:size]
         at = 0
         while at < size:
             try:
-                count = os.readv(self._reading, [view[at:]])
+                count = self._stream.read_into(view[at:])
+            except TimeoutError:
+                raise self._stalled() from None
             except OSError as error:
                 raise self._gone(str(error.strerror)) from None
             if not count:
@@ -163,31 +196,6 @@ def _inflate(payload: memoryview) -> memoryview:
     if len(data) != size:
         raise BadMessage(reason="a frame has another length than announced")
     return memoryview(data)
-
-
-def write_all(descriptor: int, parts: list[Buffer]) -> None:
-    """Write all parts, in as few calls as the kernel allows."""
-    views = [memoryview(part) for part in parts if len(part)]
-    while views:
-        count = os.writev(descriptor, views[:512])
-        while views and count >= len(views[0]):
-            count -= len(views.pop(0))
-        if count:
-            views[0] = views[0][count:]
-
-
-def write_from(origin: Origin, descriptor: int, parts: list[Buffer]) -> None:
-    """Write parts that also lie in a file: out of the page cache, which spares two copies of them.
-
-    What the file cannot give comes from memory: it may have shrunk, and not all of them can be spliced. Should it have
-    other bytes by now, the receiver's root tells, as with any file that changes while it is sent.
-    """
-    at, end = origin.offset, origin.offset + sum(len(part) for part in parts)
-    with contextlib.suppress(OSError):
-        while at < end and (count := os.splice(origin.descriptor, descriptor, end - at, offset_src=at)):
-            at += count
-    if at < end:
-        write_all(descriptor, [memoryview(b"".join(parts))[at - origin.offset :]])
 
 
 def far_error(peer: str, failed: Failed) -> PacketFSError:

@@ -12,6 +12,8 @@ from packetfs.errors import BadMessage, Disconnected, PacketFSError, VersionMism
 from packetfs.events import Event, Trouble
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
+from packetfs.net.pulse import Pulse
+from packetfs.net.stream import PipeStream
 from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
 
 Answer: TypeAlias = Callable[[FrameChannel, Run], None]
@@ -22,9 +24,10 @@ def serve_stdio(pool: str, history: str, answer: Answer) -> int:
     """Serve one peer and return the exit code. Nothing but frames may reach stdout, so prints go to stderr."""
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
-    channel = FrameChannel(reading, writing, "the client")
+    channel = FrameChannel(PipeStream(reading, writing), "the client")
     try:
-        _session(channel, pool, history, answer)
+        with Pulse(channel):
+            _session(channel, pool, history, answer)
     except Disconnected:
         return Disconnected.exit_code
     except PacketFSError as error:

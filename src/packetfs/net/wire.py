@@ -13,6 +13,7 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     sender -> receiver  BATCH ..., COMMIT
     receiver -> sender  DONE
     either              FAILED, instead of anything else; the connection ends
+    either              HEARTBEAT, at any time; nobody answers it
 
 Instead of a sync, a program can be sent to where the files are:
 
@@ -41,7 +42,7 @@ from packetfs.limits import (
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 MAGIC: Final = b"PacketFS"
 FRAME: Final = struct.Struct("<IBB")
 COMPRESSED: Final = 1
@@ -68,6 +69,7 @@ class Type(IntEnum):
     FAULTED = 16
     MAPPED = 17
     RAN = 18
+    HEARTBEAT = 19
 
 
 class Option(IntFlag):
@@ -214,6 +216,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """This side lives and is at work, though it has nothing to say; it comes after a while without a frame."""
+
+    TYPE: ClassVar[Type] = Type.HEARTBEAT
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A program as packets, and the files to run it over, which lie there: paths, or pfs:PATH in `pool` (empty: the far
     side's own). `limits`: engine (0 auto, 1 interpreter, 2 native), microVMs, workers (0: its own choice), fuel, seed,
@@ -292,7 +301,7 @@ class Ran:
 
 SyncMessage: TypeAlias = Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Commit | Done | Failed
 RunMessage: TypeAlias = Run | Output | Told | Faulted | Mapped | Ran
-Message: TypeAlias = SyncMessage | RunMessage
+Message: TypeAlias = SyncMessage | RunMessage | Heartbeat
 
 MESSAGES: Final[dict[Type, type[Any]]] = {kind.TYPE: kind for kind in get_args(Message)}
 
