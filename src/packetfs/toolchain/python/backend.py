@@ -1,20 +1,41 @@
-"""LLVM's part, in a process of its own: IR text on stdin, an eBPF object on stdout. Run as a file, it loads only LLVM.
+"""LLVM's part, in a process of its own: IR text on stdin, what a target makes of it on stdout. Run as a file, it loads
+only LLVM.
 
-The BPF backend ends its process when it meets what it cannot translate, so it must not be the user's. Cpu v4 has all
-that RFC 9669 has; without the data layout, 64-bit loads would fall apart. Nothing is unrolled or vectorised: eBPF has
-no vectors, and long code costs every microVM's cache.
+A backend ends its process when it meets what it cannot translate, so it must not be the user's. Nothing is unrolled or
+vectorised: eBPF has no vectors, lanes of a GPU are scalar, and long code costs every microVM's cache.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Final
+from typing import Final, NamedTuple
 
-LAYOUT: Final = 'target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"\ntarget triple = "bpfel"\n'
-CPU: Final = "v4"
-FEATURES: Final = "+allows-misaligned-mem-access"
-"""Unaligned loads and stores are one instruction here; without this, each becomes eight."""
+
+class Target(NamedTuple):
+    """What LLVM makes code for. features: of the processor, and of the language that describes it."""
+
+    triple: str
+    cpu: str
+    features: str
+    layout: str
+    text: bool = False
+
+
+def _gpu(architecture: str, ptx: int) -> Target:
+    layout = "e-p6:32:32-i64:64-i128:128-i256:256-v16:16-v32:32-n16:32:64"
+    return Target("nvptx64-nvidia-cuda", architecture, f"+ptx{ptx}", layout, text=True)
+
+
+EBPF: Final = Target("bpfel", "v4", "+allows-misaligned-mem-access", "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128")
+"""Cpu v4 has all that RFC 9669 has. Unaligned loads and stores are one instruction here; without the feature, each
+becomes eight, and without the layout 64-bit loads fall apart."""
+GPUS: Final = {
+    gpu.cpu: gpu
+    for gpu in (_gpu("sm_75", 63), _gpu("sm_80", 70), _gpu("sm_90", 78), _gpu("sm_100", 86), _gpu("sm_120", 87))
+}
+"""By architecture; each with the oldest PTX that describes it, so that the oldest drivers take it."""
+_TARGETS: Final = {"ebpf": EBPF} | GPUS
 _UNAVAILABLE: Final = 3
 
 
@@ -26,9 +47,9 @@ class BackendError(Exception):
         self.missing = missing
 
 
-def compile_ir(text: str, seconds: float) -> bytes:
-    """Return the object of an IR module; BackendError says why there is none."""
-    command = [sys.executable, "-P", __file__]  # -P: the modules beside this file must not stand in for others
+def compile_ir(text: str, seconds: float, target: str = "ebpf") -> bytes:
+    """Return the eBPF object of an IR module, or its PTX for one of GPUS; BackendError says why there is none."""
+    command = [sys.executable, "-P", __file__, target]  # -P: the modules beside this file must not stand in for others
     try:
         ended = subprocess.run(command, input=text.encode(), capture_output=True, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
@@ -39,24 +60,27 @@ def compile_ir(text: str, seconds: float) -> bytes:
     return ended.stdout
 
 
-def _translate(text: str) -> bytes:
+def translate(text: str, target: Target) -> bytes:
+    """Do it in this process: ImportError without LLVM, RuntimeError for what is no IR; some IR ends the process."""
     import llvmlite.binding as llvm  # type: ignore[import-untyped]  # it ships no types
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    module = llvm.parse_assembly(LAYOUT + text)
+    module = llvm.parse_assembly(f'target datalayout = "{target.layout}"\ntarget triple = "{target.triple}"\n{text}')
     module.verify()
-    machine = llvm.Target.from_triple("bpfel").create_target_machine(cpu=CPU, features=FEATURES, opt=2)
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2
+    )
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return bytes(machine.emit_object(module))
+    return machine.emit_assembly(module).encode() if target.text else bytes(machine.emit_object(module))
 
 
 def _main() -> int:
     try:
-        made = _translate(sys.stdin.read())
+        made = translate(sys.stdin.read(), _TARGETS[sys.argv[1]])
     except ImportError as error:
         print(error, file=sys.stderr)
         return _UNAVAILABLE
