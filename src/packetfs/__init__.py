@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from packetfs.toolchain.python.language import LAST as LAST
     from packetfs.toolchain.python.language import MAX as MAX
     from packetfs.toolchain.python.language import MIN as MIN
+    from packetfs.toolchain.python.language import NO_NUMBER as NO_NUMBER
     from packetfs.toolchain.python.language import OR as OR
     from packetfs.toolchain.python.language import PASS as PASS
     from packetfs.toolchain.python.language import REDIRECT as REDIRECT
@@ -53,6 +54,7 @@ __all__ = (
     "LAST",
     "MAX",
     "MIN",
+    "NO_NUMBER",
     "OR",
     "PASS",
     "REDIRECT",

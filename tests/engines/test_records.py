@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
 
@@ -29,7 +29,7 @@ from packetfs.packet.cut import cut
 from packetfs.pool.pool import Pool
 from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX, Framing
-from tests.engines.rig import NUMBERED, counting, program, run, write
+from tests.engines.rig import NUMBERED, counting, lines_of, program, run, text_of, write
 
 
 class Bytes(Source):
@@ -258,3 +258,38 @@ def test_a_file_keeps_the_size_it_had(tmp_path: Path) -> None:
     assert bytes(source.read(0, 100)) == b"abc\n"
     assert isinstance(source, HostFile)
     assert source.origin().size == 4
+
+
+# lines
+
+
+@pytest.mark.parametrize("size", [1, 40, 300, 65_536])
+@pytest.mark.parametrize("shard", [512, 700, 1 << 20])
+def test_lines_are_seen_once_and_whole(tmp_path: Path, size: int, shard: int) -> None:
+    """Each record has the lines that begin within `size` bytes of it and within its shard, whatever the windows are."""
+    data = text_of(60_000) + b"\n" + b"x" * 40_000 + b"\n\n\nlast"
+    starts = list(accumulate(map(len, lines_of(data)), initial=0))
+    wanted, begun = list[int](), -1
+    for at in starts[:-1]:
+        if begun < 0 or at - begun >= size or at // shard != begun // shard:
+            wanted.append(at)
+            begun = at
+    source = write(tmp_path / "data", data)
+    for options in (JobOptions(shard_bytes=shard), JobOptions(shard_bytes=shard, slice_slots=3, workers=3)):
+        ran = run(program(WHERE), [source], f"lines:{size}", options)
+        assert [int.from_bytes(ran.output[at : at + 8], "little") for at in range(0, len(ran.output), 8)] == wanted
+        assert ran.result.records == len(wanted)
+
+
+WHERE = """
+    ldxdw r2, [r1+24]
+    ldxdw r3, [r1+32]
+    stxdw [r10-8], r3
+    mov r1, r10
+    add r1, -8
+    mov r2, 8
+    call emit
+    mov r0, 2
+    exit
+"""
+"""Emits where each record begins; that it asks for its number stops nothing."""

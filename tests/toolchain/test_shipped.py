@@ -11,12 +11,14 @@ from collections import Counter
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from packetfs.errors import BadArgument, UnknownProgram
 from packetfs.toolchain.arguments import Argument
 from packetfs.toolchain.python.language import Record, Span
 from packetfs.toolchain.shipped import catalogue
-from packetfs.toolchain.shipped.fields import column_of, fixed, without_end
+from packetfs.toolchain.shipped.fields import column_of, without_end
 from packetfs.vm.program import decode_program, encode_program
 from tests.toolchain.rig import Outcome, run, signed
 from tools import ship
@@ -97,6 +99,42 @@ def test_grep(pattern: bytes, invert: bool) -> None:
     assert outcome.verdicts == (0, len(given) - len(wanted), len(wanted), 0, 0, 0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(
+        st.sampled_from([b"a", b"ab", b"b", b"\n", b"\r\n", b"\r", b"x" * 70, b" "]), min_size=1, max_size=40
+    ),
+    pattern=st.sampled_from([b"", b"a", b"ab", b"bab", b"b\na", b"\r", b"\n", b"ab\r", b"x" * 69]),
+    invert=st.booleans(),
+    count=st.booleans(),
+)
+def test_grep_over_many_lines_at_once(parts: list[bytes], pattern: bytes, invert: bool, count: bool) -> None:
+    """As line by line: a text is found within a line only, and not in the end of one."""
+    data = b"".join(parts)
+    found = [line for line in lines_in(data) if (pattern in re.sub(rb"\r?\n\Z", b"", line)) != invert]
+    outcome = executed("grep", [data], pattern=pattern, invert=int(invert), count=int(count))
+    wanted = b"".join(found)
+    assert outcome.output == (b"" if count or not found else wanted if wanted.endswith(b"\n") else wanted + b"\n")
+    assert outcome.maps == {"matches": {ZERO: len(found)} if found else {}}
+
+
+def lines_in(data: bytes) -> list[bytes]:
+    return [line for line in re.findall(rb"[^\n]*\n?", data) if line]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.sampled_from([b"1,2\n", b"7,-3.5\r\n", b'"a,b",9\n', b"\n", b",\n", b"x,y,z\n", b'3,"4"\n']), max_size=20
+    ),
+    column=st.integers(1, 3),
+)
+def test_csv_over_many_lines_at_once(rows: list[bytes], column: int) -> None:
+    given = b"head,head,head\n" + b"".join(rows) + b"5,6"
+    at_once, apart = (executed("csv", records, column=column, decimals=1) for records in ([given], lines_in(given)))
+    assert at_once.maps == apart.maps
+
+
 @pytest.mark.parametrize(("width", "big"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1)])
 def test_histogram_of_numbers(width: int, big: int) -> None:
     draw = random.Random(width)
@@ -149,7 +187,7 @@ def test_decimal_numbers(text: bytes, decimals: int, value: int | None) -> None:
     given = [b"h\n", text + b"\n"]
     maps = executed("csv", given, decimals=decimals).maps
     assert signed(maps["max"]) == ({} if value is None else {b"\0": value})
-    assert fixed(Span(text), decimals) == (-(1 << 63) if value is None else value), "the plain function says the same"
+    assert Span(text).decimal(decimals) == (-(1 << 63) if value is None else value), "the plain function says the same"
 
 
 def test_topk() -> None:
@@ -329,5 +367,5 @@ def test_the_plain_functions_work_in_python() -> None:
 def test_unknown_names_and_arguments() -> None:
     with pytest.raises(UnknownProgram, match="neither a file of that name nor one of count, crc32c"):
         catalogue.find("nothing")
-    with pytest.raises(BadArgument, match="it has only pattern, invert, newline"):
+    with pytest.raises(BadArgument, match="it has only pattern, invert, count, newline"):
         catalogue.find("grep").program({"text": "x"})

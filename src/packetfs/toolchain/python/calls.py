@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Final
 
 from packetfs.dataclass import dataclass
-from packetfs.toolchain.python import arithmetic, language, spans
+from packetfs.toolchain.python import arithmetic, intrinsics, language, spans
 from packetfs.toolchain.python.expressions import Expressions
 from packetfs.toolchain.python.language import Integer
 from packetfs.toolchain.python.lowering import NESTED_MAX, Frame
@@ -25,6 +25,7 @@ from packetfs.toolchain.python.values import (
     Value,
     Word,
     describe,
+    literal,
 )
 
 _EMIT: Final = "call i64 inttoptr (i64 4096 to ptr)"
@@ -38,6 +39,14 @@ _NUMBERS: Final = {
     "u32be": (4, True),
     "u64be": (8, True),
 }
+_SEARCHES: Final[dict[str, tuple[int, Callable[..., int]]]] = {
+    "find_nth": (2, intrinsics.find_byte),
+    "rfind": (1, intrinsics.find_last_byte),
+    "count": (1, intrinsics.count_byte),
+    "count_words": (0, intrinsics.count_words),
+    "decimal": (1, intrinsics.decimal),
+}
+"""Methods of bytes that are one helper, and how many values they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,8 @@ class Calls(Expressions):
             return builtin(
                 self, self._text_first(node) if thing is ord else self._plain(node, getattr(thing, "__name__", ""))
             )
+        if isinstance(thing, FunctionType) and thing in intrinsics.NUMBERS:
+            return self.helper(thing, self._plain(node, thing.__name__))
         if isinstance(thing, FunctionType):
             return self._function(thing, node)
         raise Unsupported(f"{describe(Thing(thing))} cannot be called in a program")
@@ -212,29 +223,48 @@ class Calls(Expressions):
         if method.name in ("startswith", "endswith"):
             (word,) = self._exactly(1, method.name, values)
             return self.prelude({"startswith": "starts", "endswith": "ends"}[method.name], [span, self.bytes_of(word)])
-        if method.name in ("find", "count"):
-            return self._search(method.name, span, values)
+        if method.name == "find":
+            return self._find(span, values)
+        if method.name in _SEARCHES:
+            count, function = _SEARCHES[method.name]
+            values = self._exactly(count, method.name, values)
+            return self.helper(function, [span, *(self._one_byte(method.name, value) for value in values)])
         raise Unsupported(
-            f"bytes have no {method.name} here; they have {', '.join(_NUMBERS)}, find, count, startswith, endswith"
+            f"bytes have no {method.name} here; they have {', '.join((*_NUMBERS, 'find', *_SEARCHES))}, "
+            "startswith, endswith"
         )
 
-    def _search(self, name: str, span: Stretch, values: list[Value]) -> Value:
-        if name == "count":
-            (byte,) = self._exactly(1, "count", values)
-            if isinstance(byte, Stretch) and byte.content is not None and len(byte.content) == 1:
-                return self.prelude("count_byte", [span, Constant(byte.content[0])])
-            raise Unsupported("count takes one constant byte")
+    def _one_byte(self, name: str, value: Value) -> Value:
+        """Return a byte as a number, where bytes are given."""
+        if not isinstance(value, Stretch):
+            return value
+        if value.content is None or len(value.content) != 1:
+            raise Unsupported(f"{name} takes one constant byte")
+        return Constant(value.content[0])
+
+    def helper(self, function: Callable[..., int], values: list[Value]) -> Word:
+        """Return what a helper returns for these values; of bytes it gets address and length."""
+        texts = list[str]()
+        for value in values:
+            if isinstance(value, Stretch):
+                texts += value.address, value.length
+            else:
+                found = arithmetic.number(self.b, value)
+                texts.append(literal(found.value) if isinstance(found, Constant) else found.text)
+        given = ", ".join(f"i64 {text}" for text in texts)
+        called = self.b.new(f"call i64 inttoptr (i64 {intrinsics.NUMBERS[function]} to ptr)({given})")
+        return Word(called, function not in intrinsics.UNSIGNED)
+
+    def _find(self, span: Stretch, values: list[Value]) -> Value:
         if not 1 <= len(values) <= 2:
             raise Unsupported("find takes what to find, and where to begin")
         start = values[1] if len(values) == 2 else Constant(0)
         if isinstance(arithmetic.number(self.b, start), Word) and getattr(start, "signed", False):
             raise Unsupported("find begins at a u64: convert it with u64()")
         word = values[0]
-        if isinstance(word, Stretch) and word.content is not None and len(word.content) == 1:
-            word = Constant(word.content[0])
-        if isinstance(word, Stretch):
+        if isinstance(word, Stretch) and (word.content is None or len(word.content) != 1):
             return self.prelude("find", [span, word, start])
-        return self.prelude("find_byte", [span, word, start])
+        return self.prelude("find_byte", [span, self._one_byte("find", word), start])
 
     def _map_method(self, table: Table, name: str, values: list[Value]) -> Value:
         if name == "get" and 1 <= len(values) <= 2:

@@ -12,6 +12,7 @@ from packetfs.dataclass import dataclass
 from packetfs.toolchain.allowed import between as between
 from packetfs.toolchain.allowed import length as length
 from packetfs.toolchain.allowed import one_of as one_of
+from packetfs.vm import search
 from packetfs.vm.layout import Reducer, Show
 
 LAST: Final = Reducer.LAST
@@ -31,6 +32,9 @@ PASS: Final = 2
 TX: Final = 3
 REDIRECT: Final = 4
 """XDP's verdicts; a program that ends without `return` returns PASS."""
+
+NO_NUMBER: Final = search.NO_NUMBER
+"""What `decimal` returns for what is no number."""
 
 SIGNED: Final = (Reducer.SIGNED_MIN, Reducer.SIGNED_MAX)
 ZERO_SPOILS: Final = (Reducer.MIN, Reducer.SIGNED_MIN, Reducer.SIGNED_MAX, Reducer.AND, Reducer.FIRST)
@@ -102,6 +106,19 @@ class Span(bytes):
     def u64be(self, offset: int) -> int:
         """Return the 8 bytes at `offset` as a big-endian number."""
         return self._number(offset, 8, "big")
+
+    def find_nth(self, byte: bytes | int, nth: int) -> int:
+        """Return where `byte` is for the n-th time, the first is 1; -1 where it is not so often there."""
+        return search.find_byte(self, byte if isinstance(byte, int) else ord(byte), nth)[0]
+
+    def count_words(self) -> int:
+        """Return how many stretches there are that are not white space (9 to 13 and 32)."""
+        return search.count_words(self)[0]
+
+    def decimal(self, places: int) -> int:
+        """Return the decimal number that this is, in units of 10**-places, halves rounded away from zero; NO_NUMBER
+        where it is none, or 9 * 10**18 units or more. Spaces and tabs around it do not count."""
+        return search.decimal(self, places)[0]
 
     def _number(self, offset: int, size: int, order: str) -> int:
         start = offset + len(self) if offset < 0 else offset

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
-from packetfs.toolchain.python.language import Span, between, emit, i64, length, one_of
+from packetfs.toolchain.python.language import Span, between, emit, length, one_of, u64
 
 Offset: TypeAlias = Annotated[int, between(0, (1 << 32) - 1)]
 Column: TypeAlias = Annotated[int, between(1, 65_535)]
@@ -15,10 +15,16 @@ WidthOrNone: TypeAlias = Annotated[int, one_of(0, 1, 2, 4, 8)]
 Decimals: TypeAlias = Annotated[int, between(0, 18)]
 Positive: TypeAlias = Annotated[int, between(1)]
 
-NO_NUMBER: Final = -(1 << 63)
-"""What `fixed` returns for what is no number, or too large for one."""
-TOO_LARGE: Final = 9 * 10**18
-"""From here on numbers are refused: a sum with one more digit could leave 64 bits."""
+
+def line_start(record: Span, start: int, at: int) -> int:
+    """Return where the line begins that byte `at` is in; one begins at `start`."""
+    return start + u64(record[start:at].rfind(b"\n") + 1)
+
+
+def line_stop(record: Span, at: int) -> int:
+    """Return where the line ends that byte `at` is in, behind its newline."""
+    found = record.find(b"\n", at)
+    return len(record) if found < 0 else u64(found) + 1
 
 
 def without_end(record: Span) -> Span:
@@ -47,6 +53,8 @@ def field_of(line: Span, delimiter: int, number: int) -> Span:
     """
     if number == 0:
         return line
+    if line.find(b'"') < 0:
+        return _plain_field(line, delimiter, number)
     size = len(line)
     left = number
     start = 0
@@ -65,6 +73,18 @@ def field_of(line: Span, delimiter: int, number: int) -> Span:
     if left > 1:
         return line[size:]
     return line[start:at]
+
+
+def _plain_field(line: Span, delimiter: int, number: int) -> Span:
+    """Return column `number` of a line without quotes."""
+    start = 0
+    if number > 1:
+        before = line.find_nth(delimiter, number - 1)
+        if before < 0:
+            return line[len(line) :]
+        start = u64(before) + 1
+    stop = line.find(delimiter, start)
+    return line[start:] if stop < 0 else line[start:stop]
 
 
 def is_quoted(field: Span) -> bool:
@@ -90,55 +110,6 @@ def means(written: Span, text: bytes) -> bool:
             return False
         at += 2 if byte == ord('"') else 1
     return at == size
-
-
-def trimmed(text: Span) -> Span:
-    """Return a text without spaces and tabs around it."""
-    start = 0
-    stop = len(text)
-    while start < stop and text[start] in b" \t":
-        start += 1
-    while start < stop and text[stop - 1] in b" \t":
-        stop -= 1
-    return text[start:stop]
-
-
-def fixed(text: Span, decimals: int) -> i64:
-    """Return a decimal number in units of 10**-decimals, halves rounded away from zero; NO_NUMBER where it is none."""
-    digits = trimmed(text)
-    negative = digits.startswith(b"-")
-    if negative or digits.startswith(b"+"):
-        digits = digits[1:]
-    point = digits.find(ord("."))
-    whole = digits if point < 0 else digits[:point]
-    fraction = digits[len(digits) :] if point < 0 else digits[point + 1 :]
-    if len(whole) + len(fraction) == 0 or not _all_digits(whole) or not _all_digits(fraction):
-        return i64(NO_NUMBER)
-    total = _scaled(_scaled(0, whole, len(whole)), fraction, decimals)
-    if total >= TOO_LARGE:
-        return i64(NO_NUMBER)
-    if len(fraction) > decimals and fraction[decimals] >= ord("5"):
-        total += 1
-    return -i64(total) if negative else i64(total)
-
-
-def _all_digits(text: Span) -> bool:
-    for byte in text:  # noqa: SIM110  # programs have no comprehensions
-        if byte < ord("0") or byte > ord("9"):
-            return False
-    return True
-
-
-def _scaled(start: int, digits: Span, places: int) -> int:
-    """Put `places` digits behind a number, zeros where there are fewer; TOO_LARGE stays what it is."""
-    total = start
-    for at in range(places):
-        if total >= TOO_LARGE // 10:
-            return TOO_LARGE
-        total *= 10
-        if at < len(digits):
-            total += digits[at] - ord("0")
-    return total
 
 
 def fnv1a(data: Span) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packetfs.toolchain.python.decorator import program
 from packetfs.toolchain.python.language import (
     DROP,
+    NO_NUMBER,
     PASS,
     SIGNED_MAX,
     SIGNED_MIN,
@@ -16,7 +19,6 @@ from packetfs.toolchain.python.language import (
     u64,
 )
 from packetfs.toolchain.shipped.fields import (
-    NO_NUMBER,
     Byte,
     Column,
     ColumnOrNone,
@@ -28,9 +30,9 @@ from packetfs.toolchain.shipped.fields import (
     column_of,
     emit_record,
     field_of,
-    fixed,
     is_quoted,
     is_there,
+    line_stop,
     means,
     number_at,
     without_end,
@@ -44,6 +46,8 @@ smallest = Hash(1, 1, SIGNED_MIN, name="min", decimals="decimals")
 largest = Hash(1, 1, SIGNED_MAX, name="max", decimals="decimals")
 skipped = Array(1)
 dropped = Array(1)
+
+SIGNED_LAST: Final = (1 << 63) - 1
 
 
 @program(records="packet")
@@ -70,7 +74,7 @@ def histogram(
     """
     value = 0
     if column:
-        found = fixed(column_of(without_end(record), delimiter[0], column), 0)
+        found = column_of(without_end(record), delimiter[0], column).decimal(0)
         if found < 0:
             skipped[0] += 1
             return
@@ -86,7 +90,7 @@ def histogram(
         dropped[0] += 1
 
 
-@program
+@program(records="lines")
 def csv(
     record: Record, *, column: Column = 1, delimiter: Byte = b",", decimals: Decimals = 0, header: bool = True
 ) -> None:
@@ -99,16 +103,30 @@ def csv(
 
     Example: pfs run csv --arg column=4 --arg decimals=2 sales.csv
     """
-    if header and record.offset == 0:
-        return
-    value = fixed(column_of(without_end(record), delimiter[0], column), decimals)
-    if value == NO_NUMBER:
-        skipped[0] += 1
-        return
-    rows[0] += 1
-    total[0] += value
-    smallest[0] = min(smallest.get(0, value), value)
-    largest[0] = max(largest.get(0, value), value)
+    end = len(record)
+    start = 0
+    if header and record.offset == 0 and end > 0:
+        start = line_stop(record, 0)
+    found = 0
+    added: i64 = 0
+    low: i64 = SIGNED_LAST
+    high: i64 = -SIGNED_LAST
+    while start < end:
+        stop = line_stop(record, start)
+        value = column_of(without_end(record[start:stop]), delimiter[0], column).decimal(decimals)
+        start = stop
+        if value == NO_NUMBER:
+            skipped[0] += 1
+            continue
+        found += 1
+        added += value
+        low = min(low, value)
+        high = max(high, value)
+    if found > 0:
+        rows[0] += found
+        total[0] += added
+        smallest[0] = min(smallest.get(0, low), low)
+        largest[0] = max(largest.get(0, high), high)
 
 
 @program
@@ -182,7 +200,7 @@ def filter(  # noqa: A001  # what it is called everywhere
         if len(equals) > 0:
             chosen = means(written, equals) if quoted else written == equals
         else:
-            value = fixed(written[1:-1] if quoted else written, decimals)
+            value = (written[1:-1] if quoted else written).decimal(decimals)
             chosen = value != NO_NUMBER and value >= minimum and value <= maximum
     if chosen == invert:
         return DROP

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from packetfs.toolchain.python.decorator import program
-from packetfs.toolchain.python.language import DROP, PASS, Array, Record
-from packetfs.toolchain.shipped.fields import Positive, emit_record, fnv1a, without_end
+from packetfs.toolchain.python.language import DROP, PASS, Array, Record, Span, u64
+from packetfs.toolchain.shipped.fields import Positive, emit_record, fnv1a, line_start, line_stop, without_end
 
 records = Array(1)
 size = Array(1, name="bytes")
@@ -23,41 +23,55 @@ def count(record: Record) -> None:
     size[0] += len(record)
 
 
-@program
+@program(records="lines")
 def wc(record: Record) -> None:
     """Count lines, words and bytes, as wc does: words are what stands between white space, whatever it is.
 
     Example: pfs run wc book.txt
     """
-    if len(record) > 0 and record[-1] == ord("\n"):
-        lines[0] += 1  # first, as wc writes it: maps are shown in the order in which a program names them
-    inside = False
-    found = 0
-    for byte in record:
-        if byte in b" \t\n\v\f\r":
-            inside = False
-        elif not inside:
-            inside = True
-            found += 1
-    words[0] += found
+    lines[0] += record.count(b"\n")  # first, as wc writes it: maps are shown in the order in which a program names them
+    words[0] += record.count_words()
     size[0] += len(record)
 
 
-@program
-def grep(record: Record, *, pattern: bytes = b"", invert: bool = False, newline: bool = True) -> int:
+@program(records="lines")
+def grep(
+    record: Record, *, pattern: bytes = b"", invert: bool = False, count: bool = False, newline: bool = True
+) -> int:
     """Write the lines that contain a text, and count them.
 
     pattern: the text; every line contains the empty one
     invert: write the lines that do not contain it
+    count: only count them
     newline: end the last line of a file with a newline where it has none; only where records are lines
 
     Example: pfs run grep --arg pattern=ERROR app.log
     """
-    if (without_end(record).find(pattern) >= 0) == invert:
+    end = len(record)
+    start = 0
+    chosen = 0
+    while start < end:
+        hit = record.find(pattern, start)
+        low = end if hit < 0 else line_start(record, start, u64(hit))
+        if invert and low > start:
+            chosen += _write(record[start:low], count, newline)
+        if hit < 0:
+            break
+        start = line_stop(record, u64(hit))
+        line = record[low:start]
+        if (without_end(line).find(pattern) >= 0) != invert:
+            chosen += _write(line, count, newline)
+    if chosen == 0:
         return DROP
-    matches[0] += 1
-    emit_record(record, newline)
+    matches[0] += chosen
     return PASS
+
+
+def _write(part: Span, count: bool, newline: bool) -> int:
+    """Write lines, unless they are only counted, and return how many they are."""
+    if not count:
+        emit_record(part, newline)
+    return part.count(b"\n") + (1 if part[-1] != ord("\n") else 0)
 
 
 @program
