@@ -17,12 +17,14 @@ import sys
 import tempfile
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from packetfs.engines.cuts import shard_ends
 from packetfs.engines.extents import extents
 from packetfs.engines.job import resume_job, run_job
 from packetfs.engines.moving import freeze_job, thaw_job
@@ -238,20 +240,32 @@ def _captured(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def shard_of(source: Source, shard: int) -> Callable[[int], int]:
+    """Return what gives the number of the shard that has an offset of a source."""
+    if not isinstance(source, PoolFile):
+        return lambda at: at // shard
+    ends = list(shard_ends(source.program, source.root, shard))
+    return lambda at: bisect_right(ends, at)
+
+
 def expected(
-    it: Subject, files: Sequence[Sequence[tuple[int, bytes]]], sizes: Sequence[int], shard: int, lead: int
+    it: Subject,
+    files: Sequence[Sequence[tuple[int, bytes]]],
+    sizes: Sequence[int],
+    shards: Sequence[Callable[[int], int]],
+    lead: int,
 ) -> Wanted:
     """Run a program over records in plain Python; a fault ends the shard in which the record begins, with the
     `lead` bytes before it."""
     wanted, done = Wanted(size=sum(sizes)), list[bytes]()
-    for records in files:
+    for records, shard in zip(files, shards, strict=True):
         ended = -1
         for number, (at, record) in enumerate(records):
-            if (at - lead) // shard == ended:
+            if shard(at - lead) == ended:
                 continue
             wanted.output += it.emits(record, at, number)
             if it.faults(record):
-                ended = (at - lead) // shard
+                ended = shard(at - lead)
                 wanted.faulted += 1
             else:
                 done.append(record)
@@ -305,7 +319,8 @@ class Case:
         plain = [twin if source.is_pipe else source for source, twin in zip(sources, self._open("host"), strict=True)]
         files = [split(data, self.kind, source) for data, source in zip(self.contents, plain, strict=True)]
         sizes, lead = [len(data) for data in self.contents], 16 if self.kind == "pcap" else 0
-        wanted = expected(self.subject, files, sizes, self.options.shard_bytes, lead)
+        shards = [shard_of(source, self.options.shard_bytes) for source in sources]
+        wanted = expected(self.subject, files, sizes, shards, lead)
         result, output = self._stopped(sources) if self.stops else self._straight(sources)
         self._compare(wanted, result, output)
         left = os.listdir(self._directory / "jobs") if (self._directory / "jobs").exists() else []

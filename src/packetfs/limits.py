@@ -56,6 +56,12 @@ DATABASE_CACHE: Final = 2 * MIB
 """Bytes of pages that SQLite keeps for each connection; the page cache of the system holds the rest."""
 DATABASE_BUSY: Final = 30_000
 """Milliseconds that SQLite waits for another connection before it gives up."""
+MEMO_BYTES: Final = 256 * MIB
+"""Bytes of remembered results in a pool; beyond, those not used for longest go. A shard mostly takes 0.3 KB."""
+MEMO_SLACK: Final = 8
+"""The part of them that goes at a time: finding the oldest reads all of them."""
+MEMO_WAITING: Final = 32 * MIB
+"""Bytes of results that wait in memory to be written together."""
 DATABASE_WAL: Final = 1000
 """Pages in SQLite's log before it is copied back into the database (4 MiB)."""
 COLLECT_BATCH: Final = 1024
@@ -255,6 +261,10 @@ FAULTS_MAX: Final = 1000
 """Faults of one job that are told one by one; all are counted."""
 PCAP_RECORD_MAX: Final = 256 * KIB
 """Bytes of a packet in a capture at the most: libpcap's own MAXIMUM_SNAPLEN. More is damage, or an attack."""
+MEMO_MAPS_MAX: Final = 4 * MIB
+"""Bytes of maps of one microVM up to which results are remembered: more costs as much to keep as a shard to run."""
+MEMO_VALUE_MAX: Final = 2 * MIB
+"""Bytes of one remembered result, compressed: a shard of 1 MiB that emits all it sees."""
 JOB_STREAM_MAX: Final = 1 << 30
 """Bytes of a frozen job beside its microVMs: what was reduced, and output that waits."""
 JOB_FILE_MAX: Final = 64 * MIB

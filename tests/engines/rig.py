@@ -10,11 +10,14 @@ from random import Random
 
 from fuzz.jobs import NUMBERED as NUMBERED
 from packetfs.engines.job import run_job
+from packetfs.engines.memo import Memory
 from packetfs.engines.options import JobOptions
 from packetfs.engines.records import Records, parse_records
 from packetfs.engines.result import RunResult
-from packetfs.engines.source import HostFile, Source
+from packetfs.engines.source import HostFile, PoolFile, Source
+from packetfs.fs.ingest import ingest
 from packetfs.packet.layout import Buffer
+from packetfs.pool.pool import Pool
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import MapType, Reducer
 from packetfs.vm.program import MapDefinition, Program
@@ -123,15 +126,32 @@ class Ran:
         return replace(self.result, shards=0)
 
 
-def run(code: Program, sources: Sequence[Source], records: Records | str, options: JobOptions | None = None) -> Ran:
+def run(
+    code: Program,
+    sources: Sequence[Source],
+    records: Records | str,
+    options: JobOptions | None = None,
+    memory: Memory | None = None,
+) -> Ran:
     out = bytearray()
 
     def take(data: Buffer) -> None:
         out.extend(data)
 
     framing = parse_records(records) if isinstance(records, str) else records
-    result = run_job(code, sources, framing, out=take, options=options)
+    result = run_job(code, sources, framing, out=take, options=options, memory=memory)
     return Ran(replace(result, seconds=0.0, timings=(), engine=""), bytes(out))
+
+
+def stored(pool: Pool, data: bytes, name: str = "data") -> PoolFile:
+    """Return a file of these bytes in a pool."""
+
+    def read(at: int, room: memoryview) -> int:
+        part = data[at : at + len(room)]
+        room[: len(part)] = part
+        return len(part)
+
+    return PoolFile(pool, ingest(pool, read, len(data)).root, name)
 
 
 def write(path: Path, data: bytes) -> HostFile:

@@ -241,7 +241,7 @@ def test_slots_come_round_and_no_batch_lies_across_the_end() -> None:
 
 
 def test_first_records_of_shards() -> None:
-    batch = Batch(0, 0, 0, 3, 1000, 5000, 7500)
+    batch = Batch(0, 0, 0, range(5000, 7500, 1000), 7500)
     positions, stops, bases = first_records(batch, parse_records("fixed:300"))
     assert list(positions) == [5100, 6000, 7200]
     assert list(stops) == [6000, 7000, 7500]

@@ -55,7 +55,7 @@ WRAPPING = ((1 << 64) - 2 - (VMS_MAX + 40)) * pow(GOLDEN, -1, 1 << 64) % (1 << 6
 @pytest.mark.parametrize("seed", [7, WRAPPING])
 @pytest.mark.parametrize("framing", ["line", "packet", "fixed:300"])
 def test_columns_write_what_contexts_read(table: Table, framing: str, seed: int) -> None:
-    batch = Batch(3, 0, VMS_MAX + 40, 5, 1000, 40_000, 44_500)
+    batch = Batch(3, 0, VMS_MAX + 40, range(40_000, 44_500, 1000), 44_500)
     begin(table.words, batch, parse_records(framing), seed)
     copy = bytearray(SLOTS * CONTEXT_BYTES)
     for index in range(5):
@@ -149,7 +149,7 @@ def test_what_turns_may_store_to_is_bounded() -> None:
 
 
 def test_microvms_of_a_job_without_contexts_are_an_error(table: Table) -> None:
-    begin(table.words, Batch(0, 0, 0, 3, 1000, 0, 3000), parse_records("line"), 7)
+    begin(table.words, Batch(0, 0, 0, range(0, 3000, 1000), 3000), parse_records("line"), 7)
     assert [context.shard for context in microvms(table.directory)] == [0, 1, 2]
     os.unlink(f"{table.directory}/contexts")
     with pytest.raises(BadJob, match="contexts"):

@@ -45,7 +45,7 @@ def begin(words: memoryview, batch: Batch, records: Records, seed: int) -> None:
     random = (seed * GOLDEN + first) % _MODULUS
     values: tuple[tuple[str, Iterable[int]], ...] = (
         ("shard", range(first, first + count)),
-        ("start", range(batch.start, batch.start + count * batch.shard_bytes, batch.shard_bytes)),
+        ("start", batch.starts),
         ("stop", stops),
         ("position", positions),
         ("record_base", bases),

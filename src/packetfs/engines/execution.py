@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.delivery import Delivery, Output
@@ -20,8 +20,8 @@ from packetfs.engines.records import RecordKind
 from packetfs.engines.recovery import Recovery
 from packetfs.engines.result import JobListener, RunResult
 from packetfs.engines.scheduler import Scheduler
-from packetfs.engines.shards import plan
-from packetfs.engines.source import Source
+from packetfs.engines.shards import most_shards, plan
+from packetfs.engines.source import PoolFile, Source
 from packetfs.engines.spool import Spool
 from packetfs.engines.table import Table
 from packetfs.engines.totals import restore
@@ -29,8 +29,12 @@ from packetfs.engines.turn import Turns, Work, begin_batch
 from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, spill_need, usable_cores
 from packetfs.errors import BadJob, JobCancelled
 from packetfs.events import Progress
+from packetfs.packet.digest import Digest
 from packetfs.vm.image import Image
 from packetfs.vm.machine import TWIN, Machine
+
+if TYPE_CHECKING:
+    from packetfs.engines.memo import Memo, Memory
 
 TELL_SECONDS: Final = 0.1
 """Seconds between two reports of progress."""
@@ -47,6 +51,7 @@ class Task:
     sources: Sequence[Source]
     out: Output
     listener: JobListener
+    memory: Memory | None = None
 
 
 def workers_of(options: JobOptions, machine: Machine) -> int:
@@ -77,7 +82,7 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
     options, records, listener = job.options, job.framing, OneByOne(task.listener)
     limits = bounds(job, workers_of(options, task.machine), piped=any(source.is_pipe for source in task.sources))
     table.spill_need = spill_need(job, workers_of(options, task.machine))
-    shards = sum(-(-(source.size or 0) // options.shard_bytes) for source in task.sources)
+    shards = sum(most_shards(source, options.shard_bytes) for source in task.sources)
     if min(limits.live, shards) >= ALL_LIVE:
         table.populate()
     totals, found = restore(table.directory, task.image)
@@ -100,14 +105,25 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
         delivery=delivery,
         listener=listener,
         stopped=threading.Event(),
+        memo=_memo(job, task),
     )
     for live in left.again:
-        begin_batch(work, live.batch)
+        begin_batch(work, live)
     care = JobCare(work, job, totals, found, left.first)
     queue = sorted([*left.queue, *left.again], key=lambda live: live.batch.number)
     scheduler = Scheduler(care, table.ledger, work.stopped, limits, queue, left.ended, totals.batches, totals.shards)
     delivery.deliver()
     return work, care, scheduler
+
+
+def _memo(job: JobFile, task: Task) -> Memo | None:
+    """Return what the job remembers by, where it may, and any of its files can be known without being read."""
+    if task.memory is None or not any(isinstance(source, PoolFile) for source in task.sources):
+        return None
+    from packetfs.engines.memo import Memo
+
+    program = Digest(bytes.fromhex(job.program))
+    return Memo(task.memory, program, task.image, job.framing, job.options.fuel, job.options.seed)
 
 
 def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from packetfs.engines.source import PoolFile, Source
 from packetfs.limits import EXTENT_MAX, MEAN, RUN_WINDOW
 from packetfs.packet.cut import cut
-from packetfs.packet.tree import leaves, produces
+from packetfs.packet.tree import produces
 
 
 def extents(source: Source) -> Iterator[tuple[int, int]]:
@@ -23,7 +23,7 @@ def extents(source: Source) -> Iterator[tuple[int, int]]:
 
 
 def _leaves(source: PoolFile) -> Iterator[tuple[int, int]]:
-    for at, leaf in leaves(source.store, source.root):
+    for at, leaf in source.program.between(source.root, 0, source.size):
         yield at, at + produces(leaf)
 
 

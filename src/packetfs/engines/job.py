@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
 from packetfs.engines.delivery import Output
@@ -27,6 +27,9 @@ from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.machine import choose
 from packetfs.vm.program import Program, encode_program, program_digest
 
+if TYPE_CHECKING:
+    from packetfs.engines.memo import Memory
+
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 (jobs lie in directories of their own there, mode 0700)
 
 
@@ -38,16 +41,18 @@ def run_job(
     out: Output,
     options: JobOptions | None = None,
     listener: JobListener = ignore,
+    memory: Memory | None = None,
 ) -> RunResult:
     """Run `program` over the records of `sources`, in order, as one job; `out` gets its output in record order.
 
+    `memory`: where results of shards of files in a pool are remembered, and looked for; not where runs are repeated.
     `out` and `listener` may be called from other threads, one call at a time each. Errors: IllegalInstruction and
     BadProgram for the program, SourceUnavailable, SourceChanged and BadCapture for sources, TableFull; what `out`
     raises ends the job. Faults of microVMs are no errors: the result names them.
     """
     options = options or JobOptions()
     _check(options, sources)
-    task = Task(load(program), choose(options.engine), sources, out, listener)
+    task = Task(load(program), choose(options.engine), sources, out, listener, memory if options.repeat == 1 else None)
     results = [
         _run_once(program, records, options, replace(task, out=drop) if number else task)
         for number in range(options.repeat)

@@ -147,8 +147,8 @@ class Recovery:
         """Tell whether each context is at a place of its own shard and file: what it says there is read from."""
         words, where = self._table.words, (batch.slot, batch.count)
         starts, stops, _ = first_records(batch, self._records)
-        edges = [batch.edges(index)[0] for index in range(batch.count)]
-        if column(words, *where, "start").tolist() != edges or column(words, *where, "stop").tolist() != list(stops):
+        found = [column(words, *where, name).tolist() for name in ("start", "stop")]
+        if found != [list(batch.starts), list(stops)]:
             return False
         size = self._sources[batch.file].size
         end = COPIED_MAX if size is None else size

@@ -78,7 +78,8 @@ class RunResult:
 
     `bytes` and `records`: input. `executed`: slots of code. `emitted`: bytes of output. `verdicts`: as VERDICT_NAMES.
     `last`: r0 of the last record that ended. `faults`: those of the first FAULTS_MAX shards that have one; `faulted`:
-    how many shards have one. `seconds`: the best run; `timings`: every run, in order (JobOptions.repeat).
+    how many shards have one. `seconds`: the best run; `timings`: every run, in order (JobOptions.repeat). `remembered`:
+    shards whose results were there already (memo.py).
     """
 
     records: int
@@ -94,6 +95,7 @@ class RunResult:
     seconds: float
     faulted: int = 0
     timings: tuple[float, ...] = ()
+    remembered: int = 0
 
     @property
     def best_ns(self) -> float:

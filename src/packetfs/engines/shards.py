@@ -1,5 +1,6 @@
-"""The partition: shard i of a file has the records that begin in [i * S, (i + 1) * S). Nothing but content, framing and
-S decides it, so every engine and any number of microVMs see the same shards.
+"""The partition: a shard has the records that begin between two offsets of its file. Of a file of the host, those are
+multiples of S; of a file in a pool, ends of its extents (cuts.py). Nothing but content, framing and S decides it, so
+every engine and any number of microVMs see the same shards.
 
 Shards are run in batches: consecutive shards of one file whose microVMs lie side by side in the table, over one window.
 Files follow each other, shard numbers run on, and shard i is run by microVM 1 + i modulo 65,535. A file without bytes
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from packetfs.dataclass import dataclass, field, replace
+from packetfs.engines.cuts import shard_ends
 from packetfs.engines.extents import extents
 from packetfs.engines.pcap import PACKET_HEADER, packets
 from packetfs.engines.records import RecordKind, Records
-from packetfs.engines.source import Source
+from packetfs.engines.source import PoolFile, Source
 from packetfs.events import Trouble
 from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX
@@ -25,7 +28,7 @@ Tell = Callable[[Trouble], None]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Shards `shard` to `shard + count - 1`, which begin at `start`, `start + shard_bytes`, ... of file `file`.
+    """Shards `shard` to `shard + count - 1` of file `file`, which begin at `starts`.
 
     `stop`: where the last one ends, at most the file's end. For lists of records, `bounds` holds (start, stop) of each
     record of the batch, `firsts` the index of each shard's first one (and the number of them, at the end), `base` the
@@ -35,13 +38,21 @@ class Batch:
     number: int
     file: int
     shard: int
-    count: int
-    shard_bytes: int
-    start: int
+    starts: Sequence[int]
     stop: int
     bounds: array[int] = field(default_factory=lambda: array("Q"))
     firsts: tuple[int, ...] = ()
     base: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many shards it has."""
+        return len(self.starts)
+
+    @property
+    def start(self) -> int:
+        """Where the first one begins."""
+        return self.starts[0]
 
     @property
     def slot(self) -> int:
@@ -54,8 +65,8 @@ class Batch:
 
     def edges(self, index: int) -> tuple[int, int]:
         """Return [start, stop) of shard number `shard + index` in its file."""
-        start = self.start + index * self.shard_bytes
-        return start, min(start + self.shard_bytes, self.stop)
+        behind = index + 1
+        return self.starts[index], self.starts[behind] if behind < len(self.starts) else self.stop
 
 
 def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell) -> Iterator[Batch]:
@@ -64,16 +75,59 @@ def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: in
     for file, source in enumerate(sources):
         lead = PACKET_HEADER if records.kind is RecordKind.PCAP else 0
         scan = _Scan(_listed(source, records, tell), lead) if records.kind in _LISTS else None
-        start = 0
-        while True:
-            count = min(most, VMS_MAX - shard % VMS_MAX)
-            stop = source.ensure(start + count * shard_bytes)
-            if stop <= start:
-                break
-            count = -(-(stop - start) // shard_bytes)
-            batch = Batch(number, file, shard, count, shard_bytes, start, stop)
+        cuts = _cut(source, shard_bytes)
+        while taken := cuts.take(min(most, VMS_MAX - shard % VMS_MAX)):
+            batch = Batch(number, file, shard, *taken)
             yield scan.take(batch) if scan is not None else batch
-            number, shard, start = number + 1, shard + count, stop
+            number, shard = number + 1, shard + batch.count
+
+
+def most_shards(source: Source, shard_bytes: int) -> int:
+    """Return how many shards a source can have at the most; 0 while the size of a pipe is not known."""
+    least = (shard_bytes + 1) // 2 if isinstance(source, PoolFile) else shard_bytes
+    return -(-(source.size or 0) // least)
+
+
+class _Cuts(Protocol):
+    """The shards of one source, taken in order."""
+
+    def take(self, count: int) -> tuple[Sequence[int], int] | None:
+        """Return where the next shards begin, at most `count` of them, and where the last one ends; None at the end."""
+
+
+def _cut(source: Source, shard_bytes: int) -> _Cuts:
+    return _ByContent(source, shard_bytes) if isinstance(source, PoolFile) else _Regular(source, shard_bytes)
+
+
+class _Regular:
+    """Shards of one size, from where the last ones ended: what flows may end them early."""
+
+    def __init__(self, source: Source, shard_bytes: int) -> None:
+        self._source, self._shard_bytes, self._at = source, shard_bytes, 0
+
+    def take(self, count: int) -> tuple[Sequence[int], int] | None:
+        start, stop = self._at, self._source.ensure(self._at + count * self._shard_bytes)
+        self._at = stop
+        return (range(start, stop, self._shard_bytes), stop) if stop > start else None
+
+
+class _ByContent:
+    """Shards of a file in a pool; those of a batch have, if there are several, no more bytes than as many of S."""
+
+    def __init__(self, source: PoolFile, shard_bytes: int) -> None:
+        self._shard_bytes, self._at = shard_bytes, 0
+        self._ends = shard_ends(source.program, source.root, shard_bytes)
+        self._next = next(self._ends, None)
+
+    def take(self, count: int) -> tuple[Sequence[int], int] | None:
+        starts: list[int] = []
+        begun = self._at
+        while self._next is not None and len(starts) < count:
+            if starts and self._next - begun > count * self._shard_bytes:
+                break
+            starts.append(self._at)
+            self._at, self._next = self._next, next(self._ends, None)
+        return (tuple(starts), self._at) if starts else None
 
 
 _LISTS = (RecordKind.PCAP, RecordKind.EXTENT)
@@ -117,8 +171,7 @@ def first_records(batch: Batch, records: Records) -> tuple[Sequence[int], Sequen
 
     Where a shard's first line begins is looked up when its bytes are there: its position is then its start.
     """
-    count, size = batch.count, batch.shard_bytes
-    starts = range(batch.start, batch.start + count * size, size)
+    count, starts = batch.count, batch.starts
     stops = [*starts[1:], batch.stop]
     if records.kind is RecordKind.LINE:
         bases = [BASE_UNKNOWN] * count if batch.start else [0, *[BASE_UNKNOWN] * (count - 1)]
@@ -127,8 +180,8 @@ def first_records(batch: Batch, records: Records) -> tuple[Sequence[int], Sequen
         return starts, stops, starts
     if records.kind is not RecordKind.FIXED:
         return batch.firsts[:-1], batch.firsts[1:], [batch.base + first for first in batch.firsts[:-1]]
-    if size % records.size == 0 and batch.start % records.size == 0:
-        first, step = batch.start // records.size, size // records.size
+    if isinstance(starts, range) and starts.step % records.size == 0 and batch.start % records.size == 0:
+        first, step = batch.start // records.size, starts.step // records.size
         return starts, stops, range(first, first + count * step, step)
     bases = [-(-start // records.size) for start in starts]
     return [base * records.size for base in bases], stops, bases

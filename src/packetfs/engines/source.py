@@ -16,7 +16,7 @@ from packetfs.errors import SourceChanged, SourceUnavailable
 from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
-from packetfs.packet.tree import Store, leaves, read_head
+from packetfs.packet.tree import Store
 
 MADE_UP_MAX: Final = 64 * KIB
 """Bytes that files of /sys say they have at the most: a page of any machine."""
@@ -119,15 +119,18 @@ class PoolFile(Source):
     """A file in a pool: its program is run for the bytes that are asked for; each extent is verified by the store."""
 
     def __init__(self, store: Store, root: Digest, name: str) -> None:
+        from packetfs.fs.leaves import Leaves  # files of this machine need none
+
         self.store = store
         self.root = root
         self.name = name
-        self.size: int = read_head(store, root).length
+        self.program = Leaves(store)
+        self.size: int = self.program.size(root)
 
     def read_into(self, start: int, room: memoryview) -> int:
         stop = min(start + len(room), self.size)
         done = 0
-        for at, leaf in leaves(self.store, self.root, start, stop) if stop > start else ():
+        for at, leaf in self.program.between(self.root, start, stop):
             for piece in run_leaf(self.store, leaf, max(start - at, 0), stop - at):
                 room[done : done + len(piece)] = piece
                 done += len(piece)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
-from packetfs.dataclass import dataclass
+from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, begin, column, states, unfinished
 from packetfs.engines.delivery import Delivery
 from packetfs.engines.ledger import Control
@@ -22,11 +24,14 @@ from packetfs.engines.source import Source
 from packetfs.engines.table import Table
 from packetfs.engines.view import View
 from packetfs.errors import BadJob
-from packetfs.limits import OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
+from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import ContextFlag, State, Stop
 from packetfs.vm.machine import Machine
+
+if TYPE_CHECKING:
+    from packetfs.engines.memo import Memo, Remembered
 
 CALLS_A_TURN = 32
 """Windows of a long shard that it sees in one turn."""
@@ -37,13 +42,14 @@ SLICE_MIN = 1024
 @dataclass(slots=True)
 class Live:
     """A batch and what a worker knows of it. `located`: the first lines of its shards were looked up; `lines`: newlines
-    before it in its file, if they were counted."""
+    before it in its file, if they were counted; `emitted`: output of the shards that are to be remembered, by index."""
 
     batch: Batch
     located: bool = False
     lines: int | None = None
     finished: bool = False
     faulted: bool = False
+    emitted: dict[int, bytearray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Work:
     delivery: Delivery
     listener: JobListener
     stopped: threading.Event
+    memo: Memo | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -68,9 +75,10 @@ class Work:
         return self.stopped.is_set() or self.table.ledger.control is not Control.RUN
 
 
-def begin_batch(work: Work, batch: Batch) -> None:
-    """Make the microVMs of a batch READY; their slots must be free. A process that dies here leaves them claimed."""
-    table, image = work.table, work.image
+def begin_batch(work: Work, live: Live) -> None:
+    """Make the microVMs of a batch READY, or DONE where their results are remembered; their slots must be free. A
+    process that dies here leaves them claimed."""
+    table, image, batch = work.table, work.image, live.batch
     table.ledger.claims[batch.slot] = 1
     table.allocate(batch.slot, batch.count)
     if image.initial:
@@ -78,7 +86,23 @@ def begin_batch(work: Work, batch: Batch) -> None:
             at = slot * image.maps_bytes
             table.maps[at : at + len(image.initial)] = image.initial
     begin(table.words, batch, work.records, work.options.seed)
+    if work.memo is not None:
+        _recall(work, work.memo, live)
     table.ledger.claims[batch.slot] = 0
+
+
+def _recall(work: Work, memo: Memo, live: Live) -> None:
+    """Let the shards that are remembered be done, and deliver what they emitted."""
+    batch, table, source = live.batch, work.table, work.sources[live.batch.file]
+    found: list[Remembered | None] = [memo.recall(source, batch, index) for index in range(batch.count)]
+    for index, known in enumerate(found):
+        if known is None:
+            live.emitted[index] = bytearray()
+        else:
+            memo.restore(known, table.contexts, table.maps, batch.slot + index)
+    output = [known.output if known is not None else b"" for known in found]
+    if any(output):
+        work.delivery.add(batch.number, batch.count, False, list(map(len, output)), output)
 
 
 class Turns:
@@ -104,18 +128,44 @@ class Turns:
         found = states(words, *where)
         live.finished, live.faulted = all(state in ENDED for state in found), State.FAULTED in found
         self._hand_over(live, before, column(words, *where, "emitted").tolist())
+        if live.finished and self._work.memo is not None:
+            self._remember(self._work.memo, live)
         if live.finished:
             table.clear_spill(*where)
         table.ledger.claims[batch.slot] = 0
 
     def _hand_over(self, live: Live, before: list[int], after: list[int]) -> None:
         lengths = [new - old for old, new in zip(before, after, strict=True)]
+        if self._work.memo is not None and live.emitted and any(lengths):
+            self._gather(self._work.memo, live, lengths)
         if live.finished and any(lengths) and not any(before):  # all of it in one turn: it lies in order of the shards
             first = next(index for index, length in enumerate(lengths) if length)
             lengths = [0] * first + [sum(lengths)]  # not to the first microVM: its turn may be over
         data = [*self._taken, bytes(memoryview(self._out)[: self._used])]
         self._taken, self._used = [], 0
         self._work.delivery.add(live.batch.number, live.batch.count, live.finished, lengths, data)
+
+    def _gather(self, memo: Memo, live: Live, lengths: list[int]) -> None:
+        """Keep what shards emitted that are to be remembered; one that emits too much for that is given up."""
+        data = memoryview(b"".join([*self._taken, memoryview(self._out)[: self._used]]))
+        for index, end in enumerate(accumulate(lengths)):
+            kept, size = live.emitted.get(index), lengths[index]
+            if kept is None or not size:
+                continue
+            if len(kept) + size <= MEMO_VALUE_MAX and memo.hold(size):
+                kept += data[end - size : end]
+            else:
+                memo.hold(-len(live.emitted.pop(index)))
+
+    def _remember(self, memo: Memo, live: Live) -> None:
+        batch, table = live.batch, self._work.table
+        size, source = self._work.image.maps_bytes, self._work.sources[batch.file]
+        for index, output in live.emitted.items():
+            slot = batch.slot + index
+            maps = table.maps[slot * size : (slot + 1) * size]
+            memo.keep(source, batch, index, Context(table.contexts, slot), maps, bytes(output))
+            memo.hold(-len(output))
+        live.emitted.clear()
 
     def _run(self, live: Live, first: int, last: int) -> bool:
         """Run microVMs `first` to `last`; False when the turn must end, for a pause or because it emitted a lot."""

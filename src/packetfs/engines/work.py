@@ -48,7 +48,7 @@ class JobCare:
         return live
 
     def begin(self, live: Live) -> None:
-        begin_batch(self._work, live.batch)
+        begin_batch(self._work, live)
 
     def must_wait(self) -> bool:
         held = max((source.held for source in self._work.sources if source.is_pipe), default=0)
@@ -96,6 +96,7 @@ class JobCare:
             engine=self._work.machine.name,
             seconds=seconds,
             faulted=totals.faulted,
+            remembered=self._work.memo.recalled if self._work.memo is not None else 0,
         )
 
 
@@ -122,7 +123,8 @@ def spill_need(job: JobFile, workers: int) -> int:
     records, shard_bytes = job.framing, job.options.shard_bytes
     longest = min(records.size, RECORD_COPY_MAX) if records.kind is RecordKind.FIXED else RECORD_COPY_MAX
     fixed = 3 * PAGE + HEADROOM + TAILROOM
-    copies = min(job.batch * longest, job.batch * shard_bytes + longest)
+    together = max(job.batch, 2) * shard_bytes  # a shard alone in its batch may be half as long again
+    copies = min(job.batch * longest, together + longest)
     return workers * min(job.batch * SPILL_STRIDE + PAGE, job.batch * fixed + copies)
 
 

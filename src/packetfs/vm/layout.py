@@ -16,6 +16,8 @@ REGION_SHIFT: Final = 28
 """An address is region << 28 | offset: below 2**32, as unmodified XDP objects keep addresses in 32 bits."""
 OFFSET_MASK: Final = (1 << REGION_SHIFT) - 1
 
+SEMANTICS: Final = 1
+"""Counts up whenever a program may give another result than before: what was remembered until then is then not used."""
 SLOTS_A_PACKET: Final = 6
 """eBPF slots of 8 bytes in the body of a CODE packet."""
 VMS_MAX: Final = 65_535

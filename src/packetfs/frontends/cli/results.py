@@ -77,8 +77,13 @@ def summary_line(result: RunResult) -> str:
     return (
         f"{_counted(result.records, 'record')} ({format_size(result.bytes)}), "
         f"r0: {', '.join(verdicts) or 'none'}{emitted}; "
-        f"{_counted(result.shards, 'shard')}, {result.engine}, {result.seconds:.3f} s, {_cost(result)}"
+        f"{_counted(result.shards, 'shard')}{_remembered(result)}, {result.engine}, {result.seconds:.3f} s, "
+        f"{_cost(result)}"
     )
+
+
+def _remembered(result: RunResult) -> str:
+    return f" ({result.remembered:,} remembered)" if result.remembered else ""
 
 
 def _counted(count: int, what: str) -> str:
@@ -136,6 +141,7 @@ def run_fields(result: RunResult) -> dict[str, Json]:
         "records": result.records,
         "bytes": result.bytes,
         "shards": result.shards,
+        "remembered": result.remembered,
         "executed": result.executed,
         "emitted": result.emitted,
         "verdicts": dict(zip(VERDICT_NAMES, result.verdicts, strict=True)),

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Command("umount", "FILES", "take the mount of a pool away"),
     Command("run", "PROGRAMS", "run a program over the records of files, where they lie"),
     Command("programs", "PROGRAMS", "list the programs that come with PacketFS, and those in the pool"),
+    Command("memo", "PROGRAMS", "show or clear what the pool remembers of runs"),
     Command("vms", "PROGRAMS", "list live microVMs; pause, resume, move and drop their jobs"),
     Command("top", "PROGRAMS", "watch live microVMs"),
     Command("disasm", "PROGRAMS", "show a file as the program that it is"),

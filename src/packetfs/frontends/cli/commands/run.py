@@ -76,6 +76,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--shard", metavar="SIZE", help=f"bytes of a file that one microVM is given (default: {SHARD_BYTES >> 20} MiB)")
     add("--seed", metavar="N", type=int, default=0, help="of the random numbers that a program draws")
     add("--keep", action="store_true", help="keep the microVMs when it is stopped: `pfs vms` lists and resumes them")
+    add("--no-memo", action="store_true", help="neither use nor keep what the pool remembers of runs (`pfs memo`)")
     add("--repeat", metavar="N", type=int, default=1, help="run N times and tell the best and the median")
     add("--node", metavar="HOST", help="run on the machine that has the files, over ssh")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
@@ -167,12 +168,19 @@ def _run_here(
     from packetfs.engines.records import parse_records
     from packetfs.frontends.cli.inputs import open_sources
     from packetfs.frontends.cli.live import runtime
+    from packetfs.frontends.cli.remembering import remembering
 
     records = parse_records(options.records or chosen.records)
     made = _job_options(options, runtime())
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot, records) as sources:
         try:
-            return run_job(chosen.program, sources, records, out=write, options=made, listener=reporter)
+            with remembering(sources, output, wanted=not options.no_memo and options.repeat == 1) as memory:
+                result = run_job(
+                    chosen.program, sources, records, out=write, options=made, listener=reporter, memory=memory
+                )
+                if memory is not None:
+                    memory.count(result.remembered, result.shards)
+                return result
         except KeyboardInterrupt:
             _tell_kept(options, output)
             raise

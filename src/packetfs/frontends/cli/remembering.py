@@ -1,0 +1,36 @@
+"""What the pool of a run remembers, for as long as the run lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from packetfs.engines.source import PoolFile, Source
+from packetfs.frontends.cli.output import Output
+
+if TYPE_CHECKING:
+    from packetfs.pool.memo import MemoStore
+
+
+@contextmanager
+def remembering(sources: Sequence[Source], output: Output, *, wanted: bool) -> Iterator[MemoStore | None]:
+    """Give what the sources' pool remembers; None where no file lies in one, or it is not `wanted`. What is new is
+    written at the end, however that comes; where it cannot be, the user is told."""
+    stored = next((source for source in sources if isinstance(source, PoolFile)), None)
+    if stored is None or not wanted:
+        yield None
+        return
+    from packetfs.pool.memo import MemoStore  # files of this machine need no pool
+    from packetfs.pool.pool import Pool
+
+    pool = stored.store
+    if not isinstance(pool, Pool):
+        raise TypeError(pool)
+    store = MemoStore(pool)
+    try:
+        yield store
+    finally:
+        store.close()
+        if store.refused is not None:
+            output.note(f"not remembered: {store.refused.message}")

@@ -1,0 +1,252 @@
+"""Results that a pool remembers: values by digest in a database of their own, `memo.db`, which is a cache.
+
+Nothing depends on it: it can be deleted at any time, what is damaged in it counts as not remembered, and a database
+that cannot be read is begun anew. It never leaves the pool and is never taken from a peer: a result is a claim that
+only the one who computed it can vouch for.
+
+Reading needs nothing. Writing needs the lease of the pool's writer, which is taken for the moment of writing alone;
+while somebody else has it, nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from packetfs.dataclass import dataclass
+from packetfs.errors import CorruptDatabase, PacketFSError
+from packetfs.limits import MEMO_BYTES, MEMO_SLACK, MEMO_WAITING
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.pool.database import Connection, connect, explained
+from packetfs.pool.leases import Leases
+from packetfs.pool.pool import Pool
+
+NAME: Final = "memo"
+VERSION: Final = 1
+_TABLES: Final = """
+CREATE TABLE result(key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE count(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO count VALUES('recalled', 0), ('run', 0);
+"""
+_FIND: Final = "SELECT value, used FROM result WHERE key=?"
+_KEEP: Final = "INSERT OR REPLACE INTO result VALUES(?, ?, ?)"
+_TOUCH: Final = "UPDATE result SET used=? WHERE key=?"
+_ADD: Final = "UPDATE count SET value=value+? WHERE name=?"
+_OLDEST: Final = "SELECT key, length(value) FROM result ORDER BY used"
+_DAY: Final = 86_400
+"""Seconds in which a result is marked as used once: marking is a write."""
+_CHECK: Final = 8
+"""Bytes of digest over key and value, before each value: a mixture of pages of two moments shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoStatus:
+    """What is remembered. `size`: bytes on disk. `recalled`, `run`: shards that were, and were not, remembered."""
+
+    results: int = 0
+    size: int = 0
+    recalled: int = 0
+    run: int = 0
+
+
+class MemoStore:
+    """What a pool remembers, while something runs over it. Several threads may ask."""
+
+    def __init__(self, pool: Pool, limit: int = MEMO_BYTES) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._today = int(time.time()) // _DAY
+        self._waiting: dict[bytes, bytes] = {}
+        self._size = 0
+        self._used: set[bytes] = set()
+        self._counts = (0, 0)
+        self.refused: PacketFSError | None = None
+        """Why something was not remembered."""
+        self._reading = _look(pool)
+
+    def recall(self, key: Digest) -> bytes | None:
+        """Return the value of a key, None where there is none."""
+        with self._lock:
+            found = self._waiting.get(key) or self._read(key)
+        if found is None or found[:_CHECK] != digest_of(key + found[_CHECK:])[:_CHECK]:
+            return None
+        return found[_CHECK:]
+
+    def _read(self, key: bytes) -> bytes | None:
+        if self._reading is None:
+            return None
+        try:
+            with explained(_path(self._pool)):
+                row = self._reading.execute(_FIND, (key,)).fetchone()
+        except PacketFSError:  # a cache that cannot be read is none
+            self._reading = None
+            return None
+        if row is None:
+            return None
+        if row[1] < self._today:
+            self._used.add(key)
+        return bytes(row[0])
+
+    def remember(self, key: Digest, value: bytes) -> None:
+        """Keep a value; it is written with others, at the latest by `close`."""
+        with self._lock:
+            self._waiting[key] = digest_of(key + value)[:_CHECK] + value
+            self._size += len(value)
+            if self._size > MEMO_WAITING:
+                self._write()
+
+    def count(self, recalled: int, shards: int) -> None:
+        """Count the shards of a run, and those of them that were remembered."""
+        self._counts = (recalled, shards - recalled)
+
+    def close(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            if self._reading is not None:
+                self._reading.close()
+                self._reading = None
+            if self._waiting or self._used or any(self._counts):
+                self._write()
+
+    def _write(self) -> None:
+        (recalled, run), self._counts = self._counts, (0, 0)
+        waiting, self._waiting, self._size = self._waiting, {}, 0
+        used, self._used = self._used - waiting.keys(), set()
+        try:
+            with writing(self._pool) as database:
+                database.executemany(_KEEP, ((key, value, self._today) for key, value in waiting.items()))
+                database.executemany(_TOUCH, ((self._today, key) for key in used))
+                database.executemany(_ADD, ((recalled, "recalled"), (run, "run")))
+                _make_room(database, self._limit)
+        except PacketFSError as error:
+            self.refused = error
+
+
+@contextmanager
+def writing(pool: Pool) -> Iterator[Connection]:
+    """Let the database be changed in one transaction, as the writer of the pool; PoolBusy while there is another."""
+    with _lease(pool):
+        try:
+            database = _connect(pool)
+        except PacketFSError:
+            _remove(pool)
+            database = _connect(pool)
+        try:
+            with explained(_path(pool)), database:
+                yield database
+        except CorruptDatabase:
+            _remove(pool)
+            raise
+        finally:
+            database.close()
+
+
+@contextmanager
+def _lease(pool: Pool) -> Iterator[None]:
+    """Be the writer of the pool for a moment, unless it was opened as that."""
+    if pool.writable:
+        yield
+        return
+    leases = Leases(pool.storage, f"{pool.path}/leases", writable=True)
+    try:
+        leases.acquire_writer()
+        yield
+    finally:
+        leases.close()
+
+
+def memo_status(pool: Pool) -> MemoStatus:
+    """Return what a pool remembers; nothing where that cannot be read."""
+    database = _look(pool)
+    if database is None:
+        return MemoStatus()
+    try:
+        with explained(_path(pool)):
+            counts = dict(database.execute("SELECT name, value FROM count"))
+            results = sum(count for (count,) in database.execute("SELECT count(*) FROM result"))
+            return MemoStatus(results, _bytes_of(database), counts["recalled"], counts["run"])
+    except PacketFSError:
+        return MemoStatus()
+    finally:
+        database.close()
+
+
+def clear_memo(pool: Pool) -> int:
+    """Forget everything and return the bytes that this freed."""
+    before = memo_status(pool).size
+    with _lease(pool):
+        _remove(pool)
+    return before
+
+
+def _path(pool: Pool) -> str:
+    return f"{pool.path}/{NAME}.db"
+
+
+def _look(pool: Pool) -> Connection | None:
+    """Open the database for reading; None where it is not there, or not good."""
+    path = _path(pool)
+    if not os.path.exists(path):
+        return None
+    try:
+        database = connect(path, writable=False, durable=False, vfs=pool.storage.vfs)
+        with explained(path):
+            if database.pragma("user_version") == VERSION:
+                return database
+    except PacketFSError:
+        return None
+    database.close()
+    return None
+
+
+def _connect(pool: Pool) -> Connection:
+    """Open the database for writing."""
+    path = _path(pool)
+    database = connect(path, writable=True, durable=pool.durable, vfs=pool.storage.vfs)
+    try:
+        with explained(path):
+            if pool.durable:
+                database.pragma("synchronous", "normal")  # a crash may lose the last results, not the others
+            if database.pragma("user_version") != VERSION:
+                _create(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _create(database: Connection) -> None:
+    with database:
+        database.execute("DROP TABLE IF EXISTS result; DROP TABLE IF EXISTS count")
+        database.execute(_TABLES)
+        database.pragma("user_version", VERSION)
+
+
+def _remove(pool: Pool) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            pool.storage.unlink(_path(pool) + end)
+
+
+def _bytes_of(database: Connection) -> int:
+    pages = database.pragma("page_count") - database.pragma("freelist_count")
+    return int(pages * database.pragma("page_size"))
+
+
+def _make_room(database: Connection, limit: int) -> None:
+    """Forget what was not used for longest, if there is too much."""
+    over = _bytes_of(database) - limit
+    if over <= 0:
+        return
+    wanted, keys = over + limit // MEMO_SLACK, []
+    for key, size in database.execute(_OLDEST):
+        keys.append((key,))
+        wanted -= size + len(key)
+        if wanted <= 0:
+            break
+    database.executemany("DELETE FROM result WHERE key=?", keys)

@@ -1,0 +1,196 @@
+"""What is remembered is what a run would give: after any edit, for any program, framing and size of shards."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from packetfs.engines.memo import Memory
+from packetfs.engines.options import JobOptions
+from packetfs.engines.outline import outline
+from packetfs.engines.source import Source
+from packetfs.packet.digest import Digest
+from packetfs.packet.execute import run_leaf
+from packetfs.packet.tree import split
+from packetfs.pool.pool import Pool
+from packetfs.vm.layout import Reducer
+from packetfs.vm.program import Program
+from tests.engines.rig import (
+    ENGINES,
+    NUMBERED,
+    SLOW,
+    Ran,
+    counting,
+    hashed,
+    program,
+    run,
+    stored,
+    text_of,
+    write,
+)
+
+MEAN = 4096
+DRAWN = """
+    call 7
+    and r0, 3
+    exit
+"""
+"""Gives each record a random verdict."""
+PLACED = """
+    ldxw r2, [r1+{at}]
+    stxdw [r10-8], r2
+    mov r1, r10
+    add r1, -8
+    mov r2, 8
+    call 4096
+    mov r0, 1
+    exit
+"""
+"""Emits a word of the record context: 32 is the offset, 40 the number of the file, 44 that of the microVM."""
+PROGRAMS: dict[str, Program] = {
+    "counting": counting(),
+    "last": counting(Reducer.LAST),
+    "hashed": hashed(),
+    "slow": program(SLOW),
+    "numbered": program(NUMBERED),
+    "drawn": program(DRAWN),
+    **{f"placed {at}": program(PLACED.format(at=at)) for at in (32, 40, 44)},
+}
+LONG = b"one line that is longer than any shard " * 60
+
+
+@dataclass
+class Recalling:
+    """A memory that is a dict."""
+
+    held: dict[bytes, bytes] = field(default_factory=dict)
+
+    def recall(self, key: Digest) -> bytes | None:
+        return self.held.get(key)
+
+    def remember(self, key: Digest, value: bytes) -> None:
+        self.held[key] = value
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    with Pool.create(os.fspath(tmp_path_factory.mktemp("memo") / "pool"), mean=MEAN) as opened:
+        yield opened
+
+
+SHARED = Recalling()
+"""One memory for all cases: what one program, framing or file left must never be taken for another's."""
+
+EDIT = st.tuples(
+    st.integers(0, 100),
+    st.sampled_from((0, 1, 7, 64, 300, 6000)),
+    st.sampled_from((b"", b"\n", b"x", b"a line\n", LONG, bytes(3000), b"0123456789abcdef" * 4)),
+)
+
+
+def without(ran: Ran) -> Ran:
+    return Ran(replace(ran.result, remembered=0), ran.output)
+
+
+def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    for where, gone, new in edits:
+        at = len(data) * where // 100
+        data = data[:at] + new + data[at + gone :]
+    return data
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(sorted(PROGRAMS)),
+    st.sampled_from(("packet", "fixed:7", "fixed:100", "fixed:5000", "line", "extent")),
+    st.sampled_from((512, 600, 2048, 20_000)),
+    st.lists(st.lists(EDIT, min_size=1, max_size=2), min_size=1, max_size=3),
+    st.integers(0, 1),
+)
+def test_a_run_with_a_memory_gives_what_one_without_gives(
+    pool: Pool, name: str, framing: str, shard: int, steps: list[list[tuple[int, int, bytes]]], seed: int
+) -> None:
+    data, options = text_of(25_000), JobOptions(shard_bytes=shard, workers=2, seed=seed)
+    for edits in [[], *steps]:
+        data = edited(data, edits)
+        sources: list[Source] = [stored(pool, data), stored(pool, data[::-1][:9000])]
+        wanted = run(PROGRAMS[name], sources, framing, options)
+        for _ in range(2):
+            assert without(run(PROGRAMS[name], sources, framing, options, SHARED)) == wanted
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "framing"), [("counting", "line"), ("slow", "fixed:100"), ("hashed", "packet")])
+def test_what_did_not_change_is_not_run_again(pool: Pool, name: str, framing: str, engine: str) -> None:
+    data, memory = text_of(400_000), Recalling()
+    options = JobOptions(shard_bytes=8192, engine=engine)
+    first = run(PROGRAMS[name], [stored(pool, data)], framing, options, memory)
+    again = run(PROGRAMS[name], [stored(pool, data)], framing, options, memory)
+    assert first.result.remembered == 0
+    assert again.result.remembered == again.result.shards
+    assert without(again) == first
+    for gone in (6400, 0):  # overwritten, and inserted: whole records of both kinds
+        change = data[:200_000] + b"?" * 6400 + data[200_000 + gone :]
+        ran = run(PROGRAMS[name], [stored(pool, change)], framing, options, memory)
+        assert ran.result.shards - ran.result.remembered <= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "framing", "kept"),
+    [("placed 32", "line", True), ("placed 44", "line", True), ("numbered", "packet", True), ("drawn", "line", True)],
+)
+def test_where_records_lie_counts_for_programs_that_look_at_it(pool: Pool, name: str, framing: str, kept: bool) -> None:
+    """An overwrite leaves the rest of such a program's results, an insertion none of those behind it."""
+    data, memory, options = text_of(200_000), Recalling(), JobOptions(shard_bytes=8192)
+    run(PROGRAMS[name], [stored(pool, data)], framing, options, memory)
+    over = run(PROGRAMS[name], [stored(pool, data[:90_000] + b"!!!" + data[90_003:])], framing, options, memory)
+    into = run(PROGRAMS[name], [stored(pool, data[:300] + bytes(64 * 999) + data[300:])], framing, options, memory)
+    assert (over.result.shards - over.result.remembered <= 8) is kept
+    assert into.result.remembered <= 2
+
+
+def test_what_is_not_a_result_is_not_taken_for_one(pool: Pool) -> None:
+    """Values of any bytes: each is refused, or the run goes on as if there were none."""
+    data, options, random = text_of(60_000), JobOptions(shard_bytes=4096), Random(3)
+    good = Recalling()
+    wanted = run(counting(), [stored(pool, data)], "line", options, good)
+    for _ in range(30):
+        bad = Recalling({key: damaged(value, random) for key, value in good.held.items()})
+        ran = run(counting(), [stored(pool, data)], "line", options, bad)
+        assert ran.result.shards == wanted.result.shards
+
+
+def damaged(value: bytes, random: Random) -> bytes:
+    kind = random.randrange(4)
+    if kind == 0:
+        return value[: random.randrange(len(value))]
+    if kind == 1:
+        return b"\1" + value
+    return struct.pack("<QQB", random.getrandbits(64), random.getrandbits(20), 1) if kind == 2 else value + b"\0"
+
+
+def test_nothing_is_remembered_of_faults_and_files_of_the_host(tmp_path: Path, pool: Pool) -> None:
+    memory: Memory = Recalling()
+    fault = program("ldxb r0, [r2+0]\nexit")
+    ran = run(fault, [stored(pool, text_of(50_000))], "line", JobOptions(shard_bytes=4096), memory)
+    assert ran.result.faulted == ran.result.shards
+    run(counting(), [write(tmp_path / "data", text_of(50_000))], "line", JobOptions(shard_bytes=4096), memory)
+    assert memory == Recalling()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_an_outline_is_the_bytes_of_its_stretch(pool: Pool, data: st.DataObject) -> None:
+    content = text_of(9000) + bytes(70_000) + b"end" * 5
+    start = data.draw(st.integers(0, len(content)))
+    stop = data.draw(st.integers(start, len(content)))
+    found = outline(stored(pool, content), start, stop)
+    assert b"".join(piece for leaf in split(found) for piece in run_leaf(pool, leaf)) == content[start:stop]
