@@ -110,7 +110,7 @@ def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 @settings(deadline=None, max_examples=150)
 @given(
     st.sampled_from(sorted(PROGRAMS)),
-    st.sampled_from(("packet", "fixed:7", "fixed:100", "fixed:5000", "line", "extent")),
+    st.sampled_from(("packet", "fixed:7", "fixed:100", "fixed:5000", "line", "lines:300", "extent")),
     st.sampled_from((512, 600, 2048, 20_000)),
     st.lists(st.lists(EDIT, min_size=1, max_size=2), min_size=1, max_size=3),
     st.integers(0, 1),

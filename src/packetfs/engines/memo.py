@@ -167,7 +167,7 @@ class Memo:
     def _stretch(self, source: PoolFile, batch: Batch, index: int) -> tuple[int, int, bytes]:
         """Return (start, stop) of the bytes that decide a shard, and what else decides where its records lie."""
         start, stop = batch.edges(index)
-        if self._records.kind is RecordKind.LINE:  # the byte before tells whether a line begins at the start
+        if self._records.by_lines:  # the byte before tells whether a line begins at the start
             return max(start - 1, 0), stop, b"first" if not start else b"later"
         if self._records.kind is RecordKind.FIXED:
             size = self._records.size
@@ -185,7 +185,7 @@ class Memo:
         if context.random != self._random(part.shard):
             looked |= Looked.RANDOM
         behind, at_end = 0, False
-        if self._records.kind is RecordKind.LINE:
+        if self._records.by_lines:
             behind = max(0, context.position - part.stop)
             at_end = context.position >= part.source.size
         return _QUESTION.pack(looked, behind, at_end)
