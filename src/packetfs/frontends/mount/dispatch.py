@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from packetfs.frontends.mount import protocol, replies
+from packetfs.frontends.mount.caching import OpenFiles
 from packetfs.frontends.mount.operations import Later, Operations, Parts
-from packetfs.frontends.mount.protocol import Fattr, Fopen, Opcode
+from packetfs.frontends.mount.protocol import Fattr, Opcode
 from packetfs.frontends.mount.replies import Replies
 from packetfs.frontends.mount.requests import changes_of, fields, malformed, name_and_value, one_name, two_names
 from packetfs.fs.posix.attributes import Caller, Changes
@@ -40,8 +41,6 @@ _GETXATTR: Final = protocol.GETXATTR_IN.struct
 _FALLOCATE: Final = protocol.FALLOCATE_IN.struct
 _LSEEK: Final = protocol.LSEEK_IN.struct
 _COPY: Final = protocol.COPY_FILE_RANGE_IN.struct
-_KEEP_CACHE: Final = int(Fopen.KEEP_CACHE)
-_NOFLUSH: Final = int(Fopen.NOFLUSH)
 _KILL_SUIDGID: Final = int(Fattr.KILL_SUIDGID)
 _DATA_FROM: Final = _WRITE.size
 _COPY_MAX: Final = 0xFFFFF000
@@ -57,7 +56,7 @@ class Dispatcher:
 
     def __init__(self, operations: Operations, say: Replies, *, alone: bool = True) -> None:
         self._do: Final = operations
-        self._alone: Final = alone
+        self._files: Final = OpenFiles(alone=alone)
         self._say: Final = say
         self.handlers: Final[list[Handler | None]] = self._table()
 
@@ -196,25 +195,21 @@ class Dispatcher:
         handle = self._do.open(head[3], flags)
         if how & protocol.OPEN_KILL_SUIDGID:
             self._drop_privileges(head[3])
-        return replies.opened(head[2], handle, self._keeping(flags))
+        return replies.opened(head[2], handle, self._files.opened(head[3], flags))
 
     def _create(self, head: Head, body: memoryview) -> Answer:
         flags, mode, umask, _ = fields(_CREATE, body)
         caller = Caller(head[4], head[5], umask)
         made, handle = self._do.create(head[3], one_name(body, _CREATE.size), mode, flags, caller)
-        return self._say.created(head[2], made, handle, self._keeping(flags))
+        return self._say.created(head[2], made, handle, self._files.opened(made.ino, flags))
 
     def _tmpfile(self, head: Head, body: memoryview) -> Answer:
         flags, mode, umask, _ = fields(_CREATE, body)
         made, handle = self._do.tmpfile(head[3], mode, flags, Caller(head[4], head[5], umask))
-        return self._say.created(head[2], made, handle, self._keeping(flags))
-
-    def _keeping(self, flags: int) -> int:
-        """Pages stay valid over opens where nobody else changes files; who only reads has nothing to flush."""
-        kept = _KEEP_CACHE if self._alone else 0
-        return kept | _NOFLUSH if flags & os.O_ACCMODE == os.O_RDONLY else kept
+        return self._say.created(head[2], made, handle, self._files.opened(made.ino, flags))
 
     def _release(self, head: Head, body: memoryview) -> Answer:
+        self._files.released(head[3])
         self._do.release(fields(_RELEASE, body)[0])
         return replies.done(head[2])
 

@@ -32,7 +32,9 @@ ENTRY_OUT: Final = layout(
 """The attributes at its end are a layout of their own."""
 ATTR_OUT: Final = layout("fuse_attr_out", "u64 attr_valid; u32 attr_valid_nsec -dummy; u32 -attr[22]")
 INIT_IN: Final = layout("fuse_init_in", "u32 major minor max_readahead flags")
-"""What every version sends; `flags2` follows where INIT_EXT says so."""
+"""What every version sends."""
+INIT_IN_MORE: Final = layout("fuse_init_in", "u32 major minor max_readahead flags flags2", 36)
+"""What follows where INIT_EXT says so."""
 INIT_OUT: Final = layout(
     "fuse_init_out",
     "u32 major minor max_readahead flags; u16 max_background congestion_threshold; u32 max_write time_gran;"
@@ -175,6 +177,7 @@ class Init(IntFlag):
     HANDLE_KILLPRIV_V2 = 1 << 28
     SETXATTR_EXT = 1 << 29
     INIT_EXT = 1 << 30
+    DIRECT_IO_ALLOW_MMAP = 1 << 36
 
 
 class Fattr(IntFlag):
@@ -196,6 +199,7 @@ class Fattr(IntFlag):
 class Fopen(IntFlag):
     """How the kernel is to treat an open file."""
 
+    DIRECT_IO = 1 << 0
     KEEP_CACHE = 1 << 1
     CACHE_DIR = 1 << 3
     NOFLUSH = 1 << 5

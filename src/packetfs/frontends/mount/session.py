@@ -50,6 +50,7 @@ _WANTED: Final = (
     | Init.HANDLE_KILLPRIV_V2
     | Init.SETXATTR_EXT
     | Init.INIT_EXT
+    | Init.DIRECT_IO_ALLOW_MMAP
 )
 """Not wanted: WRITEBACK_CACHE (sizes and times would be the kernel's, and appends and write-only handles its guesses),
 EXPORT_SUPPORT (only inodes that are held are found)."""
@@ -58,6 +59,7 @@ _AGAIN: Final = (errno.EAGAIN, errno.EINTR, errno.ENOENT)
 """ENOENT: the request was taken back between its arrival and our reading."""
 _INIT, _DESTROY = int(Opcode.INIT), int(Opcode.DESTROY)
 _INIT_IN: Final = protocol.INIT_IN.struct
+_INIT_IN_MORE: Final = protocol.INIT_IN_MORE.struct
 _INTERRUPT: Final = protocol.INTERRUPT_IN.struct
 _END_STEP: Final = 0.25
 """Seconds between two looks at the clock while a session ends."""
@@ -220,6 +222,8 @@ class Session:
         if len(body) < _INIT_IN.size:
             return replies.failed(unique, errno.EPROTO)
         major, minor, readahead, flags = _INIT_IN.unpack_from(body)
+        if flags & Init.INIT_EXT and len(body) >= _INIT_IN_MORE.size:
+            flags |= _INIT_IN_MORE.unpack_from(body)[4] << 32
         if major > protocol.MAJOR:  # the kernel asks again, in our version
             return _init_reply(unique, 0, 0)
         if major < protocol.MAJOR or minor < protocol.MINOR_MIN:
