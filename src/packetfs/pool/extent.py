@@ -19,6 +19,9 @@ from packetfs.packet.zstd import decompress
 _HEAD: Final = struct.Struct("<BBHIQ32s")
 _POSITION: Final = struct.Struct("<Q")
 _TAGGED: Final = _HEAD.size
+_EXTENT: Final = int(Op.EXTENT)
+_MARKS: Final = tuple(Mark)
+_ENCODINGS: Final = tuple(Encoding)  # an Enum costs half a microsecond a call, and headers are read for every extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,11 @@ def header_maker(secret: bytes) -> Callable[[int, bytes, int, int, int], bytes]:
 def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
     """Return what the packet says, None when it cannot be a header. Nothing is proved but that it is well formed."""
     op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
-    if op != Op.EXTENT or vm or flags & 3 > Encoding.ZSTD or flags >> 2 > Mark.SNAPSHOT:
+    if op != _EXTENT or vm or flags & 3 >= len(_ENCODINGS) or flags >> 2 >= len(_MARKS):
         return None
     if size > PAYLOAD_MAX or length > size or (length != size and not flags & 3):
         return None
-    return Extent(position, Digest(digest), length, size, Mark(flags >> 2), Encoding(flags & 3))
+    return Extent(position, Digest(digest), length, size, _MARKS[flags >> 2], _ENCODINGS[flags & 3])
 
 
 def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent, PoolClosed
 from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short
-from packetfs.packet.layout import PACKET, Encoding
+from packetfs.packet.layout import PACKET, Buffer, Encoding
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
@@ -112,6 +112,15 @@ class Lookup:
         if extent.position in self._verified and self._leases.punches() == punches and len(stored) == extent.length:
             return decode_payload(extent, stored)
         return self._verify(extent, stored)
+
+    def is_equal(self, extent: Extent, payload: Buffer) -> bool:
+        """Say whether this copy holds these very bytes, which have its digest: then it is verified."""
+        if extent.encoding is not Encoding.RAW or extent.length != len(payload):
+            return False
+        if not self._arena.read(extent.payload, extent.length).startswith(payload):
+            return False
+        self._verified.add(extent.position)
+        return True
 
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
         """Return part of the payload, by reading no more than that once the extent is verified."""
