@@ -323,6 +323,8 @@ MOUNT_VALID_SHARED: Final = 1
 """The same where another process may change the pool."""
 MOUNT_THREADS: Final = 8
 """Reads that compute for long at the same time, each in a thread of its own."""
+MOUNT_SWITCH: Final = 0.0001
+"""Seconds that a thread which computes in Python keeps the loop waiting, several times in each request."""
 MOUNT_IDLE_LATE: Final = 0.5
 """Seconds that a group commit may be late because requests never pause."""
 MOUNT_GOODBYE: Final = 10.0

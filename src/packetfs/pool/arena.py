@@ -6,6 +6,7 @@ before the next one is begun, so after an unclean stop only the last one can be 
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import Final
@@ -122,6 +123,16 @@ class Arena:
     def is_gathered(self, position: int) -> bool:
         """Say whether what is at `position` is only in memory yet."""
         return position >= self._written
+
+    def is_cached(self, position: int) -> bool:
+        """Say whether a byte can be read without waiting for the disk; where nobody can tell, it is said to be so."""
+        if position >= self._written:
+            return True
+        try:
+            os.preadv(self.file(position // SEGMENT).fd, [bytearray(1)], position % SEGMENT, os.RWF_NOWAIT)
+        except OSError as error:
+            return error.errno != errno.EAGAIN
+        return True
 
     def next_data(self, position: int, stop: int) -> int:
         """Return the first position from here on that is not in a hole, at most `stop`, in whole packets."""

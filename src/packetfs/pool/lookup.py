@@ -7,6 +7,7 @@ So bytes that were read are good when no punch was counted since before the head
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
@@ -25,8 +26,17 @@ from packetfs.pool.verified import Verified
 class Lookup:
     """Finds and reads extents for one open pool."""
 
-    def __init__(self, places: Places, index: Index, verified: Verified, leases: Leases, mappings: Mappings) -> None:
+    def __init__(
+        self,
+        places: Places,
+        index: Index,
+        verified: Verified,
+        leases: Leases,
+        mappings: Mappings,
+        lock: threading.RLock,
+    ) -> None:
         self.index = index
+        self._lock: Final = lock
         self._places: Final = places
         self._arena: Final = places.arena
         self._verified: Final = verified
@@ -38,10 +48,15 @@ class Lookup:
 
     def extents(self, digest: Digest) -> Iterator[Extent]:
         """Yield the copies of an extent that the index leads to: one, unless damage was mended by a second."""
-        for value in self.index.get(digest):
-            extent = self.header_at(value * PACKET)
+        for position in self.positions(digest):
+            extent = self.header_at(position)
             if extent is not None and extent.digest == digest:
                 yield extent
+
+    def positions(self, digest: Digest) -> list[int]:
+        """Return where the index says that an extent may be; the writer may be about to replace that index."""
+        with self._lock:
+            return [value * PACKET for value in self.index.get(digest)]
 
     def find(self, prefix: bytes) -> Digest | None:
         """Return the digest of an extent that begins with these 8 bytes."""
@@ -87,6 +102,16 @@ class Lookup:
 
     def _refuse(self, *_: object) -> NoReturn:
         raise PoolClosed(path=self._name)
+
+    def is_cached(self, digest: Digest) -> bool:
+        """Say whether reading the payload waits for no disk, as far as its header and its end tell."""
+        for position in self.positions(digest):
+            if not self._arena.is_cached(position):
+                return False
+            extent = self.header_at(position)
+            if extent is not None and extent.digest == digest:
+                return self._arena.is_cached(extent.payload + max(extent.length - 1, 0))
+        return True
 
     # reading
 

@@ -79,7 +79,7 @@ class Pool:
         opened = open_index(self._places, writable=writable, live_epoch=leases.live_epoch())
         self._content = opened.content
         self._rest_at = 0
-        self.lookup: Final = Lookup(self._places, opened.index, self.verified, leases, self.mappings)
+        self.lookup: Final = Lookup(self._places, opened.index, self.verified, leases, self.mappings, self.lock)
         if writable and not opened.clean:
             self.begin_writing()
 
@@ -290,6 +290,10 @@ class Pool:
         """Return the payload where it lies in the mapped arena; the view, and any slice of it, is a reader's lease."""
         self._hand_over()
         return self.lookup.view(digest)
+
+    def is_cached(self, digest: Digest) -> bool:
+        """Say whether reading the payload waits for no disk, as far as a look at its ends tells."""
+        return self.lookup.is_cached(digest)
 
     def locate(self, digest: Digest) -> Location:
         """Return where the payload lies, for another process that shares the arena."""

@@ -10,7 +10,9 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.ingest import ingest
 from packetfs.fs.posix.attributes import Caller
 from packetfs.fs.posix.operations import Operations
+from packetfs.fs.posix.programs import Later
 from packetfs.packet.digest import Digest
+from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 
 MEAN = 4096
@@ -26,6 +28,11 @@ class Clock:
     def __call__(self) -> int:
         self.now += 1
         return self.now
+
+
+def joined(found: list[Buffer] | Later) -> bytes:
+    """Return what a read gives, now or when it is called."""
+    return b"".join(found() if callable(found) else found)
 
 
 class Rig:
@@ -85,7 +92,7 @@ class Rig:
             return self.read(handle)
 
     def read(self, handle: int, offset: int = 0, size: int = 1 << 30) -> bytes:
-        return b"".join(self.ops.read(handle, offset, size))
+        return joined(self.ops.read(handle, offset, size))
 
     def root_of(self, ino: int) -> Digest:
         self.ops.syncfs()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +205,36 @@ def test_settled_content_is_a_view(rig: Rig) -> None:
     ino = rig.make(b"v", noise(5, 20 * MEAN))
     with rig.opened(ino) as handle:
         parts = rig.ops.read(handle, 5 * MEAN, MEAN)
+        assert not callable(parts)
         assert all(isinstance(part, memoryview) and part.readonly for part in parts)
+
+
+def test_what_lies_on_the_disk_alone_is_read_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = noise(6, 20 * MEAN)
+    ino = rig.make(b"v", data)
+    rig.pool.flush()
+    with rig.opened(ino) as handle:
+        monkeypatch.setattr(rig.pool.arena, "is_cached", lambda _position: False)
+        found = rig.ops.read(handle, 5 * MEAN, 3 * MEAN)
+        assert callable(found)
+        with ThreadPoolExecutor() as others:
+            assert b"".join(others.submit(found).result()) == data[5 * MEAN : 8 * MEAN]
+
+
+def test_damage_that_is_met_later_is_an_error_of_the_system(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    ino = rig.make(b"v", noise(7, 20 * MEAN))
+    rig.pool.flush()
+    with rig.opened(ino) as handle:
+        monkeypatch.setattr(rig.pool.arena, "is_cached", lambda _position: False)
+        found = rig.ops.read(handle, 0, MEAN)
+        assert callable(found)
+        segment = Path(rig.pool.path) / "arena" / "00000000"
+        with segment.open("r+b") as file:
+            file.seek(5000)
+            file.write(bytes(40 * MEAN))
+        with pytest.raises(OSError, match="extent") as caught:
+            found()
+        assert caught.value.errno == errno.EIO
 
 
 @settings(max_examples=25, deadline=None)

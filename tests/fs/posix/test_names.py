@@ -15,7 +15,7 @@ from packetfs.fs.gc import collect_garbage
 from packetfs.fs.posix.attributes import NOW, Attributes, Caller, Changes
 from packetfs.fs.posix.operations import Operations
 from packetfs.fs.posix.tree import EXCHANGE, NOREPLACE
-from tests.fs.posix.rig import ME, Rig
+from tests.fs.posix.rig import ME, Rig, joined
 
 
 @contextmanager
@@ -296,7 +296,7 @@ def test_nothing_is_written_through_a_reader(rig: Rig) -> None:
         ops = Operations(fs)
         assert ops.lookup(1, b"f").size == 4
         handle = ops.open(ino, os.O_RDONLY)
-        assert b"".join(ops.read(handle, 0, 9)) == b"data"
+        assert joined(ops.read(handle, 0, 9)) == b"data"
         for act in (
             lambda: ops.unlink(1, b"f"),
             lambda: ops.mkdir(1, b"d", 0o755, ME),

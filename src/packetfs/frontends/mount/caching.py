@@ -34,7 +34,9 @@ class OpenFiles:
 
     def released(self, ino: int) -> None:
         """Count the end of an opening."""
-        found = self._open[ino]
+        found = self._open.get(ino)
+        if found is None:
+            return
         found[0] -= 1
         if not found[0]:
             del self._open[ino]

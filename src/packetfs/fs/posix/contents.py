@@ -11,7 +11,7 @@ from packetfs.fs.ingest import ingest
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
 from packetfs.fs.posix.overlay import Overlay
-from packetfs.fs.posix.programs import Programs
+from packetfs.fs.posix.programs import Later, Programs
 from packetfs.fs.posix.stream import Stream
 from packetfs.limits import POSIX_HELD, POSIX_OVERLAY_BYTES, POSIX_OVERLAYS, POSIX_QUIET_SECONDS, POSIX_RANGES
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -43,6 +43,11 @@ class Contents:
 
     def read(self, node: Node, offset: int, size: int) -> list[Buffer]:
         """Return bytes of a file, where they lie if they are settled; fewer at its end."""
+        found = self.find(node, offset, size)
+        return found() if callable(found) else found
+
+    def find(self, node: Node, offset: int, size: int) -> list[Buffer] | Later:
+        """The same, unless the disk would have to be waited for."""
         stop = min(offset + size, node.length)
         if offset >= stop:
             return []
@@ -53,7 +58,7 @@ class Contents:
             self._spread(node)
         if isinstance(node.content, Overlay):
             return node.content.read(offset, stop)
-        return self._programs.read(node.root, offset, stop)
+        return self._programs.find(node.root, offset, stop)
 
     def seek(self, node: Node, offset: int, whence: int) -> int:
         """Return where data or a hole begins from an offset on."""

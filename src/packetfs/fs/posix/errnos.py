@@ -77,3 +77,15 @@ def changes(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
         return result
 
     return run
+
+
+def later(job: Callable[[], R]) -> Callable[[], R]:
+    """Let what is called after its operation has returned raise nothing but OSError."""
+
+    def run() -> R:
+        try:
+            return job()
+        except PacketFSError as error:
+            raise as_os_error(error) from error
+
+    return run

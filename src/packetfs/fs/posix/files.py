@@ -13,6 +13,7 @@ from packetfs.fs.posix.contents import SIZE_MAX, Contents
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.handles import FileHandle, Handles
 from packetfs.fs.posix.nodes import LIVE, SHOWN, Node, Nodes
+from packetfs.fs.posix.programs import Later
 from packetfs.fs.posix.room import Room
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
@@ -76,8 +77,8 @@ class Files:
 
     # bytes
 
-    def read(self, handle: int, offset: int, size: int) -> list[Buffer]:
-        return self._contents.read(self.readable(handle).node, offset, size)
+    def read(self, handle: int, offset: int, size: int) -> list[Buffer] | Later:
+        return self._contents.find(self.readable(handle).node, offset, size)
 
     def write(self, handle: int, offset: int, data: memoryview) -> int:
         opened = self.writable(handle)

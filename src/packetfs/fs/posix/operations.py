@@ -13,11 +13,11 @@ from packetfs.errors import PacketFSError
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.posix.attributes import Attributes, Caller, Changes, Statfs
 from packetfs.fs.posix.contents import Contents
-from packetfs.fs.posix.errnos import as_os_error, changes, fail, looks
+from packetfs.fs.posix.errnos import as_os_error, changes, fail, later, looks
 from packetfs.fs.posix.files import Files
 from packetfs.fs.posix.handles import DirectoryHandle, FileHandle, Handles
 from packetfs.fs.posix.nodes import Node, Nodes
-from packetfs.fs.posix.programs import Programs
+from packetfs.fs.posix.programs import Later, Programs
 from packetfs.fs.posix.room import Room
 from packetfs.fs.posix.tree import Tree, is_opened_for_writing
 from packetfs.fs.posix.xattrs import Xattrs
@@ -228,9 +228,10 @@ class Operations:
             self._contents.settle(node)
 
     @looks
-    def read(self, handle: int, offset: int, size: int) -> list[Buffer]:
-        """Return bytes as they lie: views of the arena where they are settled."""
-        return self._files.read(handle, offset, size)
+    def read(self, handle: int, offset: int, size: int) -> list[Buffer] | Later:
+        """Return bytes as they lie: views of the arena where they are settled; or what reads them from the disk."""
+        found = self._files.read(handle, offset, size)
+        return later(found) if callable(found) else found
 
     @changes
     def write(self, handle: int, offset: int, data: Buffer) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from packetfs.errors import BadProgram
 from packetfs.fs.leaves import Leaves
@@ -17,6 +18,23 @@ _VIEWS: Final = 16
 """Extents whose view is kept: a read of 128 KiB mostly ends inside one, and the next begins there."""
 _ZEROS: Final = memoryview(bytes(1 << 20))
 _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
+Later: TypeAlias = Callable[[], list[Buffer]]
+"""A read that waits for the disk: it may be called in any thread."""
+
+
+class Piece(NamedTuple):
+    """A part of an extent; `root` is the program that says so."""
+
+    digest: Digest
+    start: int
+    stop: int
+    root: Digest
+
+    def of(self, view: memoryview) -> memoryview:
+        """Return the part."""
+        if self.stop > len(view):
+            raise BadProgram(root=short(self.root), reason="it copies what is not in an extent")
+        return view[self.start : self.stop]
 
 
 class Programs:
@@ -29,22 +47,28 @@ class Programs:
 
     def read(self, root: Digest, start: int, stop: int) -> list[Buffer]:
         """Return the bytes [start, stop) of a program where they lie; fewer where it ends before."""
-        parts: list[Buffer] = []
+        parts = self._parts(root, start, stop)
+        return [part.of(self._view(part.digest)) if isinstance(part, Piece) else part for part in parts]
+
+    def find(self, root: Digest, start: int, stop: int) -> list[Buffer] | Later:
+        """The same, unless the disk would have to be waited for."""
+        parts = list(self._parts(root, start, stop))
+        if all(not isinstance(part, Piece) or self._is_at_hand(part.digest) for part in parts):
+            return [part.of(self._view(part.digest)) if isinstance(part, Piece) else part for part in parts]
+        return partial(_fetch, self._pool, parts)
+
+    def _parts(self, root: Digest, start: int, stop: int) -> Iterator[Buffer | Piece]:
         for at, leaf in self._leaves.between(root, start, stop):
             skip, end = max(start - at, 0), min(stop - at, produces(leaf))
             if leaf[0] == _COPY and not leaf[1]:
                 first = int.from_bytes(leaf[8:16], "little")
-                view = self._view(leaf[HEADER : HEADER + 32])
-                if first + end > len(view):
-                    raise BadProgram(root=short(root), reason="it copies what is not in an extent")
-                parts.append(view[first + skip : first + end])
+                yield Piece(Digest(leaf[HEADER : HEADER + 32]), first + skip, first + end, root)
             elif leaf[0] == _DATA:
-                parts.append(leaf[HEADER + skip : HEADER + end])
+                yield leaf[HEADER + skip : HEADER + end]
             elif leaf[0] == _FILL:
-                parts.extend(_run(leaf, skip, end - skip))
+                yield from _run(leaf, skip, end - skip)
             else:
                 raise BadProgram(root=short(root), reason="it has packets that do not belong in a file")
-        return parts
 
     def read_into(self, root: Digest, start: int, out: memoryview) -> None:
         """Fill `out` with the bytes of a program from `start` on, which it must have."""
@@ -55,12 +79,15 @@ class Programs:
         if at < len(out):
             raise BadProgram(root=short(root), reason="it ends too soon")
 
-    def _view(self, digest: bytes) -> memoryview:
+    def _is_at_hand(self, digest: Digest) -> bool:
+        return digest in self._views or self._pool.is_cached(digest)
+
+    def _view(self, digest: Digest) -> memoryview:
         found = self._views.get(digest)
         if found is None:
             if len(self._views) >= _VIEWS:
                 del self._views[next(iter(self._views))]
-            found = self._views[digest] = self._pool.view(Digest(digest))
+            found = self._views[digest] = self._pool.view(digest)
         return found
 
     def forget(self) -> None:
@@ -78,6 +105,14 @@ class Programs:
     def holes(self, root: Digest, size: int) -> int:
         """Return how many bytes of a file are in runs of zeros."""
         return sum(produces(leaf) for _, leaf in self._leaves.between(root, 0, size) if is_zeros(leaf))
+
+
+def _fetch(pool: Pool, parts: list[Buffer | Piece]) -> list[Buffer]:
+    """Return bytes that may have to come from the disk: copies, as nobody may wait for a page of a mapping either."""
+    return [
+        pool.read_range(part.digest, part.start, part.stop - part.start) if isinstance(part, Piece) else part
+        for part in parts
+    ]
 
 
 def is_zeros(leaf: bytes) -> bool:

@@ -6,7 +6,8 @@ from array import array
 from typing import Final
 
 _PAGE: Final = 1024
-_EMPTY: Final = bytes(4 * _PAGE)
+_EMPTY: Final = bytes(4 * (_PAGE + 1))
+"""A page: the counts, and last how many of them are not zero."""
 
 
 class References:
@@ -21,6 +22,7 @@ class References:
         page = self._pages.get(ino // _PAGE)
         if page is None:
             page = self._pages[ino // _PAGE] = array("I", _EMPTY)
+        page[_PAGE] += not page[ino % _PAGE]
         page[ino % _PAGE] += 1
 
     def count(self, ino: int) -> int:
@@ -32,7 +34,10 @@ class References:
         page = self._pages.get(ino // _PAGE)
         if page is None:
             return 0
-        left = page[ino % _PAGE] = max(page[ino % _PAGE] - count, 0)
-        if not left and not any(page):
-            del self._pages[ino // _PAGE]
+        held = page[ino % _PAGE]
+        left = page[ino % _PAGE] = max(held - count, 0)
+        if held and not left:
+            page[_PAGE] -= 1
+            if not page[_PAGE]:
+                del self._pages[ino // _PAGE]
         return left
