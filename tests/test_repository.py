@@ -28,6 +28,7 @@ ALONE = {
     "compression": "packet/zstd.py",
     "llvmlite": "toolchain/python/backend.py",
     "pyarrow": "frontends/cli/arrow.py",
+    "cryptography": "net/identity.py",
 }
 """Third-party modules that one module each may import; apsw is the pool's, database and storage layer."""
 HEAVY = (

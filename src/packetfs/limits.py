@@ -183,6 +183,18 @@ for long says HEARTBEAT, so only one that is stopped, gone or unreachable is sil
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which a side says HEARTBEAT: three may be lost to a busy machine; routers forget a quiet
 connection after minutes."""
+HANDSHAKE: Final = 10.0
+"""Seconds in which a stranger must have shown a key: TLS takes two round trips."""
+SESSIONS_MAX: Final = 64
+"""Sessions of a daemon at a time, strangers included: each is a thread, and up to 30 MB."""
+SESSIONS_A_KEY: Final = 16
+"""Sessions of one key at a time, so that one does not keep the others out."""
+STOP_SECONDS: Final = 10.0
+"""Seconds that sessions have to end when the daemon stops; they are told at once."""
+NAME_COST: Final = 512
+"""Bytes that a name counts for in a quota beside its content: a tree of empty files takes room too."""
+CERTIFICATE_DAYS: Final = 3650
+"""Days that a certificate is good for: it is pinned, and revoked by hand."""
 BATCH_LITERALS: Final = MIB
 """Literal bytes after which a batch is sent: large enough for zstd and for one write, small in memory."""
 BATCH_CONTROL: Final = 128 * KIB

@@ -58,7 +58,15 @@ def test_the_far_pool_is_used_on_the_far_side_only() -> None:
         "[-oProxyCommand=touch x]:docs",
         "host::module",
         "http://host/x",
-        "pfs+tls://host/x",
+        "pfs+tls://host",
+        "pfs+tls://user@host/x",
+        "pfs+tls://host:0/x",
+        "pfs+tls://host:65536/x",
+        "pfs+tls://host:x/y",
+        "pfs+tls:///x",
+        "pfs+tls://host/pfs:../x",
+        "pfs+unix://relative:/x",
+        "pfs+unix:///run/socket",
         "pfs:a/../b",
         "host:pfs:../x",
     ],
@@ -102,3 +110,15 @@ def test_every_argument_is_an_endpoint_or_a_usage_error(argument: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_a_path_behind_dot_slash_is_always_local(name: str) -> None:
     assert parse_endpoint(f"./{name}", POOL) == Endpoint(None, None, f"./{name}".encode())
+
+
+def test_daemons_are_urls() -> None:
+    def daemon(argument: str) -> tuple[str | None, str | None, bytes, bool]:
+        found = parse_endpoint(argument, "/pool")
+        return found.host, found.pool, found.path, found.daemon
+
+    assert daemon("pfs+tls://host/srv/x/") == ("host:7272", None, b"/srv/x/", True)
+    assert daemon("pfs+tls://host:1/pfs:a/b/") == ("host:1", "", b"a/b/", True)
+    assert daemon("pfs+tls://[::1]:80/x") == ("[::1]:80", None, b"/x", True)
+    assert daemon("pfs+unix:///run/a.sock:/x") == ("/run/a.sock", None, b"/x", True)
+    assert daemon("pfs+unix:///run/a.sock:pfs:") == ("/run/a.sock", "", b"", True)

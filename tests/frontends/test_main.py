@@ -64,7 +64,7 @@ def test_every_example_parses(name: str) -> None:
     parsed = 0
     for line, why in module.EXAMPLES:
         assert why
-        for part in re.split(r"\||&&|>", line):
+        for part in re.split(r"\||&&|[<>]", line):
             words = shlex.split(part)
             if words[:2] == ["pfs", name]:
                 build_parser(BY_NAME[name], module).parse_intermixed_args(words[2:])
@@ -95,7 +95,7 @@ def test_modules_and_table_agree() -> None:
         (("init", "--mean", "5"), "power of two"),
         (("init", "--mean", "many"), "is not a size"),
         (("sync", "a:b", "c:d"), "both on other machines"),
-        (("sync", "http://x/y", "b"), "URLs are not known"),
+        (("sync", "http://x/y", "b"), "URLs of daemons are"),
         (("sync", "-e", "'", "a", "b"), "No closing quotation"),
         (("sync", "--keep", "much", "a", "b"), "is not a size"),
         (("ls", "pfs:a/../b"), "no '..'"),

@@ -41,7 +41,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_defaults(home: Path) -> None:
     history = str(home / ".local/share/packetfs/history")
-    assert job_of("a", "host:b/") == Job(Endpoint(None, None, b"a"), Endpoint("host", None, b"b/"), history)
+    keys = str(home / ".local/share/packetfs/keys")
+    assert job_of("a", "host:b/") == Job(Endpoint(None, None, b"a"), Endpoint("host", None, b"b/"), history, keys=keys)
     assert job_of("a", "b").keep == KEEP
 
 

@@ -97,3 +97,114 @@ class TooLong(PacketFSError, ValueError):
     """{path} would have runs of {size} bytes; at most {limit} are taken."""
 
     exit_code = 13
+
+
+class BadToken(PacketFSError, ValueError):
+    """This is not a token that `pfs keys` minted: {reason}"""
+
+    exit_code = 2
+    hint = "Copy the whole line, from pfs1- to its end."
+
+
+class BadKeys(PacketFSError, ValueError):
+    """{path} does not hold keys."""
+
+    exit_code = 13
+    hint = "Move it away, and mint the keys anew."
+
+
+class NoKey(PacketFSError, LookupError):
+    """There is no key for {peer} here."""
+
+    exit_code = 15
+    hint = "Mint one there with `pfs keys add NAME --read PATH`, and give the token to `pfs keys trust HOST` here."
+
+
+class NoKeys(PacketFSError):
+    """There are no keys in {path}, and without any nobody could be let in."""
+
+    exit_code = 15
+    hint = "Mint one first: `pfs keys add NAME --write PATH`."
+
+
+class KeyExists(PacketFSError, ValueError):
+    """There is a key named {name} already."""
+
+    exit_code = 5
+    hint = "Choose another name, or revoke that one first."
+
+
+class NoSuchKey(PacketFSError, LookupError):
+    """There is no key named {name}."""
+
+    exit_code = 4
+    hint = "`pfs keys list` shows them."
+
+
+class UnknownKey(PacketFSError, PermissionError):
+    """The server does not know this key."""
+
+    exit_code = 15
+    hint = "Mint a key there with `pfs keys add`, and give its token to `pfs keys trust HOST`."
+
+
+class RevokedKey(PacketFSError, PermissionError):
+    """The key {name} was revoked."""
+
+    exit_code = 15
+    hint = "Whoever runs the server can mint another with `pfs keys add`."
+
+
+class WrongServer(PacketFSError, PermissionError):
+    """{peer} is not the server that the key is for: its certificate has the fingerprint {fingerprint}."""
+
+    exit_code = 15
+    hint = "Nothing was sent. If the server has a new certificate, get a new token; else somebody is in between."
+
+
+class CertificateExpired(PacketFSError, PermissionError):
+    """The certificate of {whose} was good until {until}."""
+
+    exit_code = 15
+    hint = "`pfs keys renew` makes a new one where it belongs; tokens for the old one are void then."
+
+
+class CertificateRefused(PacketFSError, PermissionError):
+    """{peer} refused this side's certificate: {reason}"""
+
+    exit_code = 15
+    hint = "Give it to the server again with `pfs keys add NAME --certificate FILE`."
+
+
+class NotGranted(PacketFSError, PermissionError):
+    """{name} may not {action} {path} here."""
+
+    exit_code = 15
+    hint = "`pfs keys list` on the server shows what each key may do."
+
+
+class OverQuota(PacketFSError):
+    """{name} may {what} at most {limit} bytes here, names included."""
+
+    exit_code = 12
+    hint = "Delete something there, sync less, or let whoever runs the server raise the quota."
+
+
+class NotListening(PacketFSError):
+    """{address} cannot be listened on: {reason}"""
+
+    hint = "See with `ss -ltnp` what else listens there, or choose another port."
+
+
+class ServerFull(PacketFSError, ConnectionError):
+    """The server has as many sessions as it takes: {limit}{of}."""
+
+    exit_code = 20
+    hint = "Run the same command again later."
+
+
+class ServerStopping(PacketFSError, ConnectionError):
+    """The server is stopping."""
+
+    exit_code = 20
+    hint = "Nothing is damaged: run the same command again when it is back, it goes on where it stopped."

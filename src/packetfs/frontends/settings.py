@@ -20,7 +20,7 @@ VARIABLES: Final = (
     (TRACEBACK, "1: show the Python traceback of an error, for a report"),
     ("NO_COLOR", "anything: no colour, unless `--color always` is given"),
     ("XDG_RUNTIME_DIR", "holds `packetfs`: the live microVMs of `pfs run` (else /dev/shm)"),
-    ("XDG_DATA_HOME", "holds `packetfs/pool`, and `packetfs/history`: what `sync` remembers (`~/.local/share`)"),
+    ("XDG_DATA_HOME", "holds `packetfs/pool`, `history` (what `sync` remembers) and `keys` (`~/.local/share`)"),
 )
 """Every variable that PacketFS reads, for the reference."""
 
@@ -33,6 +33,11 @@ def pool_path(chosen: str | None, environment: Mapping[str, str] = os.environ) -
 def history_path(environment: Mapping[str, str] = os.environ) -> str:
     """Return where this side remembers the plain directories that it synced."""
     return os.path.abspath(_own_place(environment, "history"))
+
+
+def keys_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where the keys of this user's daemon, and the tokens for those of others, lie."""
+    return os.path.abspath(_own_place(environment, "keys"))
 
 
 def runtime_path(environment: Mapping[str, str] = os.environ) -> str:

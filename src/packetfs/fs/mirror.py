@@ -73,9 +73,11 @@ def mirror(
     listener: Listener = ignore,
 ) -> Digest:
     """Make `path` stand for what is at `host_path`, a directory or one file; return its root. The caller commits."""
-    real = os.path.realpath(os.fsencode(host_path))
+    real = os.fsencode(host_path)
+    if not real.startswith(b"/proc/self/fd/"):  # a directory that the caller holds open: whatever its name leads to now
+        real = os.path.realpath(real)
     try:
-        if os.path.isdir(real):
+        if stat.S_ISDIR(os.lstat(real).st_mode):
             with Beneath(real) as beneath:
                 return _Mirror(fs, beneath, path, options, listener).import_tree()
         parent, name = os.path.split(real)

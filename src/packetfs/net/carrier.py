@@ -1,4 +1,4 @@
-"""How the far side is reached: a child process whose stdin and stdout carry the frames.
+"""How the far side is reached: a child process whose stdin and stdout carry the frames, or a daemon.
 
 For another host the child is ssh (or the user's `-e` command) and runs `pfs serve --stdio` there; for this host it is
 another Python process, so that both cores work and one code path is all there is.
@@ -11,10 +11,11 @@ import subprocess
 import sys
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from packetfs.errors import Disconnected, Unreachable
 from packetfs.net.channel import FrameChannel
+from packetfs.net.job import Endpoint, Job
 from packetfs.net.pulse import Pulse
 from packetfs.net.stream import PipeStream
 
@@ -22,6 +23,26 @@ _LOCAL: Final = (sys.executable, "-m", "packetfs", "serve", "--stdio")
 _SSH: Final = ("ssh",)
 _PATIENCE: Final = 10.0
 """Seconds that a far side has to end by itself after the connection was closed."""
+
+
+class Carrying(Protocol):
+    """An open way to a far side."""
+
+    channel: FrameChannel
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+def reach(job: Job, far: Endpoint) -> Carrying:
+    """Return the way to one side of a job."""
+    if not far.daemon:
+        return Carrier(far.host, job.shell, job.far_command)
+    from packetfs.net.visitor import Visitor  # TLS is for those who use it
+
+    return Visitor(far.host or "", job.keys)
 
 
 class Carrier:

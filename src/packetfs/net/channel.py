@@ -134,6 +134,8 @@ class FrameChannel:
         try:
             with self._writing:
                 self._put([FRAME.pack(size, kind, flags), *parts], origin)
+        except PacketFSError:
+            raise
         except TimeoutError:
             raise self._stalled() from None
         except OSError as error:
@@ -172,6 +174,8 @@ class FrameChannel:
         while at < size:
             try:
                 count = self._stream.read_into(view[at:])
+            except PacketFSError:
+                raise
             except TimeoutError:
                 raise self._stalled() from None
             except OSError as error:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import NotFound, NothingThere
+from packetfs.errors import NotFound, NothingThere, PoolBusy
 from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
-from packetfs.limits import MEAN
+from packetfs.limits import HISTORY_POLL, MEAN
 from packetfs.net.history import commit_history, open_history, settle_source, settle_target
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
@@ -38,11 +39,21 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One end on this machine. `pool` is a pool's directory or "" for a plain path, which `history` remembers."""
+    """One end on this machine. `pool` is a pool's directory or "" for a plain path, which `history` remembers.
+
+    A peer with few rights has its place confined (confine.py). In a pool, `limited` says that it knows of no content
+    but what its path has. On the host, `path` names an open directory by its descriptor, `key` is what the history
+    calls it, and `leaf` the one file in it that is meant.
+    """
 
     pool: str
     path: bytes
     history: str
+    limited: bool = False
+    key: bytes = b""
+    leaf: bytes = b""
+    wait: float = 0.0
+    """Seconds to wait for another writer of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +82,11 @@ def shape_of(place: Place) -> Shape:
             if entry is None:
                 raise NotFound(path=b"pfs:" + place.path)
             return Shape.DIRECTORY if entry.is_dir else Shape.FILE
+    path = os.path.join(place.path, place.leaf) if place.leaf else place.path
     try:
-        status = os.stat(place.path) if place.path.endswith(b"/") else os.lstat(place.path)
+        status = os.stat(path) if path.endswith(b"/") else os.lstat(path)
     except OSError:
-        raise NothingThere(path=place.path) from None
+        raise NothingThere(path=place.key or place.path) from None
     return Shape.DIRECTORY if stat.S_ISDIR(status.st_mode) else Shape.FILE
 
 
@@ -98,15 +110,15 @@ def open_source(
     from packetfs.net.source import HostSource, PoolSource
 
     if place.pool:
-        with Pool.open(place.pool, writable=True) as pool, open_names(pool) as fs:
-            yield PoolSource(fs, _inside(place.path))
+        with _open_writable(place) as pool, open_names(pool) as fs:
+            yield PoolSource(fs, _inside(place.path), limited=place.limited)
             fs.commit()
         return
     from packetfs.fs.mirror import MirrorOptions, mirror
 
     shape = shape_of(place)
-    real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
-    with open_history(place.history, "source", real, mean) as fs:
+    real, key = _real_source(place, shape)
+    with open_history(place.history, "source", key, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
         mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer), listener)
         top = _top(root) if shape is Shape.DIRECTORY else None
@@ -118,6 +130,33 @@ def open_source(
                 settle_source(fs, source.root, keep)
             finally:
                 source.close()
+
+
+def _open_writable(place: Place) -> Pool:
+    """Open a pool as its writer, after the one before if that ends in time."""
+    until = time.monotonic() + place.wait
+    kind = _discreet() if place.limited else Pool
+    while True:
+        try:
+            return kind.open(place.pool, writable=True)
+        except PoolBusy:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(HISTORY_POLL)
+
+
+def _discreet() -> type[Pool]:
+    from packetfs.net.scope import DiscreetPool  # a sync of one's own has no secrets
+
+    return DiscreetPool
+
+
+def _real_source(place: Place, shape: Shape) -> tuple[bytes, bytes]:
+    """Return the path that a source is read by, and the one that it is remembered by."""
+    if place.key:
+        return os.path.join(place.path, place.leaf) if place.leaf else place.path, place.key
+    real = os.path.realpath(place.path) if shape is Shape.DIRECTORY else _real_file(place.path)
+    return real, real
 
 
 def _real_file(path: bytes) -> bytes:
@@ -132,20 +171,12 @@ def _top(root: bytes) -> Entry:
 def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> Iterator[Target]:
     """Open the end that receives. One file goes into an existing directory, or gets the name that the path ends in."""
     if place.pool:
-        with Pool.open(place.pool, writable=True) as pool, open_names(pool) as fs:
+        with _open_writable(place) as pool, open_names(pool) as fs:
             yield from _closing(_pool_target(fs, place, terms))
         return
     from packetfs.net.target_host import HostTarget
 
-    rename = None
-    root = place.path or b"."
-    if terms.name and not os.path.isdir(root) and not root.endswith(b"/"):
-        root, name = os.path.split(root)
-        rename = (terms.name, name)
-    elif terms.name:
-        rename = (terms.name, terms.name)
-    root = os.path.realpath(root or b".")
-    key = root + (b"\0" + rename[1] if rename else b"")
+    root, key, rename = _real_target(place, terms.name)
     with open_history(place.history, "target", key, mean) as fs:
         target = HostTarget(
             root,
@@ -161,6 +192,21 @@ def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> It
             settle_target(fs)
 
 
+def _real_target(place: Place, name: bytes) -> tuple[bytes, bytes, tuple[bytes, bytes] | None]:
+    """Return the directory that receives, what it is remembered by, and the name that a single file gets in it."""
+    root, rename = place.path or b".", None
+    if place.key:
+        rename = (name, place.leaf or name) if name else None
+        return root, place.key + (b"\0" + name if rename and not place.leaf else b""), rename
+    if name and not os.path.isdir(root) and not root.endswith(b"/"):
+        root, last = os.path.split(root)
+        rename = (name, last)
+    elif name:
+        rename = (name, name)
+    root = os.path.realpath(root or b".")
+    return root, root + (b"\0" + rename[1] if rename else b""), rename
+
+
 def _pool_target(fs: FileSystem, place: Place, terms: Terms) -> Target:
     from packetfs.net.target_pool import PoolTarget
 
@@ -172,7 +218,15 @@ def _pool_target(fs: FileSystem, place: Place, terms: Terms) -> Target:
         rename = (terms.name, name)
     elif terms.name:
         rename = (terms.name, terms.name)
-    return PoolTarget(fs, path, delete=terms.delete, checksum=terms.checksum, dry_run=terms.dry_run, rename=rename)
+    return PoolTarget(
+        fs,
+        path,
+        delete=terms.delete,
+        checksum=terms.checksum,
+        dry_run=terms.dry_run,
+        rename=rename,
+        limited=place.limited,
+    )
 
 
 def _closing(target: Target) -> Iterator[Target]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packetfs.dataclass import dataclass, field
 from packetfs.limits import KEEP
+
+PORT: Final = 7272
+"""Where a daemon listens unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,8 @@ class Endpoint:
     host: str | None
     pool: str | None
     path: bytes
+    daemon: bool = False
+    """`host` is HOST:PORT of a daemon, or the path of its Unix socket."""
 
     @property
     def contents(self) -> bool:
@@ -37,7 +44,7 @@ class Job:
 
     `history` is the directory where this side remembers plain directories, with at most `keep` bytes of their content.
     `shell` is the command that reaches a host (`None`: ssh); `far_command` is what the host's own shell is given, to
-    which ` serve --stdio` is added.
+    which ` serve --stdio` is added. `keys` is the directory that has the tokens for daemons.
     """
 
     source: Endpoint
@@ -49,6 +56,7 @@ class Job:
     keep: int = KEEP
     shell: tuple[str, ...] | None = None
     far_command: str = "pfs"
+    keys: str = ""
 
 
 @dataclass(frozen=True, slots=True)

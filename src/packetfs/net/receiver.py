@@ -24,6 +24,7 @@ from packetfs.net.items import (
     SourceItem,
 )
 from packetfs.net.listing import Bits, Listed, ListingReader
+from packetfs.net.rights import UNLIMITED, Quota
 from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
@@ -36,7 +37,16 @@ _UNVERIFIED: Final = b""
 class Receiver:
     """One sync, from STATE to DONE."""
 
-    def __init__(self, channel: Channel, target: Target, listener: Listener, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        target: Target,
+        listener: Listener,
+        *,
+        dry_run: bool = False,
+        quota: Quota = UNLIMITED,
+    ) -> None:
+        self._quota = quota
         self._channel = channel
         self._target = target
         self._listener = listener
@@ -113,6 +123,7 @@ class Receiver:
         return Want(bytes(wanted.data), bytes(held.data), self.signature)
 
     def _examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+        self._quota.take(0)
         try:
             return self._target.examine(listed)
         except DestinationFull:
@@ -128,6 +139,7 @@ class Receiver:
         if isinstance(item, EntryItem):
             self._entry(item, items)
         elif isinstance(item, LinkItem):
+            self._quota.take(0)
             self._attempt(item.path, item.entry, lambda: self._target.link(item.path, item.entry, item.leader))
             self._note(item.path, "link", item.entry)
         elif isinstance(item, RemoveItem):
@@ -140,6 +152,7 @@ class Receiver:
     def _entry(self, item: EntryItem, items: Iterator[AnyItem | Commit | Begin]) -> None:
         path, entry = item.path, item.entry
         self._failures.pop(path, None)
+        self._quota.take(entry.size if item.content is not Content.NONE else 0)
         if item.content is Content.NONE:
             self._attempt(path, entry, lambda: self._target.put(path, entry, None))
             self._note(path, "metadata", entry)

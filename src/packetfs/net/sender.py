@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import PacketFSError, Vanished
+from packetfs.errors import Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
 from packetfs.fs.mirror import Offer
@@ -23,9 +23,8 @@ from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
-from packetfs.packet.head import Kind
 from packetfs.packet.layout import Op
-from packetfs.packet.tree import produces, read_head
+from packetfs.packet.tree import produces
 
 
 @dataclass(slots=True)
@@ -91,17 +90,9 @@ class Sender:
         if state.empty:
             return Mode.FULL, NO_ROOT
         for root in state.roots:
-            if root == self._source.root or self._knows(root):
+            if root == self._source.root or self._source.knows(root):
                 return Mode.DELTA, root
         return Mode.LIST, NO_ROOT
-
-    def _knows(self, root: Digest) -> bool:
-        """Tell whether a root that the receiver names is a directory of ours."""
-        store = self._source.store
-        try:
-            return store.holds(root) and read_head(store, root).kind is Kind.DIRECTORY
-        except PacketFSError:
-            return False
 
     # a known base, or none
 

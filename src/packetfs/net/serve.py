@@ -1,4 +1,4 @@
-"""The far side: one session over stdin and stdout, then it ends."""
+"""The far side of one session, over whatever carries it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from packetfs import __version__
-from packetfs.errors import BadMessage, Disconnected, PacketFSError, VersionMismatch
+from packetfs.dataclass import dataclass
+from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError, VersionMismatch
 from packetfs.events import Event, Trouble
 from packetfs.net.channel import FrameChannel
+from packetfs.net.confine import confined
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
 from packetfs.net.pulse import Pulse
+from packetfs.net.rights import Quota, Rights
 from packetfs.net.stream import PipeStream
 from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
 
@@ -20,25 +23,53 @@ Answer: TypeAlias = Callable[[FrameChannel, Run], None]
 """Answers a RUN; what runs programs lies above this layer."""
 
 
-def serve_stdio(pool: str, history: str, answer: Answer) -> int:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What this side offers: its pool, its memory of plain directories, and who answers a RUN (None: nobody).
+
+    `wait`: seconds that a session waits for another that writes the same pool.
+    """
+
+    pool: str
+    history: str
+    answer: Answer | None = None
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class Told:
+    """What became of a session: what the peer asked for in words, and the exit code of the error that ended it."""
+
+    request: str = ""
+    error: str = ""
+    exit_code: int = 0
+
+
+def serve_stdio(service: Service, rights: Rights) -> int:
     """Serve one peer and return the exit code. Nothing but frames may reach stdout, so prints go to stderr."""
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     channel = FrameChannel(PipeStream(reading, writing), "the client")
+    with Pulse(channel):
+        return serve(channel, service, lambda: rights).exit_code
+
+
+def serve(channel: FrameChannel, service: Service, admit: Callable[[], Rights]) -> Told:
+    """Serve one peer to the end, whatever that is. `admit` finds out what it may; the peer hears why it may not."""
+    told = Told()
     try:
-        with Pulse(channel):
-            _session(channel, pool, history, answer)
-    except Disconnected:
-        return Disconnected.exit_code
+        _session(channel, service, admit(), told)
+    except Disconnected as error:
+        told.exit_code, told.error = error.exit_code, error.message
     except PacketFSError as error:
-        return _report(channel, error.exit_code, error.message, error.hint)
+        _report(channel, told, error.exit_code, error.message, error.hint)
     except OSError as error:
-        return _report(channel, 1, _words(error), "")
+        _report(channel, told, 1, _words(error), "")
     except KeyboardInterrupt:
-        return 130
+        told.exit_code = 130
     except Exception as error:
-        return _report(channel, 70, f"This is a fault in PacketFS: {type(error).__name__}: {error}", "")
-    return 0
+        _report(channel, told, 70, f"This is a fault in PacketFS: {type(error).__name__}: {error}", "")
+    return told
 
 
 def _words(error: OSError) -> str:
@@ -46,29 +77,57 @@ def _words(error: OSError) -> str:
     return f"{os.fsdecode(name)}: {error.strerror}".removeprefix(": ")
 
 
-def _report(channel: FrameChannel, exit_code: int, message: str, hint: str) -> int:
+def _report(channel: FrameChannel, told: Told, exit_code: int, message: str, hint: str) -> None:
+    told.exit_code, told.error = exit_code, message
     try:
         channel.send(Failed(exit_code, message.encode("utf-8", "backslashreplace"), hint.encode()))
     except PacketFSError:
         print(message, file=sys.stderr)
-    return exit_code
 
 
-def _session(channel: FrameChannel, pool: str, history: str, answer: Answer) -> None:
+def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told) -> None:
     hello = channel.receive()
     if not isinstance(hello, Hello | Run):
         raise BadMessage(reason=f"{type(hello).__name__} where Hello or Run belongs")
     check_version(hello.magic, hello.protocol)
     if isinstance(hello, Run):
-        answer(channel, hello)
+        told.request = "run a program"
+        if service.answer is None or rights.grants is not None:
+            raise NotGranted(name=rights.name, action="run", path="programs")
+        service.answer(channel, hello)
         return
     options = Option(hello.options)
-    chosen = (os.fsdecode(hello.pool) or pool) if Option.POOL in options else ""
-    place = Place(chosen, _expand(hello.path) if not chosen else hello.path, history)
+    place = _place(service, rights, hello, options)
+    told.request = f"{'read' if Option.PULL in options else 'write'} {_shown(place)}"
     if Option.PULL in options:
-        _send(channel, hello, place, options)
-    else:
-        _receive(channel, hello, place, options)
+        with confined(place, rights, write=False) as inside:
+            _send(channel, hello, inside, options)
+        return
+    writable = Option.DRY_RUN not in options
+    with confined(place, rights, write=True, single=bool(hello.name), make=writable) as inside:
+        _receive(channel, hello, inside, options, rights)
+
+
+def _place(service: Service, rights: Rights, hello: Hello, options: Option) -> Place:
+    """Return what a peer asks for; with grants it cannot choose the pool."""
+    if Option.POOL not in options:
+        path = _expand(hello.path)
+        return Place("", path if rights.grants is None else _absolute(path), service.history)
+    asked = os.fsdecode(hello.pool)
+    if asked and rights.grants is not None and os.path.abspath(asked) != os.path.abspath(service.pool):
+        raise NotGranted(name=rights.name, action="use", path=f"the pool {asked}")
+    return Place(asked or service.pool, hello.path, service.history, wait=service.wait)
+
+
+def _absolute(path: bytes) -> bytes:
+    """Return a path that begins with one slash, and ends with one where it did: it must be a directory then."""
+    start = path if path.startswith(b"/") else os.getcwdb() + b"/" + path
+    return b"/" + start.lstrip(b"/")
+
+
+def _shown(place: Place) -> str:
+    path = place.path.decode("utf-8", "backslashreplace")
+    return f"pfs:{path}" if place.pool else path
 
 
 def _expand(path: bytes) -> bytes:
@@ -95,7 +154,7 @@ def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) ->
         sender.run(source)
 
 
-def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option) -> None:
+def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option, rights: Rights) -> None:
     from packetfs.net.receiver import Receiver
 
     mean = mean_of(place)
@@ -106,8 +165,16 @@ def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option)
         dry_run=Option.DRY_RUN in options,
         name=hello.name,
     )
+    quota = Quota(rights, _stored(place) if rights.stored_max else 0)
     with open_target(place, terms, mean, _to_stderr) as target:
-        Receiver(channel, target, _ignore, dry_run=terms.dry_run).run()
+        Receiver(channel, target, _ignore, dry_run=terms.dry_run, quota=quota).run()
+
+
+def _stored(place: Place) -> int:
+    """Return the bytes that a place has now, in the words of a quota."""
+    from packetfs.net.usage import stored_in  # most keys have no quota
+
+    return stored_in(place)
 
 
 def _ignore(event: Event) -> None:

@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator
 from typing import Protocol
 
-from packetfs.errors import MissingExtent, Vanished
+from packetfs.errors import MissingExtent, PacketFSError, Vanished
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
-from packetfs.fs.survey import group_path, totals
+from packetfs.fs.survey import entry_in, group_path, totals
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry, encode_entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import HEADER, Op
-from packetfs.packet.tree import TreeWriter, leaves, name_key, produces
+from packetfs.packet.tree import TreeWriter, leaves, name_key, produces, read_head
 from packetfs.pool.pool import Pool
 
 
@@ -34,6 +34,9 @@ class Source(Protocol):
     def top(self) -> Entry | None:
         """The entry of the directory itself; None when one file is sent."""
 
+    def knows(self, root: Digest) -> bool:
+        """Tell whether a directory that the receiver claims to hold may serve as the base."""
+
     def entry(self, path: bytes) -> Entry | None:
         """Return what a path of the tree stands for."""
 
@@ -50,9 +53,11 @@ class Source(Protocol):
 class PoolSource:
     """A directory, or one file, of a pool."""
 
-    def __init__(self, fs: FileSystem, path: bytes) -> None:
+    def __init__(self, fs: FileSystem, path: bytes, *, limited: bool = False) -> None:
+        """With `limited` only what this path was at some time is known: no claim opens anything else in the pool."""
         self._fs = fs
         self._path = path
+        self._limited = limited
         entry = fs.entry(path)
         self.top = entry if entry is not None and entry.is_dir else None
         if entry is None or entry.is_dir:
@@ -60,6 +65,14 @@ class PoolSource:
         else:
             self.root = single_tree(fs.pool, entry)
         self._single = entry if self.top is None else None
+
+    def knows(self, root: Digest) -> bool:
+        if self._limited and root not in past_roots(self._fs, self._path):
+            return False
+        try:
+            return self.store.holds(root) and read_head(self.store, root).kind is Kind.DIRECTORY
+        except PacketFSError:
+            return False
 
     def entry(self, path: bytes) -> Entry | None:
         if self._single is not None:
@@ -122,6 +135,17 @@ class HostSource(PoolSource):
         if self._open[1] >= 0:
             os.close(self._open[1])
         self._open = (b"", -1)
+
+
+def past_roots(fs: FileSystem, path: bytes) -> Iterator[Digest]:
+    """Yield the roots that a directory of the pool had in its snapshots, and in those of the directories around it."""
+    for taken in fs.snapshots():
+        if taken.path == path:
+            yield taken.root
+        elif not taken.path or path.startswith(taken.path + b"/"):
+            entry = entry_in(fs.pool, taken.root, path[len(taken.path) :].lstrip(b"/"))
+            if entry is not None and entry.is_dir:
+                yield Digest(entry.root)
 
 
 def single_tree(store: Pool, entry: Entry) -> Digest:

@@ -8,7 +8,7 @@ import time
 from packetfs.dataclass import replace
 from packetfs.errors import Overlap
 from packetfs.events import Listener
-from packetfs.net.carrier import Carrier
+from packetfs.net.carrier import reach
 from packetfs.net.job import Job, Summary
 
 
@@ -18,7 +18,7 @@ def run(job: Job, listener: Listener) -> Summary:
     _refuse_overlap(job)
     pull = job.source.host is not None
     far = job.source if pull else job.destination
-    with Carrier(far.host, job.shell, job.far_command) as carrier:
+    with reach(job, far) as carrier:
         if pull:  # each side loads its own half, and does so while the other starts
             from packetfs.net.pull import pull as play
         else:

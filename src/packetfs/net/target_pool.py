@@ -6,6 +6,7 @@ Every sync ends as a snapshot. Between `state` and `finish` nothing is visible t
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 
 from packetfs.dataclass import replace
 from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
@@ -14,13 +15,11 @@ from packetfs.fs.survey import entry_in
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
+from packetfs.net.scope import OneTree, Scope, WholePool
 from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
-from packetfs.packet.head import Kind
-from packetfs.packet.layout import Mark
-from packetfs.packet.tree import read_head
 
 _NOTE = b"sync:"
 
@@ -37,7 +36,9 @@ class PoolTarget:
         checksum: bool = False,
         dry_run: bool = False,
         rename: tuple[bytes, bytes] | None = None,
+        limited: bool = False,
     ) -> None:
+        """A `limited` sender knows of no content but what it sends and what this directory held before."""
         self._fs = fs
         self._path = path
         self._delete = delete and rename is None
@@ -46,6 +47,9 @@ class PoolTarget:
         self._rename = rename
         self._held: dict[bytes, list[tuple[Piece, Digest]]] = {}
         self._old_root = self._current_root()
+        self._whole = WholePool(fs.pool)
+        self._scope: Scope = OneTree(fs.pool, self._old_root) if limited else self._whole
+        self._early: set[bytes] = set()
         self._seen: set[bytes] = set()
         self._listing = False
         self.deleted: list[bytes] = []
@@ -88,25 +92,28 @@ class PoolTarget:
 
     def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
         path, entry = listed.path, listed.entry
-        if not entry.is_file or self._has_program(entry):
+        if not entry.is_file or self._has_program(self._here(path), entry):
             new = self._dry_run and self._fs.entry(self._here(path)) is None
             self.put(path, entry, None)
             return new, [False] * len(listed.pieces)
         held = []
         for piece in listed.pieces:
-            digest = self._fs.pool.find(piece.id)
+            digest = self._scope.find(piece.id)
             held.append(digest is not None)
             if digest is not None:
                 self._held.setdefault(path, []).append((piece, digest))
         return True, held
 
-    def _has_program(self, entry: Entry) -> bool:
-        """Tell whether the pool has the file's program; content that looks like one does not count."""
-        pool, root = self._fs.pool, Digest(entry.root)
-        if not pool.holds(root) or pool.lookup.require(root).mark != Mark.PROGRAM:
-            return False
-        head = read_head(pool, root)
-        return head.kind is Kind.FILE and head.length == entry.size
+    def _has_program(self, here: bytes, entry: Entry) -> bool:
+        """Tell whether the file's program is here and the sender may know it."""
+        root = Digest(entry.root)
+        if root in self._early or self._is_at(here, root):
+            return self._whole.has_file(root, entry.size)
+        return self._scope.has_file(root, entry.size)
+
+    def _is_at(self, here: bytes, root: Digest) -> bool:
+        held = self._fs.entry(here)
+        return held is not None and held.is_file and held.root == root
 
     # items
 
@@ -115,10 +122,11 @@ class PoolTarget:
         if entry.is_file and delivery is not None:
             old = self._fs.entry(here)
             old_root = Digest(old.root) if old is not None and old.is_file else None
-            take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
+            root = take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
             if delivery.early:
+                self._early.add(root)
                 return  # the pool has the content; the name comes with the root
-        elif entry.is_file and not self._dry_run and not self._has_program(entry):
+        elif entry.is_file and not self._dry_run and not self._has_program(here, entry):
             raise Unverified(path=path)
         if not here:
             self._fs.set(b"", entry)
@@ -137,7 +145,10 @@ class PoolTarget:
         if not self._delete and next(iter(self._fs.children(here)), None) is not None:
             raise InTheWay(path=path)
 
-    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:  # noqa: ARG002 (the group says which file it is)
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
+        if entry.is_file and not self._dry_run and not self._is_at(self._here(leader), Digest(entry.root)):
+            raise Unverified(path=path)  # a root that was only announced
+        self._early.add(entry.root)
         self.put(path, entry, None)
 
     def remove(self, path: bytes) -> None:
@@ -221,6 +232,7 @@ class _HeldExtents:
         self._fs = fs
         self._path = path
         self._places = {piece.offset: (piece.length, digest) for piece, digest in pieces}
+        self._starts = sorted(self._places)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes from `offset`, where a piece begins, to its end at the most."""
@@ -233,7 +245,7 @@ class _HeldExtents:
             raise Unverified(path=self._path) from None
 
     def _containing(self, offset: int) -> int:
-        for start, (length, _) in self._places.items():
-            if start <= offset < start + length:
-                return start
-        raise Unverified(path=self._path)
+        at = bisect_right(self._starts, offset) - 1
+        if at < 0 or offset >= self._starts[at] + self._places[self._starts[at]][0]:
+            raise Unverified(path=self._path)
+        return self._starts[at]

@@ -1,4 +1,4 @@
-"""SRC and DST of `pfs sync`: a local path, host:PATH, pfs:PATH or host:pfs:PATH."""
+"""SRC and DST of `pfs sync`: a local path, host:PATH, pfs:PATH, host:pfs:PATH or the URL of a daemon."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
-from packetfs.net.job import Endpoint
+from packetfs.net.job import PORT, Endpoint
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_TLS: Final = re.compile(r"pfs\+tls://(?P<address>[^/]+)/(?P<path>.*)", re.DOTALL)
+_UNIX: Final = re.compile(r"pfs\+unix://(?P<socket>/[^:]+):(?P<path>.+)", re.DOTALL)
+_ADDRESS: Final = re.compile(r"(?P<host>\[[^\]/]+\]|[^/:\[\]@]+)(:(?P<port>[0-9]{1,5}))?")
 _HOST: Final = re.compile(
     r"(?P<user>[^@/:\[\]]+@)?(?:\[(?P<bracketed>[^\]/]*)\]|(?P<plain>[^/:\[\]]*)):(?P<rest>.*)", re.DOTALL
 )
@@ -20,13 +23,36 @@ def parse_endpoint(argument: str, pool: str, far_pool: str | None = None) -> End
     if not argument:
         raise UsageError(reason="an empty name; write '.' for the current directory")
     if _URL.match(argument):
-        raise UsageError(reason=f"{argument!r}: URLs are not known; write PATH, host:PATH, pfs:PATH or host:pfs:PATH")
+        return _daemon_endpoint(argument)
     if argument.startswith("pfs:"):
         return Endpoint(None, pool, _pool_path(argument))
     match = _HOST.fullmatch(argument)
     if match is None:
         return Endpoint(None, None, raw(argument))
     return _far_endpoint(argument, match, far_pool)
+
+
+def _daemon_endpoint(argument: str) -> Endpoint:
+    """Return what pfs+tls://HOST[:PORT]/PATH or pfs+unix://SOCKET:PATH names; PATH may be pfs:PATH in either."""
+    for pattern in (_TLS, _UNIX):
+        match = pattern.fullmatch(argument)
+        if match is not None:
+            address = match["socket"] if pattern is _UNIX else daemon_address(match["address"])
+            path = match["path"]
+            if path.startswith("pfs:"):
+                return Endpoint(address, "", _pool_path(path), daemon=True)
+            return Endpoint(address, None, raw(path if pattern is _UNIX else f"/{path}"), daemon=True)
+    forms = "pfs+tls://HOST[:PORT]/PATH or pfs+unix://SOCKET:PATH"
+    raise UsageError(reason=f"{argument!r}: the URLs of daemons are {forms}")
+
+
+def daemon_address(text: str) -> str:
+    """Return HOST:PORT of what a user wrote for a daemon, the usual port where none is given."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or PORT) < 1 << 16:
+        raise UsageError(reason=f"{text!r} is no HOST[:PORT] of a daemon")
+    host = match["host"]
+    return f"{host}:{match['port'] or PORT}"
 
 
 def _far_endpoint(argument: str, match: re.Match[str], far_pool: str | None) -> Endpoint:

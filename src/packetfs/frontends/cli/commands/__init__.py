@@ -51,6 +51,7 @@ COMMANDS: Final = (
     Command("gc", "POOL", "give back the space of what nothing refers to"),
     Command("doctor", "TOOL", "tell what this machine has, what it lacks, and what to do"),
     Command("serve", "TOOL", "be the far side of a sync, or of a run on another machine"),
+    Command("keys", "TOOL", "mint, list and revoke the keys of a daemon; keep those of others"),
     Command("vm-plugin", "TOOL", "run one eBPF program, as conformance suites call it"),
 )
 

@@ -1,7 +1,16 @@
-"""Be the far side of `pfs sync` and `pfs run --node`, over standard input and output: they start it by themselves."""
+"""Be the far side of `pfs sync`: over standard input and output, which it starts by itself, or as a daemon.
+
+--stdio also answers `pfs run --node`. With --only it serves these paths and nothing else, whatever the client asks ssh
+to run; so a key can be given away that opens no more. In authorized_keys:
+command="pfs serve --stdio --only /srv/backup --read-only",restrict ssh-ed25519 AAAA...
+
+--listen needs keys (`pfs keys add`), since nobody comes in without one; each says what it opens. It runs in the
+foreground until SIGTERM or Ctrl-C, and writes a line for each session; docs/packetfs-serve.service is for systemd.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from argparse import ArgumentParser, Namespace
@@ -13,23 +22,38 @@ from packetfs.frontends.cli.output import Output
 
 if TYPE_CHECKING:
     from packetfs.net.channel import FrameChannel
+    from packetfs.net.rights import Rights
     from packetfs.net.wire import Run
 
-EXAMPLES: Final = (("ssh host pfs serve --stdio", "what `pfs sync` runs to reach host"),)
-OPTIONS: Final = ("pool",)
+EXAMPLES: Final = (
+    ("ssh host pfs serve --stdio", "what `pfs sync` runs to reach host"),
+    ("pfs keys add laptop --write pfs:laptop", "mint a key first, then"),
+    ("pfs serve --listen :7272", "serve everybody who has one"),
+)
+OPTIONS: Final = ("json", "pool")
 
 
 def declare(parser: ArgumentParser) -> None:
-    """Add the carrier."""
-    parser.add_argument("--stdio", action="store_true", help="speak over standard input and output")
+    """Add the carrier, and what is served over it."""
+    add = parser.add_argument
+    add("--stdio", action="store_true", help="speak over standard input and output")
+    add("--only", metavar="PATH", action="append", help="with --stdio: serve this path (or pfs:PATH) and no other")
+    add("--read-only", action="store_true", help="with --stdio: let the other side write nothing")
+    add("--listen", metavar="[HOST]:PORT", action="append", help="speak TLS to whoever has a key")
 
 
 def run(options: Namespace, output: Output) -> int:
-    """Serve one peer until it hangs up; memory is a goal here, so only the far side's code is imported."""
-    if not options.stdio:
-        raise UsageError(reason="serve needs --stdio")
+    """Serve; memory is a goal here, so only the far side's code is imported."""
+    if options.stdio == bool(options.listen):
+        raise UsageError(reason="serve needs --stdio or --listen")
+    if options.listen:
+        if options.only or options.read_only:
+            raise UsageError(reason="--only and --read-only go with --stdio; each key of a daemon has its own rights")
+        from packetfs.frontends.cli.listening import run_daemon
+
+        return run_daemon(options, output)
     output.bar = None
-    from packetfs.net.serve import serve_stdio
+    from packetfs.net.serve import Service, serve_stdio
 
     def answer(channel: FrameChannel, request: Run) -> None:
         from packetfs.engines.serve import answer_run  # a sync does not pay for it
@@ -39,7 +63,17 @@ def run(options: Namespace, output: Output) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
         answer_run(channel, request, lambda asked: open_requested(asked, options.pool), runtime(), _interrupt)
 
-    return serve_stdio(settings.pool_path(options.pool), settings.history_path(), answer)
+    service = Service(settings.pool_path(options.pool), settings.history_path(), answer)
+    return serve_stdio(service, _rights(options))
+
+
+def _rights(options: Namespace) -> Rights:
+    from packetfs.net.rights import Rights, parse_grant
+
+    if not options.only and not options.read_only:
+        return Rights()
+    paths = [path if path.startswith("pfs:") else os.path.abspath(path) for path in options.only or ("/", "pfs:")]
+    return Rights(grants=tuple(parse_grant(path, write=not options.read_only) for path in paths))
 
 
 def _interrupt() -> None:

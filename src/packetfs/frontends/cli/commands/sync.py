@@ -1,7 +1,8 @@
 """Make DST equal to SRC; what DST has already is not sent again.
 
 SRC and DST are PATH (a local directory or file), host:PATH (over ssh), pfs:PATH (in the pool) or host:pfs:PATH (in the
-pool of another machine). A colon before any slash ends a host's name: write ./a:b for a local file.
+pool of another machine). A colon before any slash ends a host's name: write ./a:b for a local file. A daemon's are
+pfs+tls://HOST[:PORT]/PATH (or .../pfs:PATH), which needs a key from `pfs keys`, and pfs+unix://SOCKET:PATH.
 
 A slash at the end of SRC means the directory's contents, as in rsync: `pfs sync docs host:/srv` makes /srv/docs,
 `pfs sync docs/ host:/srv` fills /srv itself. A slash at the end of DST changes nothing.
@@ -81,4 +82,5 @@ def make_job(options: Namespace) -> Job:
         keep=KEEP if options.keep is None else parse_size(options.keep),
         shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
+        keys=settings.keys_path(),
     )

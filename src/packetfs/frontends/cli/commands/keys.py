@@ -1,0 +1,159 @@
+"""Mint, list and revoke the keys of `pfs serve --listen`, and keep those that open other servers.
+
+On the server `pfs keys add NAME` prints a token: one line that is a password for what the key may do, and the
+fingerprint of the server's certificate, so that no authority is needed. On the client `pfs keys trust HOST` reads it
+from standard input and keeps it; `pfs sync` then finds it by HOST. Who may write a path may read it too.
+
+Instead of a token's secret a client can show a certificate: `pfs keys certificate` prints it there, and the server's
+`pfs keys add NAME --certificate FILE` takes it. Everything lies in $XDG_DATA_HOME/packetfs/keys, for its owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from packetfs.errors import UsageError
+from packetfs.frontends import settings
+from packetfs.frontends.cli.endpoint import daemon_address
+from packetfs.frontends.cli.output import Json, Output
+from packetfs.frontends.cli.sizes import parse_size
+from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
+from packetfs.net.keys import Key, KeyRing, Servers, parse_token
+from packetfs.net.visitor import client_identity, server_identity
+
+EXAMPLES: Final = (
+    ("pfs keys add laptop --write pfs:laptop --read /srv/docs", "mint a key; prints its token"),
+    ("pfs keys add phone --write pfs:phone --sync-max 1G --stored-max 20G", "with quotas"),
+    ("pfs keys trust backup.example:7272 < token", "on the client: keep the token"),
+    ("pfs keys revoke laptop", "let it open nothing any more"),
+)
+OPTIONS: Final = ("json",)
+_ACTIONS: Final = ("add", "list", "revoke", "trust", "certificate", "fingerprint", "renew")
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the action and what it takes."""
+    add = parser.add_argument
+    add("action", metavar="ACTION", choices=_ACTIONS, help=" | ".join(_ACTIONS))
+    add("name", metavar="NAME", nargs="?", help="the key's name; for trust HOST[:PORT]")
+    add("--read", metavar="PATH", action="append", default=[], help="it may read this directory, or pfs:PATH")
+    add(
+        "--write", metavar="PATH", action="append", default=[], help="it may read and write this directory, or pfs:PATH"
+    )
+    add("--sync-max", metavar="SIZE", help="it may bring at most SIZE at once")
+    add("--stored-max", metavar="SIZE", help="it may have at most SIZE at each path that it syncs to")
+    add("--certificate", metavar="FILE", help="it shows this certificate instead of a secret")
+
+
+def run(options: Namespace, output: Output) -> int:
+    """Do what the action says."""
+    keys = settings.keys_path()
+    if (options.name is None) == (options.action in ("add", "revoke", "trust")):
+        raise UsageError(reason=f"keys {options.action} takes {'a NAME' if options.name is None else 'no NAME'}")
+    return _ACTS[options.action](options, output, keys)
+
+
+def _add(options: Namespace, output: Output, keys: str) -> int:
+    if not options.read and not options.write:
+        raise UsageError(reason="a key that opens nothing; say --read PATH or --write PATH")
+    paths = [[path if path.startswith("pfs:") else os.path.abspath(path) for path in options.read]]
+    paths.append([path if path.startswith("pfs:") else os.path.abspath(path) for path in options.write])
+    identity = server_identity(keys)
+    if not os.path.exists(identity):
+        make_identity(identity, "PacketFS server")
+    key = Key(
+        options.name,
+        number="",
+        digest="",
+        certificate=_read_certificate(options.certificate),
+        read=tuple(paths[0]),
+        write=tuple(paths[1]),
+        sync_max=parse_size(options.sync_max) if options.sync_max else 0,
+        stored_max=parse_size(options.stored_max) if options.stored_max else 0,
+    )
+    token = KeyRing(keys).add(key, fingerprint(certificate_of(identity)))
+    if output.json:
+        output.record("key", {"name": key.name, "token": token.text})
+    else:
+        output.line(token.text)
+    return 0
+
+
+def _read_certificate(path: str | None) -> str:
+    if path is None:
+        return ""
+    with open(path, encoding="ascii", errors="replace") as file:
+        try:
+            return certificate_text(file.read())
+        except ValueError:
+            raise UsageError(reason=f"{path} holds no certificate") from None
+
+
+def _list(options: Namespace, output: Output, keys: str) -> int:
+    del options
+    for key in KeyRing(keys).minted():
+        if output.json:
+            output.record("key", _fields(key))
+            continue
+        paths = [f"read {path}" for path in key.read] + [f"write {path}" for path in key.write]
+        state = "revoked" if key.revoked else ", ".join(paths)
+        output.line(f"{key.name}: {state}")
+    return 0
+
+
+def _fields(key: Key) -> dict[str, Json]:
+    numbers = {name: getattr(key, name) for name in ("sync_max", "stored_max", "created", "revoked")}
+    shows = "certificate" if key.certificate else "token"
+    return {"name": key.name, "shows": shows, "read": list(key.read), "write": list(key.write), **numbers}
+
+
+def _revoke(options: Namespace, output: Output, keys: str) -> int:
+    KeyRing(keys).revoke(options.name)
+    output.note(f"{options.name} opens nothing from now on; sessions that run go on")
+    return 0
+
+
+def _trust(options: Namespace, output: Output, keys: str) -> int:
+    if sys.stdin.isatty():
+        output.note("paste the token:")
+    address = daemon_address(options.name)
+    token = parse_token(sys.stdin.readline())
+    Servers(keys).trust(address, token)
+    output.note(f"{address} is the server with the fingerprint {shown(token.fingerprint)}")
+    return 0
+
+
+def _certificate(options: Namespace, output: Output, keys: str) -> int:
+    del options
+    path = client_identity(keys)
+    if not os.path.exists(path):
+        make_identity(path, "PacketFS client")
+    with open(path, encoding="ascii") as file:
+        output.line(certificate_text(file.read()).rstrip())
+    return 0
+
+
+def _fingerprint(options: Namespace, output: Output, keys: str) -> int:
+    del options
+    output.line(shown(fingerprint(certificate_of(server_identity(keys)))))
+    return 0
+
+
+def _renew(options: Namespace, output: Output, keys: str) -> int:
+    make_identity(server_identity(keys), "PacketFS server")
+    output.note("every token is void now: revoke the keys, and mint them anew")
+    return _fingerprint(options, output, keys)
+
+
+_ACTS: Final = {
+    "add": _add,
+    "list": _list,
+    "revoke": _revoke,
+    "trust": _trust,
+    "certificate": _certificate,
+    "fingerprint": _fingerprint,
+    "renew": _renew,
+}

@@ -1,0 +1,40 @@
+"""The way to a daemon: a connection by TLS with the key that this side has for it, or by a Unix socket."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+from packetfs.net.channel import FrameChannel
+from packetfs.net.keys import Servers
+from packetfs.net.pulse import Pulse
+from packetfs.net.tls import Credentials, dial
+
+
+class Visitor:
+    """A connection to a daemon and the channel on it."""
+
+    def __init__(self, address: str, keys: str) -> None:
+        token = Servers(keys).token(address)
+        self._stream = dial(address, Credentials(token, client_identity(keys)))
+        self.channel = FrameChannel(self._stream, address)
+        self._pulse = Pulse(self.channel)
+
+    def __enter__(self) -> Self:
+        self._pulse.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._pulse.__exit__(kind, error, at)
+        self._stream.close()
+
+
+def client_identity(keys: str) -> str:
+    """Return the file of this side's private key and certificate."""
+    return os.path.join(keys, "client.pem")
+
+
+def server_identity(keys: str) -> str:
+    """Return the file of the daemon's private key and certificate."""
+    return os.path.join(keys, "server.pem")
