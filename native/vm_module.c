@@ -1,6 +1,7 @@
 /* Python's buffers to the interpreter of eBPF programs; the interpreter is let go while microVMs run. */
 #include "vm_module.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #ifdef _WIN32
 #include <process.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 #endif
 
+#include "guard.h"
 #include "vm.h"
 
 static const char capsule_name[] = "packetfs.vm";
@@ -124,16 +126,31 @@ static struct pfs_vm_job job_of(const struct call *call, const struct pfs_vm_ima
     };
 }
 
-static PyObject *run(const struct call *call, const struct pfs_vm_image *image) {
-    struct pfs_vm_job job = job_of(call, image);
-    if (PyErr_Occurred()) return NULL;
-    const char *wrong = check(call, image, &job);
-    if (wrong != NULL) return refuse(wrong);
+struct running {
+    struct pfs_vm_job job;
     size_t slot;
+    enum pfs_vm_stop stop;
+};
+
+static void run_job(void *given) {
+    struct running *running = given;
+    running->stop = pfs_vm_run(&running->job, &running->slot);
+}
+
+static PyObject *run(const struct call *call, const struct pfs_vm_image *image) {
+    struct running running = {.job = job_of(call, image)};
+    if (PyErr_Occurred()) return NULL;
+    const char *wrong = check(call, image, &running.job);
+    if (wrong != NULL) return refuse(wrong);
+    pfs_guard_install();
     PyThreadState *state = PyEval_SaveThread();
-    enum pfs_vm_stop stop = pfs_vm_run(&job, &slot);
+    int lost = pfs_guarded(running.job.window, running.job.window_size, run_job, &running);
     PyEval_RestoreThread(state);
-    return Py_BuildValue("(nin)", (Py_ssize_t)slot, (int)stop, (Py_ssize_t)job.out_used);
+    if (lost != 0) {
+        errno = EIO;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return Py_BuildValue("(nin)", (Py_ssize_t)running.slot, (int)running.stop, (Py_ssize_t)running.job.out_used);
 }
 
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args) {

@@ -4,6 +4,9 @@ works out."""
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -368,3 +371,41 @@ def test_a_job_that_waits_for_a_pipe_can_be_ended(tmp_path: Path) -> None:
     assert ended
     assert list(tmp_path.iterdir()) == []
     assert threading.active_count() == 1
+
+
+# mapped files
+
+
+@pytest.mark.parametrize("left", [0, 5000, 70_000])
+def test_a_file_that_is_cut_while_it_is_looked_at(tmp_path: Path, left: int) -> None:
+    """The core looks at mapped bytes: that they vanish ends the job with a sentence, and nothing else."""
+    path = tmp_path / "data"
+    path.write_bytes(b"line\n" * 200_000)
+
+    class Cut(HostFile):
+        def map(self, start: int, stop: int) -> memoryview | None:
+            mapped = super().map(start, stop)
+            os.truncate(path, left)
+            return mapped
+
+    with pytest.raises(SourceChanged, match=f"ends now at {left}"):
+        run(program(COUNTED), [Cut(os.fspath(path))], "lines")
+
+
+def test_a_bus_error_elsewhere_ends_the_process(tmp_path: Path) -> None:
+    """What is not a look at records is not ours: the signal keeps its meaning."""
+    path = tmp_path / "data"
+    path.write_bytes(bytes(8192))
+    code = (
+        "import mmap, os, sys\n"
+        "from packetfs.engines.source import HostFile\n"
+        "from tests.engines.rig import counting, run\n"
+        "run(counting(), [HostFile(sys.argv[1])], 'packet')\n"
+        "mapped = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 8192, prot=mmap.PROT_READ)\n"
+        "os.truncate(sys.argv[1], 0); print(mapped[5000])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGBUS
+
+
+COUNTED = "ldxdw r6, [r1+0]\nldxdw r2, [r1+8]\nsub r2, r6\nmov r1, r6\nmov r3, 10\ncall count_byte\nmov r0, 2\nexit"

@@ -24,7 +24,7 @@ from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
 from packetfs.vm.image import load
 from packetfs.vm.layout import VMS_MAX
-from packetfs.vm.machine import choose
+from packetfs.vm.machine import TWIN, choose
 from packetfs.vm.program import Program, encode_program, program_digest
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _check(options: JobOptions, sources: Sequence[Source]) -> None:
 
 def _run_once(program: Program, records: Records, options: JobOptions, task: Task) -> RunResult:
     started = time.perf_counter()
-    batch = batch_shards(options.shard_bytes, options.vms, workers_of(options, task.machine))
+    workers, maps = workers_of(options, task.machine), task.machine is not TWIN
+    batch = batch_shards(options, task.sources, workers, task.image.maps_bytes, maps=maps)
     digest = program_digest(encode_program(program)).hex()
     origins = tuple(source.origin() for source in task.sources)
     job = JobFile(digest, origins, str(records), options, batch, task.image.maps_bytes)

@@ -9,6 +9,8 @@ from packetfs.engines.source import Source
 from packetfs.limits import RUN_WINDOW
 
 NEWLINE = b"\n"
+PIECE = 4096
+"""Bytes of the first look for a newline."""
 
 
 class LineCounter:
@@ -34,6 +36,19 @@ class LineCounter:
                 at = (len(self._counts) - 1) * RUN_WINDOW
                 self._counts.append(self._counts[-1] + count_lines(self._source, at, at + RUN_WINDOW))
         return self._counts[steps] + count_lines(self._source, start, offset)
+
+
+def find_newline(source: Source, start: int, stop: int) -> int:
+    """Return where the first newline in [start, stop) is, -1 if there is none; each piece is twice as long as the one
+    before, since most lines are short."""
+    at, piece = start, PIECE
+    while at < stop:
+        end = min(at + piece, stop)
+        found = bytes(source.read(at, end)).find(NEWLINE)
+        if found >= 0:
+            return at + found
+        at, piece = end, min(2 * piece, RUN_WINDOW)
+    return -1
 
 
 def count_lines(source: Source, start: int, stop: int) -> int:

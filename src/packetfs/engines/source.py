@@ -6,6 +6,7 @@ file that becomes shorter is an error, not a wait.
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -42,6 +43,8 @@ class Source(ABC):
     name: str
     size: int | None
     is_pipe = False
+    maps = False
+    """Whether `map` gives something."""
     held = 0
     """Bytes of memory that it keeps (pipes)."""
 
@@ -57,6 +60,11 @@ class Source(ABC):
         """Return the bytes [start, stop); short only at the end."""
         room = memoryview(bytearray(stop - start))
         return room[: self.read_into(start, room)]
+
+    def map(self, start: int, stop: int) -> memoryview | None:  # noqa: ARG002
+        """Return the bytes from `start` to `stop`, or to the end, where they lie; None where that cannot be. They may
+        change or vanish with the file: only the C core looks at them (native/guard.c)."""
+        return None
 
     def ensure(self, stop: int) -> int:
         """Wait until the bytes before `stop` can be had, or the source ends; return where it ends if known, else how
@@ -74,7 +82,8 @@ class Source(ABC):
 
 
 class HostFile(Source):
-    """A file of the host, read by pread: no seek position, so any number of threads may read it."""
+    """A file of the host, read by pread: no seek position, so any number of threads may read it. A regular one can be
+    mapped."""
 
     def __init__(self, path: str | bytes, name: str | None = None) -> None:
         """Open `path`; SourceUnavailable when it cannot be read, or is no file with a size."""
@@ -91,6 +100,19 @@ class HostFile(Source):
             raise SourceUnavailable(path=self.name, reason=f"it is {what}")
         self.size: int = os.lseek(self._fd, 0, os.SEEK_END) if stat.S_ISBLK(status.st_mode) else status.st_size
         self._stamp = status.st_mtime_ns
+        self.maps = stat.S_ISREG(status.st_mode) and self.size > 0
+
+    def map(self, start: int, stop: int) -> memoryview | None:
+        stop = min(stop, self.size)
+        if not self.maps or start >= stop:
+            return None
+        first = start - start % mmap.ALLOCATIONGRANULARITY
+        try:
+            mapped = mmap.mmap(self._fd, stop - first, mmap.MAP_SHARED, mmap.PROT_READ, offset=first)
+        except (OSError, ValueError):  # a filesystem that cannot, or a file that became shorter: reading says which
+            self.maps = False
+            return None
+        return memoryview(mapped)[start - first :]
 
     def read_into(self, start: int, room: memoryview) -> int:
         wanted = max(0, min(len(room), self.size - start))

@@ -15,7 +15,7 @@ from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, begin, column, states, unfinished
 from packetfs.engines.delivery import Delivery
 from packetfs.engines.ledger import Control
-from packetfs.engines.lines import NEWLINE, LineCounter, count_lines
+from packetfs.engines.lines import LineCounter, count_lines, find_newline
 from packetfs.engines.options import JobOptions
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.result import JobListener, Traced
@@ -23,12 +23,13 @@ from packetfs.engines.shards import Batch
 from packetfs.engines.source import Source
 from packetfs.engines.table import Table
 from packetfs.engines.view import View
-from packetfs.errors import BadJob
+from packetfs.errors import BadJob, SourceUnavailable
 from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
+from packetfs.packet.layout import Buffer
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import ContextFlag, State, Stop
-from packetfs.vm.machine import Machine
+from packetfs.vm.machine import TWIN, Machine
 
 if TYPE_CHECKING:
     from packetfs.engines.memo import Memo, Remembered
@@ -110,7 +111,7 @@ class Turns:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._view = View()
+        self._view = View(maps=work.machine is not TWIN)
         self._out = bytearray(OUTPUT_BUFFER)
         self._used = 0
         self._taken: list[bytes] = []
@@ -177,24 +178,7 @@ class Turns:
         bounds = memoryview(batch.bounds).cast("B") if batch.bounds else b""
         for _ in range(CALLS_A_TURN + last - first):
             room = memoryview(self._out)[self._used :]
-            slot, stop, used = work.machine.run(
-                work.prepared,
-                work.table.contexts,
-                work.table.spill,
-                work.table.maps,
-                slot,
-                last - slot + 1,
-                self._view.data,
-                self._view.start,
-                self._view.final,
-                work.records.framing,
-                work.records.size,
-                bounds,
-                room,
-                slots,
-                work.options.fuel,
-                batch.file,
-            )
+            slot, stop, used = self._call(batch, slot, last - slot + 1, bounds, room, slots)
             room.release()
             self._used += used
             if slot > last:
@@ -203,9 +187,37 @@ class Turns:
                 return False
         return False
 
+    def _call(
+        self, batch: Batch, first: int, count: int, bounds: Buffer, room: memoryview, slots: int
+    ) -> tuple[int, Stop, int]:
+        """Let the interpreter run; what it cannot look at is read, which says why."""
+        work, view = self._work, self._view
+        table, records = work.table, work.records
+        try:
+            return work.machine.run(
+                work.prepared,
+                table.contexts,
+                table.spill,
+                table.maps,
+                first,
+                count,
+                view.data,
+                view.start,
+                view.final,
+                records.framing,
+                records.size,
+                bounds,
+                room,
+                slots,
+                work.options.fuel,
+                batch.file,
+            )
+        except OSError as error:
+            view.read_again()
+            raise SourceUnavailable(path=work.sources[batch.file].name, reason=error.strerror) from None
+
     def _help(self, live: Live, slot: int, stop: Stop) -> bool:
         """Do what a microVM stopped for; False when that ends the turn."""
-        work = self._work
         if stop is Stop.WINDOW:
             self._look_on(live, slot)
         elif stop is Stop.OUTPUT:
@@ -213,14 +225,20 @@ class Turns:
         elif stop is Stop.INDEX:
             self._number(live)
         elif stop is Stop.HELPER:
-            from packetfs.vm.helpers import answer  # the core answers nearly all helpers itself
-
-            file = live.batch.file
-            memory = (work.table.contexts, work.table.spill, work.table.maps)
-            line = answer(work.image, *memory, slot, self._view.data, self._view.start, file)
-            if line is not None:
-                work.listener(Traced(work.sources[file].name, slot, line))
+            self._answer(live.batch.file, slot)
         return True
+
+    def _answer(self, file: int, slot: int) -> None:
+        """Answer a helper that the core does not, over a copy of the record: Python cannot bear that it vanishes."""
+        from packetfs.vm.helpers import answer  # the core answers nearly all helpers itself
+
+        work, table = self._work, self._work.table
+        context = Context(table.contexts, slot)
+        start = context.record_start
+        record = work.sources[file].read(start, context.record_stop)
+        line = answer(work.image, table.contexts, table.spill, table.maps, slot, record, start, file)
+        if line is not None:
+            work.listener(Traced(work.sources[file].name, slot, line))
 
     def _make_room(self, slot: int) -> bool:
         """Take away what was emitted; what does not even fit an empty buffer gets a larger one."""
@@ -237,9 +255,11 @@ class Turns:
         """Look at all of a batch, or at as much of a long shard as fits from where it goes on."""
         batch = live.batch
         start, stop = max(0, batch.start - 1), batch.stop + self._tail(batch)
-        if stop - start > RUN_WINDOW + WINDOW_TAIL and batch.count == 1 and live.located:
+        source = self._work.sources[batch.file]
+        reach = self._view.reach(source) + WINDOW_TAIL
+        if stop - start > reach and batch.count == 1 and live.located:
             start = self._needs(live, slot)[0]
-        self._view.cover(self._work.sources[batch.file], start, min(stop, start + RUN_WINDOW + WINDOW_TAIL))
+        self._view.cover(source, start, min(stop, start + reach))
 
     def _tail(self, batch: Batch) -> int:
         """Return how many bytes behind the batch its last record may need."""
@@ -267,7 +287,7 @@ class Turns:
         start, stop = self._needs(live, slot)
         rest = max(view.stop - start, 0) if start >= view.start else 0
         longer = view.stop + max(WINDOW_TAIL, rest) if rest else 0
-        wanted = max(stop, longer, min(start + RUN_WINDOW, live.batch.stop + WINDOW_TAIL))
+        wanted = max(stop, longer, min(start + view.reach(source), live.batch.stop + WINDOW_TAIL))
         before = (view.start, view.stop)
         if not view.cover(source, start, wanted) and (view.start, view.stop) == before:
             reason = f"microVM {slot} waits for bytes of {source.name} that do not exist"
@@ -289,13 +309,8 @@ class Turns:
         start, stop = batch.edges(index)
         if not start:
             return 0
-        for at in range(start - 1, stop - 1, RUN_WINDOW):
-            end = min(at + RUN_WINDOW, stop - 1)
-            self._view.cover(self._work.sources[batch.file], at, end)
-            found = self._view.find(NEWLINE, at, end)
-            if found >= 0:
-                return found + 1
-        return stop
+        found = find_newline(self._work.sources[batch.file], start - 1, stop - 1)
+        return stop if found < 0 else found + 1
 
     def _number(self, live: Live) -> None:
         """Number the first record of each shard: the lines before the batch, and those in it before the shard."""

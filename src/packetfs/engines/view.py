@@ -1,17 +1,22 @@
-"""The part of a source that a worker looks at: one buffer, used again for every batch."""
+"""The part of a source that a worker looks at: mapped where the source can be, else read into one buffer."""
 
 from __future__ import annotations
 
 from packetfs.engines.source import Source
-from packetfs.limits import RUN_WINDOW, WINDOW_TAIL
+from packetfs.limits import MAPPED_WINDOW, RUN_WINDOW, WINDOW_TAIL
 
 
 class View:
-    """Bytes [start, stop) of a source. `final`: the source ends where it does."""
+    """Bytes [start, stop) of a source. `final`: the source ends where it does.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray(RUN_WINDOW + WINDOW_TAIL)
+    maps: whether whoever looks can bear that a mapped file becomes shorter (the C core can, Python cannot).
+    """
+
+    def __init__(self, *, maps: bool) -> None:
+        self._maps = maps
+        self._buffer = bytearray()
         self._source: Source | None = None
+        self._mapped: memoryview | None = None
         self.start = 0
         self.stop = 0
 
@@ -21,8 +26,13 @@ class View:
 
     @property
     def data(self) -> memoryview:
-        """What is here; the memory changes with the next `cover`."""
-        return memoryview(self._buffer)[: self.stop - self.start]
+        """What is here; read bytes change with the next `cover`."""
+        here = memoryview(self._buffer) if self._mapped is None else self._mapped
+        return here[: self.stop - self.start]
+
+    def reach(self, source: Source) -> int:
+        """Return how many bytes of a source are worth looking at together."""
+        return MAPPED_WINDOW if self._maps and source.maps else RUN_WINDOW
 
     def cover(self, source: Source, start: int, stop: int) -> bool:
         """Have the bytes from `start` to `stop`, or to the end of the source; those that are here are not read again.
@@ -31,11 +41,24 @@ class View:
             self._source, self.start, self.stop = source, start, start
         if stop <= self.stop:
             return False
+        had = self.stop
+        if not self._map(source, start, stop):
+            self._read(source, start, stop)
+        return self.stop > had
+
+    def _map(self, source: Source, start: int, stop: int) -> bool:
+        mapped = source.map(start, stop) if self._maps else None
+        if mapped is not None:
+            self._mapped, self.start, self.stop = mapped, start, start + len(mapped)
+        elif self._mapped is not None:  # the buffer has nothing of what was mapped
+            self._mapped, self.start, self.stop = None, start, start
+        return mapped is not None
+
+    def _read(self, source: Source, start: int, stop: int) -> None:
         if stop - self.start > len(self._buffer):
             self._move(start, stop - start)
         had = self.stop
         self.stop += source.read_into(had, memoryview(self._buffer)[had - self.start : stop - self.start])
-        return self.stop > had
 
     def _move(self, start: int, size: int) -> None:
         """Give up the bytes before `start`; a larger buffer is made for a long record, and given up behind it."""
@@ -46,11 +69,7 @@ class View:
         self._buffer[: len(kept)] = kept
         self.start = start
 
-    def forget(self) -> None:
-        """Let the next `cover` read anew."""
-        self._source = None
-
-    def find(self, byte: bytes, start: int, stop: int) -> int:
-        """Return where in the source `byte` is first found in [start, stop), which must be here; -1 if nowhere."""
-        at = self._buffer.find(byte, start - self.start, stop - self.start)
-        return at + self.start if at >= 0 else -1
+    def read_again(self) -> None:
+        """Read what could not be looked at where it is mapped: SourceChanged or SourceUnavailable say why."""
+        if self._source is not None:
+            self._source.read(self.start, self.stop)

@@ -8,18 +8,30 @@ from collections.abc import Sequence
 
 from packetfs.engines.columns import states
 from packetfs.engines.jobfile import JobFile
+from packetfs.engines.options import JobOptions
 from packetfs.engines.records import RecordKind
 from packetfs.engines.reduce import Reduction
 from packetfs.engines.result import JobEvent, JobListener, MapResult, RunResult
 from packetfs.engines.scheduler import Bounds
-from packetfs.engines.shards import Batch, plan
+from packetfs.engines.shards import Batch, most_shards, plan
+from packetfs.engines.source import Source
 from packetfs.engines.table import PAGE
 from packetfs.engines.totals import Totals, save
 from packetfs.engines.turn import Live, Work, begin_batch
-from packetfs.limits import LIVE_A_WORKER, MAPS_HELD, OUTPUT_HELD, PIPE_HELD, RUN_WINDOW
+from packetfs.limits import (
+    LIVE_A_WORKER,
+    MAPPED_SHARDS,
+    MAPPED_WINDOW,
+    MAPS_HELD,
+    OUTPUT_HELD,
+    PIPE_HELD,
+    RUN_WINDOW,
+)
 from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
 from packetfs.vm.memory import SPILL_STRIDE
 
+TURNS_A_WORKER = 4
+"""Batches of a file that each worker has at the least, before they grow: all of them work to the end."""
 ALL_LIVE = VMS_MAX // 2
 """MicroVMs live at once from which their contexts are mapped in one step."""
 
@@ -100,10 +112,17 @@ class JobCare:
         )
 
 
-def batch_shards(shard_bytes: int, vms: int | None, workers: int) -> int:
-    """Return how many shards run together: those of one window, but no more than leave every worker its part."""
-    most = VMS_MAX if vms is None else vms
-    return max(1, min(RUN_WINDOW // shard_bytes, most // workers))
+def batch_shards(options: JobOptions, sources: Sequence[Source], workers: int, maps_bytes: int, *, maps: bool) -> int:
+    """Return how many shards run together: those of one window, but no more than leave every worker its part. maps:
+    whether the interpreter looks at mapped files."""
+    size, most = options.shard_bytes, (VMS_MAX if options.vms is None else options.vms) // workers
+    together = RUN_WINDOW // size
+    if maps and sources and all(source.maps for source in sources):
+        longest = max(most_shards(source, size) for source in sources)
+        turns = -(-longest // (TURNS_A_WORKER * workers))
+        held = MAPS_HELD // (workers * LIVE_A_WORKER * maps_bytes) if maps_bytes else MAPPED_SHARDS
+        together = max(together, min(MAPPED_WINDOW // size, MAPPED_SHARDS, turns, held))
+    return max(1, min(together, most))
 
 
 def bounds(job: JobFile, workers: int, *, piped: bool) -> Bounds:
