@@ -20,6 +20,7 @@ def build_native() -> Extension:
         sources=sorted(f for f in glob("native/*.c") if not f.endswith("driver.c")),
         depends=glob("native/*.h"),
         define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        libraries=[] if sys.platform == "win32" else ["m"],
         extra_compile_args=[] if sys.platform == "win32" else GNU_FLAGS,
         py_limited_api=True,
         optional=True,

@@ -98,4 +98,33 @@ struct pfs_delta {
 int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
               uint64_t expected, struct pfs_delta *delta);
 
+/* blocks: signatures of old blocks, found again anywhere; a block is a power of two, 64 bytes at the least */
+struct pfs_blocks {
+    const uint8_t *sums, *table;
+    size_t count, slots, block, width; /* width: bytes of a sum, 1 to 7 */
+    uint64_t key;                      /* below 2**61 - 1 */
+};
+/* Blocks number, number + 1, ... stand one behind the other from `at` on. */
+struct pfs_found {
+    uint64_t at, number, count;
+};
+void pfs_block_sums(const uint8_t *data, size_t count, size_t block, size_t width, uint64_t key, uint8_t *sums);
+size_t pfs_block_slots(size_t count); /* a table has 5 bytes a slot */
+void pfs_block_index(const uint8_t *sums, size_t count, size_t width, uint8_t *table, size_t slots);
+/* From the left, the block `expected` first; returns how many were written. */
+size_t pfs_block_find(const struct pfs_blocks *blocks, const uint8_t *data, size_t size, size_t expected,
+                      struct pfs_found *found, size_t room);
+
+/* sketch: coded symbols of a set of ids */
+struct pfs_symbol {
+    uint64_t sum;
+    uint32_t check;
+    int32_t count;
+};
+/* Symbols [start, end) of `count` ids of 8 bytes. */
+void pfs_sketch(const uint8_t *ids, size_t count, size_t start, size_t end, struct pfs_symbol *symbols);
+/* Take the ids out of a difference of symbols: ids[0 .. *ours) are on the one side, ids[count - (found - *ours) .. count)
+ * on the other; returns how many were found. */
+size_t pfs_sketch_peel(struct pfs_symbol *symbols, size_t count, uint32_t *waiting, uint64_t *ids, size_t *ours);
+
 #endif

@@ -1,4 +1,4 @@
-/* packetfs._native: hands Python's buffers to the kernels. Only this file and vm_module.c know Python. */
+/* packetfs._native: hands Python's buffers to the kernels. Only this file and the other *_module.c know Python. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include "kernels.h"
 #include "search.h"
 #include "packet.h"
+#include "reconcile_module.h"
 #include "vm_module.h"
 
 enum { RELEASE = 16 * 1024, MEAN_LEAST = 4096, CANDIDATES = 64 };
@@ -388,6 +389,12 @@ static PyMethodDef methods[] = {
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
+    {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},
+    {"block_index", pfs_python_block_index, METH_VARARGS, "block_index(sums, width) -> bytes: a table for block_find."},
+    {"block_find", pfs_python_block_find, METH_VARARGS,
+     "block_find(table, sums, block, width, key, data, expected) -> list of (at, number, count)"},
+    {"sketch", pfs_python_sketch, METH_VARARGS, "sketch(ids, start, end) -> bytes: symbols of 16 bytes."},
+    {"sketch_peel", pfs_python_sketch_peel, METH_VARARGS, "sketch_peel(symbols) -> (ours, theirs, whole)"},
     {"vm_load", pfs_python_vm_load, METH_VARARGS, "vm_load(code, places, shared, entry, context_kind) -> capsule"},
     {"vm_run", pfs_python_vm_run, METH_VARARGS, "vm_run(prepared, ...) -> (slot, stop, out_used): see vm/machine.py"},
     {"vm_freeze", pfs_python_vm_freeze, METH_VARARGS, "vm_freeze(contexts, spill, maps, maps_bytes, slots) -> bytes"},

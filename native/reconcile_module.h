@@ -1,0 +1,14 @@
+/* The Python side of blocks and sketches, for module.c's table of methods. */
+#ifndef PFS_RECONCILE_MODULE_H
+#define PFS_RECONCILE_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+PyObject *pfs_python_block_sums(PyObject *module, PyObject *args);
+PyObject *pfs_python_block_index(PyObject *module, PyObject *args);
+PyObject *pfs_python_block_find(PyObject *module, PyObject *args);
+PyObject *pfs_python_sketch(PyObject *module, PyObject *args);
+PyObject *pfs_python_sketch_peel(PyObject *module, PyObject *args);
+
+#endif
