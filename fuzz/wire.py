@@ -37,11 +37,12 @@ from packetfs.net.batch import Batch, decode_batch, encode_batch
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Terms, open_source, open_target
 from packetfs.net.items import BlockItem, ItemReader
-from packetfs.net.listing import ListingReader
+from packetfs.net.listing import Bits, ListingReader
 from packetfs.net.packed import unpack
 from packetfs.net.receiver import Receiver
 from packetfs.net.sender import Sender
 from packetfs.net.stream import PipeStream
+from packetfs.net.signatures import check_signatures, read_runs
 from packetfs.net.wire import (
     COMPRESSED,
     FRAME,
@@ -53,6 +54,7 @@ from packetfs.net.wire import (
     Ran,
     Run,
     RunMessage,
+    Signatures,
     Told,
     Type,
     decode_message,
@@ -174,6 +176,14 @@ def edit(tree: Path) -> None:
     (tree / "new").write_bytes(b"new" * 50)
 
 
+def sprinkle(path: Path) -> None:
+    """Change a file everywhere, so that all of it is signed, in two rounds."""
+    data = bytearray(path.read_bytes())
+    for at in range(0, len(data), 3000):
+        data[at] ^= 1
+    path.write_bytes(bytes(data))
+
+
 @dataclass(frozen=True, slots=True)
 class Seed:
     """A session from the view of one side; `prepared` is the cage as it was when it began."""
@@ -202,6 +212,7 @@ def seeds(base: Path, rng: random.Random) -> list[Seed]:
                 edit(cage / "src")
             if name == "list":
                 (cage / "src" / "d" / "text").write_bytes(b"the lazy dog\n" * 900)
+                sprinkle(cage / "src" / "big")
                 shutil.rmtree(cage / "target-history", ignore_errors=True)
             shutil.copytree(cage, prepared, symlinks=True, copy_function=_copy)
             terms = Terms(checksum=name == "list")
@@ -320,7 +331,9 @@ def decode_all(said: bytes) -> None:
             for listed in listing.read(frame.payload):
                 sum(piece.length for piece in listed.pieces)
         else:
-            decode_message(frame.kind, frame.payload)
+            message = decode_message(frame.kind, frame.payload)
+            if isinstance(message, Signatures):
+                check_signatures(message, read_runs(message.runs)).unmatched(Bits(message.sums))
 
 
 def look(cage: Path) -> dict[str, bytes]:

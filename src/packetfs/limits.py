@@ -215,6 +215,20 @@ FAILURES_MAX: Final = 10_000
 """Failed files that a receiver names; a disk that fails everywhere needs no longer list."""
 PIECES_MAX: Final = 1 << 20
 """Extents of one file that a listing names (64 GiB): they fit a frame; what lies behind them is sent."""
+BLOCKS_MAX: Final = 1 << 19
+"""Blocks that one message of signatures has: their sums fit a frame, and a table of them takes 9 MB."""
+RUNS_HELD_MAX: Final = 1 << 18
+"""Stretches of old content that are signed: 24 MB of memory on both sides. What is beyond is not looked at."""
+STALE_ONE_ROUND: Final = MIB
+"""Bytes of old content that are signed finely at once: a first round would save less than 11 KB, and take a trip."""
+FINDS_MAX: Final = 1 << 20
+"""Places where a sender remembers old content within new (24 MB); beyond, the content is sent."""
+LEAVERS: Final = 4
+"""Bytes of files that go, for each byte of files that come, in which a receiver looks for the content of these."""
+LEAVERS_SEEN: Final = 1 << 16
+"""Names that are looked at for that: a walk over a million files that stay would take longer than it saves."""
+PENDING_MAX: Final = 1 << 14
+"""Listed files that wait until all names are known (8 MB), so that content of files that go is found in them."""
 EARLY_MIN: Final = MIB
 """Bytes of a file from which a first copy sends it while it is still being read."""
 ROOTS_HELD: Final = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import stat
 import subprocess
@@ -17,11 +18,28 @@ from fuzz.stage import ANY_ROOT, Outcome, Script, directory, host, receive, regu
 from packetfs.errors import BadMessage, BadPacket, BadProgram, Disconnected, FarSideFailed, PacketFSError, UnsafePath
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.ingest import ingest
-from packetfs.limits import DRIFT_MAX, ENTRY_TAIL_MAX, SOURCES_MAX
+from packetfs.limits import BLOCKS_MAX, DRIFT_MAX, ENTRY_TAIL_MAX, RUNS_HELD_MAX, SOURCES_MAX
 from packetfs.net.batch import Content
 from packetfs.net.ends import Place, Terms
+from packetfs.net.listing import Piece
+from packetfs.net.packed import SOURCE, STALE, Expected, Instruction, write_instruction
+from packetfs.net.signatures import NOTHING
 from packetfs.net.varint import write_varint
-from packetfs.net.wire import Begin, Commit, Done, Failed, Listed, Listing, Message, Mode, Ready, State, Want
+from packetfs.net.wire import (
+    Begin,
+    Commit,
+    Done,
+    Failed,
+    Listed,
+    Listing,
+    Matched,
+    Message,
+    Mode,
+    Ready,
+    Signatures,
+    State,
+    Want,
+)
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
@@ -273,6 +291,42 @@ def test_what_follows_a_file_that_failed_is_whole(cage: Cage) -> None:
     assert outcome.error is None
     assert outcome.failed == {b"f": b""}
     assert (cage.dst / "g").read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("offset", [0, 1, 63, 4096, 2**40, 2**62 + 1])
+def test_copies_of_stale_content_stay_within_it(cage: Cage, offset: int) -> None:
+    """What was signed is all that can be copied, and what comes of it must have the root."""
+    (cage.dst / "f").write_bytes(bytes(range(256)) * 64)
+    entry = cage.file(b"x" * 6000)
+    piece = Piece(0, 6000, bytes(8))
+    script = Script().begin(Mode.LIST).list((b"f", entry, (piece,)))
+    script.items.entry(b"f", entry, Content.LISTED)
+    block = bytearray()
+    write_instruction(block, Instruction(SOURCE, 6000, offset, STALE), Expected())
+    script.block(bytes(block))
+    script.items.end()
+    outcome = cage.receive(script.commit().commit())
+    assert outcome.error is None or isinstance(outcome.error, Disconnected)
+    assert (cage.dst / "f").read_bytes() == bytes(range(256)) * 64
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.DELTA])
+def test_stale_content_that_was_not_signed_cannot_be_copied(cage: Cage, mode: Mode) -> None:
+    (cage.dst / "f").write_bytes(b"held")
+    script = Script().begin(mode)
+    script.items.entry(b"f", cage.file(b"held"), Content.DELTA)
+    script.block(b"\x13\x00\x00")
+    script.items.end()
+    ended(cage.receive(script.commit()))
+
+
+def test_bits_of_any_number_leave_a_receiver_its_runs(cage: Cage) -> None:
+    for matched in (b"", b"\xff" * 10, b"\xaa" * 4000, b"\xff" * 1_000_000):
+        (cage.dst / "f").write_bytes(random.Random(1).randbytes(3 << 20))
+        entry = cage.file(b"y" * (3 << 20))
+        pieces = tuple(Piece(at, 1 << 16, bytes(8)) for at in range(0, 3 << 20, 1 << 16))
+        script = Script().begin(Mode.LIST).list((b"f", entry, pieces)).say(Matched(matched, 2**63)).commit()
+        assert cage.receive(script).error is None
 
 
 def test_a_run_of_a_quintillion_is_refused_at_once(cage: Cage) -> None:
@@ -564,7 +618,7 @@ def test_a_dry_run_changes_nothing_whatever_is_sent(cage: Cage) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        *(Ready(1), State(1, (), ()), Want(b"", b"", 0), DONE),
+        *(Ready(1), State(1, (), ()), Want(b"", b"", 0), NOTHING, DONE),
         *(Listed(0), Listing(b""), Begin(0, ANY_ROOT, ANY_ROOT, 0, 0)),
     ],
 )
@@ -653,18 +707,59 @@ def fed(cage: Cage, *messages: Message) -> Outcome:
     return outcome
 
 
+COARSE = Signatures(64, 1, 0, 0, b"", b"")
+"""Signatures of nothing, which are not the last."""
+
+
 @pytest.mark.usefixtures("source")
 def test_an_honest_receiver_is_served(cage: Cage) -> None:
     assert fed(cage, Ready(1), State(1, (), ()), DONE).error is None
-    listing = (Ready(0), State(0, (), ()), Want(b"\xff", b"\0", 0), DONE)
+    listing = (Ready(0), State(0, (), ()), Want(b"\xff", b"\0", 0), NOTHING, DONE)
     assert fed(cage, *listing).error is None
 
 
 @pytest.mark.usefixtures("source")
 def test_bitmaps_of_any_size_are_read_as_far_as_they_go(cage: Cage) -> None:
     for wanted, held in ((b"", b""), (b"\xff" * 100_000, b"\xff" * 100_000), (b"\xff", b""), (b"", b"\xff")):
-        outcome = fed(cage, Ready(0), State(0, (), ()), Want(wanted, held, 2**64 - 1), DONE)
+        outcome = fed(cage, Ready(0), State(0, (), ()), Want(wanted, held, 2**64 - 1), NOTHING, DONE)
         assert outcome.error is None
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    "said",
+    [
+        Signatures(63, 4, 0, 1, b"", b""),
+        Signatures(1 << 40, 4, 0, 1, b"", b""),
+        Signatures(64, 0, 0, 1, b"", b""),
+        Signatures(64, 8, 0, 1, b"\x40", bytes(8)),
+        Signatures(64, 4, (1 << 61) - 1, 1, b"\x40", bytes(4)),
+        Signatures(64, 4, 0, 1, b"\x40", bytes(8)),
+        Signatures(64, 4, 0, 1, b"\x40", b""),
+        Signatures(64, 4, 0, 1, b"\x00", b""),
+        Signatures(64, 4, 0, 1, b"\x40\x80", bytes(4)),
+        Signatures(64, 4, 0, 1, b"\xff" * 8 + b"\x7f", bytes(4)),
+        Signatures(64, 4, 0, 1, (b"\xff" * 8 + b"\x3f") * 3, bytes(4)),
+        Signatures(64, 1, 0, 1, b"\x01" * (RUNS_HELD_MAX + 1), b""),
+        Signatures(64, 1, 0, 1, b"\xff" * 4 + b"\x0f", bytes(BLOCKS_MAX + 1)),
+    ],
+)
+def test_signatures_that_cannot_be_end_the_session(cage: Cage, said: Signatures) -> None:
+    ended(fed(cage, Ready(0), State(0, (), ()), Want(b"\xff", b"", 0), said, DONE))
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("block", [64, 1024])
+def test_sums_of_anything_cost_a_sender_little_and_end(cage: Cage, block: int) -> None:
+    """All sums alike, sums of each byte, and as many as there may be: the sender finds what it finds and goes on."""
+    before = resident()
+    for sums, width in ((bytes(BLOCKS_MAX), 1), (bytes(range(256)), 1), (bytes(7 * BLOCKS_MAX), 7)):
+        runs = bytearray()
+        write_varint(runs, len(sums) // width * block)
+        said = Signatures(block, width, 1, 0, bytes(runs), sums)
+        outcome = fed(cage, Ready(0), State(0, (), ()), Want(b"\xff", b"", 0), said, NOTHING, DONE)
+        assert outcome.error is None
+    assert resident() - before < 128 << 20
 
 
 @pytest.mark.usefixtures("source")
@@ -676,9 +771,9 @@ def test_bitmaps_of_any_size_are_read_as_far_as_they_go(cage: Cage) -> None:
     ],
 )
 def test_failures_and_drift_of_any_name_read_nothing_else(cage: Cage, path: bytes) -> None:
-    assert fed(cage, Ready(0), State(0, (), ()), Want(b"", b"", 0), DONE).error is None
+    assert fed(cage, Ready(0), State(0, (), ()), Want(b"", b"", 0), NOTHING, DONE).error is None
     done = Done(ANY_ROOT, ((path, b""), (path, b"no")), (), b"")
-    outcome = fed(cage, Ready(0), State(0, (), ()), Want(b"", b"", 0), done, done)
+    outcome = fed(cage, Ready(0), State(0, (), ()), Want(b"", b"", 0), NOTHING, done, done)
     assert outcome.error is None or isinstance(outcome.error, PacketFSError)
     with Pool.open(remembered(cage)) as held, FileSystem(held) as fs:
         root = Digest(fs.tree_root())
@@ -704,7 +799,7 @@ def test_roots_that_are_no_trees_are_refused(cage: Cage) -> None:
     outcome = fed(cage, Ready(0), State(0, (root,), ()), DONE)
     ended(outcome, (BadProgram, BadPacket, BadMessage))
     unknown = State(0, tuple(Digest(bytes([n]) * 32) for n in range(16)), ())
-    assert fed(cage, Ready(0), unknown, Want(b"", b"", 0), DONE).error is None
+    assert fed(cage, Ready(0), unknown, Want(b"", b"", 0), NOTHING, DONE).error is None
 
 
 @pytest.mark.usefixtures("source")
@@ -729,6 +824,8 @@ def test_drift_without_end_is_refused(cage: Cage, count: int) -> None:
         (Ready(1), Ready(1)),
         (Ready(1), Commit(ANY_ROOT)),
         (Ready(0), State(0, (), ()), DONE),
+        (Ready(0), State(0, (), ()), Want(b"", b"", 0), DONE),
+        (Ready(0), State(0, (), ()), Want(b"", b"", 0), COARSE, COARSE),
         (Ready(1), State(1, (), ()), Want(b"", b"", 0)),
         (Ready(1), State(1, (), ()), Begin(0, ANY_ROOT, ANY_ROOT, 0, 0)),
     ],

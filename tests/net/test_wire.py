@@ -32,7 +32,7 @@ from packetfs.net.items import (
     check_path,
 )
 from packetfs.net.listing import Bits, Listed, ListingReader, ListingWriter, Piece
-from packetfs.net.packed import Packer, pack, pack_entry, read_instructions, unpack
+from packetfs.net.packed import Expected, Packer, pack, pack_entry, read_instructions, unpack
 from packetfs.net.stream import PipeStream
 from packetfs.net.varint import Cursor, unzigzag, write_bytes, write_varint, zigzag
 from packetfs.net.wire import (
@@ -192,7 +192,7 @@ def test_a_delta_has_these_bytes() -> None:
 def test_a_shortened_delta_is_refused_or_shorter(steps: list[tuple[object, ...]]) -> None:
     block, literals = packed(steps)
     for part in truncations(block):
-        refused(partial(list, read_instructions(part)), may_pass=True)
+        refused(partial(list, read_instructions(part, Expected())), may_pass=True)
     if literals:
         with pytest.raises(BadMessage):
             unpack(block, literals[:-1], SOURCES)
@@ -308,7 +308,7 @@ def taken(batches: list[Batch], reader: ItemReader | None = None) -> list[AnyIte
         for item in reader.read(decode_batch(payload)):
             found.append(item)
             if isinstance(item, BlockItem):
-                item.literals.take(sum(step.length for step in read_instructions(item.instructions)))
+                item.literals.take(sum(step.length for step in read_instructions(item.instructions, Expected())))
     return found
 
 

@@ -11,7 +11,7 @@ from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unver
 from packetfs.limits import COPIED_MAX, RUNS_MAX
 from packetfs.net.batch import Content
 from packetfs.net.items import AbandonItem, BlockItem, EndItem
-from packetfs.net.packed import COPY, FILL, LITERAL, Instruction, read_instructions
+from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
 from packetfs.packet.layout import Buffer
 
 _PIECE: Final = 1 << 20
@@ -50,7 +50,7 @@ class Delivery:
         blocks: Iterator[BlockItem | EndItem | AbandonItem],
         source: Callable[[int], OldFile],
     ) -> None:
-        """`source` opens what a COPY names: 0 is the base, others as they were declared."""
+        """`source` opens what a COPY names: 0 is the base, STALE the stale content, others as they were declared."""
         self.whole = content in (Content.LITERAL, Content.EARLY)
         self.early = content is Content.EARLY
         self.path = path
@@ -68,7 +68,7 @@ class Delivery:
 
         `settle` is called whenever the memory of what was yielded is about to change.
         """
-        left, expected = self.size, 0
+        left, expected = self.size, Expected()
         while (block := self._next()) is not None:
             for item in self._instructions(block, expected):
                 left -= item.length
@@ -78,7 +78,6 @@ class Delivery:
                     yield self._take(block, item.length)
                 else:
                     yield from self._run(item)
-                expected = item.offset + item.length if item.kind == COPY else expected + item.length
             settle()
         if left:
             raise Unverified(path=self.path)
@@ -113,7 +112,7 @@ class Delivery:
             self._block = block
         return self._block
 
-    def _instructions(self, block: BlockItem, expected: int) -> Iterator[Instruction]:
+    def _instructions(self, block: BlockItem, expected: Expected) -> Iterator[Instruction]:
         try:
             yield from read_instructions(block.instructions, expected)
         except BadMessage as error:
@@ -164,5 +163,5 @@ def _literals_end(block: BlockItem) -> int:
 
     Where its copies come from is of no interest any more, and relative to blocks that were passed over.
     """
-    items = read_instructions(block.instructions, _ANYWHERE)
+    items = read_instructions(block.instructions, Expected(_ANYWHERE, _ANYWHERE))
     return min(block.start + sum(item.length for item in items if item.kind == LITERAL), block.literals.end)

@@ -142,6 +142,17 @@ class Bits:
         self.data = bytearray(data)
         self.count = 0
 
+    @property
+    def population(self) -> int:
+        """Return how many bits are set."""
+        return int.from_bytes(self.data, "little").bit_count()
+
+    def set(self, number: int, count: int = 1) -> None:
+        """Set bits, whatever was appended."""
+        self.data += bytes(max(0, (number + count + 7 >> 3) - len(self.data)))
+        for at in range(number, number + count):
+            self.data[at >> 3] |= 1 << (at & 7)
+
     def append(self, bit: bool) -> None:
         if self.count >> 3 >= len(self.data):
             self.data.append(0)

@@ -7,7 +7,8 @@ instructions, and the literal bytes beside them. An instruction begins with `len
     1 COPY     from the base; a zigzag varint follows: source offset minus the expected one, which is where the
                last COPY from the base ended plus what was produced since (so an edit in place costs 1 byte)
     2 FILL     one byte follows: the run's
-    3 SOURCE   from another program; its number and the offset follow as varints
+    3 SOURCE   from another program; its number and the offset follow as varints. Number 0 stands for the receiver's
+               stale content; its offset is relative as a COPY's, to where the last copy from there ended
 
 `unpack` returns the 64-byte packets that a packed delta stands for, `pack` turns them back.
 """
@@ -18,6 +19,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import COPIED_MAX, ENTRY_TAIL_MAX, RUNS_MAX
 from packetfs.net.varint import Cursor, write_bytes, write_varint, zigzag
@@ -32,6 +34,9 @@ COPY: Final = 1
 FILL: Final = 2
 SOURCE: Final = 3
 
+STALE: Final = -1
+"""The source of instructions that copy from the receiver's stale content (signatures.py)."""
+
 _GATHERED: Final = 16 * 1024
 """Literals up to this size are gathered."""
 _GATHER: Final = 64 * 1024
@@ -42,13 +47,32 @@ LENGTH_MAX: Final = (1 << 32) - 1
 
 
 class Instruction(NamedTuple):
-    """One instruction. `offset` is absolute in its source; `source` 0 is the base; `byte` is a FILL's."""
+    """One instruction. `offset` is absolute in its source; `source` 0 is the base, or STALE; `byte` is a FILL's."""
 
     kind: int
     length: int
     offset: int = 0
     source: int = 0
     byte: int = 0
+
+
+@dataclass(slots=True)
+class Expected:
+    """Where the next copy costs least, in the base and in the stale content: behind the last and what came since."""
+
+    base: int = 0
+    stale: int = 0
+
+    def pass_over(self, item: Instruction) -> None:
+        """Go behind an instruction."""
+        if item.kind == COPY:
+            self.base = item.offset + item.length
+            return
+        self.base += item.length
+        if item.source == STALE:
+            self.stale = item.offset + item.length
+        elif item.kind != SOURCE:
+            self.stale += item.length
 
 
 class Packer:
@@ -64,7 +88,7 @@ class Packer:
         self._merging = merging
         self._block = bytearray()
         self._held: Instruction | None = None
-        self._origin = 0  # `expected` as the reader has it after what is in the block
+        self._origin = Expected()  # what the reader expects after what is in the block
         self.expected = 0
         self.literals: list[Buffer] = []
         self.literal_bytes = 0
@@ -86,6 +110,10 @@ class Packer:
         self.expected += length
         self._append(Instruction(SOURCE, length, offset, source))
 
+    def copy_stale(self, offset: int, length: int) -> None:
+        """Produce bytes of the receiver's stale content."""
+        self.copy_from(STALE, offset, length)
+
     def fill(self, byte: int, length: int) -> None:
         """Produce a run."""
         self.expected += length
@@ -98,7 +126,7 @@ class Packer:
         if literals:
             gather(self.literals, literals)
             self.literal_bytes += len(literals)
-        self._origin = self.expected = expected
+        self._origin.base = self.expected = expected
 
     @property
     def size(self) -> int:
@@ -126,7 +154,7 @@ class Packer:
     def _release(self) -> None:
         item, self._held = self._held, None
         if item is not None:
-            self._origin = write_instruction(self._block, item, self._origin)
+            write_instruction(self._block, item, self._origin)
 
 
 def gather(parts: list[Buffer], part: Buffer) -> None:
@@ -152,56 +180,60 @@ def _merge(a: Instruction, b: Instruction) -> Instruction | None:
     return Instruction(a.kind, a.length + b.length, a.offset, a.source, a.byte)
 
 
-def write_instruction(out: bytearray, item: Instruction, expected: int) -> int:
-    """Append one instruction and return what is expected after it."""
+def write_instruction(out: bytearray, item: Instruction, expected: Expected) -> None:
+    """Append one instruction, and let `expected` pass over it."""
     write_varint(out, item.length << 2 | item.kind)
     if item.kind == COPY:
-        write_varint(out, zigzag(item.offset - expected))
-        return item.offset + item.length
-    if item.kind == FILL:
+        write_varint(out, zigzag(item.offset - expected.base))
+    elif item.kind == FILL:
         out.append(item.byte)
+    elif item.source == STALE:
+        out.append(0)
+        write_varint(out, zigzag(item.offset - expected.stale))
     elif item.kind == SOURCE:
         write_varint(out, item.source)
         write_varint(out, item.offset)
-    return expected + item.length
+    expected.pass_over(item)
 
 
-def read_instructions(block: Buffer, expected: int = 0) -> Iterator[Instruction]:
-    """Yield the instructions of a block; BadMessage when it is not one."""
+def read_instructions(block: Buffer, expected: Expected) -> Iterator[Instruction]:
+    """Yield the instructions of a block, `expected` passing over each; BadMessage when it is not one."""
     cursor = Cursor(block)
     while not cursor.done:
         head = cursor.varint()
-        kind, length = head & 3, head >> 2
-        if not length:
+        item = _read_instruction(cursor, head & 3, head >> 2, expected)
+        if not item.length:
             raise BadMessage(reason="an instruction that produces nothing")
-        if kind == COPY:
-            offset = expected + cursor.signed()
-            if offset < 0:
-                raise BadMessage(reason="a copy from before the beginning")
-            item = Instruction(COPY, length, offset)
-            expected = offset
-        elif kind == FILL:
-            item = Instruction(FILL, length, byte=cursor.byte())
-        elif kind == SOURCE:
-            source = cursor.varint()
-            item = Instruction(SOURCE, length, cursor.varint(), source)
-        else:
-            item = Instruction(LITERAL, length)
-        expected += length
+        if item.offset < 0:
+            raise BadMessage(reason="a copy from before the beginning")
+        expected.pass_over(item)
         yield item
+
+
+def _read_instruction(cursor: Cursor, kind: int, length: int, expected: Expected) -> Instruction:
+    if kind == COPY:
+        return Instruction(COPY, length, expected.base + cursor.signed())
+    if kind == FILL:
+        return Instruction(FILL, length, byte=cursor.byte())
+    if kind == LITERAL:
+        return Instruction(LITERAL, length)
+    source = cursor.varint()
+    if not source:
+        return Instruction(SOURCE, length, expected.stale + cursor.signed(), STALE)
+    return Instruction(SOURCE, length, cursor.varint(), source)
 
 
 def unpack(block: Buffer, literals: Buffer, sources: Sequence[Digest]) -> bytes:
     """Return the packets that a packed delta stands for; `sources[0]` is the root of the base."""
     out = []
     cursor = Cursor(literals)
-    for item in read_instructions(block):
+    for item in read_instructions(block, Expected()):
         if item.kind == LITERAL:
             data = cursor.take(item.length)
             out += [data_leaf(data[i : i + BODY]) for i in range(0, len(data), BODY)]
         elif item.kind == FILL:
             out.append(fill_leaf(item.byte, item.length))
-        elif item.source >= len(sources) or item.offset + item.length > COPIED_MAX or item.length > RUNS_MAX:
+        elif not 0 <= item.source < len(sources) or item.offset + item.length > COPIED_MAX or item.length > RUNS_MAX:
             raise BadMessage(reason=f"a copy of {item.length} bytes from {item.offset} of source {item.source}")
         else:
             out += _copies(sources[item.source], item.offset, item.length)

@@ -9,6 +9,7 @@ from typing import Final
 from packetfs.errors import Abandoned, BadMessage, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
+from packetfs.net.answer import ListingAnswer, sign
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delivery import Delivery, OldFile
@@ -23,8 +24,11 @@ from packetfs.net.items import (
     RemoveItem,
     SourceItem,
 )
-from packetfs.net.listing import Bits, Listed, ListingReader
+from packetfs.net.listing import Listed, ListingReader
+from packetfs.net.packed import STALE
 from packetfs.net.rights import UNLIMITED, Quota
+from packetfs.net.signatures import NOTHING
+from packetfs.net.stale import StaleContent
 from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
@@ -55,6 +59,7 @@ class Receiver:
         self._sources: list[bytes] = []
         self._failures: dict[bytes, bytes] = {}
         self._rounds = 0
+        self._stale: StaleContent | None = None
         self.changed = 0
         self.logical = 0
         self.literal = 0
@@ -68,7 +73,7 @@ class Receiver:
         items = self._stream()
         begin = self._early(items)
         if begin.mode == Mode.LIST:
-            self._channel.send(self._listing())
+            self._answer_listing()
         while True:
             for item in items:
                 if isinstance(item, Commit):
@@ -103,35 +108,30 @@ class Receiver:
 
     # names and ids first
 
-    def _listing(self) -> Want:
-        self._target.expect_listing()
-        wanted, held = Bits(), Bits()
-        reader = ListingReader()
+    def _answer_listing(self) -> None:
+        """Take the names of the new tree; say what of it is wanted and held, and what of the old content is stale."""
         start = self._channel.received
-        while True:
-            message = self._channel.receive()
-            if isinstance(message, ListedMessage):
-                break
+        answer = ListingAnswer(self._target, self._fail_listed)
+        self._target.expect_listing()
+        reader = ListingReader()
+        while not isinstance(message := self._channel.receive(), ListedMessage):
             if not isinstance(message, Listing):
                 raise BadMessage(reason="the listing is interrupted")
             for listed in reader.read(message.records):
-                want, pieces = self._examine(listed)
-                wanted.append(want)
-                for piece in pieces:
-                    held.append(piece)
+                self._quota.take(0)
+                answer.add(listed)
+        if not self._dry_run:
+            answer.end()
         self.signature = self._channel.received - start
-        return Want(bytes(wanted.data), bytes(held.data), self.signature)
+        self._channel.send(Want(bytes(answer.wanted.data), bytes(answer.held.data), self.signature))
+        if self._dry_run:
+            self._channel.send(NOTHING)
+        else:
+            self._stale = sign(self._channel, self._target)
 
-    def _examine(self, listed: Listed) -> tuple[bool, list[bool]]:
-        self._quota.take(0)
-        try:
-            return self._target.examine(listed)
-        except DestinationFull:
-            raise
-        except (OSError, PacketFSError) as error:
-            self._fail(listed.path, error)
-            self._give_up(listed.path, listed.entry)
-            return False, [False] * len(listed.pieces)
+    def _fail_listed(self, listed: Listed, error: OSError | PacketFSError) -> None:
+        self._fail(listed.path, error)
+        self._give_up(listed.path, listed.entry)
 
     # items
 
@@ -179,6 +179,10 @@ class Receiver:
         raise BadMessage(reason="the content of a file has no end")
 
     def _open(self, item: EntryItem, source: int) -> OldFile:
+        if source == STALE:
+            if item.content is not Content.LISTED or self._stale is None:
+                raise BadMessage(reason="a copy of stale content that was not signed")
+            return self._stale
         if item.content is Content.LISTED and not source:
             return self._target.held(item.path)
         number = source or item.base

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import Vanished
+from packetfs.errors import BadMessage, Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
 from packetfs.fs.mirror import Offer
-from packetfs.limits import PIECES_MAX
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX
 from packetfs.net.basis import NO_BASIS, KnownBase
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delta import Basis, Difference, choose_base
 from packetfs.net.early import Early
+from packetfs.net.finding import Cover, Finds, Part, Seeker
 from packetfs.net.items import ItemWriter
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
 from packetfs.net.packed import Packer
+from packetfs.net.signatures import Run, check_signatures, read_runs
 from packetfs.net.source import Source, file_leaves
-from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Drift, Listing, Mode, Ready, State, Want
+from packetfs.net.wire import (
+    NO_ROOT,
+    Begin,
+    Commit,
+    Done,
+    Drift,
+    Listing,
+    Matched,
+    Mode,
+    Ready,
+    Signatures,
+    State,
+    Want,
+)
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
@@ -58,6 +75,7 @@ class Sender:
         self._known: KnownBase | None = None
         self._declared: dict[int, int] = {}
         self._drift: dict[bytes, Drift] = {}
+        self._held = Bits()
         self._early = Early(self._items)
         self.report = SendReport()
 
@@ -209,72 +227,133 @@ class Sender:
 
     def _send_listed(self) -> None:
         want = self._list()
-        wanted, held = Bits(want.wanted), Bits(want.held)
-        place = 0
-        for number, change in enumerate(diff(self._source.store, None, self._source.root)):
-            entry = change.new
-            if entry is None:
-                continue
-            count = self._pieces(entry)
-            if wanted[number]:
-                self._send_wanted(change.path, entry, held, place)
-            place += count
+        self._held = Bits(want.held)
+        wanted = Bits(want.wanted)
+        finds = self._find_stale(wanted)
+        for path, entry, place in self._wanted(wanted):
+            if self._is_further_name(path, entry):
+                self._send_link(path, entry)
+            elif entry.is_file:
+                self._send_wanted(path, entry, place, finds.cover(path))
+            else:
+                self._send_metadata(path, entry, None)
 
     def _list(self) -> Want:
         writer = ListingWriter(lambda records: self._channel.send(Listing(records)))
         store = self._source.store
-        for change in diff(store, None, self._source.root):
-            entry = change.new
-            if entry is not None:
-                pieces = pieces_of(file_leaves(store, entry)) if entry.is_file else ()
-                writer.add(change.path, entry, pieces)
+        for path, entry in self._names():
+            writer.add(path, entry, pieces_of(file_leaves(store, entry)) if entry.is_file else ())
         writer.flush()
         self._channel.send(ListedMessage(writer.count))
         want = self._channel.expect(Want)
         self.report.signature += want.signature_bytes
         return want
 
-    def _pieces(self, entry: Entry) -> int:
-        if not entry.is_file:
-            return 0
-        return sum(1 for _ in pieces_of(file_leaves(self._source.store, entry)))
+    def _names(self) -> Iterator[tuple[bytes, Entry]]:
+        for change in diff(self._source.store, None, self._source.root):
+            if change.new is not None:
+                yield change.path, change.new
 
-    def _send_wanted(self, path: bytes, entry: Entry, held: Bits, place: int) -> None:
-        if self._is_further_name(path, entry):
-            self._send_link(path, entry)
-            return
-        if not entry.is_file:
-            self._send_metadata(path, entry, None)
-            return
+    def _wanted(self, wanted: Bits) -> Iterator[tuple[bytes, Entry, int]]:
+        """Yield the names that are wanted, and the number of their first piece among those of wanted files."""
+        place = 0
+        for number, (path, entry) in enumerate(self._names()):
+            if wanted[number]:
+                yield path, entry, place
+                if entry.is_file:
+                    place += sum(1 for _ in pieces_of(file_leaves(self._source.store, entry)))
+
+    def _find_stale(self, wanted: Bits) -> Finds:
+        """Look for the receiver's stale content in what it lacks, in as many rounds as it takes."""
+        finds, again = Finds(), False
+        runs: list[Run] | None = None
+        while True:
+            before = self._channel.received
+            said = self._channel.expect(Signatures)
+            self.report.signature += self._channel.received - before
+            if runs is None:
+                runs = read_runs(said.runs)
+            layout = check_signatures(said, runs if said.sums or not again else [])
+            seeker = Seeker(said, layout, finds)
+            lacking = self._seek(wanted, seeker, finds) if layout.count else 0
+            if said.last:
+                return finds
+            if again:
+                raise BadMessage(reason="a third round of signatures")
+            again = True
+            runs = layout.unmatched(seeker.matched)
+            self._channel.send(Matched(bytes(seeker.matched.data), lacking - finds.bytes))
+
+    def _seek(self, wanted: Bits, seeker: Seeker, finds: Finds) -> int:
+        """Feed a round all bytes that are lacking and not found yet; return how many are lacking."""
+        lacking, leaders = 0, set[int]()
+        for path, entry, place in self._wanted(wanted):
+            if not entry.is_file or (entry.group and entry.group in leaders):
+                continue
+            leaders.add(entry.group)
+            cover = finds.cover(path)
+            with suppress(Vanished):  # it is told where the content is sent
+                for offset, leaf, held in self._leaves(entry, place):
+                    if not held and leaf[0] != Op.FILL:
+                        lacking += produces(leaf)
+                        self._feed(seeker, cover, path, offset, leaf)
+            seeker.close(path)
+        return lacking
+
+    def _feed(self, seeker: Seeker, cover: Cover, path: bytes, offset: int, leaf: bytes) -> None:
+        parts = [part for part in cover.parts(offset, offset + produces(leaf)) if part.stale < 0]
+        if parts:
+            data = memoryview(self._source.read(path, offset, leaf))
+            for part in parts:
+                seeker.feed(part.start, data[part.start - offset : part.end - offset])
+
+    def _leaves(self, entry: Entry, place: int) -> Iterator[tuple[int, bytes, bool]]:
+        """Yield a wanted file's leaves, and whether the receiver holds them."""
+        last = place + PIECES_MAX
+        for offset, leaf in file_leaves(self._source.store, entry):
+            is_piece = leaf[0] == Op.COPY
+            yield offset, leaf, is_piece and place < last and self._held[place]
+            place += is_piece
+
+    def _send_wanted(self, path: bytes, entry: Entry, place: int, cover: Cover) -> None:
         self._note(path, "content", entry)
         if self._dry_run:
             self._items.entry(path, entry, Content.NONE)
             return
         self._items.entry(path, entry, Content.LISTED)
-        self._send_lacking(path, entry, held, place)
-
-    def _send_lacking(self, path: bytes, entry: Entry, held: Bits, place: int) -> None:
-        """Copy what the receiver holds from where the new file has it; send the rest."""
         packer = Packer()
-        last = place + PIECES_MAX
         try:
-            for offset, leaf in file_leaves(self._source.store, entry):
-                size = produces(leaf)
-                if leaf[0] == Op.COPY and place < last and held[place]:
-                    packer.copy(offset, size)
-                    self.report.copied += size
-                elif leaf[0] == Op.FILL:
-                    packer.fill(leaf[16], size)
-                else:
-                    packer.literal(self._source.read(path, offset, leaf))
-                    self.report.literal += size
-                place += leaf[0] == Op.COPY
-                if packer.literal_bytes >= 1 << 20:
+            for offset, leaf, held in self._leaves(entry, place):
+                self._pack_wanted(packer, path, offset, leaf, cover if not held else None)
+                if packer.literal_bytes >= BATCH_LITERALS or packer.size >= BATCH_CONTROL:
                     self._items.block(packer)
             self._items.block(packer)
         except Vanished as error:
             self._trouble(path, error.message)
         self._items.end()
+
+    def _pack_wanted(self, packer: Packer, path: bytes, offset: int, leaf: bytes, cover: Cover | None) -> None:
+        """Copy what the receiver holds from where the new file has it, and what it has elsewhere; send the rest."""
+        size = produces(leaf)
+        if leaf[0] == Op.FILL:
+            packer.fill(leaf[16], size)
+        elif cover is None:
+            packer.copy(offset, size)
+            self.report.copied += size
+        else:
+            self._pack_lacking(packer, path, offset, leaf, list(cover.parts(offset, offset + size)))
+
+    def _pack_lacking(self, packer: Packer, path: bytes, offset: int, leaf: bytes, parts: list[Part]) -> None:
+        data = b""
+        if any(part.stale < 0 for part in parts):
+            data = self._source.read(path, offset, leaf)
+        for start, end, stale in parts:
+            if stale < 0:
+                packer.literal(data[start - offset : end - offset])
+                self.report.literal += end - start
+            else:
+                packer.copy_stale(stale, end - start)
+                self.report.copied += end - start
 
     # the end
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed
+from packetfs.net.stale import StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
@@ -40,8 +41,17 @@ class Target(Protocol):
     def expect_listing(self) -> None:
         """All names of the new tree follow through `examine`; what does not come is not in it."""
 
-    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
-        """Bring a listed name up to date without content, or want it; say which of its pieces are held."""
+    def examine(self, listed: Listed) -> bool:
+        """Bring a listed name up to date without content, or want it."""
+
+    def add_leavers(self) -> None:
+        """All names are listed: let content of files that are not among them be found, too, if it may be of use."""
+
+    def match(self, listed: Listed) -> list[bool]:
+        """Say which pieces of a wanted file are held."""
+
+    def stale(self) -> tuple[StaleContent, int]:
+        """Return the old content that no listed piece has, and the bytes of pieces that are not held."""
 
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         """Make `path` what `entry` says; without a delivery its content stays."""
@@ -59,7 +69,7 @@ class Target(Protocol):
         """Open what `path` was before this sync."""
 
     def held(self, path: bytes) -> OldFile:
-        """Open the new file `path` as far as `examine` found its pieces."""
+        """Open the new file `path` as far as `match` found its pieces."""
 
     def finish(self, root: Digest) -> Digest:
         """Commit; return the root that is held now. Nothing is committed before."""

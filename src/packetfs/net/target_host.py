@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 
 from packetfs.dataclass import replace
 from packetfs.errors import InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
@@ -19,11 +20,12 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.host.staging import STAGING, Committed, Staging
 from packetfs.fs.host.writer import Writer
-from packetfs.limits import DRIFT_MAX
+from packetfs.fs.ingest import ingest
+from packetfs.limits import DRIFT_MAX, LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile, Run
 from packetfs.net.listing import Listed
-from packetfs.net.stale import StaleExtents
+from packetfs.net.stale import FoundFiles, StaleContent
 from packetfs.net.wire import Drift, State
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
@@ -60,7 +62,10 @@ class HostTarget:
             os.makedirs(root, exist_ok=True)
         self._host = Beneath(root) if os.path.isdir(root) else None
         self._staging = Staging(self._tree, keep_old=not self.empty) if not dry_run else None
-        self._stale = StaleExtents(history.pool, lambda path: self._tree.open_read(self._here(path)))
+        self._old = FoundFiles(history.pool, self._read_old)
+        self._old_paths: list[bytes] = []
+        self._opened: tuple[int, int] = (-1, -1)
+        self._newcomers = 0
         self._leaders: dict[int, tuple[bytes, bool]] = {}
         self._directories: dict[bytes, None] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -147,18 +152,92 @@ class HostTarget:
     def expect_listing(self) -> None:
         self._history.remove(b"")
 
-    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+    def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
         status = self._status(path)
         if not entry.is_file:
             wanted = self._dry_run and (status is None or not self._is_same_kind(path, entry, status))
             self.put(path, entry, None)
-            return wanted, []
+            return wanted
         if not self._wants_file(path, entry, status):
-            return False, [False] * len(listed.pieces)
+            return False
+        if self._dry_run:
+            return True
         if status is not None and stat.S_ISREG(status.st_mode) and status.st_size:
-            self._stale.add(path, self._stale.root_of(path))
-        return True, self._stale.match(listed)
+            self._add_old(path)
+        else:
+            self._newcomers += entry.size
+        return True
+
+    def _add_old(self, path: bytes) -> None:
+        root = self._root_of(path)
+        self._old_paths.append(path)
+        self._old.add(root)
+
+    def _root_of(self, path: bytes) -> Digest:
+        """Return the root of a file, reading all of it."""
+        descriptor = self._tree.open_read(self._here(path))
+        try:
+            return ingest(
+                self._history.pool,
+                lambda offset, view: os.preadv(descriptor, [view], offset),
+                os.fstat(descriptor).st_size,
+                keep=False,
+            ).root
+        finally:
+            os.close(descriptor)
+
+    def add_leavers(self) -> None:
+        left = LEAVERS * self._newcomers if self._rename is None else 0
+        for path, status in islice(self._leavers(), LEAVERS_SEEN) if left else ():
+            if stat.S_ISREG(status.st_mode) and 0 < status.st_size <= left:
+                left -= status.st_size
+                with suppress(OSError, PacketFSError):  # it is only one more place to find something
+                    self._add_old(path)
+
+    def _leavers(self) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Yield the names that the new tree does not have; what is in a directory among them follows it."""
+        directories = [b""]
+        while directories:
+            path = directories.pop()
+            for below, known in self._beside(path):
+                status = self._status(below)
+                if status is None:
+                    continue
+                if not known:
+                    yield below, status
+                if stat.S_ISDIR(status.st_mode):
+                    directories.append(below)
+
+    def _beside(self, path: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Yield what is in a directory here, and whether the new tree has it."""
+        known = (
+            {entry.name for entry in self._history.children(path)} if self._history.entry(path) or not path else set()
+        )
+        with suppress(OSError):
+            for name in self._tree.names(path):
+                below = path + b"/" + name if path else name
+                if below != STAGING:
+                    yield below, name in known
+
+    def match(self, listed: Listed) -> list[bool]:
+        return self._old.match(listed)
+
+    def stale(self) -> tuple[StaleContent, int]:
+        return self._old.stale(), self._old.lacking
+
+    def _read_old(self, number: int, offset: int, length: int) -> bytes:
+        """Read an old file, which may be replaced by now; one stays open, as most reads follow each other."""
+        if self._opened[0] != number:
+            self._close_old()
+            path = self._old_paths[number]
+            self._opened = (number, self._tree.open_read(self._kept.get(path, self._here(path))))
+        return os.pread(self._opened[1], length, offset)
+
+    def _close_old(self) -> None:
+        if self._opened[1] >= 0:
+            os.close(self._opened[1])
+        self._opened = (-1, -1)
 
     def _status(self, path: bytes) -> os.stat_result | None:
         if self._host is None:
@@ -194,7 +273,7 @@ class HostTarget:
             return False
         if not self._checksum:
             return status.st_mtime_ns == entry.mtime_ns
-        return self._stale.root_of(path) == entry.root
+        return self._root_of(path) == entry.root
 
     def _is_same_kind(self, path: bytes, entry: Entry, status: os.stat_result) -> bool:
         if stat.S_IFMT(status.st_mode) != stat.S_IFMT(entry.mode):
@@ -329,7 +408,7 @@ class HostTarget:
         return _HostFile(self._tree.open_read(self._kept.get(path, self._here(path))))
 
     def held(self, path: bytes) -> OldFile:
-        return self._stale.open(path)
+        return self._old.open(path)
 
     # the end
 
@@ -391,6 +470,7 @@ class HostTarget:
                     self._report(path, [error.message])
 
     def close(self) -> None:
+        self._close_old()
         self._history.rollback()
         if self._staging is not None:
             self._staging.close()

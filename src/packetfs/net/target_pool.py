@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from itertools import islice
 
 from packetfs.dataclass import replace
 from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
+from packetfs.fs.diff import diff
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in
+from packetfs.limits import LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
 from packetfs.net.scope import OneTree, Scope, WholePool
+from packetfs.net.stale import OldFiles, StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry
@@ -52,6 +56,8 @@ class PoolTarget:
         self._early: set[bytes] = set()
         self._seen: set[bytes] = set()
         self._listing = False
+        self._old = OldFiles(fs.pool, self._read_old)
+        self._newcomers = 0
         self.deleted: list[bytes] = []
         self.snapshot = ""
 
@@ -90,19 +96,45 @@ class PoolTarget:
     def expect_listing(self) -> None:
         self._listing = True
 
-    def examine(self, listed: Listed) -> tuple[bool, list[bool]]:
+    def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
+        self._seen.add(path)
         if not entry.is_file or self._has_program(self._here(path), entry):
             new = self._dry_run and self._fs.entry(self._here(path)) is None
             self.put(path, entry, None)
-            return new, [False] * len(listed.pieces)
+            return new
+        old = self._before(path)
+        if old is not None:
+            self._old.add(Digest(old.root))
+        else:
+            self._newcomers += entry.size
+        return True
+
+    def add_leavers(self) -> None:
+        left = LEAVERS * self._newcomers if self._rename is None else 0
+        if not left or self._old_root is None:
+            return
+        for change in islice(diff(self._fs.pool, None, self._old_root), LEAVERS_SEEN):
+            entry = change.new
+            if entry is not None and entry.is_file and 0 < entry.size <= left and change.path not in self._seen:
+                left -= entry.size
+                self._old.add(Digest(entry.root))
+
+    def match(self, listed: Listed) -> list[bool]:
         held = []
         for piece in listed.pieces:
             digest = self._scope.find(piece.id)
             held.append(digest is not None)
             if digest is not None:
-                self._held.setdefault(path, []).append((piece, digest))
-        return True, held
+                self._held.setdefault(listed.path, []).append((piece, digest))
+            self._old.note(piece, held=held[-1])
+        return held
+
+    def stale(self) -> tuple[StaleContent, int]:
+        return self._old.stale(), self._old.lacking
+
+    def _read_old(self, number: int, offset: int, length: int) -> bytes:
+        return read_program(self._fs.pool, self._old.root(number), offset, length)
 
     def _has_program(self, here: bytes, entry: Entry) -> bool:
         """Tell whether the file's program is here and the sender may know it."""
@@ -134,8 +166,6 @@ class PoolTarget:
         self._make_way(path, here, entry)
         self._fs.make_parents(here)
         self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2]), within=self._path)
-        if self._delete and self._listing:
-            self._seen.add(path)
 
     def _make_way(self, path: bytes, here: bytes, entry: Entry) -> None:
         """Refuse to replace a directory with something in it, unless what the source does not have is to go."""
@@ -162,13 +192,14 @@ class PoolTarget:
 
     def old(self, path: bytes) -> OldFile:
         entry = self._before(path)
+        if entry is None:
+            raise Unverified(path=path)
         return _PoolFile(self._fs, Digest(entry.root))
 
-    def _before(self, path: bytes) -> Entry:
+    def _before(self, path: bytes) -> Entry | None:
+        """Return the file that was here when the sync began, if one was."""
         found = entry_in(self._fs.pool, self._old_root, self._renamed(path)) if self._old_root is not None else None
-        if found is None or not found.is_file:
-            raise Unverified(path=path)
-        return found
+        return found if found is not None and found.is_file else None
 
     def _renamed(self, path: bytes) -> bytes:
         return self._rename[1] if self._rename is not None and path == self._rename[0] else path

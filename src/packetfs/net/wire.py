@@ -9,7 +9,8 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     sender -> receiver  BATCH ... of new files, if the receiver is empty
     receiver -> sender  STATE (it may come before those batches: nobody waits for the other here)
     sender -> receiver  BEGIN; then, where no root is shared: LISTING ..., LISTED
-    receiver -> sender  WANT (only after LISTED)
+    receiver -> sender  WANT, SIGNATURES (only after LISTED)
+    sender -> receiver  MATCHED, if those were not the last SIGNATURES; more of them follow
     sender -> receiver  BATCH ..., COMMIT
     receiver -> sender  DONE
     either              FAILED, instead of anything else; the connection ends
@@ -70,6 +71,8 @@ class Type(IntEnum):
     MAPPED = 17
     RAN = 18
     HEARTBEAT = 19
+    SIGNATURES = 20
+    MATCHED = 21
 
 
 class Option(IntFlag):
@@ -187,6 +190,29 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class Signatures:
+    """Sums of `width` bytes of the blocks of old content that no extent of the new tree has: of `runs` (their lengths,
+    as varints) at first, then of what MATCHED left of them. `last` 1: content may follow."""
+
+    TYPE: ClassVar[Type] = Type.SIGNATURES
+    block: int
+    width: int
+    key: int
+    last: int
+    runs: bytes
+    sums: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Bitmap: which blocks stand somewhere in the new content. `left`: bytes of it that are not explained yet."""
+
+    TYPE: ClassVar[Type] = Type.MATCHED
+    blocks: bytes
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """The end of the items."""
 
@@ -299,7 +325,9 @@ class Ran:
     timings: tuple[int, ...]
 
 
-SyncMessage: TypeAlias = Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Commit | Done | Failed
+SyncMessage: TypeAlias = (
+    Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Signatures | Matched | Commit | Done | Failed
+)
 RunMessage: TypeAlias = Run | Output | Told | Faulted | Mapped | Ran
 Message: TypeAlias = SyncMessage | RunMessage | Heartbeat
 

@@ -1,8 +1,8 @@
 """Signatures of blocks: what one side says of old bytes in few bytes, so that the other finds them in its new ones.
 
-The sum of a block is a polynomial in a secret key modulo 2**61 - 1, so it rolls: from one place of the new bytes to the
-next it costs one product, and no content made beforehand has equal sums. Its low `width` bytes travel. A sum finds; what
-is made of the finds is compared by digest. The functions here are the definition, the native twins do the same.
+The sum of a block is a polynomial in a secret key modulo 2**61 - 1, so it rolls: from one place of the new bytes to
+the next it costs one product, and no content made beforehand has equal sums. Its low `width` bytes travel. A sum finds;
+what is made of the finds is compared by digest. The functions here are the definition, the native twins do the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def block_sums_python(data: Buffer, block: int, width: int, key: int, /) -> byte
 
 def block_index_python(sums: Buffer, width: int, /) -> bytes:
     """Return a table for `block_find`; the twin needs none."""
-    if not 1 <= width <= WIDTH_MAX or len(sums) % width:
+    if not 1 <= width <= WIDTH_MAX or len(bytes(sums)) % width:
         raise ValueError("sums have 1 to 7 bytes each")
     return b""
 
@@ -52,11 +52,12 @@ def block_find_python(
     """Return blocks that stand in `data`, from the left: where the block that is expected next fits, it is taken, else
     the first with that sum."""
     _check(block, width, key)
-    if len(sums) % width:
+    said = bytes(sums)
+    if len(said) % width:
         raise ValueError("the table is not that of the sums")
     if expected < 0:
         raise ValueError("blocks are counted from 0")
-    known = [int.from_bytes(sums[at : at + width], "little") for at in range(0, len(sums), width)]
+    known = [int.from_bytes(said[at : at + width], "little") for at in range(0, len(said), width)]
     numbers = {value: number for number, value in reversed(list(enumerate(known)))}
     view, found, at = bytes(data), list[Find](), 0
     leaving = pow(key, block, PRIME)
