@@ -41,8 +41,8 @@ from packetfs.net.listing import Bits, ListingReader
 from packetfs.net.packed import unpack
 from packetfs.net.receiver import Receiver
 from packetfs.net.sender import Sender
-from packetfs.net.stream import PipeStream
 from packetfs.net.signatures import check_signatures, read_runs
+from packetfs.net.stream import PipeStream
 from packetfs.net.wire import (
     COMPRESSED,
     FRAME,
