@@ -58,7 +58,7 @@ BEGUN = {
 }
 """By command, what it must not load. Each of these cost milliseconds of every start, unseen, until it was measured."""
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-TERMS = {"vm/helpers.py"}
+TERMS = {"vm/helpers.py", "engines/ir/helpers.py"}
 """Where such a word is the field's own: eBPF calls the functions that programs may call helpers."""
 
 

@@ -1,4 +1,4 @@
-"""Tables of docs/vm.md, from the tables in vm/layout.py."""
+"""Tables of docs/vm.md, from those in vm/layout.py, and from engines/ for kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import TypeVar
 
+from packetfs.engines.gpu.kernel import ARGUMENTS, RESULTS
+from packetfs.engines.ir.helpers import ANSWERED
 from packetfs.vm.layout import (
     CONTEXT,
     FAULT_MEANING,
@@ -90,8 +92,19 @@ def xdp_context() -> str:
 
 def helpers() -> str:
     """Return all helpers."""
-    rows = [(str(h.number), h.name, h.meaning, "yes" if h.pure else "no") for h in HELPERS]
-    return table(("number", "name", "arguments: r0", "pure"), rows)
+    says = {True: "yes", False: "no"}
+    rows = [(str(h.number), h.name, h.meaning, says[h.pure], says[h.number in ANSWERED]) for h in HELPERS]
+    return table(("number", "name", "arguments: r0", "pure", "in kernels"), rows)
+
+
+def kernel_arguments() -> str:
+    """Return what a kernel is launched with."""
+    return table(("argument", "type", "meaning"), ARGUMENTS)
+
+
+def kernel_results() -> str:
+    """Return what the threads of a kernel leave."""
+    return table(("array", "meaning"), [(name, meaning) for name, _, meaning in RESULTS])
 
 
 def states() -> str:

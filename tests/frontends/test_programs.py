@@ -166,3 +166,14 @@ def test_python_without_its_extra_says_which(tally: Pfs) -> None:
     ended = tally("run", "tally.py", "lines", PYTHONPATH=path)
     assert ended.code == ExitCode.LIBRARY
     assert "programs in Python need the extra packetfs[programs]" in ended.err
+
+
+def test_kernels_for_gpus(tally: Pfs) -> None:
+    kernel = tally.good("asm", "--ptx", "sm_80", "tally.py").out
+    assert b".target sm_80" in kernel
+    assert b".visible .entry run0(" in kernel
+    assert tally.good("asm", "--ptx", "sm_80", stdin=b"mov r0, 2\nexit\n").out.startswith(b"//\n")
+    assert "topk cannot run as a kernel on a GPU: it calls map_" in refused(tally, "asm", "--ptx", "sm_80", "topk")
+    assert "sm_75, sm_80, sm_90" in refused(tally, "asm", "--ptx", "sm_1", "fnv")
+    (tally.home / "packets").write_text('FILL 10 x "ab"\n')
+    assert "only those become kernels" in refused(tally, "asm", "--ptx", "sm_80", "packets")

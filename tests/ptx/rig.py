@@ -70,10 +70,12 @@ class Native:
         return int(made(self.engine.get_function_address(name))(*values))
 
 
+needs_ptxas = pytest.mark.skipif(shutil.which("ptxas") is None, reason="no ptxas here: only our own reader judges PTX")
+"""Skips visibly: what such a test asserts is asked nowhere else."""
+
+
 def assemble(ptx: str, architecture: str, folder: Path) -> None:
-    """Let ptxas judge; without it the test is skipped, visibly."""
-    if shutil.which("ptxas") is None:
-        pytest.skip("ptxas is not installed: nobody judges the PTX but our own reader")
+    """Let ptxas judge."""
     text = folder / "kernel.ptx"
     text.write_text(ptx)
     command = ["ptxas", f"-arch={architecture}", "--warning-as-error", str(text), "-o", str(folder / "kernel.cubin")]

@@ -9,7 +9,7 @@ import pytest
 from fuzz.ptx.launch import Launch
 from fuzz.ptx.reader import read
 from fuzz.ptx.syntax import Refused
-from tests.ptx.rig import ARCHITECTURES, HEAD, LANE, assemble, ptx_of
+from tests.ptx.rig import ARCHITECTURES, HEAD, LANE, assemble, needs_ptxas, ptx_of
 
 KERNEL = (
     LANE
@@ -78,7 +78,7 @@ other:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_control_calls_memory_and_atomics(architecture: str, tmp_path: Path) -> None:
+def test_control_calls_memory_and_atomics(architecture: str) -> None:
     ptx = ptx_of(KERNEL, architecture)
     launch = Launch(read(ptx))
     given = bytearray(b"".join(n.to_bytes(2, "little", signed=True) for n in (1, 1, 2, 3, 4, 5, 0, -9)))
@@ -90,7 +90,12 @@ def test_control_calls_memory_and_atomics(architecture: str, tmp_path: Path) -> 
         total * 10000 + before + 200 for total, before in zip(sums, old, strict=True)
     ]
     assert int.from_bytes(count, "little") == 99
-    assemble(ptx, architecture, tmp_path)
+
+
+@needs_ptxas
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_ptxas_accepts(architecture: str, tmp_path: Path) -> None:
+    assemble(ptx_of(KERNEL, architecture), architecture, tmp_path)
 
 
 def run(body: str, *, size: int = 16, registers: str = ".reg .b64 %a<9>; .reg .b32 %r<9>; .reg .pred %p<3>;") -> bytes:

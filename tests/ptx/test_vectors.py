@@ -8,7 +8,7 @@ import pytest
 
 from fuzz.ptx.launch import Launch
 from fuzz.ptx.reader import read
-from tests.ptx.rig import ARCHITECTURES, HEAD, assemble
+from tests.ptx.rig import ARCHITECTURES, HEAD, assemble, needs_ptxas
 
 VECTORS = """
 add.s32         7fffffff 1                 = 80000000
@@ -161,6 +161,7 @@ def test_vectors(opcode: str, numbers: list[int], wanted: int) -> None:
     assert int.from_bytes(out, "little") == wanted
 
 
+@needs_ptxas
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_vectors_are_ptx(architecture: str, tmp_path: Path) -> None:
     """What the oracle takes for an instruction, ptxas takes too."""

@@ -16,6 +16,7 @@ from packetfs.errors.engines import JobCancelled as JobCancelled
 from packetfs.errors.engines import MapTooLarge as MapTooLarge
 from packetfs.errors.engines import MicroVMsFaulted as MicroVMsFaulted
 from packetfs.errors.engines import NoJob as NoJob
+from packetfs.errors.engines import NoKernel as NoKernel
 from packetfs.errors.engines import SourceChanged as SourceChanged
 from packetfs.errors.engines import TableFull as TableFull
 from packetfs.errors.frontends import AlreadyMounted as AlreadyMounted

@@ -19,6 +19,13 @@ class BadCapture(PacketFSError, ValueError):
     hint = "Only the classic pcap format is read; `editcap -F pcap` writes it."
 
 
+class NoKernel(PacketFSError, ValueError):
+    """{name} cannot run as a kernel on a GPU: {reason}"""
+
+    exit_code = 2
+    hint = "docs/vm.md lists the helpers that kernels have."
+
+
 class JobBusy(PacketFSError):
     """The job in {path} is being run by process {owner}."""
 

@@ -5,7 +5,8 @@ directives (.context, .map, .entry) and instructions, as docs/isa.md lists them,
 What `pfs run` takes as PROGRAM besides text (a shipped name, FILE.py, FILE.c or FILE.o, with :FUNCTION where there are
 several) becomes a program file, too: it needs no compiler where it is run. A FILE.py is executed, as there.
 With --run, write what the packets of a file produce instead: the file itself. COPY and TREE take their extents from the
-pool.
+pool. With --ptx, write the kernel that a program is on a GPU, one thread a record: text for ptxas and drivers. Helpers
+that kernels do not have are named, and nothing is written.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ EXAMPLES: Final = (
     ("echo 'FILL 10 x \"ab\"' | pfs asm --run", "run a program written by hand"),
     ("printf 'mov r0, 2\\nexit\\n' | pfs asm -o pass.bin", "a program for microVMs"),
     ("pfs asm count.py -o count.program && pfs run count.program notes.txt", "a program file from Python"),
+    ("pfs asm --ptx sm_90 fnv | ptxas -arch=sm_90 - -o fnv.cubin", "a kernel for GPUs from Hopper on"),
 )
 OPTIONS: Final = ("pool",)
 
@@ -49,12 +51,15 @@ def declare(parser: ArgumentParser) -> None:
     )
     add("-o", "--output", metavar="OUT", help="write to this file instead of standard output")
     add("--run", action="store_true", help="run the program and write what it produces")
+    add("--ptx", metavar="ARCH", help="write PTX for GPUs from there on: sm_75, sm_80, sm_90, sm_100, sm_120")
 
 
 def run(options: Namespace, output: Output) -> int:
     """Assemble, and run where asked."""
     program = _assembled(options)
-    if options.run:
+    if options.ptx is not None:
+        _write([_kernel(program, options)], options, output)
+    elif options.run:
         with ExitStack() as stack:
             _write(_produce(program, options, stack), options, output)
     else:
@@ -70,6 +75,17 @@ def _assembled(options: Namespace) -> bytes:
         return _made(options)
     text = _text(options.text)
     return _program(text, options) if _is_ebpf(text) else _packets(text, _named(options))
+
+
+def _kernel(packets: bytes, options: Namespace) -> bytes:
+    from packetfs.engines.gpu.ptx import make_ptx  # LLVM's part is in a process of its own, and rarely asked for
+    from packetfs.vm.image import load
+    from packetfs.vm.program import decode_program, is_program
+
+    name = _named(options)
+    if not is_program(packets):
+        raise UsageError(reason=f"{name} is no program for microVMs; only those become kernels")
+    return make_ptx(load(decode_program(packets)), name, options.ptx)
 
 
 def _packets(text: str, name: str) -> bytes:

@@ -1,0 +1,236 @@
+"""What every program of a kernel calls, as IR: memory, and the bytes that a lane emits.
+
+An address becomes a pointer in @find, which means what vm/memory.py does: regions, bounds, what is read only. A record
+is stored to in place: what a kernel is handed is a copy, and no two lanes have the same one. The stack is zeroed from
+its end down, as far as it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from packetfs.engines.ir.text import STATE_TYPE, expand
+from packetfs.vm.image import Image
+from packetfs.vm.layout import (
+    HEADROOM,
+    OFFSET_MASK,
+    RECORD_COPY_MAX,
+    REGION_SHIFT,
+    STACK_BYTES,
+    ContextKind,
+    Fault,
+    Region,
+    Stop,
+)
+from packetfs.vm.maps import INVALID
+from packetfs.vm.memory import STACK_STEP
+from packetfs.vm.microvm import BYTES_A_SLOT
+
+STOPPED: Final = 256
+"""Added to a Stop where a lane gives up although nothing is wrong: the host must run that record."""
+CONTEXT_SIZES: Final = {ContextKind.PACKETFS: 64, ContextKind.XDP: 24, ContextKind.RAW: 0}
+
+SHARED: Final = (
+    STATE_TYPE
+    + """
+declare i16 @llvm.bswap.i16(i16)
+declare i32 @llvm.bswap.i32(i32)
+declare i64 @llvm.bswap.i64(i64)
+declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
+
+define internal void @clear(ptr %stack, i64 %from, i64 %to) noinline "no-builtins" {
+entry:
+  br label %more
+more:
+  %end = phi i64 [ %to, %entry ], [ %next, %more ]
+  %next = sub i64 %end, 8
+  %at = getelementptr i8, ptr %stack, i64 %next
+  store i64 0, ptr %at, align 8
+  %done = icmp ule i64 %next, %from
+  br i1 %done, label %out, label %more
+out:
+  ret void
+}
+
+define internal void @reach(ptr %vm, i64 %offset) {
+entry:
+  %low = get stack_low
+  %seen = icmp uge i64 %offset, %low
+  br i1 %seen, label %out, label %further
+further:
+  %from = and i64 %offset, -$STACK_STEP
+  %stack = get stack
+  call void @clear(ptr %stack, i64 %from, i64 %low)
+  set stack_low %from
+  br label %out
+out:
+  ret void
+}
+
+define internal ptr @fail(ptr %vm, i64 %fault, i64 %address) {
+  set fault %fault
+  set address %address
+  ret ptr null
+}
+"""
+)
+"""Once a module."""
+
+_OWN: Final = """
+define internal ptr @find$N(ptr %vm, i64 %address, i64 %size, i1 %store) {
+entry:
+  %region = lshr i64 %address, $REGION_SHIFT
+  %offset = and i64 %address, $OFFSET_MASK
+  switch i64 %region, label %nowhere [
+    i64 $CTX, label %context i64 $STACK, label %stack i64 $DATA, label %data
+    i64 $MAPS, label %maps i64 $SHARED, label %shared ]
+context:
+  %c = get context
+  br label %check
+stack:
+  %s = get stack
+  br label %check
+data:
+  %length = get length
+  %end = add i64 %length, $HEADROOM
+  %r = get record
+  %d = getelementptr i8, ptr %r, i64 -$HEADROOM
+  br label %check
+maps:
+  %m = get maps
+  br label %check
+shared:
+  br label %check
+check:
+  %base = phi ptr [ %c, %context ], [ %s, %stack ], [ %d, %data ], [ %m, %maps ], [ @shared$N, %shared ]
+  %low = phi i64 [ 0, %context ], [ 0, %stack ], [ $HEADROOM, %data ], [ 0, %maps ], [ 0, %shared ]
+  %high = phi i64 [ $CTX_BYTES, %context ], [ $STACK_BYTES, %stack ], [ %end, %data ], [ $MAPS_BYTES, %maps ],
+    [ $SHARED_BYTES, %shared ]
+  %behind = icmp uge i64 %offset, %low
+  %before = icmp ule i64 %offset, %high
+  %room = sub i64 %high, %offset
+  %fits = icmp ule i64 %size, %room
+  %between = and i1 %behind, %before
+  %inside = and i1 %between, %fits
+  br i1 %inside, label %found, label %nowhere
+nowhere:
+  %null = call ptr @fail(ptr %vm, i64 $FAULT_ADDRESS, i64 %address)
+  ret ptr null
+found:
+  %pointer = getelementptr i8, ptr %base, i64 %offset
+  %on_stack = icmp eq i64 %region, $STACK
+  br i1 %on_stack, label %used, label %other
+used:
+  call void @reach(ptr %vm, i64 %offset)
+  ret ptr %pointer
+other:
+  br i1 %store, label %change, label %out
+change:
+  %in_context = icmp eq i64 %region, $CTX
+  %in_shared = icmp eq i64 %region, $SHARED
+  %fixed = or i1 %in_context, %in_shared
+  br i1 %fixed, label %refused, label %own
+refused:
+  %null2 = call ptr @fail(ptr %vm, i64 $FAULT_READ_ONLY, i64 %address)
+  ret ptr null
+own:
+  %in_record = icmp eq i64 %region, $DATA
+  %all = get length
+  %long = icmp ugt i64 %all, $RECORD_COPY_MAX
+  %kept = and i1 %in_record, %long
+  br i1 %kept, label %too_long, label %out
+too_long:
+  %null3 = call ptr @fail(ptr %vm, i64 $FAULT_RECORD, i64 %address)
+  ret ptr null
+out:
+  ret ptr %pointer
+}
+
+define internal i64 @emit$N(ptr %vm, i64 %address, i64 %size) {
+entry:
+  %none = icmp eq i64 %size, 0
+  br i1 %none, label %out, label %some
+some:
+  %data = call ptr @find$N(ptr %vm, i64 %address, i64 %size, i1 false)
+  %bad = icmp eq ptr %data, null
+  br i1 %bad, label %out, label %there
+there:
+  %used = get emitted
+  %room = get room
+  %left = sub i64 %room, %used
+  %full = icmp ugt i64 %size, %left
+  br i1 %full, label %stop, label %copy
+stop:
+  %null = call ptr @fail(ptr %vm, i64 $OUTPUT, i64 %size)
+  br label %out
+copy:
+  %begin = get out
+  %to = getelementptr i8, ptr %begin, i64 %used
+  call void @llvm.memmove.p0.p0.i64(ptr %to, ptr %data, i64 %size, i1 false)
+  %behind = add i64 %used, %size
+  set emitted %behind
+  %slots = udiv i64 %size, $BYTES_A_SLOT
+  set extra %slots
+  br label %out
+out:
+  ret i64 0
+}
+
+define internal i64 @move$N(ptr %vm, i64 %to, i64 %from, i64 %size, i1 %store_first) {
+entry:
+  br i1 %store_first, label %first, label %second
+first:
+  %early = call ptr @find$N(ptr %vm, i64 %to, i64 %size, i1 true)
+  %bad1 = icmp eq ptr %early, null
+  br i1 %bad1, label %out, label %second
+second:
+  %data = call ptr @find$N(ptr %vm, i64 %from, i64 %size, i1 false)
+  %bad2 = icmp eq ptr %data, null
+  br i1 %bad2, label %out, label %third
+third:
+  %into = call ptr @find$N(ptr %vm, i64 %to, i64 %size, i1 true)
+  %bad3 = icmp eq ptr %into, null
+  br i1 %bad3, label %out, label %copy
+copy:
+  call void @llvm.memmove.p0.p0.i64(ptr %into, ptr %data, i64 %size, i1 false)
+  %slots = udiv i64 %size, $BYTES_A_SLOT
+  set extra %slots
+  br label %out
+out:
+  ret i64 0
+}
+"""
+
+
+def runtime(number: int, image: Image) -> str:
+    """Return the IR of memory for one image; functions of that image end with its number in the module."""
+    return _shared(number, image) + filled(_OWN, number, image)
+
+
+def filled(written: str, number: int, image: Image) -> str:
+    """Return IR written by hand with its `$` names replaced: regions, faults, sizes, and N for the image's number."""
+    values = _CONSTANTS | {
+        "CTX_BYTES": CONTEXT_SIZES[image.context],
+        "MAPS_BYTES": image.maps_bytes,
+        "SHARED_BYTES": len(image.shared),
+        "N": number,
+    }
+    for name in sorted(values, key=len, reverse=True):
+        written = written.replace(f"${name}", str(values[name]))
+    return expand(written)
+
+
+def _shared(number: int, image: Image) -> str:
+    content = image.shared or b"\0"
+    text = "".join(f"\\{byte:02x}" for byte in content)
+    return f'@shared{number} = internal unnamed_addr constant [{len(content)} x i8] c"{text}", align 8\n'
+
+
+_CONSTANTS: Final[dict[str, int]] = {
+    **{region.name: int(region) for region in Region},
+    **{f"FAULT_{fault.name}": int(fault) for fault in Fault},
+    "OUTPUT": STOPPED + Stop.OUTPUT, "HOST": STOPPED + Stop.HELPER,
+    "HEADROOM": HEADROOM, "OFFSET_MASK": OFFSET_MASK, "REGION_SHIFT": REGION_SHIFT, "STACK_BYTES": STACK_BYTES,
+    "RECORD_COPY_MAX": RECORD_COPY_MAX, "STACK_STEP": STACK_STEP, "BYTES_A_SLOT": BYTES_A_SLOT, "INVALID": INVALID,
+    "RECORD_BEGIN": (Region.DATA << REGION_SHIFT) + HEADROOM, "MAP_FIRST": Region.MAP << REGION_SHIFT,
+}  # fmt: skip

@@ -1,0 +1,82 @@
+"""Text of LLVM IR: lines, fresh names, and fields of the state that all functions of a kernel share.
+
+In text written by hand, `%x = get FIELD` and `set FIELD VALUE` read and write the state behind `%vm`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+STATE: Final = {
+    "record": "ptr", "length": "i64", "maps": "ptr", "stack": "ptr", "stack_low": "i64", "out": "ptr", "room": "i64",
+    "emitted": "i64", "granted": "i64", "fuel": "i64", "extra": "i64", "random": "i64", "fault": "i64",
+    "address": "i64", "pc": "i64", "depth": "i64", "context": "[64 x i8]", "frames": "[35 x i64]",
+}  # fmt: skip
+"""What a lane knows of the record that it runs. extra: slots that the last helper costs beside its own. address: what
+could not be reached. context: the record context. frames: return slot and r6 to r9 of functions that wait."""
+STATE_TYPE: Final = f"%state = type {{ {', '.join(STATE.values())} }}\n"
+_NUMBER: Final = {name: number for number, name in enumerate(STATE)}
+_GET: Final = re.compile(r"(?P<to>%[\w.]+) = get (?P<name>\w+)")
+_SET: Final = re.compile(r"set (?P<name>\w+) (?P<value>\S+)")
+
+
+class Text:
+    """Lines of one function."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._count = 0
+
+    def new(self, instruction: str) -> str:
+        """Append an instruction and return the name of its value."""
+        self._count += 1
+        self.do(f"%t{self._count} = {instruction}")
+        return f"%t{self._count}"
+
+    def do(self, instruction: str) -> None:
+        """Append an instruction without a value."""
+        self.lines.append("  " + instruction)
+
+    def label(self, name: str) -> None:
+        """Begin a block."""
+        self.lines.append(name + ":")
+
+    def fresh(self, name: str) -> str:
+        """Return the name of a block that is not there yet."""
+        self._count += 1
+        return f"{name}.{self._count}"
+
+    def place(self, name: str) -> str:
+        """Return a pointer to a field of the state."""
+        return self.new(f"getelementptr %state, ptr %vm, i32 0, i32 {_NUMBER[name]}")
+
+    def get(self, name: str) -> str:
+        return self.new(f"load {STATE[name]}, ptr {self.place(name)}")
+
+    def set(self, name: str, value: str | int) -> None:
+        self.do(f"store {STATE[name]} {value}, ptr {self.place(name)}")
+
+    def add(self, name: str, amount: str | int) -> str:
+        """Add to a field; return the sum."""
+        total = self.new(f"add i64 {self.get(name)}, {amount}")
+        self.set(name, total)
+        return total
+
+
+def expand(written: str) -> str:
+    """Return IR written by hand with `get` and `set` spelled out."""
+    text, lines = Text(), list[str]()
+    for line in written.splitlines():
+        got, put = _GET.fullmatch(line.strip()), _SET.fullmatch(line.strip())
+        text.lines = []
+        if got and STATE[got["name"]][0] != "[":
+            text.do(f"{got['to']} = load {STATE[got['name']]}, ptr {text.place(got['name'])}")
+        elif got:
+            text.do(f"{got['to']} = getelementptr i8, ptr {text.place(got['name'])}, i64 0")
+        elif put:
+            text.set(put["name"], put["value"])
+        else:
+            text.lines.append(line)
+        lines += text.lines
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,87 @@
+"""Programs as kernels: conformance cases, random and shipped programs give on lanes what interpreters say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from fuzz.ptx.kernels import Kernels
+from fuzz.ptx_conformance import accept, judge, own, shipped
+from fuzz.ptx_differential import Case, compare, interpret, make
+from packetfs.engines.gpu.ptx import make_ptx
+from packetfs.engines.ir import arithmetic
+from packetfs.errors import NoKernel, UsageError
+from packetfs.toolchain.sources import find_program
+from packetfs.vm.assembly import assemble
+from packetfs.vm.image import Image, load
+from packetfs.vm.layout import ContextKind, Stop
+from packetfs.vm.machine import MACHINES
+from packetfs.vm.program import Program
+from packetfs.vm.single import Ended
+from tests.ptx.rig import ARCHITECTURES, needs_ptxas
+
+STEP = 7
+"""One case in so many is run here, `python -m fuzz.ptx_conformance` runs all."""
+LINES = tuple(b"%d,%s,%d.5\n" % (i, b"word" * (i % 4), -i) for i in range(8))
+
+
+def image_of(text: str, context: ContextKind = ContextKind.RAW) -> Image:
+    return load(Program(assemble(text), (), context))
+
+
+def test_conformance() -> None:
+    counts = Counter[str]()
+    found = list(own(counts))
+    assert counts["own cases"] > 1700
+    assert list(judge(found[::STEP])) == []
+
+
+def test_random_programs() -> None:
+    ends = Counter[str]()
+    assert list(compare([make(seed) for seed in range(48)], ends)) == []
+    assert ends["programs compared"] > 20
+    assert len(ends.keys() & {"NONE", "ADDRESS", "FUEL"}) == 3
+
+
+def test_what_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one condition lowered wrongly."""
+    monkeypatch.setitem(arithmetic.CONDITIONS, "jgt", "uge")
+    cases = [kernel for kernel in own(Counter()) if kernel.case and kernel.case.file == "jgt"]
+    assert list(judge(cases[:24]))
+
+
+def test_shipped_programs_on_lanes() -> None:
+    images = [kernel.image for kernel in shipped()]
+    assert len(images) > 3
+    kernels = Kernels(images)
+    for number, image in enumerate(images):
+        lanes = kernels.run(number, LINES, 100_000)
+        assert lanes == interpret(MACHINES[-1], Case(0, image, LINES, 100_000))
+        assert all(isinstance(end, Ended) and not end.fault for end, _ in lanes)
+
+
+@needs_ptxas
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_ptxas_accepts_kernels(architecture: str) -> None:
+    images = [kernel.image for kernel in [*shipped(), *list(own(Counter()))[::97]]]
+    assert accept(images, architecture) == ""
+
+
+def test_records_that_do_not_fit_are_left_to_the_host() -> None:
+    """Output beyond the room of a lane, and a helper that is only known when it is called."""
+    often = "mov r6, 9\nloop: mov r1, r10\nadd r1, -512\nmov r2, 512\ncall emit\nsub r6, 1\njne r6, 0, loop\nexit"
+    emits = image_of(often)
+    asks = image_of("mov r5, 28\ncallx r5\nexit")
+    kernels = Kernels([emits, asks])
+    assert [end for end, _ in kernels.run(0, [b""], 1000)] == [Stop.OUTPUT]
+    assert [end for end, _ in kernels.run(1, [b""], 1000)] == [Stop.HELPER]
+
+
+def test_what_no_kernel_has_is_refused_by_name() -> None:
+    with pytest.raises(NoKernel, match=r"trace_printk \(6\), csum_diff \(28\)"):
+        make_ptx(image_of("call 28\ncall 6\nexit"), "x", "sm_90")
+    with pytest.raises(NoKernel, match="map_update_elem"):
+        make_ptx(load(find_program("topk").program), "topk", "sm_90")
+    with pytest.raises(UsageError, match="sm_75, sm_80"):
+        make_ptx(image_of("exit"), "x", "sm_20")
