@@ -276,6 +276,11 @@ class Programs:
             slot(0xB7, 3, imm=rng.choice((0, 10, 32, 0x31, 255))),
             slot(0xB7, 4, imm=rng.choice((0, 1, 1, 3))),
         ]
+        if rng.random() < 0.25:
+            count = [slot(0xBF, 3, 2), slot(0xBF, 2, 1), *self._map(rng.choice((ARRAY, ARRAY, ARRAY, TABLE, FIXED)))]
+            width = rng.choice((1, 2, 4, 8, -1, -2, -8, 3))
+            shape = [slot(0xB7, 4, imm=rng.choice((0, 1, 2, 7))), slot(0xB7, 5, imm=width)]
+            return [*span, *count, *shape, slot(0x85, imm=4103)]
         number = rng.randrange(4097, 4103)
         return [*span, *(word if number == 4097 else byte), slot(0x85, imm=number)]
 

@@ -253,6 +253,10 @@ COPIED_MAX: Final = (1 << 63) - 1
 # engines
 SHARD_BYTES: Final = MIB
 """Bytes of a file whose records one microVM is given by default: some milliseconds of work, and a window in cache."""
+SHARD_MAPS: Final = 16
+"""Bytes of a shard for each byte of its maps, where nobody says its size: making and reducing them is a small part."""
+SHARD_BYTES_FIT: Final = 64 * MIB
+"""Bytes of such a shard at the most, so that a file of some gigabytes still keeps many cores at work."""
 SHARD_BYTES_MIN: Final = 512
 SHARD_BYTES_MAX: Final = 1 << 40
 """Bytes of a shard that can be asked for: less than 512 is all overhead, more than 1 TiB is one shard anyway."""

@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 from collections import Counter
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
@@ -135,23 +136,36 @@ def test_csv_over_many_lines_at_once(rows: list[bytes], column: int) -> None:
     assert at_once.maps == apart.maps
 
 
+def counted(values: Iterable[int]) -> dict[str, dict[bytes, int]]:
+    """Return the maps of a histogram: small values in an array, others in a hash."""
+    found = Counter(values)
+    small = {key.to_bytes(4, "little"): count for key, count in found.items() if key < 65_536}
+    large = {key.to_bytes(8, "little"): count for key, count in found.items() if key >= 65_536}
+    return {"counts": small, "large": large}
+
+
 @pytest.mark.parametrize(("width", "big"), [(1, 0), (2, 0), (2, 1), (4, 0), (4, 1), (8, 0), (8, 1)])
-def test_histogram_of_numbers(width: int, big: int) -> None:
+@pytest.mark.parametrize("bin", [1, 3])
+def test_histogram_of_numbers(width: int, big: int, bin: int) -> None:  # noqa: A002
     draw = random.Random(width)
     given = [bytes(draw.choices((0, 1, 255), k=draw.randrange(12))) for _ in range(200)]
-    outcome = executed("histogram", given, offset=2, width=width, big=big, bin=3)
+    maps = executed("histogram", given, offset=2, width=width, big=big, bin=bin).maps
     there = [each for each in given if len(each) >= 2 + width]
-    values = [int.from_bytes(each[2 : 2 + width], "big" if big else "little") // 3 * 3 for each in there]
-    assert outcome.maps["counts"] == {key.to_bytes(8, "little"): n for key, n in Counter(values).items()}
-    assert outcome.maps["skipped"].get(ZERO, 0) == len(given) - len(there)
+    values = [int.from_bytes(each[2 : 2 + width], "big" if big else "little") // bin * bin for each in there]
+    assert {"counts": maps["counts"], "large": maps["large"]} == counted(values)
+    assert maps["skipped"].get(ZERO, 0) == len(given) - len(there)
+    strided = executed("histogram", given, offset=2, width=width, big=big, bin=bin, stride=5).maps
+    parts = [each[at : at + width] for each in given for at in range(2, len(each) - width + 1, 5)]
+    values = [int.from_bytes(part, "big" if big else "little") // bin * bin for part in parts]
+    assert {"counts": strided["counts"], "large": strided["large"]} == counted(values)
 
 
 def test_histogram_of_a_column_and_of_too_many_values() -> None:
     given = [b"a,%d\n" % (n % 7) for n in range(50)] + [b"a\n", b"a,-1\n"]
     outcome = executed("histogram", given, column=2)
-    assert outcome.maps["counts"] == {n.to_bytes(8, "little"): len(range(n, 50, 7)) for n in range(7)}
+    assert outcome.maps["counts"] == {n.to_bytes(4, "little"): len(range(n, 50, 7)) for n in range(7)}
     assert outcome.maps["skipped"] == {ZERO: 2}
-    many = [struct.pack("<I", n) for n in range(65_600)]
+    many = [struct.pack("<I", 65_536 + n) for n in range(65_600)]
     assert executed("histogram", many, width=4).maps["dropped"] == {ZERO: 64}
 
 

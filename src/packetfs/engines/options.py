@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from packetfs.dataclass import dataclass
-from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
-from packetfs.vm.layout import VMS_MAX
+from packetfs.limits import (
+    FUEL,
+    FUEL_MAX,
+    REPEAT_MAX,
+    SHARD_BYTES,
+    SHARD_BYTES_FIT,
+    SHARD_BYTES_MAX,
+    SHARD_BYTES_MIN,
+    SHARD_MAPS,
+    WORKERS_MAX,
+)
+from packetfs.vm.layout import VMS_MAX, MapFlag, MapType
+from packetfs.vm.program import Program
 
 ENGINES: Final = ("auto", "interpreter", "native")
 RANGES: Final = {
@@ -45,6 +56,15 @@ class JobOptions:
     parent: str | None = None
     keep: bool = False
     keep_output: bool = False
+
+
+def fitting_shard(program: Program) -> int:
+    """Return the bytes of a shard where nobody says them: the program alone decides, so that shards are the same
+    everywhere."""
+    own = (each for each in program.maps if not each.flags & MapFlag.READ_ONLY)
+    values = sum(each.value_size * each.max_entries for each in own if each.type is not MapType.RINGBUF)
+    wanted = 1 << (SHARD_MAPS * values).bit_length()
+    return max(SHARD_BYTES, min(wanted, SHARD_BYTES_FIT))
 
 
 def check_options(options: JobOptions) -> None:

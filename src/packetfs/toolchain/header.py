@@ -66,6 +66,7 @@ _HELPER_TYPES: Final = {
     4100: "__u64 (*{})(const void *data, __u64 size, __u8 byte)",
     4101: "__u64 (*{})(const void *data, __u64 size)",
     4102: "__s64 (*{})(const void *text, __u64 size, __u64 decimals)",
+    4103: "__s64 (*{})(const void *array, const void *data, __u64 size, __u64 stride, __s64 width)",
 }
 _OURS: Final = 4096
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from packetfs.packet.layout import Buffer
-from packetfs.vm import maps, search
+from packetfs.vm import maps, search, tally
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.framing import Window
 from packetfs.vm.image import HASHES, Image, MapPlace, up
@@ -274,6 +274,17 @@ def _decimal(vm: MicroVM) -> int:
     return _searched(vm, search.decimal(_span(vm), vm.registers[3]))
 
 
+def _tally(vm: MicroVM) -> int:
+    place, (address, size, stride, width) = _map(vm), vm.registers[2:6]
+    width -= (width >> 63) << 64
+    if not tally.can_count(place, stride, width):
+        return maps.INVALID
+    data = memoryview(read(vm, address, size)).cast("B")
+    vm.pay(BYTES_A_SLOT * tally.numbers_in(size, stride, width))
+    counts = vm.memory.maps[place.offset : place.offset + place.size]
+    return tally.tally(counts, place.max_entries, data, stride, width)
+
+
 # what Python answers
 
 
@@ -327,6 +338,7 @@ HELPER_CALLS: Final[dict[int, Callable[[MicroVM], int]]] = {
     CSUM_DIFF: _csum_diff, 44: _adjust_head, 51: _redirect, 65: _adjust_tail, 130: _ring_output, 131: _ring_reserve,
     132: _ring_submit, 133: _ring_discard, 189: _load_bytes, 190: _store_bytes, 4096: _emit,
     4097: _find, 4098: _find_byte, 4099: _find_last_byte, 4100: _count_byte, 4101: _count_words, 4102: _decimal,
+    4103: _tally,
 }  # fmt: skip
 """By number. What they return is cut to 64 bits, so that errno values are negative numbers of a register."""
 

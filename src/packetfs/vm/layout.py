@@ -288,5 +288,6 @@ HELPERS: Final = (
     Helper(4100, "count_byte", "r1 data, r2 size, r3 byte: how many there are"),
     Helper(4101, "count_words", "r1 data, r2 size: stretches of bytes that are not white space (9 to 13, 32)"),
     Helper(4102, "decimal", "r1 text, r2 size, r3 decimals: the number in units of 10**-r3, or -(2**63)"),
+    Helper(4103, "tally", "r1 array of u64, r2 data, r3 size, r4 stride, r5 width (< 0: high first): those not in it"),
 )
 """Linux's numbers below 4096, ours from there on."""

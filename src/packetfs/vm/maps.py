@@ -74,10 +74,14 @@ def delete(place: MapPlace, memory: memoryview, key: Buffer, effort: Effort) -> 
 def entries(place: MapPlace, memory: memoryview) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of every entry that is held; those of arrays that are not all zero, by index (u32)."""
     if place.type in ARRAYS:
-        for index in range(place.max_entries):
-            at = place.offset + index * place.stride
-            value = bytes(memory[at : at + place.value_size])
-            if any(value):
+        data, size, zero = (
+            bytes(memory[place.offset : place.offset + place.size]),
+            place.value_size,
+            bytes(place.value_size),
+        )
+        for index, at in enumerate(range(0, place.max_entries * place.stride, place.stride)):
+            value = data[at : at + size]
+            if value != zero:
                 yield _WORD.pack(index), value
     elif place.type in HASHES:
         yield from HashTable(place, memory).held()

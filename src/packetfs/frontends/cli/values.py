@@ -30,10 +30,13 @@ def show_key(definition: MapDefinition, key: bytes) -> str:
 
 def elements(definition: MapDefinition, value: bytes) -> list[int]:
     """Return the elements of a value as integers. Sums of 8 bytes are signed: one of 2**63 and more is negative."""
-    width = definition.width
-    signed = definition.reducer in _SIGNED or (definition.reducer is Reducer.SUM and width == _WORD)
+    width, signed = definition.width, _is_signed(definition)
     parts = (value[at : at + width] for at in range(0, len(value), width))
     return [int.from_bytes(part, "little", signed=signed) for part in parts]
+
+
+def _is_signed(definition: MapDefinition) -> bool:
+    return definition.reducer in _SIGNED or (definition.reducer is Reducer.SUM and definition.width == _WORD)
 
 
 def is_single(definition: MapDefinition) -> bool:
@@ -53,10 +56,12 @@ def ranked(found: MapResult, top: int | None) -> list[tuple[bytes, bytes]]:
         return sorted(entries, key=lambda entry: _order(definition, entry[0]))
     import heapq
 
-    def rank(entry: tuple[bytes, bytes]) -> tuple[int, int]:
-        return -elements(definition, entry[1])[0], _order(definition, entry[0])
-
-    return heapq.nsmallest(top, entries, key=rank)
+    width, signed = definition.width, _is_signed(definition)
+    values = [int.from_bytes(value[:width], "little", signed=signed) for _, value in entries]
+    least = min(heapq.nlargest(top, values), default=0)  # only what may be among them is put in order by its key
+    chosen = [(-number, *entry) for number, entry in zip(values, entries, strict=True) if number >= least]
+    chosen.sort(key=lambda each: (each[0], _order(definition, each[1])))
+    return [(key, value) for _, key, value in chosen[:top]]
 
 
 def _order(definition: MapDefinition, key: bytes) -> int:

@@ -271,6 +271,8 @@ class Calls(Expressions):
             return self.tables.read(table, values[0], values[1] if len(values) == 2 else None)
         if name == "put" and len(values) == 2:
             return self.tables.put(table, values[0], values[1])
+        if name == "tally" and len(values) == 3:
+            return self.tables.tally(table, self.bytes_of(values[0]), values[1], values[2])
         if name == "add" and 1 <= len(values) <= 2:
             return self._add(table, values[0], values[1] if len(values) == 2 else Constant(1))
         raise Unsupported(f"a map has no {name} with {len(values)} values; it has get(key[, default]), add, put")

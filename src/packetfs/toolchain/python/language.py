@@ -179,6 +179,11 @@ class Array(Map):
     def __len__(self) -> int:
         return self.entries
 
+    def tally(self, data: bytes, stride: int, width: int) -> int:
+        """Add 1 to the entry of each number of `width` bytes that lies in `data`, one every `stride` bytes; return how
+        many numbers have no entry. width: 1, 2, 4 or 8; negative: the first byte is the highest."""
+        return _outside(data, stride, width)
+
 
 class Hash(Map):
     """At most `entries` numbers by key of `key_bytes` bytes: an integer, or bytes cut or filled with zeros to that.

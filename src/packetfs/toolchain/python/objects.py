@@ -1,7 +1,8 @@
 """From the backend's object to a program: the code of all functions, and map numbers where its relocations name maps.
 
 The object comes from our own IR, so its form is known: one section of code, symbols of section `maps`. A hash's symbol
-becomes a handle for helpers; an array's the address of its first entry, which costs no call.
+becomes a handle for helpers; an array's the address of its first entry, which costs no call, and a handle where the
+name has HANDLE behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 from packetfs.errors import TranslationFailed
 from packetfs.toolchain.elf import Object, read_object
 from packetfs.toolchain.python.lowering import CONSTANTS
+from packetfs.toolchain.python.tables import HANDLE
 from packetfs.vm.layout import MapType
 from packetfs.vm.padding import pad
 from packetfs.vm.program import MapDefinition, Program
@@ -41,12 +43,15 @@ def _relocate(
 ) -> tuple[bytes, set[int]]:
     """Return the code with the numbers of maps in it, and those numbers."""
     numbers, used = {each.name.decode(): number for number, each in enumerate(maps)}, set()
+    handles = {name + HANDLE: number for name, number in numbers.items()}
+    numbers.update(handles)
     for relocation in found.relocations.get(index, ()):
         at, number = relocation.offset, numbers.get(relocation.symbol.name)
         if relocation.type != _WIDE or number is None or any(code[at + 4 : at + 8]) or any(code[at + 12 : at + 16]):
             raise TranslationFailed(name=name, reason=f"a reference to {relocation.symbol.name or 'data'} in its code")
         used.add(number)
-        source = _HANDLE if maps[number].type is MapType.HASH else _ADDRESS
+        is_handle = relocation.symbol.name in handles or maps[number].type is MapType.HASH
+        source = _HANDLE if is_handle else _ADDRESS
         code[at + 1] = (code[at + 1] & 0x0F) | source << 4
         code[at + 4 : at + 8] = number.to_bytes(4, "little")
     return bytes(code), used

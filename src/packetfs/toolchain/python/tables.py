@@ -16,6 +16,9 @@ from packetfs.toolchain.python.values import Constant, Stretch, Table, Truth, Un
 _LOOKUP: Final = "call i64 inttoptr (i64 1 to ptr)"
 _UPDATE: Final = "call i64 inttoptr (i64 2 to ptr)"
 _DELETE: Final = "call i64 inttoptr (i64 3 to ptr)"
+_TALLY: Final = "call i64 inttoptr (i64 4103 to ptr)"
+HANDLE: Final = ".handle"
+"""Behind the name of an array: its handle, not its content."""
 _NUMBER_SIZES: Final = (1, 2, 4)
 
 
@@ -25,6 +28,7 @@ class Tables:
     def __init__(self, b: Builder) -> None:
         self.b = b
         self.text_keys: set[str] = set()
+        self.handles: set[str] = set()
         self._keys: dict[int, str] = {}
         self._value = ""
 
@@ -97,6 +101,15 @@ class Tables:
         """Take a key out of a hash; nothing happens where it is not in it."""
         self._hash(table, "del")
         self.b.do(f"{_DELETE}(ptr @{table.symbol}, i64 {self.key(table, key)})")
+
+    def tally(self, table: Table, data: Stretch, stride: Value, width: Value) -> Word:
+        """Count numbers in an array; return how many have no entry."""
+        if isinstance(table.map, Hash):
+            raise Unsupported("a Hash has no tally: numbers are counted in an Array")
+        step, size = exact(number(self.b, stride), signed=False), exact(number(self.b, width, signed=True), signed=True)
+        given = f"i64 {data.address}, i64 {data.length}, i64 {step}, i64 {size}"
+        self.handles.add(table.symbol + HANDLE)
+        return Word(self.b.new(f"{_TALLY}(ptr @{table.symbol}{HANDLE}, {given})"))
 
     def as_value(self, table: Table, value: Value) -> str:
         """Return a number as what the map holds."""

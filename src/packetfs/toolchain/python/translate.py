@@ -198,7 +198,7 @@ def _content(name: str, content: bytes) -> MapDefinition:
 
 def _module(lowering: Statements, definitions: tuple[MapDefinition, ...]) -> str:
     """Return the IR. A map is a symbol of section `maps`; its content there means nothing, `link` knows it by name."""
-    names = [each.name.decode() for each in definitions]
+    names = [*(each.name.decode() for each in definitions), *sorted(lowering.tables.handles)]
     parts = [f'@{name} = dso_local global [5 x i32] zeroinitializer, section "maps"' for name in names]
     parts += ["declare i64 @llvm.bswap.i64(i64)", _DECIMAL if lowering.decimals else ""]
     parts.append("define i64 @main(ptr %ctx.at, i64 range(i64 0, 268435456) %length) #0 {")

@@ -38,7 +38,8 @@ from packetfs.toolchain.shipped.fields import (
     without_end,
 )
 
-counts = Hash(8, 65_536)
+counts = Array(65_536)
+large = Hash(8, 65_536)
 keys = Hash(64, 16_384, name="counts")
 rows = Array(1, name="count")
 total = Array(1, signed=True, name="sum", decimals="decimals")
@@ -57,37 +58,55 @@ def histogram(
     offset: Offset = 0,
     width: Width = 1,
     big: bool = False,
+    stride: int = 0,
     column: ColumnOrNone = 0,
     delimiter: Byte = b",",
     bin: Positive = 1,  # noqa: A002  # the field's word for it
 ) -> None:
-    """Count the values of a number at an offset of each record, or in a column of each line.
+    """Count the values of a number at an offset of each record, or in a column of each line; those below 65,536 in
+    counts, others in large.
 
     offset: where the number begins, in bytes
     width: its bytes
     big: its first byte is the highest, as in network headers
+    stride: a record has a number in every so many bytes, each at the offset in its own; 0 = one number
     column: take whole numbers of this column instead; the first is 1; 0 = the number at the offset
     delimiter: the byte between columns; it does not count inside double quotes
     bin: width of a class of values, named by its lowest one
 
-    Example: pfs run histogram --records line --arg column=3 --arg bin=10 table.csv
+    Example: pfs run histogram --records fixed:65536 --arg stride=64 --arg offset=2 --arg width=2 packets.bin
     """
-    value = 0
     if column:
         found = column_of(without_end(record), delimiter[0], column).decimal(0)
         if found < 0:
             skipped[0] += 1
-            return
-        value = u64(found)
+        else:
+            _count(u64(found), bin)
+    elif stride > 0:
+        _count_all(record[offset:], stride, width, big, bin)
     elif is_there(record, offset, width):
-        value = number_at(record, offset, width, big)
+        _count(number_at(record, offset, width, big), bin)
     else:
         skipped[0] += 1
-        return
-    if bin > 1:
-        value = value // bin * bin
-    if not counts.add(value):
+
+
+def _count(value: int, bin: int) -> None:  # noqa: A002
+    lowest = value // bin * bin if bin > 1 else value
+    if lowest < len(counts):
+        counts[lowest] += 1
+    elif not large.add(lowest):
         dropped[0] += 1
+
+
+def _count_all(data: Span, stride: int, width: int, big: bool, bin: int) -> None:  # noqa: A002
+    """Count a number in every `stride` bytes; two bytes have no value that an array of all of them lacks."""
+    if width <= 2 and bin == 1:
+        counts.tally(data, stride, -i64(width) if big else i64(width))
+        return
+    at = 0
+    while at + width <= len(data):
+        _count(number_at(data, at, width, big), bin)
+        at += stride
 
 
 @program(records="lines")

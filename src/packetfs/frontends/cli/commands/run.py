@@ -26,7 +26,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size, parse_size
-from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
+from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
 from packetfs.vm.layout import VMS_MAX, Fault
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--vms", metavar="N", type=int, help=f"microVMs live at once, 1 to {VMS_MAX:,}")
     add("--workers", metavar="N", type=int, help="threads (default: cores)")
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that a record may execute ({FUEL:,})")
-    add("--shard", metavar="SIZE", help=f"bytes of a file that one microVM is given (default: {SHARD_BYTES >> 20} MiB)")
+    add("--shard", metavar="SIZE", help="bytes that one microVM is given (default: 1 MiB, more for large maps)")
     add("--seed", metavar="N", type=int, default=0, help="of the random numbers that a program draws")
     add("--keep", action="store_true", help="keep the microVMs when it is stopped: `pfs vms` lists and resumes them")
     add("--no-memo", action="store_true", help="neither use nor keep what the pool remembers of runs (`pfs memo`)")
@@ -130,7 +130,7 @@ def _check(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not least <= value <= most:
             raise UsageError(reason=f"--{name} {value}: it must be from {least:,} to {most:,}")
-    if not SHARD_BYTES_MIN <= _shard_bytes(options) <= SHARD_BYTES_MAX:
+    if options.shard is not None and not SHARD_BYTES_MIN <= parse_size(options.shard) <= SHARD_BYTES_MAX:
         reason = f"--shard {options.shard}: it must be from {SHARD_BYTES_MIN:,} to {SHARD_BYTES_MAX:,} bytes"
         raise UsageError(reason=reason)
     if options.format == "arrow" and options.output is None:
@@ -157,10 +157,6 @@ def checked_node(host: str) -> str:
     return checked_host(host)
 
 
-def _shard_bytes(options: Namespace) -> int:
-    return SHARD_BYTES if options.shard is None else parse_size(options.shard)
-
-
 def _run_here(
     options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
@@ -171,7 +167,7 @@ def _run_here(
     from packetfs.frontends.cli.remembering import remembering
 
     records = parse_records(options.records or chosen.records)
-    made = _job_options(options, runtime())
+    made = _job_options(options, chosen, runtime())
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot, records) as sources:
         try:
             with remembering(sources, output, wanted=not options.no_memo and options.repeat == 1) as memory:
@@ -209,7 +205,7 @@ def _run_there(
         files=tuple(raw(name) for name in options.files),
         pool=options.far_pool or "",
         snapshot=options.snapshot or "",
-        options=_job_options(options, None),
+        options=_job_options(options, chosen, None),
         shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
     )
@@ -218,8 +214,8 @@ def _run_there(
     return result
 
 
-def _job_options(options: Namespace, parent: str | None) -> JobOptions:
-    from packetfs.engines.options import JobOptions
+def _job_options(options: Namespace, chosen: Chosen, parent: str | None) -> JobOptions:
+    from packetfs.engines.options import JobOptions, fitting_shard
 
     return JobOptions(
         engine=options.engine,
@@ -227,7 +223,7 @@ def _job_options(options: Namespace, parent: str | None) -> JobOptions:
         workers=options.workers,
         fuel=options.fuel,
         seed=options.seed,
-        shard_bytes=_shard_bytes(options),
+        shard_bytes=fitting_shard(chosen.program) if options.shard is None else parse_size(options.shard),
         repeat=options.repeat,
         parent=parent,
         keep=options.keep,
