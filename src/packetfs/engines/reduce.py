@@ -60,6 +60,8 @@ def combine(before: bytes, after: bytes, reducer: Reducer, width: int) -> bytes:
 
 def _sum(left: int, right: int, size: int, width: int) -> int:
     """Add all elements at once: the top bit of each is added without its carry, so that none reaches the next."""
+    if size == width:
+        return left + right & (1 << 8 * size) - 1
     tops = int.from_bytes((bytes(width - 1) + b"\x80") * (size // width), "little")
     rest = ~tops & ((1 << 8 * size) - 1)
     return ((left & rest) + (right & rest)) ^ ((left ^ right) & tops)

@@ -143,11 +143,14 @@ class HashTable:
         return 0
 
     def held(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys and values by entry."""
-        for entry in self._held():
-            at, value = self.entry(entry), self.entry(entry) + entry_value(self.place)
-            key = bytes(self.memory[at + 8 : at + 8 + self.place.key_size])
-            yield key, bytes(self.memory[value : value + self.place.value_size])
+        """Yield keys and values by entry. A row is unpacked in one step: jobs reduce tables of all their shards so."""
+        place, start = self.place, self.entry(0)
+        sizes = (place.key_size, up(place.key_size) - place.key_size, place.value_size)
+        row = Struct("<I4x{}s{}x{}s{}x".format(*sizes, up(place.value_size) - place.value_size))
+        used = min(self._header(_HIGH), place.max_entries)
+        for following, key, value in row.iter_unpack(self.memory[start : start + used * place.stride]):
+            if not following:
+                yield key, value
 
     def entry(self, entry: int) -> int:
         """Return where an entry lies in the region."""

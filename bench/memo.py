@@ -1,0 +1,140 @@
+"""What a run costs again after a change, where the pool remembers what was computed.
+
+    python -m bench.memo [--bytes 1000000000] [--program NAME ...]
+
+A text of random words is put into a pool and run over. Then 1 % of it changes, is put again and run over again: in one
+place, overwritten and inserted, and as overwritten blocks of 4 KiB all over. Each figure is CPU of one whole process,
+its start included, user and system time, as a share of the first run's; every answer is compared with that of
+`--no-memo` on the same bytes. Putting the change into the pool is not part of it. Ends with exit code 1 where a
+contiguous change costs more than 5 % of the first run, of a program that takes a second or more, or an answer differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+BLOCK: Final = 4096
+MOST: Final = 0.05
+SECOND: Final = 1.0
+PROGRAMS: Final = {
+    "wc": ("wc", "--records", "line"),
+    "histogram": ("histogram", "--arg", "width=2"),
+    "fnv": ("fnv",),
+}
+"""A program with three counters, one with a map of many entries, one whose output is a quarter of its input."""
+
+
+def write_text(path: Path, size: int, random: Random) -> None:
+    words = [bytes(random.choices(b"abcdefghijklmnopqrstuvwxyz", k=random.randrange(1, 12))) for _ in range(5000)]
+    left = size
+    with path.open("wb") as file:
+        while left > 0:
+            lines = (b" ".join(random.choices(words, k=random.randrange(1, 20))) for _ in range(1000))
+            block = (b"\n".join(lines) + b"\n")[:left]
+            file.write(block)
+            left -= len(block)
+
+
+def overwrite(path: Path, random: Random, share: float) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size * 2 // 5)
+        file.write(random.randbytes(round(size * share)))
+
+
+def insert(path: Path, random: Random, share: float) -> None:
+    """Whole packets of 64 bytes, so that those behind are the same records."""
+    data, size = path.read_bytes(), path.stat().st_size
+    at = size * 3 // 5
+    path.write_bytes(data[:at] + random.randbytes(round(size * share) // 64 * 64) + data[at:])
+
+
+def scatter(path: Path, random: Random, share: float) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for _ in range(round(size * share / BLOCK)):
+            file.seek(random.randrange(size // BLOCK) * BLOCK)
+            file.write(random.randbytes(BLOCK))
+
+
+CHANGES: Final[tuple[tuple[str, Callable[[Path, Random, float], None] | None], ...]] = (
+    ("unchanged", None),
+    ("1 % overwritten in one place", overwrite),
+    ("1 % inserted in one place", insert),
+    ("1 % overwritten in blocks of 4 KiB", scatter),
+)
+
+
+class Bench:
+    """A pool in a directory, and runs over the one file in it."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self.text = base / "text"
+        self._environment = {**os.environ, "XDG_RUNTIME_DIR": os.fspath(base)}
+        self._pfs("init", os.fspath(base / "pool"))
+
+    def put(self) -> None:
+        self._pfs("put", "--pool", os.fspath(self._base / "pool"), os.fspath(self.text), "pfs:")
+
+    def run(self, program: tuple[str, ...], *options: str) -> tuple[float, str]:
+        """Return the CPU seconds of a process, and a digest of all that it answered."""
+        out = self._base / "out"
+        words = ("run", "--quiet", "--pool", os.fspath(self._base / "pool"), *options, *program, "pfs:text")
+        before = os.times()
+        with out.open("wb") as file:
+            subprocess.run([sys.executable, "-m", "packetfs", *words], env=self._environment, stdout=file, check=True)
+        after = os.times()
+        with out.open("rb") as file:
+            answer = hashlib.file_digest(file, "sha256").hexdigest()
+        return after.children_user - before.children_user + after.children_system - before.children_system, answer
+
+    def _pfs(self, *words: str) -> None:
+        subprocess.run([sys.executable, "-m", "packetfs", *words, "-q"], env=self._environment, check=True)
+
+
+def measure(name: str, size: int, seed: int) -> bool:
+    """Print the rows of one program; False where one does not hold."""
+    random, good = Random(seed), True
+    with tempfile.TemporaryDirectory(prefix="bench-memo-", dir=os.environ.get("TMPDIR")) as directory:
+        bench = Bench(Path(directory))
+        write_text(bench.text, size, random)
+        bench.put()
+        first, answer = bench.run(PROGRAMS[name])
+        print(f"{' '.join(PROGRAMS[name])} over {size:,} bytes: {first:.2f} CPU-s", flush=True)
+        for what, change in CHANGES:
+            if change is not None:
+                change(bench.text, random, 0.01)
+                bench.put()
+            cost, found = bench.run(PROGRAMS[name])
+            full, answer = bench.run(PROGRAMS[name], "--no-memo")
+            bound = first >= SECOND and what.endswith("in one place")
+            holds = found == answer and not (bound and cost > MOST * first)
+            good &= holds
+            words = f"{cost / first:6.1%} of the first run ({cost:.2f} CPU-s; without memory {full:.2f})"
+            same = "" if found == answer else ", ANOTHER ANSWER"
+            print(f"  {what:36} {words}{same}{'' if holds else '  MISSED'}", flush=True)
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--bytes", type=int, default=1_000_000_000)
+    parser.add_argument("--program", choices=sorted(PROGRAMS), action="append", default=[])
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    results = [measure(name, options.bytes, options.seed) for name in options.program or PROGRAMS]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
