@@ -8,15 +8,17 @@ which have no digest, end a shard only where nothing else does.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import islice
+from operator import sub
 from typing import TYPE_CHECKING, Final
 
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, Op
 
 if TYPE_CHECKING:
-    from packetfs.fs.leaves import Leaves
+    from packetfs.fs.leaves import Leaves, Run
 
 _KEY_END: Final = HEADER + 8
 _LAST: Final = b"\xff" * 9
@@ -27,41 +29,40 @@ _COPY: Final = int(Op.COPY)
 def shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[int]:
     """Yield where each shard of a file ends, in order; the last one does where the file does."""
     least, most = shard_bytes - shard_bytes // 2, shard_bytes + shard_bytes // 2
-    waiting: deque[tuple[bytes, int]] = deque()
+    ends: list[int] = []
+    keys: list[bytes] = []
     start = 0
-    for key, end in _candidates(program, root, shard_bytes):
-        while end - start > most:
-            start = _choose(waiting, start + least)
+    for run in program.runs(root, 0, program.size(root)):
+        _add(run, shard_bytes, ends, keys)
+        done = 0
+        while ends[-1] - start > most:
+            done = 1 + _choose(ends, keys, start + least, start + most)
+            start = ends[done - 1]
             yield start
-        waiting.append((key, end))
-    while waiting:
-        start = _choose(waiting, start + least)
+        del ends[:done], keys[:done]
+    while ends and start < ends[-1]:
+        start = ends[_choose(ends, keys, start + least, start + most)]
         yield start
 
 
-def _candidates(program: Leaves, root: Digest, longest: int) -> Iterator[tuple[bytes, int]]:
-    """Yield (key, end) of every place where a shard may end; they are `longest` bytes apart at the most."""
-    for start, end, leaf in placed(program, root):
-        for at in range(start + longest, end, longest):
-            yield _LAST, at
-        yield leaf[HEADER:_KEY_END] if leaf[0] == _COPY else _LAST, end
+def _add(run: Run, longest: int, ends: list[int], keys: list[bytes]) -> None:
+    """Append every place in a run of leaves where a shard may end; they are `longest` bytes apart at the most."""
+    base, starts, leaves = run
+    if max(map(sub, islice(starts, 1, None), starts)) <= longest:
+        ends += [base + end for end in islice(starts, 1, None)]
+        keys += [leaf[HEADER:_KEY_END] if leaf[0] == _COPY else _LAST for leaf in leaves]
+        return
+    for start, end, leaf in zip(starts, islice(starts, 1, None), leaves, strict=False):
+        inside = range(start + longest, end, longest)
+        ends += [base + at for at in (*inside, end)]
+        keys += [_LAST] * len(inside)
+        keys.append(leaf[HEADER:_KEY_END] if leaf[0] == _COPY else _LAST)
 
 
-def placed(program: Leaves, root: Digest) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (start, end, leaf) of what produces bytes."""
-    size = program.size(root)
-    before: tuple[int, bytes] | None = None
-    for at, leaf in program.between(root, 0, size):
-        if before is not None and at > before[0]:
-            yield before[0], at, before[1]
-        before = at, leaf
-    if before is not None and size > before[0]:
-        yield before[0], size, before[1]
-
-
-def _choose(waiting: deque[tuple[bytes, int]], least: int) -> int:
-    """Take away what waits up to the end of the next shard, which is `least` or behind it if anything is."""
-    _, end = min((found for found in waiting if found[1] >= least), default=waiting[-1])
-    while waiting and waiting[0][1] <= end:
-        waiting.popleft()
-    return end
+def _choose(ends: list[int], keys: list[bytes], least: int, most: int) -> int:
+    """Return the index of the first least key that ends in the range; of the last end, where all are before it."""
+    low, high = bisect_left(ends, least), bisect_right(ends, most)
+    if low == len(ends):
+        return low - 1
+    found = keys[low:high]
+    return low + found.index(min(found))

@@ -8,7 +8,8 @@ where the records lie; then a result holds wherever the same bytes are. A result
     key    the first key, question, what the answer is here  -> counters, maps, output
 
 The question says which fields were read, how far the last line reached behind the shard's end, and whether the end of
-the file ended it. The answer is the value of those fields, and the outline of those bytes.
+the file ended it. The answer is the value of those fields, and the outline of those bytes. Where no fields were read
+the second key and its value stand right behind the question, which saves looking for them.
 
 Remembered are shards of files in a pool that ended well and traced nothing. What is read back is checked as anything
 from a disk; what does not fit counts as not remembered.
@@ -27,7 +28,7 @@ from packetfs.engines.shards import Batch
 from packetfs.engines.source import PoolFile, Source
 from packetfs.errors import BadPacket
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.digest import DIGEST, Digest, digest_of
 from packetfs.packet.zstd import compress, decompress
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.image import Image
@@ -89,7 +90,7 @@ class _Part:
 
 
 class Memo:
-    """What one job remembers and recalls. `recalled`, `kept`: how many shards."""
+    """What one job remembers and recalls. `recalled`: how many shards."""
 
     def __init__(
         self, memory: Memory, program: Digest, image: Image, records: Records, fuel: int, seed: int
@@ -102,7 +103,7 @@ class Memo:
         self._job = digest_of(_PREFIX + _JOB.pack(SEMANTICS, fuel, program) + str(records).encode())
         self._lock = threading.Lock()
         self._held = 0
-        self.recalled = self.kept = 0
+        self.recalled = 0
 
     # recalling
 
@@ -111,14 +112,21 @@ class Memo:
         if not isinstance(source, PoolFile) or self._maps_bytes > MEMO_MAPS_MAX:
             return None
         part = self._part(source, batch, index)
-        question = self._memory.recall(part.key)
-        key = None if question is None else self._answer(part, question)
-        value = None if key is None else self._memory.recall(key)
+        known = self._memory.recall(part.key)
+        value = None if known is None else self._value(part, known)
         found = None if value is None else self._decode(value)
         if found is not None:
             with self._lock:
                 self.recalled += 1
         return found
+
+    def _value(self, part: _Part, known: bytes) -> bytes | None:
+        """Return what was remembered under the answer to a question, if that is the answer here too."""
+        question, answer = known[: _QUESTION.size], known[_QUESTION.size : _QUESTION.size + DIGEST]
+        key = self._answer(part, question)
+        if key is None or not answer:
+            return None if key is None else self._memory.recall(key)
+        return known[_QUESTION.size + DIGEST :] if key == answer else None
 
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
         """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
@@ -150,11 +158,13 @@ class Memo:
         part = self._part(source, batch, index)
         question = self._question(part, context)
         key = self._answer(part, question)
-        if key is not None:
+        if key is None:
+            return
+        if _QUESTION.unpack(question)[0]:
             self._memory.remember(part.key, question)
             self._memory.remember(key, value)
-            with self._lock:
-                self.kept += 1
+        else:
+            self._memory.remember(part.key, question + key + value)
 
     # keys
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from packetfs.engines.source import PoolFile
 from packetfs.packet.layout import BODY, HEADER, Op
-from packetfs.packet.tree import produces
 
 _HEAD: Final = Struct("<BBHIQ")
 _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
@@ -19,15 +18,16 @@ _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
 
 def outline(source: PoolFile, start: int, stop: int) -> bytes:
     """Return whole packets that produce the bytes [start, stop) of a file, and no others."""
-    parts = []
-    for at, leaf in source.program.between(source.root, start, stop):
-        size = produces(leaf)
-        skip = start - at if start > at else 0
-        take = min(size, stop - at) - skip
-        if take == size:
-            parts.append(leaf)
-        elif take > 0:
-            parts.append(_part(leaf, skip, take))
+    parts: list[bytes] = []
+    for base, starts, leaves in source.program.runs(source.root, start, stop):
+        first, last = start - base - starts[0], stop - base
+        if first > 0 or last < starts[-1]:
+            leaves = leaves.copy()
+        if last < starts[-1]:
+            leaves[-1] = _part(leaves[-1], 0, last - starts[-2])
+        if first > 0:
+            leaves[0] = _part(leaves[0], first, min(starts[1], last) - starts[0] - first)
+        parts += leaves
     return b"".join(parts)
 
 

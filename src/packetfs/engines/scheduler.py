@@ -44,7 +44,7 @@ class Care(Protocol):
         """Return the next batch that has not begun; may wait for a pipe. One thread at a time asks."""
 
     def begin(self, live: Live) -> None:
-        """Make its microVMs READY."""
+        """Make its microVMs READY; `live` is finished where all of them are done already."""
 
     def reduce(self, ended: Sequence[Batch]) -> None:
         """Reduce these batches, which come next; their microVMs are free afterwards. One thread at a time asks."""
@@ -148,7 +148,7 @@ class Scheduler:
                 self._reduce(ended)
             elif begun is not None:
                 self._care.begin(begun)
-                self._enqueue(begun)
+                self._put_back(begun)
             elif planning:
                 self._plan()
         return None
@@ -162,11 +162,6 @@ class Scheduler:
         self._open[live.batch.number] = live.batch
         self._live += live.batch.count
         return live
-
-    def _enqueue(self, live: Live) -> None:
-        with self._condition:
-            self._queue.append(live)
-            self._condition.notify()
 
     def _has_room(self, count: int) -> bool:
         return (self._live + count <= self._bounds.live or not self._open) and not self._care.must_wait()

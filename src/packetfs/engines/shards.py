@@ -112,19 +112,16 @@ class _Regular:
 
 
 class _ByContent:
-    """Shards of a file in a pool; those of a batch have, if there are several, no more bytes than as many of S."""
+    """Shards of a file in a pool."""
 
     def __init__(self, source: PoolFile, shard_bytes: int) -> None:
-        self._shard_bytes, self._at = shard_bytes, 0
+        self._at = 0
         self._ends = shard_ends(source.program, source.root, shard_bytes)
         self._next = next(self._ends, None)
 
     def take(self, count: int) -> tuple[Sequence[int], int] | None:
         starts: list[int] = []
-        begun = self._at
         while self._next is not None and len(starts) < count:
-            if starts and self._next - begun > count * self._shard_bytes:
-                break
             starts.append(self._at)
             self._at, self._next = self._next, next(self._ends, None)
         return (tuple(starts), self._at) if starts else None

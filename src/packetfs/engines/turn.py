@@ -101,9 +101,10 @@ def _recall(work: Work, memo: Memo, live: Live) -> None:
             live.emitted[index] = bytearray()
         else:
             memo.restore(known, table.contexts, table.maps, batch.slot + index)
+    live.finished = not live.emitted
     output = [known.output if known is not None else b"" for known in found]
-    if any(output):
-        work.delivery.add(batch.number, batch.count, False, list(map(len, output)), output)
+    if any(output) or live.finished:
+        work.delivery.add(batch.number, batch.count, live.finished, list(map(len, output)), output)
 
 
 class Turns:

@@ -142,7 +142,7 @@ def spill_need(job: JobFile, workers: int) -> int:
     records, shard_bytes = job.framing, job.options.shard_bytes
     longest = min(records.size, RECORD_COPY_MAX) if records.kind is RecordKind.FIXED else RECORD_COPY_MAX
     fixed = 3 * PAGE + HEADROOM + TAILROOM
-    together = max(job.batch, 2) * shard_bytes  # a shard alone in its batch may be half as long again
+    together = job.batch * shard_bytes * 3 // 2  # a shard of a file in a pool may be half as long again
     copies = min(job.batch * longest, together + longest)
     return workers * min(job.batch * SPILL_STRIDE + PAGE, job.batch * fixed + copies)
 

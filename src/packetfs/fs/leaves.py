@@ -6,21 +6,26 @@ many costs a search in a few lists and not a walk over the node: 40 us instead o
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from struct import Struct
 from typing import NamedTuple
 
 from packetfs.errors import BadProgram
 from packetfs.limits import NODES_KEPT, TREE_DEPTH_MAX
 from packetfs.packet.codec import decode
-from packetfs.packet.digest import Digest, short
+from packetfs.packet.digest import NO_DIGEST, Digest, short
 from packetfs.packet.head import Head
 from packetfs.packet.layout import HEADER, PACKET, Op
-from packetfs.packet.tree import Store, produces, split
+from packetfs.packet.tree import NODE_MAX, Store, produces, split
 
 _LEVEL_AT = HEADER + 32
 _TREE = int(Op.TREE)
+_ENTRY = int(Op.ENTRY)
+_BY_LENGTH = (int(Op.COPY), int(Op.DATA))
+_BY_OPERAND = (int(Op.FILL), int(Op.TREE))
+_SIZES = Struct("<BxxxIQ48x")
 
 
 class _Node(NamedTuple):
@@ -30,12 +35,21 @@ class _Node(NamedTuple):
     parts: list[bytes]
 
 
+class Run(NamedTuple):
+    """Leaves of one node: leaf i makes the bytes from `base + starts[i]` to `base + starts[i + 1]`."""
+
+    base: int
+    starts: list[int]
+    leaves: list[bytes]
+
+
 class Leaves:
     """Finds the leaves of programs in one store. Several threads may ask."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._nodes: dict[bytes, _Node] = {}
+        self._last = NO_DIGEST, 0, _Node([0], [])
 
     def size(self, root: Digest) -> int:
         """Return how many bytes a program makes."""
@@ -44,6 +58,30 @@ class Leaves:
     def between(self, root: Digest, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield (output offset, leaf) for what produces any of [start, stop)."""
         return self._walk(self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
+
+    def runs(self, root: Digest, start: int, stop: int) -> Iterator[Run]:
+        """Yield the same, as many leaves at a time as lie side by side in one node."""
+        last, base, node = self._last
+        if last == root and base <= start < stop <= base + node.starts[-1]:  # who goes on where he was finds it here
+            first, end = bisect_right(node.starts, start - base) - 1, bisect_left(node.starts, stop - base)
+            return iter((Run(base, node.starts[first : end + 1], node.parts[first:end]),))
+        return self._run(root, self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
+
+    def _run(self, root: Digest, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[Run]:
+        starts, parts = node
+        index = max(bisect_right(starts, start - base) - 1, 0)
+        end = min(bisect_left(starts, stop - base, index), len(parts))
+        if index < end and parts[index][0] != _TREE:
+            self._last = root, base, node
+            yield Run(base, starts[index : end + 1], parts[index:end])
+            return
+        for place in range(index, end):
+            part, inner = parts[place], parts[place][_LEVEL_AT]
+            if part[0] != _TREE or not 0 < inner < level:
+                digest = Digest(part[HEADER:_LEVEL_AT])
+                raise BadProgram(root=short(digest), reason="the levels of its tree do not fall")
+            below = self._inner(part, starts[place + 1] - starts[place])
+            yield from self._run(root, below, base + starts[place], inner, start, stop)
 
     def _walk(self, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         starts, parts = node
@@ -83,8 +121,8 @@ class Leaves:
         return node
 
     def _keep(self, digest: Digest, packets: bytes, size: int) -> _Node:
-        parts = list(split(packets))
-        starts = list(accumulate(map(produces, parts), initial=0))
+        parts, sizes = _parts(packets)
+        starts = list(accumulate(sizes, initial=0))
         if starts[-1] != size:
             raise BadProgram(root=short(digest), reason=f"it produces {starts[-1]} instead of {size}")
         node = _Node(starts, parts)
@@ -95,3 +133,15 @@ class Leaves:
             except (KeyError, StopIteration, RuntimeError):  # another thread made room
                 break
         return node
+
+
+def _parts(packets: bytes) -> tuple[list[bytes], list[int]]:
+    """Return the parts of a node and how many bytes each makes: all at once, where each is one packet."""
+    if len(packets) % PACKET or len(packets) > NODE_MAX or _ENTRY in packets[::PACKET]:
+        parts = list(split(packets))
+        return parts, list(map(produces, parts))
+    sizes = [
+        length if op in _BY_LENGTH else operand if op in _BY_OPERAND else 0
+        for op, length, operand in _SIZES.iter_unpack(packets)
+    ]
+    return [packets[at : at + PACKET] for at in range(0, len(packets), PACKET)], sizes

@@ -196,6 +196,7 @@ def _look(pool: Pool) -> Connection | None:
     try:
         database = connect(path, writable=False, durable=False, vfs=pool.storage.vfs)
         with explained(path):
+            database.execute("BEGIN")  # or each look would take the locks anew: 5 us instead of 25
             if database.pragma("user_version") == VERSION:
                 return database
     except PacketFSError:

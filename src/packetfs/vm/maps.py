@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.packet.layout import Buffer
@@ -143,14 +143,17 @@ class HashTable:
         return 0
 
     def held(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys and values by entry. A row is unpacked in one step: jobs reduce tables of all their shards so."""
+        """Yield keys and values by entry."""
+        yield from self.rows(f"{self.place.value_size}s")
+
+    def rows(self, value: str) -> Iterator[tuple[bytes, Any]]:
+        """Yield keys, and values as struct's `value` has them. Rows are unpacked at once: jobs reduce many tables."""
         place, start = self.place, self.entry(0)
-        sizes = (place.key_size, up(place.key_size) - place.key_size, place.value_size)
-        row = Struct("<I4x{}s{}x{}s{}x".format(*sizes, up(place.value_size) - place.value_size))
+        padding = up(place.key_size) - place.key_size, up(place.value_size) - place.value_size
+        row = Struct(f"<I4x{place.key_size}s{padding[0]}x{value}{padding[1]}x")
         used = min(self._header(_HIGH), place.max_entries)
-        for following, key, value in row.iter_unpack(self.memory[start : start + used * place.stride]):
-            if not following:
-                yield key, value
+        found = row.iter_unpack(self.memory[start : start + used * place.stride])
+        return ((key, number) for following, key, number in found if not following)
 
     def entry(self, entry: int) -> int:
         """Return where an entry lies in the region."""
