@@ -144,7 +144,7 @@ def test_what_turns_may_store_to_is_bounded() -> None:
     fixed = 3 * PAGE + HEADROOM + TAILROOM
     assert need("packet", 10, 2) == 2 * 10 * (fixed + 64)
     assert need("fixed:5000", 10, 1) == 10 * fixed + 15 * 1024 + 5000
-    assert need("line", 100, 1) == 100 * (fixed + 1024) + RECORD_COPY_MAX
+    assert need("line", 100, 1) == 100 * (fixed + 1536) + RECORD_COPY_MAX
     assert need("line", 16, 1, 1 << 20) == 16 * SPILL_STRIDE + PAGE
 
 
