@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 from fuzz.ptx.syntax import Address, Function, Group, Instruction, Module, Operand, Refused, Register, Symbol, Variable
 from fuzz.ptx.tokens import Tokens, is_number
@@ -10,6 +11,8 @@ from fuzz.ptx.tokens import Tokens, is_number
 _LINKAGE: Final = (".visible", ".weak", ".extern")
 _SPACES: Final = (".global", ".const", ".local", ".param")
 _BITS: Final = {".pred": 1} | {f".{kind}{bits}": bits for kind in "bsu" for bits in (8, 16, 32, 64)}
+Names: TypeAlias = dict[str, str]
+"""Variables by the name that they have in a scope."""
 _TUNING: Final = (".maxntid", ".reqntid", ".minnctapersm", ".maxnreg", ".noreturn")
 """What says how a kernel may be launched, and changes no result."""
 
@@ -104,21 +107,28 @@ def _element(value: int, bits: int) -> bytes:
 
 def _body(tokens: Tokens, function: Function) -> None:
     """Read statements up to the brace that closes the function; braces within are scopes of call parameters."""
-    depth = 1
-    while depth:
+    scopes: list[Names] = [{}]
+    while scopes:
         if tokens.drop("{"):
-            depth += 1
+            scopes.append(dict(scopes[-1]))
         elif tokens.drop("}"):
-            depth -= 1
+            scopes.pop()
         elif tokens.peek(1) == ":":
             _label(tokens, function)
         elif tokens.peek() == ".reg":
             _registers(tokens, function)
         elif tokens.peek() in _SPACES:
-            function.variables.append(_variable(tokens, tokens.take()[1:]))
-            tokens.take(";")
+            _declare(tokens, function, scopes[-1])
         else:
-            function.body.append(_instruction(tokens))
+            function.body.append(_instruction(tokens, scopes[-1]))
+
+
+def _declare(tokens: Tokens, function: Function, names: Names) -> None:
+    """Read a variable; scopes may use a name again for another one, so each has a name of its own."""
+    found = _variable(tokens, tokens.take()[1:])
+    tokens.take(";")
+    names[found.name] = f"{found.name}#{len(function.variables)}"
+    function.variables.append(replace(found, name=names[found.name]))
 
 
 def _label(tokens: Tokens, function: Function) -> None:
@@ -148,41 +158,41 @@ def _registers(tokens: Tokens, function: Function) -> None:
     tokens.take(";")
 
 
-def _instruction(tokens: Tokens) -> Instruction:
+def _instruction(tokens: Tokens, names: Names) -> Instruction:
     guard, wanted = "", True
     if tokens.peek().startswith("@"):
         guard = tokens.take()[1:]
         wanted = not guard.startswith("!")
     opcode, operands = tokens.take(), []
     while not tokens.drop(";"):
-        operands.append(_operand(tokens))
+        operands.append(_operand(tokens, names))
         if tokens.peek() != ";":
             tokens.take(",")
     return Instruction(tuple(opcode.split(".")), tuple(operands), guard.removeprefix("!"), wanted)
 
 
-def _operand(tokens: Tokens) -> Operand:
+def _operand(tokens: Tokens, names: Names) -> Operand:
     if tokens.peek() in ("{", "("):
-        return _group(tokens, "}" if tokens.take() == "{" else ")")
+        return _group(tokens, "}" if tokens.take() == "{" else ")", names)
     if tokens.drop("["):
-        return _address(tokens)
+        return _address(tokens, names)
     if is_number(tokens.peek()):
         return tokens.number()
     name = tokens.take()
-    return Register(name) if name.startswith("%") or name == "_" else Symbol(name)
+    return Register(name) if name.startswith("%") or name == "_" else Symbol(names.get(name, name))
 
 
-def _group(tokens: Tokens, close: str) -> Group:
+def _group(tokens: Tokens, close: str, names: Names) -> Group:
     parts: list[Operand] = []
     while not tokens.drop(close):
-        parts.append(_operand(tokens))
+        parts.append(_operand(tokens, names))
         if tokens.peek() != close:
             tokens.take(",")
     return Group(tuple(parts))
 
 
-def _address(tokens: Tokens) -> Address:
-    base = None if is_number(tokens.peek()) else _operand(tokens)
+def _address(tokens: Tokens, names: Names) -> Address:
+    base = None if is_number(tokens.peek()) else _operand(tokens, names)
     offset = tokens.number() if base is None or tokens.drop("+") else 0
     tokens.take("]")
     if not isinstance(base, Register | Symbol | None):

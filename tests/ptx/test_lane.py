@@ -176,3 +176,12 @@ def test_local_memory_is_not_zero_before_it_is_written() -> None:
     local = ".local .align 8 .b8 depot[8]; .reg .b64 %a<9>;"
     body = "mov.b64 %a1, depot; ld.local.b64 %a2, [%a1]; st.global.b64 [%a0], %a2;"
     assert run(body, registers=local)[:8] == b"\xa5" * 8
+
+
+def test_names_of_parameters_end_with_their_scope() -> None:
+    function = ".func f(.param .b64 g) { .reg .b64 %a<3>; ld.param.b64 %a1, [g]; st.b8 [%a1], 7; ret; }\n"
+    call = "{ .param .b64 p; st.param.b64 [p], %a0; call.uni f, (p); } { .param .b32 p; st.param.b32 [p], 1; }"
+    text = f"{HEAD}{function}.visible .entry k(.param .u64 x) {{ .reg .b64 %a<3>; ld.param.b64 %a0, [x]; {call} ret; }}"
+    launch, buffer = Launch(read(text)), bytearray(8)
+    launch.run("k", (launch.memory.place(buffer),), blocks=1, threads=1)
+    assert buffer[0] == 7

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from packetfs.engines.ir.access import access
 from packetfs.engines.ir.helpers import helpers
 from packetfs.engines.ir.lowering import Lowering
 from packetfs.engines.ir.memory import SHARED, STOPPED, filled, runtime
@@ -109,7 +110,12 @@ end_of_lane:
 
 def module(images: Sequence[Image]) -> str:
     """Return IR with a kernel `runN` for each image."""
-    return _ONCE + filled(SHARED, 0, images[0]) + "".join(_kernel(number, image) for number, image in enumerate(images))
+    return (
+        _ONCE
+        + access(aligned=True)
+        + filled(SHARED, 0, images[0])
+        + "".join(_kernel(number, image) for number, image in enumerate(images))
+    )
 
 
 def _kernel(number: int, image: Image) -> str:

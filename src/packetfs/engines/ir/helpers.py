@@ -92,7 +92,7 @@ def _key(i: int) -> str:
   %bad{i} = icmp eq ptr %key{i}, null
   br i1 %bad{i}, label %faulted, label %read{i}
 read{i}:
-  %word{i} = load i32, ptr %key{i}, align 1
+  %word{i} = call i32 @load32(ptr %key{i})
   %k{i} = zext i32 %word{i} to i64
   br label %in{i}"""
 

@@ -108,8 +108,11 @@ class Lowering:
         name = row.mnemonic
         if name == "lddw":
             self.give(i.dst, str(i.imm64))
-        elif name.startswith(("ldx", "st")):
-            self._access(slot, i, name)
+        elif name.startswith("ldx"):
+            letters = name.removeprefix("ldx")
+            self._load(slot, i, letters.removeprefix("s"), sign=letters.startswith("s"))
+        elif name.startswith("st"):
+            self._store(slot, i, name[2:].removeprefix("x"), register=name.startswith("stx"))
         elif name.startswith("lock "):
             self._atomic(slot, i, name.removeprefix("lock "))
         elif row.targets or name in _ENDS:
@@ -139,30 +142,24 @@ class Lowering:
         self._stop_if(self.text.new(f"icmp eq ptr {pointer}, null"), slot)
         return pointer
 
-    def _access(self, slot: int, i: Instruction, name: str) -> None:
-        kind, _, letters = name.partition("x") if "x" in name else (name[:2], "", name[2:])
-        sign = kind == "ld" and letters.startswith("s")
-        size = _SIZES[letters[1:] if sign else letters]
-        bits = 8 * size
-        if kind == "ld":
-            loaded = self.text.new(f"load i{bits}, ptr {self._find(slot, i.src, i.offset, size, store=False)}, align 1")
-            self.give(
-                i.dst,
-                self.text.new(f"sext i{bits} {loaded} to i64") if sign else arithmetic.widen(self.text, loaded, bits),
-            )
-            return
-        pointer = self._find(slot, i.dst, i.offset, size, store=True)
-        value = arithmetic.narrow(
-            self.text, self.take(i.src) if "x" in name else str(i.imm), bits if "x" in name else 64
+    def _load(self, slot: int, i: Instruction, letters: str, *, sign: bool) -> None:
+        bits = 8 * _SIZES[letters]
+        loaded = self.text.load(self._find(slot, i.src, i.offset, bits // 8, store=False), bits)
+        self.give(
+            i.dst, self.text.new(f"sext i{bits} {loaded} to i64") if sign else arithmetic.widen(self.text, loaded, bits)
         )
-        low = value if "x" in name else str(i.imm & (1 << bits) - 1)
-        self.text.do(f"store i{bits} {low}, ptr {pointer}, align 1")
+
+    def _store(self, slot: int, i: Instruction, letters: str, *, register: bool) -> None:
+        bits = 8 * _SIZES[letters]
+        pointer = self._find(slot, i.dst, i.offset, bits // 8, store=True)
+        low = arithmetic.narrow(self.text, self.take(i.src), bits) if register else str(i.imm & (1 << bits) - 1)
+        self.text.store(pointer, low, bits)
 
     def _atomic(self, slot: int, i: Instruction, name: str) -> None:
         """No other lane sees this memory: load, compute, store."""
         name, bits = _width_of(name)
         pointer = self._find(slot, i.dst, i.offset, bits // 8, store=True)
-        old = self.text.new(f"load i{bits}, ptr {pointer}, align 1")
+        old = self.text.load(pointer, bits)
         source = arithmetic.narrow(self.text, self.take(i.src), bits)
         operation = name.removeprefix("fetch ")
         if operation == "cmpxchg":
@@ -171,7 +168,7 @@ class Lowering:
             new = self.text.new(f"select i1 {same}, i{bits} {source}, i{bits} {old}")
         else:
             new = arithmetic.binary(self.text, "mov" if operation == "xchg" else operation, old, source, bits)
-        self.text.do(f"store i{bits} {new}, ptr {pointer}, align 1")
+        self.text.store(pointer, new, bits)
         if operation in ("xchg", "cmpxchg") or name != operation:
             self.give(0 if operation == "cmpxchg" else i.src, arithmetic.widen(self.text, old, bits))
 

@@ -36,6 +36,7 @@ SHARED: Final = (
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
+declare void @llvm.assume(i1)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
 
 define internal void @clear(ptr %stack, i64 %from, i64 %to) noinline "no-builtins" {
@@ -118,6 +119,8 @@ nowhere:
   ret ptr null
 found:
   %pointer = getelementptr i8, ptr %base, i64 %offset
+  %somewhere = icmp ne ptr %pointer, null
+  call void @llvm.assume(i1 %somewhere)
   %on_stack = icmp eq i64 %region, $STACK
   br i1 %on_stack, label %used, label %other
 used:

@@ -38,6 +38,14 @@ class Text:
         """Append an instruction without a value."""
         self.lines.append("  " + instruction)
 
+    def load(self, pointer: str, bits: int) -> str:
+        """Load a number of a program's memory."""
+        return self.new(f"call i{bits} @load{bits}(ptr {pointer})")
+
+    def store(self, pointer: str, value: str, bits: int) -> None:
+        """Store a number into a program's memory."""
+        self.do(f"call void @store{bits}(ptr {pointer}, i{bits} {value})")
+
     def label(self, name: str) -> None:
         """Begin a block."""
         self.lines.append(name + ":")
