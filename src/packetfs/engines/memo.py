@@ -92,9 +92,7 @@ class _Part:
 class Memo:
     """What one job remembers and recalls. `recalled`: how many shards."""
 
-    def __init__(
-        self, memory: Memory, program: Digest, image: Image, records: Records, fuel: int, seed: int
-    ) -> None:
+    def __init__(self, memory: Memory, program: Digest, image: Image, records: Records, fuel: int, seed: int) -> None:
         self._memory = memory
         self._records = records
         self._seed = seed

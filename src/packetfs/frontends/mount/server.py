@@ -18,7 +18,7 @@ from packetfs.frontends.mount.operations import Operations
 from packetfs.frontends.mount.options import MountOptions
 from packetfs.frontends.mount.session import Session
 from packetfs.fs.filesystem import FileSystem, open_names
-from packetfs.limits import MOUNT_READAHEAD, MOUNT_SWITCH
+from packetfs.limits import MOUNT_READAHEAD
 from packetfs.pool.pool import Pool
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -63,7 +63,6 @@ def _check_place(directory: str) -> str:
 def _serve(
     path: str, place: str, options: MountOptions, up: Callable[[], None], complain: Callable[[str], None]
 ) -> None:
-    sys.setswitchinterval(MOUNT_SWITCH)
     with open_operations(path, options) as (operations, watch):
         device = attach(path, place, options)
         try:

@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -29,6 +30,7 @@ from packetfs.limits import (
     MOUNT_GOODBYE,
     MOUNT_IDLE_LATE,
     MOUNT_REQUEST,
+    MOUNT_SWITCH,
     MOUNT_VALID,
     MOUNT_VALID_SHARED,
 )
@@ -110,7 +112,8 @@ class Session:
         events = select.poll()
         events.register(self._device, select.POLLIN)
         events.register(self._wake_read, select.POLLIN)
-        taken = 0
+        taken, interval = 0, sys.getswitchinterval()
+        sys.setswitchinterval(MOUNT_SWITCH)
         try:
             while True:
                 ready = events.poll(0 if self._reads else self._pause())
@@ -128,6 +131,7 @@ class Session:
                 if not taken % _CHECK_CLOCK and time.monotonic() > self._due + MOUNT_IDLE_LATE:
                     self._idle()
         finally:
+            sys.setswitchinterval(interval)
             self._workers.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
