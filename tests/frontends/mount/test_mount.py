@@ -408,3 +408,19 @@ def test_the_kernel_goes_by_access_control_lists(mount: Mount, tmp_path: Path) -
     mount.umount()
     mount.mount("-o", "allow_other")
     assert [_reads(mount.at / "copy", uid) for uid in (1234, 1235)] == [True, False]
+
+
+def test_who_writes_a_file_takes_its_capabilities_away(mount: Mount) -> None:
+    """ping's: a file that is written gets nothing of what root had given to the old bytes."""
+    tool = mount.at / "tool"
+    for mode in ("r+b", "ab", "wb"):
+        tool.write_bytes(b"trusted")
+        os.setxattr(tool, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+        os.setxattr(tool, "user.note", b"kept")
+        with tool.open(mode) as file:
+            file.write(b"other")
+        assert os.listxattr(tool) == ["user.note"]
+    with tool.open("wb") as file:
+        os.setxattr(tool, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+        file.write(b"other")
+    assert os.listxattr(tool) == ["user.note"]

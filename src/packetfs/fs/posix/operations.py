@@ -236,7 +236,9 @@ class Operations:
     @changes
     def write(self, handle: int, offset: int, data: Buffer) -> int:
         """Write all of `data`. Who may not have setuid and setgid kept, the kernel knows: it asks by `setattr`."""
-        return self._files.write(handle, offset, memoryview(data).cast("B"))
+        done = self._files.write(handle, offset, memoryview(data).cast("B"))
+        self._xattrs.lose_capability(self._handles.file(handle).node)
+        return done
 
     @changes
     def fallocate(self, handle: int, mode: int, offset: int, length: int) -> None:

@@ -13,6 +13,7 @@ from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
 from packetfs.limits import ENTRY_TAIL_MAX, XATTR_VALUE_MAX
 
 CREATE, REPLACE = 1, 2
+_CAPABILITY = b"security.capability"
 _SHOWN_BITS = 0o777
 _NAME_MAX = 255
 _COUNT_MAX = (1 << 16) - 1
@@ -99,6 +100,13 @@ class Xattrs:
         if held.pop(name, None) is None:
             fail(errno.ENODATA)
         self._store(node, held)
+
+    def lose_capability(self, node: Node) -> None:
+        """Take away what a file may do when it is run, as its bytes are no longer those that were trusted."""
+        if node.has_xattrs:
+            held = self.all(node)
+            if held.pop(_CAPABILITY, None) is not None:
+                self._store(node, held)
 
     def _store(self, node: Node, held: dict[bytes, bytes]) -> None:
         packed = pack_xattrs(tuple(held.items())) if held else None
