@@ -22,6 +22,7 @@ from typing import Final
 from packetfs.errors import PacketFSError
 from packetfs.frontends.mount import protocol, replies
 from packetfs.frontends.mount.dispatch import Answer, Dispatcher, Head
+from packetfs.frontends.mount.nearness import Nearness
 from packetfs.frontends.mount.operations import Later, Operations, Parts
 from packetfs.frontends.mount.protocol import HEAD, Init, Opcode
 from packetfs.frontends.mount.replies import Replies
@@ -64,6 +65,9 @@ _AGAIN: Final = (errno.EAGAIN, errno.EINTR, errno.ENOENT)
 _INIT, _DESTROY, _READ = int(Opcode.INIT), int(Opcode.DESTROY), int(Opcode.READ)
 _INIT_IN: Final = protocol.INIT_IN.struct
 _INIT_IN_MORE: Final = protocol.INIT_IN_MORE.struct
+_READ_IN: Final = protocol.READ_IN.struct
+_STREAMED: Final = 128 << 10
+"""A larger read is one ahead: who reads so works on while the next is on its way."""
 _INTERRUPT: Final = protocol.INTERRUPT_IN.struct
 _END_STEP: Final = 0.25
 """Seconds between two looks at the clock while a session ends."""
@@ -107,6 +111,7 @@ class Session:
 
     def serve(self) -> None:
         """Answer until the mount is gone; then what was changed is made durable by `close` of the operations."""
+        self._nearness = Nearness()
         buffer = mmap.mmap(-1, _BUFFER)
         view = memoryview(buffer)
         events = select.poll()
@@ -132,6 +137,7 @@ class Session:
                     self._idle()
         finally:
             sys.setswitchinterval(interval)
+            self._nearness.part()
             self._workers.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
@@ -193,6 +199,7 @@ class Session:
             self._reads.append((head, bytes(body)))
             return True
         self._passed += 1
+        self._nearness.asked(head[6])
         answer = self._answer(head, body, opcode, unique)
         if answer is not None:
             self._reply(answer)
@@ -204,6 +211,8 @@ class Session:
         """Answer the read that has waited for longest."""
         self._passed = 0
         head, body = self._reads.popleft()
+        if len(body) >= _READ_IN.size and _READ_IN.unpack_from(body)[2] > _STREAMED:
+            self._nearness.part()
         answer = self._answer(head, memoryview(body), _READ, head[2])
         if answer is not None:
             self._reply(answer)

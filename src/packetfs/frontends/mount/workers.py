@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,7 @@ class Workers:
         self._waiting: Final[deque[tuple[int, Later]]] = deque()
         self._open: Final[set[int]] = set()
         self._change: Final = threading.Condition()
+        self._everywhere: Final = os.sched_getaffinity(0)
         self._free = 0
         self._threads = 0
         self._closed = False
@@ -51,6 +53,7 @@ class Workers:
             self._change.notify_all()
 
     def _work(self) -> None:
+        os.sched_setaffinity(0, self._everywhere)  # the loop, which began this thread, may stay on one processor
         while True:
             with self._change:
                 self._free += 1
