@@ -50,6 +50,14 @@ def grep(
     end = len(record)
     start = 0
     chosen = 0
+    within = len(pattern) > 0 and pattern.find(b"\n") < 0 and pattern.find(b"\r") < 0  # where it is, a line contains it
+    while within and count and not invert:
+        found = record.find(pattern, start)
+        if found < 0:
+            start = end
+            break
+        start = line_stop(record, u64(found))
+        chosen += 1
     while start < end:
         hit = record.find(pattern, start)
         low = end if hit < 0 else line_start(record, start, u64(hit))
@@ -59,7 +67,7 @@ def grep(
             break
         start = line_stop(record, u64(hit))
         line = record[low:start]
-        if (without_end(line).find(pattern) >= 0) != invert:
+        if (within or without_end(line).find(pattern) >= 0) != invert:
             chosen += _write(line, count, newline)
     if chosen == 0:
         return DROP
