@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from fuzz.ptx.kernels import FILE_ID, RECORD_BASE, ROOM, SHARD, Kernels
+from fuzz.ptx.kernels import FILE_ID, RECORD_BASE, ROOM, SEED, SHARD, Kernels
 from fuzz.ptx.syntax import Refused
 from fuzz.vm_programs import Programs
 from packetfs.engines.ir.helpers import missing
@@ -77,7 +77,7 @@ def interpret(machine: Machine, case: Case) -> list[Left]:
     for number, record in enumerate(case.records):
         contexts, spill, maps = bytearray(CONTEXT_BYTES), bytearray(SPILL_STRIDE), bytearray(case.image.maps_bytes)
         base = RECORD_BASE + number
-        begin_shard(contexts, 0, shard=SHARD + number, start=0, stop=1, position=0, record_base=base, seed=0)
+        begin_shard(contexts, 0, shard=SHARD + number, start=0, stop=1, position=0, record_base=base, seed=SEED)
         open_maps(case.image.initial, case.image.maps_bytes, maps, 0)
         bounds, out = PAIR.pack(at, at + len(record)), bytearray(ROOM)
         _, stop, used = machine.run(

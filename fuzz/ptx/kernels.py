@@ -10,12 +10,14 @@ from fuzz.ptx.reader import read
 from packetfs.engines.gpu.kernel import RESULTS, module
 from packetfs.engines.ir.memory import STOPPED
 from packetfs.toolchain.python.backend import GPUS, translate
+from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import Image
 from packetfs.vm.layout import Fault, Stop
 from packetfs.vm.single import Ended
 
 ROOM: Final = 4096
 """Bytes that a lane may emit."""
+SEED: Final = 5
 SHARD: Final = 65_534
 RECORD_BASE: Final = 5
 FILE_ID: Final = 9
@@ -42,7 +44,7 @@ class Kernels:
         maps = bytearray(image.initial.ljust(own, b"\0") * count)
         out, results = bytearray(ROOM * count), bytearray(len(RESULTS) * 8 * count)
         buffers = (bytearray(b"".join(records)), _bounds(records), maps, out, results)
-        numbers = count, ROOM, fuel, 0, RECORD_BASE, SHARD, FILE_ID
+        numbers = count, ROOM, fuel, 0, RECORD_BASE, SHARD, FILE_ID, (SEED * GOLDEN + SHARD) % (1 << 64)
         launch.run(f"run{number}", (*map(place, buffers), *numbers), blocks=-(-count // _THREADS), threads=_THREADS)
         words = memoryview(results).cast("Q")
         return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -11,13 +13,14 @@ from fuzz.ptx_conformance import accept, judge, own, shipped
 from fuzz.ptx_differential import Case, compare, interpret, make
 from packetfs.engines.gpu.ptx import make_ptx
 from packetfs.engines.ir import arithmetic
+from packetfs.engines.ir.search import SEARCHES
 from packetfs.errors import NoKernel, UsageError
 from packetfs.toolchain.sources import find_program
 from packetfs.vm.assembly import assemble
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import ContextKind, Stop
+from packetfs.vm.layout import ContextKind, MapType, Stop
 from packetfs.vm.machine import MACHINES
-from packetfs.vm.program import Program
+from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.single import Ended
 from tests.ptx.rig import ARCHITECTURES, needs_ptxas
 
@@ -59,6 +62,52 @@ def test_shipped_programs_on_lanes() -> None:
         lanes = kernels.run(number, LINES, 100_000)
         assert lanes == interpret(MACHINES[-1], Case(0, image, LINES, 100_000))
         assert all(isinstance(end, Ended) and not end.fault for end, _ in lanes)
+
+
+def test_searches() -> None:
+    """All lengths, words and bytes of texts that have some of them often."""
+    rng, cases = random.Random(3), []
+    for number in SEARCHES:
+        for third, fourth in itertools.product((32, 97, 98), (0, 1, 2, 5, 70, 1 << 40)):
+            word = f"stb [r10-64], 97\nstb [r10-63], {third}\nmov r3, r10\nsub r3, 64\nmov r4, {min(fourth, 5)}"
+            set_r3 = word if number == 4097 else f"mov r3, {third}\nlddw r4, {fourth}"
+            image = image_of(f"{set_r3}\ncall {number}\nmov r6, r0\ncall 5\nlsh r0, 32\nxor r0, r6\nexit")
+            records = [bytes(rng.choices(b"ab \n", k=size)) for size in (0, 1, 2, 7, 64, 150)]
+            cases.append(Case(0, image, tuple(records), 10_000))
+    kernels = Kernels([case.image for case in cases])
+    for number, case in enumerate(cases):
+        assert kernels.run(number, case.records, case.fuel) == interpret(MACHINES[-1], case), number
+
+
+def test_reservations() -> None:
+    text = """mov r6, 0
+        lddw r1, map 0
+        mov r2, SIZE
+        call ringbuf_reserve
+        jeq r0, 0, out
+        mov r7, r0
+        stdw [r7+0], 77
+        lddw r1, map 0
+        mov r2, 8
+        call ringbuf_reserve
+        jeq r0, 0, out
+        mov r1, r0
+        call ringbuf_discard
+        mov r1, r7
+        add r1, ODD
+        call ringbuf_submit
+        mov r1, r7
+        call TWICE
+        out: exit"""
+    ring = (MapDefinition(b"ring", MapType.RINGBUF, 0, 0, 4096),)
+    cases = [
+        Case(0, load(Program(assemble(changed), ring)), (b"x",), 1000)
+        for size, odd, twice in ((8, 0, 133), (24, 8, 133), (4080, 0, 132), (4090, 0, 133), (8, 0, 8), (4000, 0, 8))
+        for changed in [text.replace("SIZE", str(size)).replace("ODD", str(odd)).replace("TWICE", str(twice))]
+    ]
+    kernels = Kernels([case.image for case in cases])
+    for number, case in enumerate(cases):
+        assert kernels.run(number, case.records, case.fuel) == interpret(MACHINES[-1], case), number
 
 
 @needs_ptxas

@@ -14,6 +14,7 @@ from packetfs.engines.ir.access import access
 from packetfs.engines.ir.helpers import helpers
 from packetfs.engines.ir.lowering import Lowering
 from packetfs.engines.ir.memory import SHARED, STOPPED, filled, runtime
+from packetfs.engines.ir.reserve import NEEDS
 from packetfs.vm.image import Image
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, RESERVE_BYTES, VMS_MAX, ContextKind, Region
 
@@ -30,6 +31,7 @@ ARGUMENTS: Final = (
     ("record_base", "i64", "index of the first record"),
     ("shard", "i64", "index of the first thread's shard"),
     ("file_id", "i64", "number of the file"),
+    ("random", "i64", "state of helper 7 in the first thread's shard; that of each later one is one more"),
 )
 RESULTS: Final = (
     ("result", "%r0", "r0; 0 where it faulted"),
@@ -62,6 +64,8 @@ entry:
 go:
   %vm = alloca %state, align 16
   %stack = alloca [$STACK_BYTES x i8], align 16
+  %reserve = alloca [$RESERVE_ROOM x i8], align 16
+  %random_here = add i64 %random, %thread
   %pair = shl i64 %thread, 4
   %begin_at = getelementptr i8, ptr addrspace(1) %bounds, i64 %pair
   %end_at = getelementptr i8, ptr addrspace(1) %begin_at, i64 8
@@ -82,7 +86,10 @@ go:
   set stack %stack
   set stack_low $STACK_BYTES
   set out %emitted
+  set reserve %reserve
+  set reserved 0
   set room %room
+  set random %random_here
   set emitted 0
   set granted %fuel
   set fuel %fuel
@@ -122,7 +129,10 @@ def _kernel(number: int, image: Image) -> str:
     lowering = Lowering(number, image)
     program = lowering.lower()
     parameters = ", ".join(f"{'ptr addrspace(1)' if kind == 'ptr' else kind} %{name}" for name, kind, _ in ARGUMENTS)
-    body = filled(_ENTRY + _context(image) + _END + _results() + _TAIL, number, image)
+    room = RESERVE_BYTES if lowering.helpers & NEEDS else 8
+    body = filled(
+        _ENTRY.replace("$RESERVE_ROOM", str(room)) + _context(image) + _END + _results() + _TAIL, number, image
+    )
     entry = f"define ptx_kernel void @run{number}({parameters}) {{{body}"
     return runtime(number, image) + helpers(number, image, frozenset(lowering.helpers)) + program + entry
 

@@ -1,7 +1,7 @@
-"""Helpers that a kernel answers itself, as IR: by number, `@helperNUMBER.N(vm, r1 ... r5, behind)` returns r0.
+"""Helpers that need no host, as IR: `@helperNUMBER.N(vm, r1 to r5, unpaid)` returns r0.
 
-What is not here needs the host (text, checksums, a record that moves), state that lanes do not have (a shard's random
-numbers) or work on hash tables: `missing` names it, so that such a program is refused before anything is compiled.
+What is not here formats text, moves records, sums them as Linux does, or works on hash tables: `missing` names it, so
+that such a program is refused before anything is compiled.
 """
 
 from __future__ import annotations
@@ -9,24 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from packetfs.engines.ir import reserve
 from packetfs.engines.ir.memory import filled
+from packetfs.engines.ir.search import SEARCHES
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.instruction import iterate_rows
 from packetfs.vm.layout import HELPERS, MapType
 from packetfs.vm.maps import EXISTS, HELD, INVALID, NEW, TOO_BIG
 from packetfs.vm.microvm import BYTES_A_SLOT
 
-_ARGUMENTS: Final = "(ptr %vm, i64 %r1, i64 %r2, i64 %r3, i64 %r4, i64 %r5, i64 %behind)"
+_ARGUMENTS: Final = "(ptr %vm, i64 %r1, i64 %r2, i64 %r3, i64 %r4, i64 %r5, i64 %unpaid)"
 _MAP_HELPERS: Final = frozenset((1, 2, 3))
 
 _CLOCK: Final = """
   %granted = get granted
   %left = get fuel
   %before = sub i64 %granted, %left
-  %now = add i64 %before, %behind
+  %now = add i64 %before, %unpaid
   ret i64 %now
 """
-"""behind: slots of the straight run before the call, which are not paid for yet."""
+"""unpaid: slots of the straight run before the call, which are not paid for yet."""
+
+_RANDOM: Final = """
+  %before = get random
+  %state = add i64 %before, $GOLDEN
+  set random %state
+  %s30 = lshr i64 %state, 30
+  %x30 = xor i64 %state, %s30
+  %m1 = mul i64 %x30, $MIX1
+  %s27 = lshr i64 %m1, 27
+  %x27 = xor i64 %m1, %s27
+  %m2 = mul i64 %x27, $MIX2
+  %s31 = lshr i64 %m2, 31
+  %x31 = xor i64 %m2, %s31
+  %low = and i64 %x31, 4294967295
+  ret i64 %low
+""".replace("$MIX1", str(0xBF58476D1CE4E5B9)).replace("$MIX2", str(0x94D049BB133111EB))
 
 _REDIRECT: Final = """
   %above = icmp ugt i64 %r3, 3
@@ -60,6 +78,12 @@ out:
 """
 _LOAD_BYTES: Final = _PART.replace("{order}", "i64 %r3, i64 %begin, i64 %r4, i1 true")
 _STORE_BYTES: Final = _PART.replace("{order}", "i64 %begin, i64 %r3, i64 %r4, i1 false")
+
+
+def _reserve(image: Image) -> str:
+    rings = [i for i, place in enumerate(image.maps) if place.type == MapType.RINGBUF]
+    inner = "  br label %ring\n"
+    return _by_map(image, "%r1", dict.fromkeys(rings, inner)) + f"ring:{reserve.RESERVE}"
 
 
 def _ring_output(image: Image) -> str:
@@ -135,7 +159,7 @@ def _delete(image: Image) -> str:
 
 def _by_map(image: Image, handle: str, bodies: dict[int, str]) -> str:
     """Return a body that goes by the map that a handle names; MAP for what is none, or has no body."""
-    first = "$MAP_FIRST"
+    first = "$MAP_BEGIN"
     cases = " ".join(f"i64 {i}, label %map{i}" for i in bodies)
     del image
     blocks = "".join(f"map{i}:\n{body}" for i, body in bodies.items())
@@ -156,8 +180,9 @@ exists:
 
 
 _BODIES: Final[dict[int, str | Callable[[Image], str]]] = {
-    1: _lookup, 2: _update, 3: _delete, 5: _CLOCK, 8: "  ret i64 0\n", 51: _REDIRECT, 130: _ring_output,
-    189: _LOAD_BYTES, 190: _STORE_BYTES, 4096: _EMIT,
+    1: _lookup, 2: _update, 3: _delete, 5: _CLOCK, 7: _RANDOM, 8: "  ret i64 0\n", 51: _REDIRECT, 130: _ring_output,
+    131: _reserve, 132: reserve.SUBMIT, 133: reserve.DISCARD,
+    189: _LOAD_BYTES, 190: _STORE_BYTES, 4096: _EMIT, **SEARCHES,
 }  # fmt: skip
 
 

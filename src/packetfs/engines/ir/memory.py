@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from packetfs.engines.ir.text import STATE_TYPE, expand
+from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import Image
 from packetfs.vm.layout import (
     HEADROOM,
@@ -84,7 +85,7 @@ entry:
   %offset = and i64 %address, $OFFSET_MASK
   switch i64 %region, label %nowhere [
     i64 $CTX, label %context i64 $STACK, label %stack i64 $DATA, label %data
-    i64 $MAPS, label %maps i64 $SHARED, label %shared ]
+    i64 $MAPS, label %maps i64 $SHARED, label %shared i64 $RESERVE, label %reserve ]
 context:
   %c = get context
   br label %check
@@ -102,11 +103,17 @@ maps:
   br label %check
 shared:
   br label %check
+reserve:
+  %v = get reserve
+  %reserved = get reserved
+  br label %check
 check:
-  %base = phi ptr [ %c, %context ], [ %s, %stack ], [ %d, %data ], [ %m, %maps ], [ @shared$N, %shared ]
-  %low = phi i64 [ 0, %context ], [ 0, %stack ], [ $HEADROOM, %data ], [ 0, %maps ], [ 0, %shared ]
+  %base = phi ptr [ %c, %context ], [ %s, %stack ], [ %d, %data ], [ %m, %maps ], [ @shared$N, %shared ],
+    [ %v, %reserve ]
+  %low = phi i64 [ 0, %context ], [ 0, %stack ], [ $HEADROOM, %data ], [ 0, %maps ], [ 0, %shared ],
+    [ 0, %reserve ]
   %high = phi i64 [ $CTX_BYTES, %context ], [ $STACK_BYTES, %stack ], [ %end, %data ], [ $MAPS_BYTES, %maps ],
-    [ $SHARED_BYTES, %shared ]
+    [ $SHARED_BYTES, %shared ], [ %reserved, %reserve ]
   %behind = icmp uge i64 %offset, %low
   %before = icmp ule i64 %offset, %high
   %room = sub i64 %high, %offset
@@ -231,9 +238,10 @@ def _shared(number: int, image: Image) -> str:
 
 _CONSTANTS: Final[dict[str, int]] = {
     **{region.name: int(region) for region in Region},
+    **{f"{region.name}_BEGIN": region << REGION_SHIFT for region in Region},
     **{f"FAULT_{fault.name}": int(fault) for fault in Fault},
     "OUTPUT": STOPPED + Stop.OUTPUT, "HOST": STOPPED + Stop.HELPER,
     "HEADROOM": HEADROOM, "OFFSET_MASK": OFFSET_MASK, "REGION_SHIFT": REGION_SHIFT, "STACK_BYTES": STACK_BYTES,
-    "RECORD_COPY_MAX": RECORD_COPY_MAX, "STACK_STEP": STACK_STEP, "BYTES_A_SLOT": BYTES_A_SLOT, "INVALID": INVALID,
-    "RECORD_BEGIN": (Region.DATA << REGION_SHIFT) + HEADROOM, "MAP_FIRST": Region.MAP << REGION_SHIFT,
+    "RECORD_COPY_MAX": RECORD_COPY_MAX, "STACK_STEP": STACK_STEP, "BYTES_A_SLOT": BYTES_A_SLOT,
+    "RECORD_BEGIN": (Region.DATA << REGION_SHIFT) + HEADROOM, "INVALID": INVALID, "GOLDEN": GOLDEN,
 }  # fmt: skip

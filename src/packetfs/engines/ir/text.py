@@ -9,12 +9,14 @@ import re
 from typing import Final
 
 STATE: Final = {
-    "record": "ptr", "length": "i64", "maps": "ptr", "stack": "ptr", "stack_low": "i64", "out": "ptr", "room": "i64",
-    "emitted": "i64", "granted": "i64", "fuel": "i64", "extra": "i64", "random": "i64", "fault": "i64",
-    "address": "i64", "pc": "i64", "depth": "i64", "context": "[64 x i8]", "frames": "[35 x i64]",
+    "record": "ptr", "length": "i64", "maps": "ptr", "stack": "ptr", "stack_low": "i64", "reserve": "ptr",
+    "reserved": "i64", "out": "ptr", "room": "i64", "emitted": "i64", "granted": "i64", "fuel": "i64", "extra": "i64",
+    "random": "i64", "fault": "i64", "address": "i64", "pc": "i64", "depth": "i64", "context": "[64 x i8]",
+    "frames": "[35 x i64]",
 }  # fmt: skip
-"""What a lane knows of the record that it runs. extra: slots that the last helper costs beside its own. address: what
-could not be reached. context: the record context. frames: return slot and r6 to r9 of functions that wait."""
+"""What is known of the microVM and the record that it runs. reserve: room that helpers 131 to 133 give. room: of `out`.
+extra: slots that the last helper costs beside its own. address: what could not be reached. context: the record context.
+frames: return slot and r6 to r9 of functions that wait."""
 STATE_TYPE: Final = f"%state = type {{ {', '.join(STATE.values())} }}\n"
 _NUMBER: Final = {name: number for number, name in enumerate(STATE)}
 _GET: Final = re.compile(r"(?P<to>%[\w.]+) = get (?P<name>\w+)")
