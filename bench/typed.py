@@ -26,7 +26,7 @@ from typing import Final
 
 import packetfs
 from bench import machine, report
-from bench.typed_data import WORD, make
+from bench.typed_data import WORDS, make
 
 PFS: Final = str(Path(sys.executable).with_name("pfs"))
 ROUNDS: Final = 5
@@ -69,7 +69,8 @@ def grep(name: str, kind: str, text: str) -> Case:
 CASES: Final = (
     Case("words", "prose", ("wc",), ((("wc", "{file}"), 1.0), (("wc", "-w", "{file}"), 1.0)), _WC),
     Case("lines", "prose", ("wc",), ((("wc", "-l", "{file}"), 0.5),), _WC),
-    grep("lines with a rare word", "prose", WORD.decode()),
+    grep("lines with a rare word", "prose", WORDS[0].decode()),
+    grep("lines with a rare word of rare letters", "prose", WORDS[1].decode()),
     grep("lines with a word that one in fifty has", "log", "ERROR"),
     Case(
         "histogram of a u16 field",

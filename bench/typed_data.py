@@ -1,7 +1,7 @@
 """The files of bench.typed: prose, a log, a table and packets of 64 bytes, the same in every run.
 
 Each is made of BLOCK bytes that were drawn once, one behind the other up to its size: nothing here looks further back
-than a line. The word that is searched for is put into it once every RARE bytes.
+than a line. The words that are searched for are put into it once every RARE bytes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Final
 
 BLOCK: Final = 16 << 20
 RARE: Final = 8 << 20
-WORD: Final = b"needle-in-hay"
-"""What is searched for where it is rare; in the log, ERROR is what is searched for: one line of fifty has it."""
+WORDS: Final = (b"needle-in-hay", b"NEEDLE_IN_HAY")
+"""What is searched for where it is rare: of letters that are common in prose, and of bytes that occur nowhere else. In
+the log, ERROR is what is searched for: one line of fifty has it."""
 
 
 def prose(draw: Random) -> bytes:
@@ -28,8 +29,9 @@ def prose(draw: Random) -> bytes:
     out = bytearray()
     while len(out) < BLOCK:
         out += " ".join(word for _, word in zip(range(draw.randint(3, 18)), drawn, strict=False)).encode() + b"\n"
-    for at in range(RARE // 2, BLOCK, RARE):
-        out[at : at + len(WORD)] = WORD
+    for word, first in zip(WORDS, (RARE // 2, RARE // 4), strict=True):
+        for at in range(first, BLOCK, RARE):
+            out[at : at + len(word)] = word
     return bytes(out[:BLOCK])
 
 

@@ -9,7 +9,7 @@ from packetfs.engines.source import Source
 from packetfs.limits import RUN_WINDOW
 
 NEWLINE = b"\n"
-PIECE = 4096
+PIECE = 512
 """Bytes of the first look for a newline."""
 
 

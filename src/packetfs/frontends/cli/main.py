@@ -18,6 +18,7 @@ from packetfs.frontends.cli.parser import build_parser, load, split_command, sug
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
+    gc.set_threshold(10_000)  # modules are loaded: going over them again and again takes 5 % of a start
     words = list(sys.argv[1:] if arguments is None else arguments)
     stdout, stderr = standard_streams()
     output = Output(stdout, stderr, json="--json" in words)
@@ -54,7 +55,9 @@ def _run(name: str, rest: list[str], output: Output) -> int:
     if options.quiet:
         output.bar = None
     gc.freeze()  # what was loaded stays: going over it again and again takes 2 % of a copy
-    return module.run(options, output)
+    code = module.run(options, output)
+    gc.freeze()  # nor is anything looked for at the end
+    return code
 
 
 def overview() -> str:
