@@ -32,7 +32,8 @@ from fuzz.stage import MEAN, host, receive, send
 from packetfs.errors import PacketFSError
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
-from packetfs.net import delivery
+from packetfs.limits import SKETCH_NAMES
+from packetfs.net import delivery, sender, sketching
 from packetfs.net.batch import Batch, decode_batch, encode_batch
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Terms, open_source, open_target
@@ -55,12 +56,14 @@ from packetfs.net.wire import (
     Run,
     RunMessage,
     Signatures,
+    Sketch,
     Told,
     Type,
     decode_message,
     encode_message,
 )
 from packetfs.packet.digest import NO_DIGEST
+from packetfs.packet.sketch import sketch_peel
 from packetfs.packet.zstd import decompress
 from packetfs.pool.pool import Pool
 
@@ -143,10 +146,10 @@ def record(source: Place, target: Place, terms: Terms) -> tuple[bytes, bytes]:
 
     thread = threading.Thread(target=deliver)
     thread.start()
-    sender = Sender(speaking, ignore)
-    offer = sender.start()
+    speaker = Sender(speaking, ignore)
+    offer = speaker.start()
     with open_source(source, MEAN, 1 << 30, ignore, checksum=False, offer=offer) as opened:
-        sender.run(opened)
+        speaker.run(opened)
     thread.join()
     for descriptor in (*down, *up):
         os.close(descriptor)
@@ -195,7 +198,8 @@ class Seed:
 
 
 def seeds(base: Path, rng: random.Random) -> list[Seed]:
-    """Record a first copy, a delta and a listing, into a directory and into a pool; both sides of each."""
+    """Record a first copy, a delta, a listing and a sketch, into a directory and into a pool; both sides of each."""
+    sketching.token_bytes = bytes  # one key for all, so that recorded ids mean something when they are heard again
     found: list[Seed] = []
     for end in ("host", "pool"):
         cage = base / f"record-{end}"
@@ -206,16 +210,19 @@ def seeds(base: Path, rng: random.Random) -> list[Seed]:
         with Pool.create(str(cage / "pool"), mean=MEAN, durable=False) as pool, FileSystem(pool) as fs:
             fs.commit()
         grow(cage / "src", rng)
-        for name in ("full", "delta", "list"):
+        for name in ("full", "delta", "list", "sketch"):
+            sender.SKETCH_NAMES = 1 if name == "sketch" else SKETCH_NAMES
             prepared = base / f"{end}-{name}"
             if name == "delta":
                 edit(cage / "src")
-            if name == "list":
-                (cage / "src" / "d" / "text").write_bytes(b"the lazy dog\n" * 900)
+            if name == "sketch":
+                grow(cage / "src" / "more", rng)
+            if name in ("list", "sketch"):
+                (cage / "src" / "d" / "text").write_bytes(name.encode() * 4000)
                 sprinkle(cage / "src" / "big")
                 shutil.rmtree(cage / "target-history", ignore_errors=True)
             shutil.copytree(cage, prepared, symlinks=True, copy_function=_copy)
-            terms = Terms(checksum=name == "list")
+            terms = Terms(checksum=name in ("list", "sketch"))
             heard = record(host(cage / "src", cage / "source-history"), target_of(cage, end), terms)
             for side, said in zip(("receiver", "sender"), heard, strict=True):
                 found.append(Seed(f"{end}-{name}", side, tuple(split(said)), prepared))
@@ -334,6 +341,8 @@ def decode_all(said: bytes) -> None:
             message = decode_message(frame.kind, frame.payload)
             if isinstance(message, Signatures):
                 check_signatures(message, read_runs(message.runs)).unmatched(Bits(message.sums))
+            elif isinstance(message, Sketch):
+                sketch_peel(sketching.unpack_symbols(message.symbols, 0, message.items))
 
 
 def look(cage: Path) -> dict[str, bytes]:
@@ -377,6 +386,7 @@ class Fuzzer:
 
     def _session(self, seed: Seed, cage: Path, said: bytes) -> None:
         if seed.side == "sender":
+            sender.SKETCH_NAMES = 1 if "sketch" in seed.name else SKETCH_NAMES
             outcome = send(host(cage / "src", cage / "source-history"), said)
         else:
             terms = Terms(delete=self._rng.random() < 0.3)

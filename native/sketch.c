@@ -30,7 +30,7 @@ static void next(struct walk *walk) {
 static void add(struct pfs_symbol *symbol, uint64_t id, int32_t count) {
     symbol->sum ^= id;
     symbol->check ^= check_of(id);
-    symbol->count += count;
+    symbol->count = (int32_t)((uint32_t)symbol->count + (uint32_t)count); /* a peer's counts may be any */
 }
 
 void pfs_sketch(const uint8_t *ids, size_t count, size_t start, size_t end, struct pfs_symbol *symbols) {

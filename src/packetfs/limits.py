@@ -223,6 +223,16 @@ STALE_ONE_ROUND: Final = MIB
 """Bytes of old content that are signed finely at once: a first round would save less than 11 KB, and take a trip."""
 FINDS_MAX: Final = 1 << 20
 """Places where a sender remembers old content within new (24 MB); beyond, the content is sent."""
+SKETCH_NAMES: Final = 256
+"""Files of a tree from which a sketch of its names is tried first: a list of fewer is as short."""
+SKETCH_FIRST: Final = 1024
+"""Symbols that are sent at once: 14 KB, which a connection takes in one trip, for up to 700 differences."""
+SKETCH_ROUNDS: Final = 8
+"""Times that symbols are sent for one sketch; the second or third time is the last, as a rule."""
+SYMBOLS_MAX: Final = 1 << 20
+"""Symbols of a sketch: 14 MB on the wire, for 760,000 differences; with more, all names are listed."""
+NAMES_MAX: Final = 1 << 30
+"""Names that a sketch can be of: counts have 32 bits."""
 LEAVERS: Final = 4
 """Bytes of files that go, for each byte of files that come, in which a receiver looks for the content of these."""
 LEAVERS_SEEN: Final = 1 << 16

@@ -18,16 +18,28 @@ from fuzz.stage import ANY_ROOT, Outcome, Script, directory, host, receive, regu
 from packetfs.errors import BadMessage, BadPacket, BadProgram, Disconnected, FarSideFailed, PacketFSError, UnsafePath
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.ingest import ingest
-from packetfs.limits import BLOCKS_MAX, DRIFT_MAX, ENTRY_TAIL_MAX, RUNS_HELD_MAX, SOURCES_MAX
+from packetfs.limits import (
+    BLOCKS_MAX,
+    DRIFT_MAX,
+    ENTRY_TAIL_MAX,
+    NAMES_MAX,
+    RUNS_HELD_MAX,
+    SKETCH_NAMES,
+    SKETCH_ROUNDS,
+    SOURCES_MAX,
+    SYMBOLS_MAX,
+)
 from packetfs.net.batch import Content
 from packetfs.net.ends import Place, Terms
 from packetfs.net.listing import Piece
 from packetfs.net.packed import SOURCE, STALE, Expected, Instruction, write_instruction
 from packetfs.net.signatures import NOTHING
+from packetfs.net.sketching import pack_symbols
 from packetfs.net.varint import write_varint
 from packetfs.net.wire import (
     Begin,
     Commit,
+    Difference,
     Done,
     Failed,
     Listed,
@@ -35,13 +47,16 @@ from packetfs.net.wire import (
     Matched,
     Message,
     Mode,
+    More,
     Ready,
     Signatures,
+    Sketch,
     State,
     Want,
 )
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
+from packetfs.packet.sketch import SYMBOL, check_of
 from packetfs.pool.pool import Pool
 from tests.net.rig import describe
 
@@ -723,6 +738,97 @@ def test_bitmaps_of_any_size_are_read_as_far_as_they_go(cage: Cage) -> None:
     for wanted, held in ((b"", b""), (b"\xff" * 100_000, b"\xff" * 100_000), (b"\xff", b""), (b"", b"\xff")):
         outcome = fed(cage, Ready(0), State(0, (), ()), Want(wanted, held, 2**64 - 1), NOTHING, DONE)
         assert outcome.error is None
+
+
+class Many:
+    """A source with so many names that a sketch is asked for."""
+
+    def __init__(self, cage: Cage) -> None:
+        for number in range(SKETCH_NAMES + 10):
+            (cage.dst / f"{number}").write_bytes(b"%d" % number)
+        self._cage = cage
+
+    def fed(self, *messages: Message) -> Outcome:
+        return fed(self._cage, Ready(0), State(0, (), ()), *messages)
+
+
+@pytest.fixture
+def many(cage: Cage) -> Many:
+    return Many(cage)
+
+
+LISTED = (Want(b"", b"", 0), NOTHING, DONE)
+"""How it goes on when all names were listed."""
+
+
+def symbols_of(count: int, seed: int = 1) -> bytes:
+    """Return symbols that no set has."""
+    rng = random.Random(seed)
+    rows = ((rng.getrandbits(64), rng.getrandbits(32), rng.randrange(-3, 4)) for _ in range(count))
+    return pack_symbols(b"".join(SYMBOL.pack(*row) for row in rows), 0, 0)
+
+
+def test_symbols_that_never_peel_end_in_a_list(many: Many) -> None:
+    assert many.fed(Sketch(bytes(32), 0, symbols_of(1024)), *LISTED).error is None
+    several = many.fed(*(Sketch(bytes(32), 266, symbols_of(20, seed)) for seed in range(SKETCH_ROUNDS)), *LISTED)
+    assert several.error is None or isinstance(several.error, BadMessage)
+    assert many.fed(Sketch(bytes(32), 0, b""), *LISTED).error is None
+
+
+def test_symbols_that_give_one_id_after_the_other_end(many: Many) -> None:
+    """Each gives an id that is in no other symbol, so that there is always one more to take."""
+    ids = [random.Random(seed).getrandbits(64) for seed in range(5000)]
+    rows = b"".join(SYMBOL.pack(number, check_of(number), -1) for number in ids)
+    assert many.fed(Sketch(bytes(32), 0, pack_symbols(rows, 0, 0)), *LISTED).error is None
+
+
+def test_ids_that_a_sender_does_not_have_select_nothing(many: Many) -> None:
+    """A sketch of nothing says that all of the sender's names are lacking; it lists them."""
+    empty = Sketch(bytes(32), 0, pack_symbols(bytes(SYMBOL.size * 1024), 0, 0))
+    assert many.fed(empty, *LISTED).error is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Sketch(b"", 0, b""),
+        Sketch(bytes(33), 0, b""),
+        Sketch(bytes(32), NAMES_MAX + 1, b""),
+        Sketch(bytes(32), 0, bytes(12)),
+        Sketch(bytes(32), 0, bytes(12) + b"\xff" * 9 + b"\x01"),
+        Sketch(bytes(32), 0, bytes(13 * (SYMBOLS_MAX + 1))),
+    ],
+)
+def test_sketches_that_cannot_be_end_the_session(many: Many, said: Sketch) -> None:
+    ended(many.fed(said, *LISTED))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (More(0),),
+        (More(SYMBOLS_MAX),),
+        (More(2**63),),
+        (More(1),) * (SKETCH_ROUNDS + 1),
+        (Matched(b"", 0),),
+        (Difference(1, b""), Difference(1, b"")),
+    ],
+)
+def test_a_sender_that_wants_symbols_without_end_ends_the_session(cage: Cage, answers: tuple[Message, ...]) -> None:
+    (cage.dst / "f").write_bytes(b"here")
+    ended(cage.receive(Script().begin(Mode.SKETCH).say(*answers).commit()))
+
+
+def test_a_sketch_of_one_file_is_refused(cage: Cage) -> None:
+    (cage.dst / "f").write_bytes(b"here")
+    ended(cage.receive(Script().begin(Mode.SKETCH).say(Difference(1, b"")).commit(), Terms(name=b"f")))
+
+
+def test_ids_that_nobody_has_take_nothing_away(cage: Cage) -> None:
+    (cage.dst / "f").write_bytes(b"here")
+    script = Script().begin(Mode.SKETCH).say(Difference(1, bytes(8) * 100_000 + b"odd")).list()
+    assert cage.receive(script.commit(), Terms(delete=True)).error is None
+    assert (cage.dst / "f").read_bytes() == b"here"
 
 
 @pytest.mark.usefixtures("source")

@@ -44,16 +44,15 @@ class ListingAnswer:
         self._pending.append(listed)
         if len(self._pending) >= PENDING_MAX:
             self._match_pending()
+            self._pending = None
 
     def end(self) -> None:
         """All names are known."""
-        if self._pending:
-            self._target.add_leavers()
-            self._match_pending()
+        self._target.end_listing()
+        self._match_pending()
 
     def _match_pending(self) -> None:
-        pending, self._pending = self._pending or [], None
-        for listed in pending:
+        for listed in self._pending or ():
             self._match(listed)
 
     def _match(self, listed: Listed) -> None:

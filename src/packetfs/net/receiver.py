@@ -28,6 +28,7 @@ from packetfs.net.listing import Listed, ListingReader
 from packetfs.net.packed import STALE
 from packetfs.net.rights import UNLIMITED, Quota
 from packetfs.net.signatures import NOTHING
+from packetfs.net.sketching import offer_sketch
 from packetfs.net.stale import StaleContent
 from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
@@ -72,8 +73,8 @@ class Receiver:
         self._channel.send(self._target.state())
         items = self._stream()
         begin = self._early(items)
-        if begin.mode == Mode.LIST:
-            self._answer_listing()
+        if begin.mode in (Mode.LIST, Mode.SKETCH):
+            self._answer_listing(begin.mode)
         while True:
             for item in items:
                 if isinstance(item, Commit):
@@ -108,11 +109,19 @@ class Receiver:
 
     # names and ids first
 
-    def _answer_listing(self) -> None:
+    def _expect_names(self, mode: int) -> None:
+        """Tell the target what the listing will be: all names, or, where a sketch told which differ, these alone."""
+        differing = offer_sketch(self._channel, *self._target.names()) if mode == Mode.SKETCH else None
+        if differing is None:
+            self._target.expect_listing()
+        else:
+            self._target.expect_changes(differing)
+
+    def _answer_listing(self, mode: int) -> None:
         """Take the names of the new tree; say what of it is wanted and held, and what of the old content is stale."""
         start = self._channel.received
         answer = ListingAnswer(self._target, self._fail_listed)
-        self._target.expect_listing()
+        self._expect_names(mode)
         reader = ListingReader()
         while not isinstance(message := self._channel.receive(), ListedMessage):
             if not isinstance(message, Listing):
@@ -120,8 +129,7 @@ class Receiver:
             for listed in reader.read(message.records):
                 self._quota.take(0)
                 answer.add(listed)
-        if not self._dry_run:
-            answer.end()
+        answer.end()
         self.signature = self._channel.received - start
         self._channel.send(Want(bytes(answer.wanted.data), bytes(answer.held.data), self.signature))
         if self._dry_run:

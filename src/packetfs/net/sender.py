@@ -11,7 +11,7 @@ from packetfs.errors import BadMessage, Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
 from packetfs.fs.mirror import Offer
-from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX, SKETCH_NAMES
 from packetfs.net.basis import NO_BASIS, KnownBase
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
@@ -20,8 +20,10 @@ from packetfs.net.early import Early
 from packetfs.net.finding import Cover, Finds, Part, Seeker
 from packetfs.net.items import ItemWriter
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
+from packetfs.net.names import Selection, walk
 from packetfs.net.packed import Packer
 from packetfs.net.signatures import Run, check_signatures, read_runs
+from packetfs.net.sketching import find_difference
 from packetfs.net.source import Source, file_leaves
 from packetfs.net.wire import (
     NO_ROOT,
@@ -39,7 +41,7 @@ from packetfs.net.wire import (
 )
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.digest import Digest
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
 
@@ -76,6 +78,7 @@ class Sender:
         self._declared: dict[int, int] = {}
         self._drift: dict[bytes, Drift] = {}
         self._held = Bits()
+        self._differing: Selection | None = None
         self._early = Early(self._items)
         self.report = SendReport()
 
@@ -95,10 +98,14 @@ class Sender:
         mode, base = self._choose(state)
         self._drift = {item[0]: item for item in state.drift} if mode is Mode.DELTA else {}
         self.report.files, self.report.total = self._source.totals()
+        if mode is Mode.LIST and self.report.files >= SKETCH_NAMES:
+            mode = Mode.SKETCH
         self._channel.send(Begin(mode, base, self._source.root, self.report.files, self.report.total))
         if self._source.top is not None:
             self._items.entry(b"", self._source.top, Content.NONE)
-        if mode is Mode.LIST:
+        if mode is Mode.SKETCH:
+            self._differing = self._find_difference()
+        if mode in (Mode.LIST, Mode.SKETCH):
             self._send_listed()
         else:
             self._send_changes(base if mode is Mode.DELTA else None)
@@ -249,10 +256,18 @@ class Sender:
         self.report.signature += want.signature_bytes
         return want
 
+    def _find_difference(self) -> Selection | None:
+        before = self._channel.received
+        found = find_difference(self._channel, self._source.store, self._source.root)
+        self.report.signature += self._channel.received - before
+        return found
+
     def _names(self) -> Iterator[tuple[bytes, Entry]]:
-        for change in diff(self._source.store, None, self._source.root):
-            if change.new is not None:
-                yield change.path, change.new
+        """Yield the names that are listed: all, or those that the receiver lacks."""
+        differing = self._differing
+        for number, (path, leaf) in enumerate(walk(self._source.store, self._source.root)):
+            if differing is None or differing(number):
+                yield path, decode_entry(leaf)
 
     def _wanted(self, wanted: Bits) -> Iterator[tuple[bytes, Entry, int]]:
         """Yield the names that are wanted, and the number of their first piece among those of wanted files."""

@@ -6,10 +6,12 @@ from typing import Protocol
 
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed
+from packetfs.net.names import Selection
 from packetfs.net.stale import StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
+from packetfs.packet.tree import Store
 
 
 class Target(Protocol):
@@ -38,13 +40,20 @@ class Target(Protocol):
     def snapshot(self) -> str:
         """Return the name of the snapshot that `finish` took, if it did."""
 
+    def names(self) -> tuple[Store, Digest]:
+        """Return the root of what is held, having looked at all of it, and where its programs lie."""
+
     def expect_listing(self) -> None:
         """All names of the new tree follow through `examine`; what does not come is not in it."""
+
+    def expect_changes(self, differing: Selection) -> None:
+        """Of the names that `names` stands for the new tree lacks these, or has them otherwise; what it has otherwise,
+        or alone, follows through `examine`."""
 
     def examine(self, listed: Listed) -> bool:
         """Bring a listed name up to date without content, or want it."""
 
-    def add_leavers(self) -> None:
+    def end_listing(self) -> None:
         """All names are listed: let content of files that are not among them be found, too, if it may be of use."""
 
     def match(self, listed: Listed) -> list[bool]:

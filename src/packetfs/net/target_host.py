@@ -13,8 +13,8 @@ from contextlib import suppress
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
-from packetfs.events import Listener, Trouble
+from packetfs.errors import BadMessage, InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
+from packetfs.events import Event, Listener, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
@@ -25,11 +25,13 @@ from packetfs.limits import DRIFT_MAX, LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile, Run
 from packetfs.net.listing import Listed
+from packetfs.net.names import Selection, walk
 from packetfs.net.stale import FoundFiles, StaleContent
 from packetfs.net.wire import Drift, State
-from packetfs.packet.digest import Digest
-from packetfs.packet.entry import Entry
+from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import Buffer
+from packetfs.packet.tree import Store
 
 _ROOT = b"root"
 _PLACE = b"place"
@@ -66,6 +68,10 @@ class HostTarget:
         self._old_paths: list[bytes] = []
         self._opened: tuple[int, int] = (-1, -1)
         self._newcomers = 0
+        self._names = NO_DIGEST
+        self._partial = False
+        self._differing: dict[bytes, Entry] = {}
+        self._replaced: dict[bytes, Digest] = {}
         self._leaders: dict[int, tuple[bytes, bool]] = {}
         self._directories: dict[bytes, None] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -152,8 +158,38 @@ class HostTarget:
     def expect_listing(self) -> None:
         self._history.remove(b"")
 
+    def names(self) -> tuple[Store, Digest]:
+        """Bring the history up to what is here: what it does not know by its stat is read."""
+        from packetfs.fs.mirror import MirrorOptions, mirror  # the other side's half, as a rule
+
+        if self._rename is not None:
+            raise BadMessage(reason="a sketch of one file")
+        failed: list[bytes] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Trouble):
+                failed.append(event.path)
+
+        mirror(self._history, self._root, b"", MirrorOptions(budget=0, checksum=self._checksum), listen)
+        for path in failed:
+            if self._history.entry(path) is not None:
+                self._history.remove(path)  # it may be as it was, or not
+        self._names = self._history.tree_root()
+        return self._history.pool, self._names
+
+    def expect_changes(self, differing: Selection) -> None:
+        """Forget what differs: names come back as they are listed, a directory's content stays until then."""
+        for number, (path, leaf) in enumerate(walk(self._history.pool, self._names)):
+            if differing(number):
+                self._differing[path] = decode_entry(leaf)
+        for path, entry in self._differing.items():
+            if not entry.is_dir:
+                self._history.remove(path)
+        self._partial = True
+
     def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
+        self._replace(path, entry)
         status = self._status(path)
         if not entry.is_file:
             wanted = self._dry_run and (status is None or not self._is_same_kind(path, entry, status))
@@ -169,13 +205,25 @@ class HostTarget:
             self._newcomers += entry.size
         return True
 
+    def _replace(self, path: bytes, entry: Entry) -> None:
+        """Note what a listed name was."""
+        old = self._differing.pop(path, None)
+        if old is None:
+            return
+        if old.is_file:
+            self._replaced[path] = Digest(old.root)
+        elif old.is_dir and not entry.is_dir:
+            self._history.remove(path)
+
     def _add_old(self, path: bytes) -> None:
         root = self._root_of(path)
         self._old_paths.append(path)
         self._old.add(root)
 
     def _root_of(self, path: bytes) -> Digest:
-        """Return the root of a file, reading all of it."""
+        """Return the root of a file, reading all of it where that was not done just now."""
+        if path in self._replaced:
+            return self._replaced[path]
         descriptor = self._tree.open_read(self._here(path))
         try:
             return ingest(
@@ -187,7 +235,12 @@ class HostTarget:
         finally:
             os.close(descriptor)
 
-    def add_leavers(self) -> None:
+    def end_listing(self) -> None:
+        for path in sorted(self._differing, reverse=True):
+            old = self._differing[path]
+            if old.is_dir and self._history.entry(path) is not None:
+                self._history.remove(path)
+        self._replaced.update((path, Digest(old.root)) for path, old in self._differing.items() if old.is_file)
         left = LEAVERS * self._newcomers if self._rename is None else 0
         for path, status in islice(self._leavers(), LEAVERS_SEEN) if left else ():
             if stat.S_ISREG(status.st_mode) and 0 < status.st_size <= left:
@@ -197,6 +250,10 @@ class HostTarget:
 
     def _leavers(self) -> Iterator[tuple[bytes, os.stat_result]]:
         """Yield the names that the new tree does not have; what is in a directory among them follows it."""
+        if self._partial:
+            found = ((path, self._status(path)) for path in self._differing)
+            yield from ((path, status) for path, status in found if status is not None)
+            return
         directories = [b""]
         while directories:
             path = directories.pop()
@@ -248,6 +305,8 @@ class HostTarget:
             return None
 
     def _wants_file(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        if entry.group and self._partial:
+            return True  # its other names may not be listed
         if entry.group:
             leader, leader_wanted = self._leaders.setdefault(entry.group, (path, False))
             if leader != path:
@@ -271,7 +330,7 @@ class HostTarget:
     def _is_current(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
             return False
-        if not self._checksum:
+        if not self._checksum and path not in self._replaced:
             return status.st_mtime_ns == entry.mtime_ns
         return self._root_of(path) == entry.root
 

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import InTheWay, MissingExtent, UnsafePath, Unverified
-from packetfs.fs.diff import diff
+from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in
 from packetfs.limits import LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
+from packetfs.net.names import Selection, walk
 from packetfs.net.scope import OneTree, Scope, WholePool
 from packetfs.net.stale import OldFiles, StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.execute import read_program
+from packetfs.packet.tree import Store
 
 _NOTE = b"sync:"
 
@@ -55,7 +57,8 @@ class PoolTarget:
         self._scope: Scope = OneTree(fs.pool, self._old_root) if limited else self._whole
         self._early: set[bytes] = set()
         self._seen: set[bytes] = set()
-        self._listing = False
+        self._listing = self._partial = False
+        self._differing: dict[bytes, bytes] = {}
         self._old = OldFiles(fs.pool, self._read_old)
         self._newcomers = 0
         self.deleted: list[bytes] = []
@@ -96,6 +99,17 @@ class PoolTarget:
     def expect_listing(self) -> None:
         self._listing = True
 
+    def names(self) -> tuple[Store, Digest]:
+        if self._old_root is None or self._rename is not None:
+            raise BadMessage(reason="a sketch of one file")
+        return self._fs.pool, self._old_root
+
+    def expect_changes(self, differing: Selection) -> None:
+        if self._old_root is not None:
+            names = enumerate(walk(self._fs.pool, self._old_root))
+            self._differing = {path: leaf for number, (path, leaf) in names if differing(number)}
+        self._partial = True
+
     def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
         self._seen.add(path)
@@ -110,15 +124,21 @@ class PoolTarget:
             self._newcomers += entry.size
         return True
 
-    def add_leavers(self) -> None:
+    def end_listing(self) -> None:
         left = LEAVERS * self._newcomers if self._rename is None else 0
-        if not left or self._old_root is None:
+        if not left:
             return
-        for change in islice(diff(self._fs.pool, None, self._old_root), LEAVERS_SEEN):
-            entry = change.new
-            if entry is not None and entry.is_file and 0 < entry.size <= left and change.path not in self._seen:
+        for path, leaf in islice(self._names(), LEAVERS_SEEN):
+            entry = decode_entry(leaf)
+            if entry.is_file and 0 < entry.size <= left and path not in self._seen:
                 left -= entry.size
                 self._old.add(Digest(entry.root))
+
+    def _names(self) -> Iterable[tuple[bytes, bytes]]:
+        """Return what was here, or the part of it that differs where that is known, encoded."""
+        if self._partial or self._old_root is None:
+            return self._differing.items()
+        return walk(self._fs.pool, self._old_root)
 
     def match(self, listed: Listed) -> list[bool]:
         held = []
@@ -210,7 +230,9 @@ class PoolTarget:
     # the end
 
     def finish(self, root: Digest) -> Digest:
-        if self._delete and self._listing:
+        if self._delete and self._partial:
+            self._delete_differing()
+        elif self._delete and self._listing:
             self._delete_extras()
         if self._dry_run:
             return root
@@ -220,6 +242,12 @@ class PoolTarget:
             self._take_snapshot()
         self._fs.commit()
         return held
+
+    def _delete_differing(self) -> None:
+        for path in sorted(self._differing.keys() - self._seen, reverse=True):
+            if self._fs.entry(self._here(path)) is not None:
+                self._fs.remove(self._here(path))
+                self.deleted.append(path)
 
     def _delete_extras(self) -> None:
         directories = [b""]

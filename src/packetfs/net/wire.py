@@ -8,7 +8,9 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     receiver -> sender  READY
     sender -> receiver  BATCH ... of new files, if the receiver is empty
     receiver -> sender  STATE (it may come before those batches: nobody waits for the other here)
-    sender -> receiver  BEGIN; then, where no root is shared: LISTING ..., LISTED
+    sender -> receiver  BEGIN
+    receiver -> sender  SKETCH (only in mode SKETCH); while that is not enough, the sender answers MORE
+    sender -> receiver  DIFFERENCE (only then); where no root is shared: LISTING ..., LISTED
     receiver -> sender  WANT, SIGNATURES (only after LISTED)
     sender -> receiver  MATCHED, if those were not the last SIGNATURES; more of them follow
     sender -> receiver  BATCH ..., COMMIT
@@ -73,6 +75,9 @@ class Type(IntEnum):
     HEARTBEAT = 19
     SIGNATURES = 20
     MATCHED = 21
+    SKETCH = 22
+    MORE = 23
+    DIFFERENCE = 24
 
 
 class Option(IntFlag):
@@ -96,6 +101,8 @@ class Mode(IntEnum):
     """It holds `base`: exact deltas travel, in one flight."""
     LIST = 2
     """Unknown: names and ids travel first, then what the receiver lacks."""
+    SKETCH = 3
+    """Unknown, of many names: a sketch tells which of them differ, and only these are listed."""
 
 
 Drift = tuple[bytes, int, int]
@@ -187,6 +194,35 @@ class Want:
     wanted: bytes
     held: bytes
     signature_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """Coded symbols of the ids of the receiver's names, the next ones of an endless sequence. `items`: how many names
+    there are; `key`: what makes the ids, 32 bytes."""
+
+    TYPE: ClassVar[Type] = Type.SKETCH
+    key: bytes
+    items: int
+    symbols: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """So many symbols more are needed."""
+
+    TYPE: ClassVar[Type] = Type.MORE
+    symbols: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`whole` 1: ids of the receiver's names that the sender does not have; what the receiver lacks is listed next.
+    0: the sketch did not help, all names are listed."""
+
+    TYPE: ClassVar[Type] = Type.DIFFERENCE
+    whole: int
+    ids: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +362,22 @@ class Ran:
 
 
 SyncMessage: TypeAlias = (
-    Hello | Welcome | Ready | State | Begin | Listing | Listed | Want | Signatures | Matched | Commit | Done | Failed
+    Hello
+    | Welcome
+    | Ready
+    | State
+    | Begin
+    | Listing
+    | Listed
+    | Want
+    | Sketch
+    | More
+    | Difference
+    | Signatures
+    | Matched
+    | Commit
+    | Done
+    | Failed
 )
 RunMessage: TypeAlias = Run | Output | Told | Faulted | Mapped | Ran
 Message: TypeAlias = SyncMessage | RunMessage | Heartbeat
