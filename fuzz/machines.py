@@ -1,0 +1,234 @@
+"""What `fuzz.guided` feeds: the decoders, and both session machines with nothing around them.
+
+The receiver's target is a dict, the sender's source a small pool that nothing is written to: `fuzz.wire` has files and
+pools of its own for each input, and is a hundred times slower.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from fuzz.wire import decode_all, grow, run_frames
+from fuzz.wire import seeds as recorded
+from packetfs.errors import BadMessage, Disconnected, Unverified
+from packetfs.events import ignore
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.mirror import mirror
+from packetfs.net import delivery
+from packetfs.net.batch import Batch, decode_batch
+from packetfs.net.delivery import Delivery, OldFile, Run
+from packetfs.net.listing import Listed
+from packetfs.net.packed import Expected, read_instructions
+from packetfs.net.receiver import Receiver
+from packetfs.net.sender import Sender
+from packetfs.net.source import PoolSource
+from packetfs.net.stale import StaleContent
+from packetfs.net.wire import NO_ROOT, Message, State, Type, decode_message
+from packetfs.packet.codec import iterate
+from packetfs.packet.digest import Digest
+from packetfs.packet.entry import Entry
+from packetfs.pool.pool import Pool
+
+M = TypeVar("M")
+_FRAME: Final = struct.Struct("<BHH")
+"""A frame of an input: kind, bytes of its payload, and of those how many are literals. Any bytes are frames."""
+_TAKEN_MAX: Final = 1 << 20
+"""Bytes of content that the target takes of one input."""
+
+_BIG: Final = bytes(range(256)) * 40
+
+
+def pack(kind: int, payload: bytes, literals: bytes = b"") -> bytes:
+    return _FRAME.pack(kind, len(payload) + len(literals) & 0xFFFF, len(literals) & 0xFFFF) + payload + literals
+
+
+def frames(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield kind, payload and literals; what is left at the end is short."""
+    at = 0
+    while at + _FRAME.size <= len(data):
+        kind, size, literals = _FRAME.unpack_from(data, at)
+        at += _FRAME.size
+        whole = data[at : at + size]
+        at += size
+        middle = max(0, len(whole) - literals)
+        yield kind % (len(Type) + 2), whole[:middle], whole[middle:]
+
+
+class Script:
+    """A channel on which the peer says what an input holds, and nobody hears the answers."""
+
+    sent = received = turns = 0
+
+    def __init__(self, data: bytes) -> None:
+        self._frames = frames(data)
+
+    def send(self, message: Message) -> None:  # noqa: ARG002 (nobody hears it)
+        self.sent += 1
+
+    def send_batch(self, batch: Batch) -> None:
+        self.sent += len(batch.control)
+
+    def receive(self) -> Message | Batch:
+        for kind, payload, literals in self._frames:
+            self.received += len(payload)
+            if kind == Type.BATCH:
+                return Batch(payload, [literals])
+            return decode_message(kind, payload)
+        raise Disconnected(peer="the input", reason="it ended")
+
+    def expect(self, kind: type[M]) -> M:
+        message = self.receive()
+        if not isinstance(message, kind):
+            raise BadMessage(reason="out of turn")
+        return message
+
+
+class Memory:
+    """A target that keeps what it is told in a dict."""
+
+    mirrors = True
+    snapshot = ""
+
+    def __init__(self) -> None:
+        self.empty = False
+        self.deleted: list[bytes] = []
+        self._files: dict[bytes, bytes] = {b"big": _BIG, b"d/text": b"the quick brown fox\n" * 9}
+        self._taken = 0
+
+    def state(self) -> State:
+        return State(0, (NO_ROOT,), ())
+
+    def expect_listing(self) -> None:
+        self._files.clear()
+
+    def examine(self, listed: Listed) -> bool:
+        return listed.entry.is_file
+
+    def add_leavers(self) -> None:
+        """What is there is all that there is."""
+
+    def match(self, listed: Listed) -> list[bool]:
+        return [piece.offset % 3 == 0 for piece in listed.pieces]
+
+    def stale(self) -> tuple[StaleContent, int]:
+        content = StaleContent(lambda number, offset, length: _BIG[offset : offset + length])
+        content.add(0, 0, 5000)
+        content.add(1, 100, 5000)
+        return content, 4000
+
+    def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
+        if delivery is None:
+            return
+        content = bytearray()
+        for piece in delivery.pieces():
+            self._taken += piece.length if isinstance(piece, Run) else len(piece)
+            if self._taken > _TAKEN_MAX:
+                raise Unverified(path=path)
+            content += bytes([piece.byte]) * piece.length if isinstance(piece, Run) else piece
+        if len(content) != entry.size:
+            raise AssertionError(f"{len(content)} bytes where {entry.size} were announced")
+        self._files[path] = bytes(content)
+
+    def link(self, path: bytes, entry: Entry, leader: bytes) -> None:  # noqa: ARG002 (names are keys)
+        self.old(leader)
+
+    def remove(self, path: bytes) -> None:
+        self._files.pop(path, None)
+
+    def fail(self, path: bytes, entry: Entry) -> None:  # noqa: ARG002 (the same)
+        self._files.pop(path, None)
+
+    def old(self, path: bytes) -> OldFile:
+        if path not in self._files:
+            raise Unverified(path=path)
+        return _Old(self._files[path])
+
+    held = old
+
+    def finish(self, root: Digest) -> Digest:
+        return root
+
+    def close(self) -> None:
+        self._files.clear()
+
+
+class _Old:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._content[offset : offset + length]
+
+
+# what is fed
+
+
+def decoders() -> Callable[[bytes], None]:
+    def feed(data: bytes) -> None:
+        kind, rest = data[:1], data[1:]
+        if kind < b"\x40":
+            decode_message(kind[0] % (len(Type) + 2) if kind else 0, rest)
+        elif kind < b"\x80":
+            list(islice(read_instructions(rest, Expected()), 1000))
+        elif kind < b"\xb0":
+            decode_all(rest)
+        elif kind < b"\xd0":
+            decode_batch(memoryview(rest))
+        else:
+            list(iterate(rest))
+
+    return feed
+
+
+def receiver() -> Callable[[bytes], None]:
+    vars(delivery)["RUNS_MAX"] = _TAKEN_MAX  # the refusal is the same at any size
+
+    def feed(data: bytes) -> None:
+        target: Any = Memory()
+        Receiver(Script(data), target, ignore).run()
+
+    return feed
+
+
+def sender() -> Callable[[bytes], None]:
+    base = Path(tempfile.mkdtemp(prefix="fuzz-guided-"))
+    (base / "tree").mkdir()
+    grow(base / "tree", random.Random(1))
+    (base / "tree" / "big").write_bytes(random.Random(1).randbytes(40_000))
+    fs = FileSystem(Pool.create(str(base / "pool"), mean=4096, durable=False))
+    mirror(fs, str(base / "tree"), b"")
+    fs.commit()
+    source = PoolSource(fs, b"")
+
+    def feed(data: bytes) -> None:
+        channel = Script(data)
+        worker = Sender(channel, ignore)
+        worker.start()
+        worker.run(source)
+
+    return feed
+
+
+def seeds(what: str, target: Path) -> None:
+    """Write the sessions that `fuzz.wire` records as inputs."""
+
+    with tempfile.TemporaryDirectory() as base:
+        for seed in recorded(Path(base), random.Random(1)):
+            if what == "decoders":
+                for number, frame in enumerate((*seed.frames, *run_frames())):
+                    head = bytes([frame.kind if frame.kind != Type.BATCH else 0x80])
+                    (target / f"{seed.name}-{number}").write_bytes(head + frame.payload[:4000])
+            elif seed.side == what:
+                said = b"".join(
+                    pack(frame.kind, frame.payload[:20_000], frame.literals[:9_000]) for frame in seed.frames
+                )
+                (target / seed.name).write_bytes(said)
+
+
+HARNESSES: Final = {"decoders": decoders, "receiver": receiver, "sender": sender}
