@@ -8,7 +8,7 @@ from typing import Final
 from fuzz.ptx.launch import Launch
 from fuzz.ptx.reader import read
 from packetfs.engines.gpu.kernel import RESULTS, module
-from packetfs.engines.ir.memory import STOPPED
+from packetfs.engines.ir.written import STOPPED
 from packetfs.toolchain.python.backend import GPUS, translate
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import Image

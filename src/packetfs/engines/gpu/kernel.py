@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from packetfs.engines.ir.access import access
-from packetfs.engines.ir.helpers import helpers
-from packetfs.engines.ir.lowering import Lowering
-from packetfs.engines.ir.memory import SHARED, STOPPED, filled, runtime
+from packetfs.engines.ir.lowering import called
+from packetfs.engines.ir.module import program, shared
 from packetfs.engines.ir.reserve import NEEDS
+from packetfs.engines.ir.written import STOPPED, filled
 from packetfs.vm.image import Image
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, RESERVE_BYTES, VMS_MAX, ContextKind, Region
 
@@ -117,24 +116,14 @@ end_of_lane:
 
 def module(images: Sequence[Image]) -> str:
     """Return IR with a kernel `runN` for each image."""
-    return (
-        _ONCE
-        + access(aligned=True)
-        + filled(SHARED, 0, images[0])
-        + "".join(_kernel(number, image) for number, image in enumerate(images))
-    )
+    return _ONCE + shared(aligned=True) + "".join(_kernel(number, image) for number, image in enumerate(images))
 
 
 def _kernel(number: int, image: Image) -> str:
-    lowering = Lowering(number, image)
-    program = lowering.lower()
     parameters = ", ".join(f"{'ptr addrspace(1)' if kind == 'ptr' else kind} %{name}" for name, kind, _ in ARGUMENTS)
-    room = RESERVE_BYTES if lowering.helpers & NEEDS else 8
-    body = filled(
-        _ENTRY.replace("$RESERVE_ROOM", str(room)) + _context(image) + _END + _results() + _TAIL, number, image
-    )
-    entry = f"define ptx_kernel void @run{number}({parameters}) {{{body}"
-    return runtime(number, image) + helpers(number, image, frozenset(lowering.helpers)) + program + entry
+    begin = _ENTRY.replace("$RESERVE_ROOM", str(RESERVE_BYTES if called(image) & NEEDS else 8))
+    body = filled(begin + _context(image) + _END + _results() + _TAIL, number, image)
+    return f"{program(number, image)}define ptx_kernel void @run{number}({parameters}) {{{body}"
 
 
 def _results() -> str:

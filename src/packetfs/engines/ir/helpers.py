@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from packetfs.engines.ir import reserve
-from packetfs.engines.ir.memory import filled
+from packetfs.engines.ir import maps, reserve
 from packetfs.engines.ir.search import SEARCHES
-from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
+from packetfs.engines.ir.written import filled
+from packetfs.vm.image import HASHES, Image
 from packetfs.vm.instruction import iterate_rows
-from packetfs.vm.layout import HELPERS, MapType
-from packetfs.vm.maps import EXISTS, HELD, INVALID, NEW, TOO_BIG
-from packetfs.vm.microvm import BYTES_A_SLOT
+from packetfs.vm.layout import HELPERS
 
 _ARGUMENTS: Final = "(ptr %vm, i64 %r1, i64 %r2, i64 %r3, i64 %r4, i64 %r5, i64 %unpaid)"
 _MAP_HELPERS: Final = frozenset((1, 2, 3))
@@ -80,108 +78,9 @@ _LOAD_BYTES: Final = _PART.replace("{order}", "i64 %r3, i64 %begin, i64 %r4, i1 
 _STORE_BYTES: Final = _PART.replace("{order}", "i64 %begin, i64 %r3, i64 %r4, i1 false")
 
 
-def _reserve(image: Image) -> str:
-    rings = [i for i, place in enumerate(image.maps) if place.type == MapType.RINGBUF]
-    inner = "  br label %ring\n"
-    return _by_map(image, "%r1", dict.fromkeys(rings, inner)) + f"ring:{reserve.RESERVE}"
-
-
-def _ring_output(image: Image) -> str:
-    rings = [i for i, place in enumerate(image.maps) if place.type == MapType.RINGBUF]
-    return _by_map(
-        image, "%r1", {i: f"  %z{i} = call i64 @emit$N(ptr %vm, i64 %r2, i64 %r3)\n  ret i64 0\n" for i in rings}
-    )
-
-
-def _lookup(image: Image) -> str:
-    return _by_map(image, "%r1", {i: _lookup_in(i, place) for i, place in enumerate(image.maps)})
-
-
-def _lookup_in(i: int, place: MapPlace) -> str:
-    if place.type not in ARRAYS:
-        return "  ret i64 0\n"
-    return f"""{_key(i)}
-in{i}:
-  %at{i} = mul i64 %k{i}, {place.stride}
-  %to{i} = add i64 %at{i}, {place.address}
-  %beyond{i} = icmp uge i64 %k{i}, {place.max_entries}
-  %value{i} = select i1 %beyond{i}, i64 0, i64 %to{i}
-  ret i64 %value{i}
-"""
-
-
-def _key(i: int) -> str:
-    """Read the index that r2 points to into %k; a fault returns."""
-    return f"""  %key{i} = call ptr @find$N(ptr %vm, i64 %r2, i64 4, i1 false)
-  %bad{i} = icmp eq ptr %key{i}, null
-  br i1 %bad{i}, label %faulted, label %read{i}
-read{i}:
-  %word{i} = call i32 @load32(ptr %key{i})
-  %k{i} = zext i32 %word{i} to i64
-  br label %in{i}"""
-
-
-def _update(image: Image) -> str:
-    return _by_map(image, "%r1", {i: _update_in(i, place) for i, place in enumerate(image.maps)})
-
-
-def _update_in(i: int, place: MapPlace) -> str:
-    if place.type not in ARRAYS or place.read_only:
-        return f"  ret i64 {INVALID}\n"
-    return f"""  %odd{i} = icmp ugt i64 %r4, {HELD}
-  br i1 %odd{i}, label %invalid, label %asked{i}
-asked{i}:
-{_key(i)}
-in{i}:
-  %data{i} = call ptr @find$N(ptr %vm, i64 %r3, i64 {place.value_size}, i1 false)
-  %none{i} = icmp eq ptr %data{i}, null
-  br i1 %none{i}, label %faulted, label %both{i}
-both{i}:
-  set extra {(place.key_size + place.value_size) // BYTES_A_SLOT}
-  %beyond{i} = icmp uge i64 %k{i}, {place.max_entries}
-  br i1 %beyond{i}, label %big, label %held{i}
-held{i}:
-  %new{i} = icmp eq i64 %r4, {NEW}
-  br i1 %new{i}, label %exists, label %put{i}
-put{i}:
-  %own{i} = get maps
-  %scaled{i} = mul i64 %k{i}, {place.stride}
-  %at{i} = add i64 %scaled{i}, {place.offset}
-  %to{i} = getelementptr i8, ptr %own{i}, i64 %at{i}
-  call void @llvm.memmove.p0.p0.i64(ptr %to{i}, ptr %data{i}, i64 {place.value_size}, i1 false)
-  ret i64 0
-"""
-
-
-def _delete(image: Image) -> str:
-    return _by_map(image, "%r1", dict.fromkeys(range(len(image.maps)), f"  ret i64 {INVALID}\n"))
-
-
-def _by_map(image: Image, handle: str, bodies: dict[int, str]) -> str:
-    """Return a body that goes by the map that a handle names; MAP for what is none, or has no body."""
-    first = "$MAP_BEGIN"
-    cases = " ".join(f"i64 {i}, label %map{i}" for i in bodies)
-    del image
-    blocks = "".join(f"map{i}:\n{body}" for i, body in bodies.items())
-    return f"""  %index = sub i64 {handle}, {first}
-  switch i64 %index, label %none [ {cases} ]
-{blocks}none:
-  %null = call ptr @fail(ptr %vm, i64 $FAULT_MAP, i64 {handle})
-  br label %faulted
-faulted:
-  ret i64 0
-invalid:
-  ret i64 {INVALID}
-big:
-  ret i64 {TOO_BIG}
-exists:
-  ret i64 {EXISTS}
-"""
-
-
 _BODIES: Final[dict[int, str | Callable[[Image], str]]] = {
-    1: _lookup, 2: _update, 3: _delete, 5: _CLOCK, 7: _RANDOM, 8: "  ret i64 0\n", 51: _REDIRECT, 130: _ring_output,
-    131: _reserve, 132: reserve.SUBMIT, 133: reserve.DISCARD,
+    1: maps.lookup, 2: maps.update, 3: maps.delete, 5: _CLOCK, 7: _RANDOM, 8: "  ret i64 0\n",
+    51: _REDIRECT, 130: maps.output, 131: maps.reserve, 132: reserve.SUBMIT, 133: reserve.DISCARD,
     189: _LOAD_BYTES, 190: _STORE_BYTES, 4096: _EMIT, **SEARCHES,
 }  # fmt: skip
 
@@ -203,7 +102,7 @@ def missing(image: Image) -> list[str]:
     return [f"{names[number]} ({number})" for number in sorted(called - has)]
 
 
-def helpers(number: int, image: Image, called: frozenset[int]) -> str:
+def write_helpers(number: int, image: Image, called: frozenset[int]) -> str:
     """Return the IR of those helpers for one image."""
     return "".join(_function(number, image, helper) for helper in sorted(called))
 

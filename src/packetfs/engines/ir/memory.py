@@ -1,37 +1,18 @@
-"""What every program of a kernel calls, as IR: memory, and the bytes that a lane emits.
+"""The memory of a program, as IR: what an address means, and the bytes that are moved or emitted.
 
-An address becomes a pointer in @find, which means what vm/memory.py does: regions, bounds, what is read only. A record
-is stored to in place: what a kernel is handed is a copy, and no two lanes have the same one. The stack is zeroed from
-its end down, as far as it is used.
+An address becomes a pointer in @find, as in vm/memory.py: regions, bounds, what is read only. A record is stored to in
+place: what the state names is a copy of its own. The stack is zeroed from its end down, as far as it is used.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from packetfs.engines.ir.text import STATE_TYPE, expand
-from packetfs.vm.context import GOLDEN
+from packetfs.engines.ir.text import STATE_TYPE
+from packetfs.engines.ir.written import filled
 from packetfs.vm.image import Image
-from packetfs.vm.layout import (
-    HEADROOM,
-    OFFSET_MASK,
-    RECORD_COPY_MAX,
-    REGION_SHIFT,
-    STACK_BYTES,
-    ContextKind,
-    Fault,
-    Region,
-    Stop,
-)
-from packetfs.vm.maps import INVALID
-from packetfs.vm.memory import STACK_STEP
-from packetfs.vm.microvm import BYTES_A_SLOT
 
-STOPPED: Final = 256
-"""Added to a Stop where a lane gives up although nothing is wrong: the host must run that record."""
-CONTEXT_SIZES: Final = {ContextKind.PACKETFS: 64, ContextKind.XDP: 24, ContextKind.RAW: 0}
-
-SHARED: Final = (
+_ONCE: Final = (
     STATE_TYPE
     + """
 declare i16 @llvm.bswap.i16(i16)
@@ -76,7 +57,7 @@ define internal ptr @fail(ptr %vm, i64 %fault, i64 %address) {
 }
 """
 )
-"""Once a module."""
+"""Of all programs of a module."""
 
 _OWN: Final = """
 define internal ptr @find$N(ptr %vm, i64 %address, i64 %size, i1 %store) {
@@ -212,36 +193,14 @@ out:
 """
 
 
-def runtime(number: int, image: Image) -> str:
-    """Return the IR of memory for one image; functions of that image end with its number in the module."""
-    return _shared(number, image) + filled(_OWN, number, image)
+def write_shared() -> str:
+    """Return what all programs of a module call."""
+    return filled(_ONCE)
 
 
-def filled(written: str, number: int, image: Image) -> str:
-    """Return IR written by hand with its `$` names replaced: regions, faults, sizes, and N for the image's number."""
-    values = _CONSTANTS | {
-        "CTX_BYTES": CONTEXT_SIZES[image.context],
-        "MAPS_BYTES": image.maps_bytes,
-        "SHARED_BYTES": len(image.shared),
-        "N": number,
-    }
-    for name in sorted(values, key=len, reverse=True):
-        written = written.replace(f"${name}", str(values[name]))
-    return expand(written)
-
-
-def _shared(number: int, image: Image) -> str:
+def write_memory(number: int, image: Image) -> str:
+    """Return memory as one image has it: @findN, @emitN, @moveN."""
     content = image.shared or b"\0"
     text = "".join(f"\\{byte:02x}" for byte in content)
-    return f'@shared{number} = internal unnamed_addr constant [{len(content)} x i8] c"{text}", align 8\n'
-
-
-_CONSTANTS: Final[dict[str, int]] = {
-    **{region.name: int(region) for region in Region},
-    **{f"{region.name}_BEGIN": region << REGION_SHIFT for region in Region},
-    **{f"FAULT_{fault.name}": int(fault) for fault in Fault},
-    "OUTPUT": STOPPED + Stop.OUTPUT, "HOST": STOPPED + Stop.HELPER,
-    "HEADROOM": HEADROOM, "OFFSET_MASK": OFFSET_MASK, "REGION_SHIFT": REGION_SHIFT, "STACK_BYTES": STACK_BYTES,
-    "RECORD_COPY_MAX": RECORD_COPY_MAX, "STACK_STEP": STACK_STEP, "BYTES_A_SLOT": BYTES_A_SLOT,
-    "RECORD_BEGIN": (Region.DATA << REGION_SHIFT) + HEADROOM, "INVALID": INVALID, "GOLDEN": GOLDEN,
-}  # fmt: skip
+    constant = f'@shared{number} = internal unnamed_addr constant [{len(content)} x i8] c"{text}", align 8\n'
+    return constant + filled(_OWN, number, image)

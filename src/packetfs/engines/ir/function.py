@@ -1,0 +1,120 @@
+"""The IR function of a program while it is written: registers, fuel, and the ways in which a record stops.
+
+Fuel is paid by straight runs, at their end; where a program could go on for ever it is tested. Whatever stops a record
+pays for the slots before it, says where it stands, and returns.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from packetfs.engines.ir.text import Text
+from packetfs.vm.image import Image
+from packetfs.vm.instruction import iterate_rows, width
+from packetfs.vm.isa import REGISTERS
+from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, Fault, Region
+
+ENDS: Final = ("ja", "ja32", "exit", "call", "call local", "callx")
+"""Instructions behind which a block begins; conditional jumps are others."""
+_STARTS: Final = {1: "%a1", 2: "%a2", 10: str((Region.STACK << REGION_SHIFT) + STACK_BYTES)}
+"""What registers hold when a record begins; the others are 0."""
+
+
+class Function:
+    """Text with what all instructions need. begin: the slot where the straight run begins that is being written."""
+
+    def __init__(self, number: int, image: Image) -> None:
+        self.number, self.image, self.text = number, image, Text()
+        self.rows = list(iterate_rows(image.code))
+        self.indirect = any(row.mnemonic == "callx" for _, _, row in self.rows)
+        self.begins = self._begins()
+        self.begin = image.entry
+
+    def _begins(self) -> set[int]:
+        """Return the slots where a block begins: targets, and what is behind jumps and calls; with callx, all."""
+        found = {self.image.entry}
+        for slot, instruction, row in self.rows:
+            behind = slot + width(instruction.opcode)
+            jumps = bool(row.targets) and row.mnemonic != "lddw"
+            if jumps:
+                found.add(behind + getattr(instruction, row.targets))
+            if jumps or row.mnemonic in ENDS or self.indirect:
+                found.add(behind)
+        return found
+
+    def enter(self) -> None:
+        """Begin with the registers of a new record."""
+        self.text.label("entry")
+        for register in range(REGISTERS):
+            self.text.do(f"%r{register} = alloca i64")
+            self.give(register, _STARTS.get(register, "0"))
+        self.text.do("%target = alloca i64")
+        self.text.do(f"br label %s{self.image.entry}")
+
+    def leave(self) -> None:
+        """End with r0, or with nothing where the record stopped."""
+        self.text.label("done")
+        self.text.do(f"ret i64 {self.take(0)}")
+        self.text.label("stopped")
+        self.text.do("ret i64 0")
+
+    # registers
+
+    def take(self, register: int) -> str:
+        """Return the value of a register."""
+        return self.text.new(f"load i64, ptr %r{register}")
+
+    def give(self, register: int, value: str) -> None:
+        """Put a value into a register."""
+        self.text.do(f"store i64 {value}, ptr %r{register}")
+
+    # fuel
+
+    def pay(self, behind: int) -> None:
+        """Pay for the straight run up to slot `behind`."""
+        if behind != self.begin:
+            self.text.add("fuel", self.begin - behind)
+
+    def test(self, pc: str) -> None:
+        """Stop where fuel has run out; pc: where the record stands then."""
+        spent = self.text.new(f"icmp slt i64 {self.text.get('fuel')}, 0")
+        empty, on = self.split(spent, "empty")
+        self.text.label(empty)
+        self.text.set("fault", int(Fault.FUEL))
+        self.text.set("pc", pc)
+        self.text.do("br label %stopped")
+        self.text.label(on)
+
+    # stops
+
+    def split(self, condition: str, name: str) -> tuple[str, str]:
+        """Branch on a condition; return the names of the blocks where it holds and where it does not."""
+        yes, no = self.text.fresh(name), self.text.fresh(f"not_{name}")
+        self.text.do(f"br i1 {condition}, label %{yes}, label %{no}")
+        return yes, no
+
+    def stop_if(self, condition: str, slot: int, fault: int | None = None) -> None:
+        """Stop at `slot` where that holds, with this fault or the one that the state tells already."""
+        bad, good = self.split(condition, "bad")
+        self.text.label(bad)
+        self.stop(slot, fault)
+        self.text.label(good)
+
+    def stop(self, slot: int, fault: int | None = None, address: str = "0") -> None:
+        """Stop at `slot`."""
+        if fault is not None:
+            self.text.set("fault", fault)
+            self.text.set("address", address)
+        self.pay(slot)
+        self.text.set("pc", slot)
+        self.text.do("br label %stopped")
+
+    # memory
+
+    def find(self, slot: int, register: int, offset: int, size: int, *, store: bool) -> str:
+        """Return the pointer to what [register + offset] means; a fault stops the record."""
+        address = self.text.new(f"add i64 {self.take(register)}, {offset}")
+        arguments = f"ptr %vm, i64 {address}, i64 {size}, i1 {str(store).lower()}"
+        pointer = self.text.new(f"call ptr @find{self.number}({arguments})")
+        self.stop_if(self.text.new(f"icmp eq ptr {pointer}, null"), slot)
+        return pointer
