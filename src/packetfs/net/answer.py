@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from secrets import randbelow
 from typing import TypeAlias
 
 from packetfs.errors import DestinationFull, PacketFSError
@@ -90,7 +90,7 @@ def sign(channel: Channel, target: Target) -> StaleContent:
 
 
 def _signatures(content: StaleContent, layout: Layout, plan: Plan, runs: bytes) -> Signatures:
-    key = randbelow(PRIME)  # a new one each time: no content is made beforehand whose sums are equal
+    key = int.from_bytes(os.urandom(16)) % PRIME  # a new one each time: no content is made beforehand with equal sums
     sums = bytearray()
     for run in layout.runs:
         for data in content.pieces(*_whole(run, plan.block), _PIECE):

@@ -7,7 +7,7 @@ symbols more are needed, or that a list of all names is cheaper. A list is also 
 
 from __future__ import annotations
 
-from secrets import token_bytes
+import os
 from struct import Struct
 from typing import Final
 
@@ -125,10 +125,15 @@ def symbols_wanted(symbols: bytes, names: int) -> int:
 # the receiver
 
 
+def new_key() -> bytes:
+    """Return a key for one sync: no names are made beforehand whose ids are equal."""
+    return os.urandom(KEY)
+
+
 def offer_sketch(channel: Channel, store: Store, root: Digest) -> Selection | None:
     """Send symbols of a tree's names until the sender knows what differs; return the names that it lacks, or None where
     it lists all of its own."""
-    key = token_bytes(KEY)
+    key = new_key()
     ids = ids_of(store, root, key)
     items, start, more = len(ids) // ID, 0, SKETCH_FIRST
     for _ in range(SKETCH_ROUNDS + 1):
