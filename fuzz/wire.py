@@ -199,7 +199,7 @@ class Seed:
 
 def seeds(base: Path, rng: random.Random) -> list[Seed]:
     """Record a first copy, a delta, a listing and a sketch, into a directory and into a pool; both sides of each."""
-    sketching.new_key = lambda: bytes(sketching.KEY)  # one for all, so that recorded ids mean something when heard again
+    sketching.new_key = lambda: bytes(sketching.KEY)  # one for all: recorded ids mean something when heard again
     found: list[Seed] = []
     for end in ("host", "pool"):
         cage = base / f"record-{end}"
