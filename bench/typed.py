@@ -38,7 +38,7 @@ for value in np.argsort(counts)[-10:]: print(value, counts[value])"""
 _BINCOUNT: Final = 'np.bincount(packets["field"], minlength=65536)'
 _HISTOGRAM: Final = 'np.histogram(packets["field"], bins=65536, range=(0, 65536))[0]'
 _DUCKDB: Final = """import duckdb
-duckdb.sql("set threads = 1")
+duckdb.sql("set threads = 1; set enable_progress_bar = false")
 print(duckdb.sql("select sum(amount) from read_csv({file!r})").fetchall()[0][0])"""
 _POLARS: Final = """import polars
 print(polars.scan_csv({file!r}).select(polars.col("amount").sum()).collect().item())"""

@@ -2,7 +2,7 @@
  *
  *   clang-19 -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I native \
  *     fuzz/vm_fuzzer.c native/vm_context.c native/vm_execute.c native/vm_helpers.c native/vm_load.c native/vm_maps.c \
- *     native/vm_memory.c native/vm_records.c -o build/vm_fuzzer
+ *     native/vm_memory.c native/vm_records.c native/vm_search.c native/vm_tally.c native/search*.c -o build/vm_fuzzer
  *   mkdir -p build/vm_corpus && build/vm_fuzzer -max_len=700 -max_total_time=300 build/vm_corpus
  *
  * With -DALONE it has a main of its own, which makes random input (native/check.sh: gcc, no libFuzzer).
@@ -75,11 +75,12 @@ static uint32_t address(uint32_t word) {
 
 static void bend_jump(uint8_t *at, uint8_t op, unsigned dst, unsigned src, int16_t to, int32_t imm) {
     static const int32_t calls[] = {1,   2,   3,   5,   6,   7,   8,    28, 44, 51, 65,
-                                    130, 131, 132, 133, 189, 190, 4096, 1,  2,  3,  4096};
+                                    130, 131, 132, 133, 189, 190, 4096, 1,  2,  3,  4096,
+                                    4097, 4098, 4099, 4100, 4101, 4102, 4103};
     if (op == 0x85 && imm % 5 == 0)
         put(at, op, 0, 1, 0, to);
     else if (op == 0x85)
-        put(at, op, 0, 0, 0, calls[(uint32_t)imm % 22]);
+        put(at, op, 0, 0, 0, calls[(uint32_t)imm % (sizeof calls / sizeof *calls)]);
     else if (op == 0x8D)
         put(at, op, dst, 0, 0, 0);
     else if (op == 0x95)

@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "packet.h"
+#include "search.h"
 
 static uint64_t state;
 
@@ -44,6 +45,29 @@ static void check_cut(void) {
         } while (length != 0);
         assert(plain.at <= size && (!final || plain.at == size));
     }
+    free(data);
+}
+
+/* The vector paths beside the plain ones: the word is a part of the data, changed now and then. */
+static void check_search(void) {
+    size_t size = draw(2000), at = draw(size + 1), length = 2 + draw(70);
+    uint8_t *data = make(size), *word = make(length), byte = (uint8_t)draw(3);
+    const struct pfs_search *plain = pfs_search_of(PFS_SCALAR);
+    if (length <= size && at <= size - length) memcpy(word, data + at, length);
+    if (draw(3) == 0) word[draw(length)] ^= 1;
+    for (int simd = PFS_AVX2; simd <= (int)pfs_simd_best(); simd++) {
+        const struct pfs_search *vector = pfs_search_of((enum pfs_simd)simd);
+        uint64_t one = 1 + draw(40), other = one;
+        int inside = (int)draw(2), within = inside;
+        if (length <= size)
+            assert(plain->find(data, size, word, length) == vector->find(data, size, word, length));
+        assert(plain->nth_byte(data, size, byte, &one) == vector->nth_byte(data, size, byte, &other) && one == other);
+        assert(plain->count_byte(data, size, byte) == vector->count_byte(data, size, byte));
+        assert(plain->count_words(data, size, &inside) == vector->count_words(data, size, &within) && inside == within);
+    }
+    for (size_t i = 0; i < length; i++) word[i] = (uint8_t)"0123456789+-. x"[word[i] % 15];
+    pfs_decimal(word, length, draw(20));
+    free(word);
     free(data);
 }
 
@@ -139,6 +163,7 @@ int main(int count, char **arguments) {
     for (int i = 1; i <= rounds; i++) {
         state = 0x9E3779B97F4A7C15u * (uint64_t)i;
         check_cut();
+        check_search();
         check_match();
         check_expand();
         check_index();
