@@ -21,6 +21,8 @@ NODE_LEAVES_MAX: Final = 8 * NODE_FANOUT
 """Leaves of a node at the most, so that constant data cannot grow one without end."""
 NODE_BYTES: Final = MIB
 """Bytes after which a node ends too: 1,024 entries with the longest tails would be 4 GiB in memory."""
+CALLS_MAX: Final = 16
+"""Programs that one derived file calls, each on the output of the one before."""
 TREE_DEPTH_MAX: Final = 12
 """Levels of a tree: 2 leaves a node would still reach past 2**64 bytes long before."""
 ENTRY_TAIL_MAX: Final = 256 * KIB
@@ -306,6 +308,11 @@ FAULTS_MAX: Final = 1000
 """Faults of one job that are told one by one; all are counted."""
 PCAP_RECORD_MAX: Final = 256 * KIB
 """Bytes of a packet in a capture at the most: libpcap's own MAXIMUM_SNAPLEN. More is damage, or an attack."""
+DERIVED_MAX: Final = 1 << 40
+"""Bytes that a derived file may become: 1 TiB, as any file that is to be found by its extents; more is a mistake."""
+DERIVED_GROWTH: Final = 64
+"""Bytes of output for each byte of input, and DERIVED_SMALL beside: a program that emits more was not meant to."""
+DERIVED_SMALL: Final = 64 * MIB
 MEMO_MAPS_MAX: Final = 4 * MIB
 """Bytes of maps of one microVM up to which results are remembered: more costs as much to keep as a shard to run."""
 MEMO_VALUE_MAX: Final = 2 * MIB

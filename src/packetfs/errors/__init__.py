@@ -11,6 +11,7 @@ from packetfs.errors.base import Partial as Partial
 from packetfs.errors.base import UsageError as UsageError
 from packetfs.errors.engines import BadCapture as BadCapture
 from packetfs.errors.engines import BadJob as BadJob
+from packetfs.errors.engines import DeriveFailed as DeriveFailed
 from packetfs.errors.engines import JobBusy as JobBusy
 from packetfs.errors.engines import JobCancelled as JobCancelled
 from packetfs.errors.engines import MapTooLarge as MapTooLarge
@@ -86,6 +87,7 @@ from packetfs.errors.net import VersionMismatch as VersionMismatch
 from packetfs.errors.net import WrongServer as WrongServer
 from packetfs.errors.packet import BadPacket as BadPacket
 from packetfs.errors.packet import BadProgram as BadProgram
+from packetfs.errors.packet import NotRunYet as NotRunYet
 from packetfs.errors.packet import UnknownFeature as UnknownFeature
 from packetfs.errors.pool import CorruptDatabase as CorruptDatabase
 from packetfs.errors.pool import CorruptExtent as CorruptExtent

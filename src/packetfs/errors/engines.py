@@ -26,6 +26,13 @@ class NoKernel(PacketFSError, ValueError):
     hint = "docs/vm.md lists the helpers that kernels have."
 
 
+class DeriveFailed(PacketFSError):
+    """A derived file cannot be made: {reason}"""
+
+    exit_code = 3
+    hint = "`pfs disasm` shows the file's program; derive it again with another program, or with more fuel."
+
+
 class JobBusy(PacketFSError):
     """The job in {path} is being run by process {owner}."""
 

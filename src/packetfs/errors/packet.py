@@ -19,6 +19,13 @@ class UnknownFeature(PacketFSError):
     hint = "Read it with a newer version of PacketFS."
 
 
+class NotRunYet(PacketFSError):
+    """This is a derived file whose program has not run yet, so there is no content."""
+
+    exit_code = 4
+    hint = "Read it once by its name in the pool (`pfs cat`, `pfs get`, the mount): that runs it."
+
+
 class BadProgram(PacketFSError, ValueError):
     """The program {root} cannot be run: {reason}"""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import PacketFSError
+from packetfs.errors import NotRunYet, PacketFSError
 from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.snapshot import decode_root_entry
@@ -115,6 +115,8 @@ def _problem(walk: _Walk, entry: Entry, seen: bytes | None) -> str:
                 reason = _extent_problem(walk, Digest(packet.body[:32]), seen is not None)
                 if reason:
                     return reason
+    except NotRunYet:
+        return ""
     except PacketFSError as error:
         return error.message
     return ""

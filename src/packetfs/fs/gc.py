@@ -14,7 +14,7 @@ from packetfs.packet.tree import Store
 from packetfs.pool.gc import LiveSet, collect
 
 _DIGEST_END: Final = HEADER + 32
-_COPY, _TREE, _ENTRY = int(Op.COPY), int(Op.TREE), int(Op.ENTRY)
+_COPY, _TREE, _ENTRY, _CALL = int(Op.COPY), int(Op.TREE), int(Op.ENTRY), int(Op.CALL)
 _PROGRAM: Final = int(CopyFlag.PROGRAM)
 """Plain numbers: each operation on an enumeration costs 1 us here."""
 _ROOTS: Final = "SELECT ino, root, dirty FROM inode WHERE ino>? AND root!=? ORDER BY ino LIMIT ?"
@@ -70,7 +70,7 @@ def _inner(node: bytes, take: Take) -> Iterator[Digest]:
         op = part[0]
         if op == _COPY and not part[1] & _PROGRAM:
             take(part)
-        elif op in (_COPY, _TREE):
+        elif op in (_COPY, _TREE, _CALL):
             yield node_of(part)
         elif op == _ENTRY and part[HEADER:_DIGEST_END] != NO_DIGEST:
             yield Digest(part[HEADER:_DIGEST_END])

@@ -8,11 +8,12 @@ from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
-from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, Op
+from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, CallRecords, Op
 
 _PACKET: Final = struct.Struct(STRUCT)
 _OPS: Final = {int(op): op for op in Op}
 _ZERO_BODY: Final = bytes(BODY)
+_RECORDS: Final = frozenset(map(int, CallRecords))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,16 @@ def _check_map(p: Packet) -> str:
     return "the name goes on behind its end" if any(name[len(name.split(b"\0", 1)[0]) :]) else ""
 
 
-def _check_later(p: Packet) -> str:  # noqa: ARG001 (triggers and derived files define these)
+def _check_call(p: Packet) -> str:
+    kind = p.body[32]
+    if kind not in _RECORDS or not p.operand:
+        return "records of no known kind, or no fuel"
+    if (kind in (CallRecords.FIXED, CallRecords.LINES)) != bool(p.length):
+        return "its records have a size that does not belong to them, or lack one"
+    return "reserved bytes are not zero" if any(p.body[33:]) else ""
+
+
+def _check_later(p: Packet) -> str:  # noqa: ARG001 (triggers define it)
     return ""
 
 
@@ -145,6 +155,6 @@ _CHECKS: Final = {
     Op.EXTENT: _check_extent,
     Op.CODE: _check_code,
     Op.MAP: _check_map,
-    Op.CALL: _check_later,
+    Op.CALL: _check_call,
     Op.ON: _check_later,
 }

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import BadPacket, UnknownFeature
+from packetfs.errors import BadPacket, NotRunYet, UnknownFeature
 from packetfs.limits import MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.packet.codec import Packet
 from packetfs.packet.layout import Op
@@ -16,7 +16,10 @@ VERSION: Final = 1
 DIGEST_SUITE: Final = 1
 CHUNKER: Final = 1
 TREE_RULE: Final = 1
-KNOWN_FEATURES: Final = 0
+DERIVED: Final = 1
+"""Required feature: packets of op CALL follow those that produce bytes, and how many come out only a run can tell. The
+length is 0."""
+KNOWN_FEATURES: Final = DERIVED
 
 _BODY: Final = struct.Struct("<4sHBBBB6xQQ16s")
 
@@ -52,14 +55,17 @@ class Head:
         return Packet(Op.HEAD, length=self.mean, operand=self.length, body=body)
 
     @classmethod
-    def parse(cls, packet: Packet) -> Head:
-        """Return the head that `packet` is; UnknownFeature when a newer version wrote it."""
+    def parse(cls, packet: Packet, *, derived: bool = False) -> Head:
+        """Return the head that `packet` is; UnknownFeature when a newer version wrote it, NotRunYet when it is that of
+        a derived file and the caller does not say that it can do with one."""
         if packet.op is not Op.HEAD:
             raise BadPacket(reason=f"a program begins with {packet.op.name} instead of HEAD")
         _, version, kind, suite, chunker, tree, required, ignorable, identity = _BODY.unpack(packet.body)
         _check_known(version, suite, chunker, tree, required)
         if kind not in Kind.__members__.values():
             raise BadPacket(reason=f"HEAD has the unknown kind {kind}")
+        if required & DERIVED and not derived:
+            raise NotRunYet
         check_mean(packet.length)
         return cls(Kind(kind), packet.operand, packet.length, required, ignorable, identity)
 

@@ -50,6 +50,16 @@ class CopyFlag(IntFlag):
     PROGRAM = 1
 
 
+class CallRecords(IntEnum):
+    """What one invocation of a called program sees."""
+
+    FIXED = 1
+    LINE = 2
+    LINES = 3
+    PCAP = 4
+    EXTENT = 5
+
+
 class Mark(IntEnum):
     """What an extent's payload is; bits 2 and 3 of the flags of EXTENT."""
 
@@ -160,7 +170,13 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(39, 9, "zero", "must be zero"),
         Field(48, 16, "name", "zero behind its end"),
     ),
-    Op.CALL: (Field(16, 32, "digest", "the program that replaces what was produced so far"),),
+    Op.CALL: (
+        Field(4, 4, "record size", "bytes of a record (FIXED), or within which its lines begin (LINES); else 0"),
+        Field(8, 8, "fuel", "slots that a record may execute, at least 1"),
+        Field(16, 32, "digest", "the program whose output, on what was produced so far, replaces that"),
+        Field(48, 1, "records", "FIXED 1, LINE 2, LINES 3, PCAP 4, EXTENT 5"),
+        Field(49, 15, "zero", "must be zero"),
+    ),
     Op.ON: (Field(16, 48, "trigger", "reserved: a program bound to a change of the environment"),),
 }
 

@@ -23,7 +23,7 @@ from typing import Final
 from packetfs.errors import BadPacket
 from packetfs.packet.codec import Packet, encode, iterate
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import BODY, Buffer, Op
+from packetfs.packet.layout import BODY, Buffer, CallRecords, Op
 
 _ENTRY: Final = struct.Struct("<32sIIIHH")
 _MAP: Final = struct.Struct("<IIIIIBBBxQ16s")
@@ -65,7 +65,7 @@ def unquote(text: str) -> bytes:
 
 
 def _write_head(p: Packet) -> str:
-    head = Head.parse(p)
+    head = Head.parse(p, derived=True)
     more = "".join(
         f" {name} {value}" for name, value in (("required", head.required), ("ignorable", head.ignorable)) if value
     )
@@ -96,6 +96,11 @@ def _write_entry(p: Packet) -> str:
     return f"ENTRY {fields} mode {mode:07o} uid {uid} gid {gid} name {name}"
 
 
+def _write_call(p: Packet) -> str:
+    records = CallRecords(p.body[32]).name
+    return f"CALL {p.body[:32].hex()} records {records} size {p.length} fuel {p.operand}"
+
+
 def _write_code(p: Packet) -> str:
     slots = [p.body[at : at + _SLOT] for at in range(0, BODY, _SLOT)]
     while slots and not any(slots[-1]):
@@ -116,6 +121,7 @@ _WRITERS: Final[dict[Op, Callable[[Packet], str]]] = {
     Op.COPY: _write_copy,
     Op.TREE: _write_tree,
     Op.ENTRY: _write_entry,
+    Op.CALL: _write_call,
     Op.CODE: _write_code,
     Op.MAP: _write_map,
 }
@@ -189,6 +195,12 @@ def _read_entry(words: list[str]) -> Packet:
     return Packet(Op.ENTRY, int(more["flags"]), length=int(more["tail"]), operand=mtime, body=body)
 
 
+def _read_call(words: list[str]) -> Packet:
+    more = _pairs(words[1:])
+    body = bytes.fromhex(words[0]) + bytes([CallRecords[more["records"]]])
+    return Packet(Op.CALL, length=int(more["size"]), operand=int(more["fuel"]), body=body.ljust(BODY, b"\0"))
+
+
 def _read_code(words: list[str]) -> Packet:
     return Packet(Op.CODE, body=b"".join(bytes.fromhex(word) for word in words).ljust(BODY, b"\0"))
 
@@ -206,6 +218,7 @@ _READERS: Final[dict[Op, Callable[[list[str]], Packet]]] = {
     Op.COPY: _read_copy,
     Op.TREE: _read_tree,
     Op.ENTRY: _read_entry,
+    Op.CALL: _read_call,
     Op.CODE: _read_code,
     Op.MAP: _read_map,
 }

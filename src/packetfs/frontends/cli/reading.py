@@ -6,9 +6,11 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+from packetfs.dataclass import replace
 from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.sizes import format_size
+from packetfs.fs.derived import waits
 from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -59,7 +61,14 @@ class View:
         entry = self.entry(path)
         if not entry.is_file:
             raise NotAFile(path=path)
-        return entry
+        return self._run(entry) if waits(self._filesystem.pool, entry) else entry
+
+    def _run(self, entry: Entry) -> Entry:
+        """Return the entry of a derived file as it is once its program has run."""
+        from packetfs.frontends.deriving import run_now  # few files are derived
+
+        done = run_now(self._filesystem.pool.path, Digest(entry.root))
+        return replace(entry, root=done.root, size=done.size)
 
     def children(self, path: bytes, entry: Entry) -> Iterator[Entry]:
         """Yield the entries of a directory, by name."""

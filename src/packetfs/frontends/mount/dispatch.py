@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import stat
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 from packetfs.frontends.mount import protocol, replies
 from packetfs.frontends.mount.caching import OpenFiles
+from packetfs.frontends.mount.notify import inval_inode
 from packetfs.frontends.mount.operations import Later, Operations, Parts
 from packetfs.frontends.mount.protocol import Fattr, Opcode
 from packetfs.frontends.mount.replies import Replies
@@ -45,6 +47,7 @@ _DATA_FROM: Final = _WRITE.size
 _COPY_MAX: Final = 0xFFFFF000
 """Bytes that the first COPY_FILE_RANGE can answer: its count has 32 bits."""
 _DOTS: Final = (b".", b"..")
+_NO_PAGES: Final = -1
 
 
 class Dispatcher:
@@ -53,8 +56,11 @@ class Dispatcher:
     STATX is one of them on purpose: there is no time of birth to tell, and without it plain attributes stay cached.
     """
 
-    def __init__(self, operations: Operations, say: Replies, *, alone: bool = True) -> None:
+    def __init__(
+        self, operations: Operations, say: Replies, notify: Callable[[bytes], None], *, alone: bool = True
+    ) -> None:
         self._do: Final = operations
+        self._notify: Final = notify
         self._files: Final = OpenFiles(alone=alone)
         self._say: Final = say
         self.handlers: Final[list[Handler | None]] = self._table()
@@ -191,6 +197,21 @@ class Dispatcher:
 
     def _open(self, head: Head, body: memoryview) -> Answer:
         flags, how = fields(_OPEN, body)
+        work = self._do.making(head[3])
+        return self._opened(head, flags, how) if work is None else partial(self._make, work, head, flags, how)
+
+    def _make(self, work: Callable[[], None], head: Head, flags: int, how: int) -> Callable[[], bytes]:
+        """Make a file, without the lock; return what opens it, with the lock."""
+        work()
+        return partial(self._open_made, head, flags, how)
+
+    def _open_made(self, head: Head, flags: int, how: int) -> bytes:
+        """Open a file that was just made: the kernel has attributes of it from before."""
+        opened = self._opened(head, flags, how)
+        self._notify(inval_inode(head[3], _NO_PAGES))
+        return opened
+
+    def _opened(self, head: Head, flags: int, how: int) -> bytes:
         handle = self._do.open(head[3], flags)
         if how & protocol.OPEN_KILL_SUIDGID:
             self._drop_privileges(head[3])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from packetfs.errors import AlreadyMounted, MountMissing, MountPointTaken, PacketFSError
+from packetfs.frontends.deriving import derive
 from packetfs.frontends.mount.background import Background
 from packetfs.frontends.mount.device import DEVICE, attach, detach, raise_readahead
 from packetfs.frontends.mount.mounted import find_mount
@@ -96,7 +97,7 @@ def open_operations(path: str, options: MountOptions) -> Iterator[tuple[Operatio
         else:
             from packetfs.fs.posix.operations import Operations as LiveOperations
 
-            operations = live = LiveOperations(names)
+            operations = live = LiveOperations(names, deriver=None if options.noderive else derive)
             watch = _watcher(names, live.refresh) if options.read_only else None
         try:
             yield operations, watch

@@ -100,7 +100,7 @@ class Session:
         self.lock: Final = threading.Lock()
         self.version = 0
         replies_of = Replies(MOUNT_VALID if watch is None else MOUNT_VALID_SHARED)
-        self._dispatcher: Final = Dispatcher(operations, replies_of, alone=watch is None)
+        self._dispatcher: Final = Dispatcher(operations, replies_of, self.notify, alone=watch is None)
         self._workers: Final = Workers(self._finish)
         self._reads: Final[deque[tuple[Head, bytes]]] = deque()
         self._passed = 0
@@ -268,9 +268,15 @@ class Session:
         return _init_reply(unique, readahead, flags & wanted)
 
     def _finish(self, unique: int, job: Later) -> None:
-        """Run a long read in a thread, and answer."""
+        """Run a request that takes long in a thread, and answer."""
         try:
-            answer: bytes | Parts = replies.parts(unique, job())
+            found = job()
+            answer: bytes | Parts
+            if callable(found):
+                with self.lock:
+                    answer = found()
+            else:
+                answer = replies.parts(unique, found)
         except OSError as error:
             answer = replies.failed(unique, error.errno or errno.EIO)
         except Exception as error:
@@ -303,7 +309,8 @@ class Session:
         self._complain(f"{type(error).__name__}: {error}{place}")
 
     def notify(self, message: bytes) -> None:
-        """Tell the kernel to forget something (`notify.py`); never from inside an operation: it may wait for one."""
+        """Tell the kernel to forget something (`notify.py`); never pages from inside an operation, which
+        they may wait for."""
         self._reply(message)
 
 

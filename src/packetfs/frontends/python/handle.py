@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+from packetfs.dataclass import replace
 from packetfs.errors import BadPath, IsADirectory, NotADirectory, NotAFile, NotFound, PoolClosed, SnapshotReadOnly
 from packetfs.frontends.python.connection import Connection
 from packetfs.frontends.python.paths import Path, follow_links, join, raw, text
+from packetfs.fs.derived import run_derived, waiting
 from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
+from packetfs.packet.derived import is_derived
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 
@@ -142,7 +145,24 @@ class Handle:
             raise IsADirectory(path=place or b"the pool's root")
         if not entry.is_file or entry.root == NO_DIGEST:
             raise NotAFile(path=place)
+        if not entry.size and is_derived(self._connection, Digest(entry.root)):
+            entry = self._run(entry)
         return text(place), Digest(entry.root), entry.size
+
+    def _run(self, entry: Entry) -> Entry:
+        """Run a derived file, which changes the pool, and return its entry as it is then."""
+        from packetfs.frontends.deriving import derive  # few files are derived
+
+        with self._changing() as fs:
+            done = run_derived(fs, Digest(entry.root), derive)
+        return replace(entry, root=done.root, size=done.size)
+
+    def _run_waiting(self, fs: FileSystem) -> None:
+        """Run the derived files that were not run yet: a snapshot keeps content, not promises."""
+        if waiting(fs):
+            from packetfs.frontends.deriving import run_waiting
+
+            run_waiting(fs)
 
     def _children(self, place: bytes, entry: Entry) -> list[Entry]:
         if not entry.is_dir:

@@ -338,6 +338,7 @@ class Pool(Handle):
         self._refuse_inside()
         place = self._lead(path)
         with self._changing() as fs:
+            self._run_waiting(fs)
             return make_taken(fs.snapshot(raw_name(name), place))
 
     def snapshots(self) -> Snapshots:

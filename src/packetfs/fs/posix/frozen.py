@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
+from packetfs.fs.derived import waits
 from packetfs.fs.directory import entries_of, find_entry
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.posix.attributes import BLOCK, DIRECTORY_SIZE, Attributes, Caller, Changes, Statfs
@@ -182,7 +183,12 @@ class FrozenOperations:
             fail(errno.EROFS)
         if not node.entry.is_file:
             fail(errno.EISDIR if node.entry.is_dir else errno.ENXIO)
+        if waits(self._pool, node.entry):
+            fail(errno.EOPNOTSUPP)
         return self._add(node)
+
+    def making(self, ino: int) -> None:
+        """Nothing is made here: a snapshot keeps content."""
 
     def release(self, handle: int) -> None:
         self._open.pop(handle, None)

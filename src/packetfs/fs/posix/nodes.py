@@ -233,6 +233,10 @@ class Nodes:
         self._next += 1
         return number
 
+    def with_root(self, root: Digest) -> list[Node]:
+        """Return the inodes in memory that have this program and no other content."""
+        return [node for node in self._nodes.values() if node.root == root and node.content is None]
+
     def change(self, node: Node, kind: int = SHOWN) -> None:
         """Note that a node differs from its row."""
         node.changed |= kind

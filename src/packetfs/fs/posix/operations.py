@@ -7,9 +7,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from packetfs.errors import PacketFSError
+from packetfs.fs.derived import Deriver
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.posix.attributes import Attributes, Caller, Changes, Statfs
 from packetfs.fs.posix.contents import Contents
@@ -18,6 +20,7 @@ from packetfs.fs.posix.files import Files
 from packetfs.fs.posix.handles import DirectoryHandle, FileHandle, Handles
 from packetfs.fs.posix.nodes import Node, Nodes
 from packetfs.fs.posix.programs import Later, Programs
+from packetfs.fs.posix.promises import Promises
 from packetfs.fs.posix.room import Room
 from packetfs.fs.posix.tree import Tree, is_opened_for_writing
 from packetfs.fs.posix.xattrs import Xattrs
@@ -33,7 +36,9 @@ class Operations:
 
     root: Final = ROOT_INO
 
-    def __init__(self, fs: FileSystem, *, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, fs: FileSystem, *, clock: Callable[[], int] = time.time_ns, deriver: Deriver | None = None
+    ) -> None:
         self._fs = fs
         self._clock = clock
         self.writable = fs.pool.writable
@@ -44,6 +49,7 @@ class Operations:
         self._xattrs = Xattrs(fs.names, self._nodes)
         self._tree = Tree(fs, self._nodes, self._contents, self._xattrs, clock, room)
         self._handles = Handles()
+        self._promises = Promises(fs, self._nodes, deriver if self.writable else None)
         self._files = Files(fs.pool, self._nodes, self._contents, self._handles, clock, room)
         self._waiting = 0
         self._since: float | None = None
@@ -181,6 +187,12 @@ class Operations:
     # files
 
     @looks
+    def making(self, ino: int) -> Callable[[], None] | None:
+        """Return what makes a file that was not made yet, so that it can be opened; any thread may do it, for long."""
+        work = self._promises.work_on(self._nodes.get(ino))
+        return None if work is None else partial(_make, work)
+
+    @looks
     def open(self, ino: int, flags: int) -> int:
         node = self._nodes.get(ino)
         writes = is_opened_for_writing(flags)
@@ -190,6 +202,8 @@ class Operations:
             fail(errno.ELOOP if stat.S_ISLNK(node.mode) else errno.ENXIO)
         if not self.writable and (writes or flags & os.O_TRUNC):
             fail(errno.EROFS)
+        if self._promises.work_on(node) is not None:
+            fail(errno.EBUSY)
         if flags & os.O_TRUNC:
             self._files.set_attributes(node, Changes(size=0))
             self.changed()
@@ -345,3 +359,10 @@ class Operations:
                 self._commit()
         finally:
             self._programs.forget()
+
+
+def _make(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except PacketFSError as error:
+        raise as_os_error(error) from error

@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Command("mount", "FILES", "mount a pool on a directory of this machine"),
     Command("umount", "FILES", "take the mount of a pool away"),
     Command("run", "PROGRAMS", "run a program over the records of files, where they lie"),
+    Command("derive", "PROGRAMS", "make a file that is what a program emits over another one"),
     Command("programs", "PROGRAMS", "list the programs that come with PacketFS, and those in the pool"),
     Command("memo", "PROGRAMS", "show or clear what the pool remembers of runs"),
     Command("vms", "PROGRAMS", "list live microVMs; pause, resume, move and drop their jobs"),

@@ -82,13 +82,15 @@ def _show_program(options: Namespace, output: Output) -> None:
 def _show_stored(options: Namespace, output: Output) -> None:
     from packetfs.frontends.cli.opening import open_filesystem  # a host file needs no pool
     from packetfs.frontends.cli.reading import View
+    from packetfs.fs.derived import waits
 
     with open_filesystem(options) as filesystem:
         entry = View(filesystem, options.snapshot).entry(pool_name(options.file))
         if not any(entry.root):
             raise NotFound(path=f"program behind {options.file} (only files and snapshots of directories have one)")
         if entry.is_file and not options.packets and entry.size <= PROGRAM_BYTES_MAX:
-            content = read_program(filesystem.pool, Digest(entry.root), 0, PACKET)
+            promise = waits(filesystem.pool, entry)
+            content = b"" if promise else read_program(filesystem.pool, Digest(entry.root), 0, PACKET)
             if is_program(content):
                 _show_code(read_program(filesystem.pool, Digest(entry.root)), options, output)
                 return

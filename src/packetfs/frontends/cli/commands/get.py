@@ -19,6 +19,8 @@ from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View
 from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.deriving import run_waiting
+from packetfs.fs.derived import waiting
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST
@@ -56,9 +58,10 @@ def run(options: Namespace, output: Output) -> int:
 
 
 def _needs_building(options: Namespace, path: bytes) -> bool:
-    """Tell whether a directory was changed by something that did not build its program; then the pool is written."""
+    """Tell whether a directory was changed by something that did not build its program, or derived files wait to be
+    run; then the pool is written."""
     with open_filesystem(options) as filesystem:
-        return _is_unbuilt(View(filesystem, options.snapshot).entry(path))
+        return _is_unbuilt(View(filesystem, options.snapshot).entry(path)) or bool(waiting(filesystem))
 
 
 def _is_unbuilt(entry: Entry) -> bool:
@@ -67,6 +70,9 @@ def _is_unbuilt(entry: Entry) -> bool:
 
 def _built(filesystem: FileSystem, path: bytes, snapshot: str | None) -> Entry:
     view = View(filesystem, snapshot)
+    if filesystem.pool.writable and waiting(filesystem):
+        run_waiting(filesystem)
+        filesystem.commit()
     if filesystem.pool.writable and _is_unbuilt(view.entry(path)):
         filesystem.tree_root(path)
         filesystem.commit()

@@ -10,6 +10,7 @@ from packetfs.frontends.cli.moments import iso_time, local_time
 from packetfs.frontends.cli.names import path_fields, pool_name, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
+from packetfs.frontends.deriving import run_waiting
 from packetfs.fs.snapshot import Snapshot
 
 EXAMPLES: Final = (
@@ -35,6 +36,7 @@ def run(options: Namespace, output: Output) -> int:
     with open_filesystem(options, writable=bool(options.take or options.drop)) as filesystem:
         if options.take is not None:
             path = b"" if options.path is None else pool_name(options.path)
+            run_waiting(filesystem)
             _show(filesystem.snapshot(raw(options.take), path), output)
         elif options.drop is not None:
             filesystem.drop_snapshot(raw(options.drop))

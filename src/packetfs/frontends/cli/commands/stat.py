@@ -14,7 +14,9 @@ from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View, kind_of, root_of, size_of
-from packetfs.packet.digest import Digest
+from packetfs.fs.derived import waits
+from packetfs.packet.derived import parse_derived
+from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
@@ -51,6 +53,9 @@ def count_packets(store: Store, entry: Entry) -> dict[str, int]:
     """Return how many packets of each kind a file's program has, its nodes left out."""
     if not entry.is_file:
         return {}
+    if waits(store, entry):
+        root = Digest(entry.root)
+        return {Op.CALL.name: len(parse_derived(short(root), store.read(root)).calls)}
     return dict(Counter(Op(leaf[0]).name for _, leaf in leaves(store, Digest(entry.root))))
 
 
@@ -64,10 +69,14 @@ def _fields(path: bytes, entry: Entry, packets: dict[str, int]) -> dict[str, Jso
     }
 
 
+def _promise(packets: dict[str, int]) -> str:
+    return ", derived, not run yet" if Op.CALL.name in packets else ""
+
+
 def _print(path: bytes, entry: Entry, packets: dict[str, int], output: Output) -> None:
     rows = [
         ("path", output.name(path) or "pfs:"),
-        ("kind", kind_of(entry) + (", sparse" if entry.sparse else "")),
+        ("kind", kind_of(entry) + (", sparse" if entry.sparse else "") + _promise(packets)),
         ("mode", f"{stat.filemode(entry.mode)} ({entry.mode & 0o7777:04o})"),
         ("owner", f"{entry.uid}:{entry.gid}"),
         ("size", size_of(entry) + (f" ({entry.size:,} bytes)" if entry.is_file else "")),

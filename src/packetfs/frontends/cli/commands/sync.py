@@ -13,6 +13,7 @@ goes on, and the exit code is 3. A sync that was interrupted goes on when it is 
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
@@ -55,6 +56,10 @@ def run(options: Namespace, output: Output) -> int:
     job = make_job(options)
     from packetfs.net.sync import run as run_job  # after the arguments were found good
 
+    if job.source.host is None and job.source.pool and os.path.exists(job.source.pool):
+        from packetfs.frontends.deriving import run_all
+
+        run_all(job.source.pool)
     reporter = Reporter(output, itemize=options.itemize or options.dry_run)
     summary = run_job(job, reporter)
     print_summary(summary, output, dry_run=job.dry_run)
