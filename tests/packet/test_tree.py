@@ -126,6 +126,6 @@ def test_what_is_no_program_is_refused() -> None:
     store = MemoryStore()
     with pytest.raises(BadPacket):
         read_program(store, store.put(data_leaf(b"abc")))
-    call = encode(Packet(Op.CALL))
-    with pytest.raises(BadProgram, match="CALL does not belong"):
-        read_program(store, forged(store, call, data_leaf(b"abc"), length=3))
+    later = encode(Packet(Op.ON))
+    with pytest.raises(BadProgram, match="ON does not belong"):
+        read_program(store, forged(store, later, data_leaf(b"abc"), length=3))

@@ -39,6 +39,8 @@ _ADD: Final = "UPDATE count SET value=value+? WHERE name=?"
 _OLDEST: Final = "SELECT key, length(value) FROM result ORDER BY used"
 _DAY: Final = 86_400
 """Seconds in which a result is marked as used once: marking is a write."""
+_LOG_STAYS: Final = 1006
+"""SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: or the end of each run would wait for the disk, some 60 ms."""
 _CHECK: Final = 8
 """Bytes of digest over key and value, before each value: a mixture of pages of two moments shows."""
 
@@ -211,6 +213,7 @@ def _connect(pool: Pool) -> Connection:
     database = connect(path, writable=True, durable=pool.durable, vfs=pool.storage.vfs)
     try:
         with explained(path):
+            database.config(_LOG_STAYS, 1)
             if pool.durable:
                 database.pragma("synchronous", "normal")  # a crash may lose the last results, not the others
             if database.pragma("user_version") != VERSION:
