@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from packetfs.frontends.mount.device import attach, raise_readahead
 from packetfs.frontends.mount.mounted import find_mount
-from packetfs.frontends.mount.operations import Operations, Parts
+from packetfs.frontends.mount.operations import Later, Operations, Parts
 from packetfs.frontends.mount.options import parse_options
 from packetfs.frontends.mount.server import open_operations
 from packetfs.frontends.mount.session import Session
@@ -94,7 +94,7 @@ class SlowOperations:
             self._handles.add(handle)
         return handle
 
-    def read(self, handle: int, offset: int, size: int) -> Parts | Callable[[], Parts]:
+    def read(self, handle: int, offset: int, size: int) -> Parts | Later:
         return self._late if handle in self._handles else self._operations.read(handle, offset, size)
 
     def _late(self) -> list[Buffer]:
