@@ -108,6 +108,8 @@ PYTHON_VALUES_MAX: Final = 1 << 18
 """Values that the functions of a program in Python become, inlined: four for each slot that a program can have."""
 PYTHON_SECONDS: Final = 120.0
 """Seconds that LLVM may take for a Python function; the largest programs need one."""
+KERNEL_CONSTANTS_MAX: Final = MIB
+"""Bytes of read-only maps that are constants of a GPU's kernel: PTX writes each as up to five characters."""
 TEXT_LINE_MAX: Final = 512 * KIB
 """Bytes of a line of assembler: 64 KiB of content, each byte written as four."""
 C_SECONDS: Final = 60.0

@@ -11,6 +11,7 @@ import pytest
 from fuzz.ptx.kernels import Kernels
 from fuzz.ptx_conformance import accept, judge, own, shipped
 from fuzz.ptx_differential import Case, compare, interpret, make
+from packetfs.engines.gpu.kernel import module
 from packetfs.engines.gpu.ptx import make_ptx
 from packetfs.engines.ir import arithmetic
 from packetfs.engines.ir.search import SEARCHES
@@ -18,7 +19,7 @@ from packetfs.errors import NoKernel, UsageError
 from packetfs.toolchain.sources import find_program
 from packetfs.vm.assembly import assemble
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import ContextKind, MapType, Stop
+from packetfs.vm.layout import ContextKind, MapFlag, MapType, Stop
 from packetfs.vm.machine import MACHINES
 from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.single import Ended
@@ -127,10 +128,19 @@ def test_records_that_do_not_fit_are_left_to_the_host() -> None:
     assert [end for end, _ in kernels.run(1, [b""], 1000)] == [Stop.HELPER]
 
 
+def test_code_grows_with_the_program_only() -> None:
+    """Each callx may go anywhere, and each instruction may be where one goes."""
+    small, large = (len(module([image_of("callx r3\n" * count + "exit")])) for count in (1000, 4000))
+    assert large < 4 * small
+
+
 def test_what_no_kernel_has_is_refused_by_name() -> None:
     with pytest.raises(NoKernel, match=r"trace_printk \(6\), csum_diff \(28\)"):
         make_ptx(image_of("call 28\ncall 6\nexit"), "x", "sm_90")
     with pytest.raises(NoKernel, match="map_update_elem"):
         make_ptx(load(find_program("topk").program), "topk", "sm_90")
+    large = MapDefinition(b"large", MapType.ARRAY, 4, 2 << 20, 1, flags=MapFlag.READ_ONLY, initial=b"x")
+    with pytest.raises(NoKernel, match="read-only maps"):
+        make_ptx(load(Program(assemble("exit"), (large,))), "x", "sm_90")
     with pytest.raises(UsageError, match="sm_75, sm_80"):
         make_ptx(image_of("exit"), "x", "sm_20")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from packetfs.engines.gpu.kernel import module
 from packetfs.engines.ir.helpers import missing
 from packetfs.errors import CompileFailed, LibraryMissing, NoKernel, UsageError
-from packetfs.limits import PYTHON_SECONDS
+from packetfs.limits import KERNEL_CONSTANTS_MAX, PYTHON_SECONDS
 from packetfs.toolchain.python.backend import GPUS, BackendError, compile_ir
 from packetfs.vm.image import Image
 
@@ -13,12 +13,15 @@ from packetfs.vm.image import Image
 def make_ptx(image: Image, name: str, architecture: str) -> bytes:
     """Return the kernel `run0` of a program. `architecture`: one of GPUS, sm_75 and later.
 
-    NoKernel names the helpers that it calls and no kernel has; LibraryMissing without LLVM.
+    NoKernel names the helpers that it calls and no kernel has, or says that its constants are too many; CompileFailed
+    when LLVM takes too long, LibraryMissing without it.
     """
     if architecture not in GPUS:
         raise UsageError(reason=f"there is no architecture {architecture}; there are {', '.join(GPUS)}")
     if lacking := missing(image):
         raise NoKernel(name=name, reason=f"it calls {', '.join(lacking)}")
+    if len(image.shared) > KERNEL_CONSTANTS_MAX:
+        raise NoKernel(name=name, reason=f"its read-only maps have more than {KERNEL_CONSTANTS_MAX} bytes")
     try:
         return compile_ir(module([image]), PYTHON_SECONDS, architecture)
     except BackendError as error:

@@ -6,7 +6,7 @@ pays for the slots before it, says where it stands, and returns.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from packetfs.engines.ir.text import Text
 from packetfs.vm.image import Image
@@ -16,8 +16,18 @@ from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, Fault, Region
 
 ENDS: Final = ("ja", "ja32", "exit", "call", "call local", "callx")
 """Instructions behind which a block begins; conditional jumps are others."""
+CELLS: Final = ("%target", "%slot", "%unpaid")
+"""What callx leaves for the blocks that all of them share."""
 _STARTS: Final = {1: "%a1", 2: "%a2", 10: str((Region.STACK << REGION_SHIFT) + STACK_BYTES)}
 """What registers hold when a record begins; the others are 0."""
+
+
+class Site(NamedTuple):
+    """Where an instruction stands, as numbers or values: its slot, the slots of its run before it, the block behind."""
+
+    slot: str
+    unpaid: str
+    behind: str
 
 
 class Function:
@@ -48,7 +58,8 @@ class Function:
         for register in range(REGISTERS):
             self.text.do(f"%r{register} = alloca i64")
             self.give(register, _STARTS.get(register, "0"))
-        self.text.do("%target = alloca i64")
+        for cell in CELLS if self.indirect else ():
+            self.text.do(f"{cell} = alloca i64")
         self.text.do(f"br label %s{self.image.entry}")
 
     def leave(self) -> None:
@@ -72,8 +83,12 @@ class Function:
 
     def pay(self, behind: int) -> None:
         """Pay for the straight run up to slot `behind`."""
-        if behind != self.begin:
-            self.text.add("fuel", self.begin - behind)
+        self.spend(str(behind - self.begin))
+
+    def spend(self, slots: str) -> None:
+        """Pay for so many slots."""
+        if slots != "0":
+            self.text.set("fuel", self.text.new(f"sub i64 {self.text.get('fuel')}, {slots}"))
 
     def test(self, pc: str) -> None:
         """Stop where fuel has run out; pc: where the record stands then."""
@@ -87,26 +102,30 @@ class Function:
 
     # stops
 
+    def site(self, slot: int) -> Site:
+        """Return where the instruction in a slot stands."""
+        return Site(str(slot), str(slot - self.begin), f"s{slot + 1}")
+
     def split(self, condition: str, name: str) -> tuple[str, str]:
         """Branch on a condition; return the names of the blocks where it holds and where it does not."""
         yes, no = self.text.fresh(name), self.text.fresh(f"not_{name}")
         self.text.do(f"br i1 {condition}, label %{yes}, label %{no}")
         return yes, no
 
-    def stop_if(self, condition: str, slot: int, fault: int | None = None) -> None:
-        """Stop at `slot` where that holds, with this fault or the one that the state tells already."""
+    def stop_if(self, condition: str, site: Site, fault: int | None = None) -> None:
+        """Stop where that holds, with this fault or the one that the state tells already."""
         bad, good = self.split(condition, "bad")
         self.text.label(bad)
-        self.stop(slot, fault)
+        self.stop(site, fault)
         self.text.label(good)
 
-    def stop(self, slot: int, fault: int | None = None, address: str = "0") -> None:
-        """Stop at `slot`."""
+    def stop(self, site: Site, fault: int | None = None, address: str = "0") -> None:
+        """Stop before an instruction."""
         if fault is not None:
             self.text.set("fault", fault)
             self.text.set("address", address)
-        self.pay(slot)
-        self.text.set("pc", slot)
+        self.spend(site.unpaid)
+        self.text.set("pc", site.slot)
         self.text.do("br label %stopped")
 
     # memory
@@ -116,5 +135,5 @@ class Function:
         address = self.text.new(f"add i64 {self.take(register)}, {offset}")
         arguments = f"ptr %vm, i64 {address}, i64 {size}, i1 {str(store).lower()}"
         pointer = self.text.new(f"call ptr @find{self.number}({arguments})")
-        self.stop_if(self.text.new(f"icmp eq ptr {pointer}, null"), slot)
+        self.stop_if(self.text.new(f"icmp eq ptr {pointer}, null"), self.site(slot))
         return pointer

@@ -37,7 +37,7 @@ def lower(number: int, image: Image) -> str:
         runs = not _leaves(f, slot, i, row)
     calls.write_return(f)
     if f.indirect:
-        calls.write_dispatch(f)
+        calls.write_callx(f, answered(image))
     f.leave()
     head = f"define internal i64 @program{number}(ptr %vm, i64 %a1, i64 %a2) {{\n"
     return head + "\n".join(f.text.lines) + "\n}\n"
@@ -126,11 +126,11 @@ def _control(f: Function, slot: int, i: Instruction, row: Opcode) -> None:
             f.pay(slot + 1)
             f.text.do("br label %return")
         case "call":
-            calls.call_helper(f, slot, i.imm)
+            calls.call_helper(f, f.site(slot), i.imm)
         case "call local":
-            calls.call_local(f, slot, str(target), f"s{target}")
+            calls.call_local(f, f.site(slot), str(target), f"s{target}")
         case "callx":
-            calls.call_register(f, slot, f.take(i.dst), answered(f.image))
+            calls.call_register(f, f.site(slot), f.take(i.dst))
         case "ja" | "ja32":
             f.pay(slot + 1)
             _go(f, slot, target)

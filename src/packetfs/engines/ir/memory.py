@@ -11,6 +11,11 @@ from typing import Final
 from packetfs.engines.ir.text import STATE_TYPE
 from packetfs.engines.ir.written import filled
 from packetfs.vm.image import Image
+from packetfs.vm.slots import SLOT
+
+INLINED_MAX: Final = 1024
+"""Slots of a program whose accesses may each become a copy of @find, where LLVM likes: checks that it can prove go, but
+4,000 copies in a row took it more than two minutes of a busy machine."""
 
 _ONCE: Final = (
     STATE_TYPE
@@ -60,7 +65,7 @@ define internal ptr @fail(ptr %vm, i64 %fault, i64 %address) {
 """Of all programs of a module."""
 
 _OWN: Final = """
-define internal ptr @find$N(ptr %vm, i64 %address, i64 %size, i1 %store) {
+define internal ptr @find$N(ptr %vm, i64 %address, i64 %size, i1 %store) $INLINE {
 entry:
   %region = lshr i64 %address, $REGION_SHIFT
   %offset = and i64 %address, $OFFSET_MASK
@@ -201,6 +206,7 @@ def write_shared() -> str:
 def write_memory(number: int, image: Image) -> str:
     """Return memory as one image has it: @findN, @emitN, @moveN."""
     content = image.shared or b"\0"
-    text = "".join(f"\\{byte:02x}" for byte in content)
-    constant = f'@shared{number} = internal unnamed_addr constant [{len(content)} x i8] c"{text}", align 8\n'
-    return constant + filled(_OWN, number, image)
+    text = content.hex("\\")
+    constant = f'@shared{number} = internal unnamed_addr constant [{len(content)} x i8] c"\\{text}", align 8\n'
+    large = len(image.code) // SLOT > INLINED_MAX
+    return constant + filled(_OWN.replace("$INLINE", "noinline" if large else ""), number, image)
