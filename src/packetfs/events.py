@@ -33,7 +33,31 @@ class Progress:
     total: int
 
 
-Event = Trouble | Changed | Progress
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A change that a standing connection brought to its destination, `seconds` after it happened.
+
+    `moved`: bytes on the wire, both ways, of all changes that went together.
+    """
+
+    path: bytes
+    action: str
+    size: int
+    destination: str
+    moved: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A standing connection: `lost`, with the reason and the seconds until the next attempt, or there."""
+
+    destination: str
+    lost: str = ""
+    seconds: float = 0.0
+
+
+Event = Trouble | Changed | Progress | Delivered | Connection
 Listener = Callable[[Event], None]
 
 

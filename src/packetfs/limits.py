@@ -134,6 +134,12 @@ KNOWN_DIRECTORIES: Final = 256
 """Paths of directories whose inode number is remembered: a walk asks for the same parent again and again."""
 INGEST_WINDOW: Final = MIB
 """Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
+COMPARED_MIN: Final = MIB
+"""Bytes from which a changed file is compared with its old content: a smaller one is hashed in 0.3 ms."""
+COMPARED_FILES: Final = 8
+"""Files whose old content is kept ready to be compared: what changes again and again are few."""
+COMPARED_EXTENTS: Final = 1 << 16
+"""Extents of such a file, 4 GiB: each takes 500 bytes of memory."""
 BUDGET_SLACK: Final = 32
 """A budget's share that an eviction leaves free: so much can be added before the next one marks and sweeps again."""
 BUDGET_WHILE_SYNCING: Final = 2
@@ -187,6 +193,25 @@ for long says HEARTBEAT, so only one that is stopped, gone or unreachable is sil
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which a side says HEARTBEAT: three may be lost to a busy machine; routers forget a quiet
 connection after minutes."""
+STANDING_REST: Final = 5.0
+"""Seconds without a change after which a connection that stands lets others write the pool or directory: opening it
+again takes a few milliseconds, and whoever works on a file saves it more often."""
+STANDING_SNAPSHOT: Final = 600.0
+"""Seconds between two snapshots of a pool that takes changes as they come; one more is taken at the end."""
+WATCH_QUIET: Final = 0.3
+"""Seconds after the last write to a file that stays open before it is sent."""
+WATCH_LONGEST: Final = 10.0
+"""Seconds after which such a file is sent though it is still written to."""
+WATCH_PENDING: Final = 100_000
+"""Paths that wait to be imported, 30 MB; beyond, everything is looked at instead."""
+WATCH_LOOK: Final = 600.0
+"""Seconds between two looks at everything: stores through a mapping make no event."""
+WATCH_TIDY: Final = 60.0
+"""Seconds between two collections of old content while a directory is watched."""
+BACKOFF_FIRST: Final = 0.5
+"""Seconds before the first attempt to connect again."""
+BACKOFF_MOST: Final = 60.0
+"""Seconds between two attempts at the most."""
 HANDSHAKE: Final = 10.0
 """Seconds in which a stranger must have shown a key: TLS takes two round trips."""
 SESSIONS_MAX: Final = 64

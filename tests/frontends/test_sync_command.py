@@ -28,7 +28,8 @@ Play = Callable[[Job, Listener], Summary]
 
 
 def job_of(*arguments: str) -> Job:
-    return command.make_job(build_parser(BY_NAME["sync"], load(BY_NAME["sync"])).parse_intermixed_args(arguments))
+    options = build_parser(BY_NAME["sync"], load(BY_NAME["sync"])).parse_intermixed_args(arguments)
+    return command.make_job(options, options.destinations[0])
 
 
 @pytest.fixture(autouse=True)

@@ -54,11 +54,13 @@ from packetfs.errors.fs import NotContiguous as NotContiguous
 from packetfs.errors.fs import NotFound as NotFound
 from packetfs.errors.fs import SnapshotExists as SnapshotExists
 from packetfs.errors.fs import SourceUnavailable as SourceUnavailable
+from packetfs.errors.fs import TooManyWatches as TooManyWatches
 from packetfs.errors.fs import UnsafePath as UnsafePath
 from packetfs.errors.net import Abandoned as Abandoned
 from packetfs.errors.net import BadKeys as BadKeys
 from packetfs.errors.net import BadMessage as BadMessage
 from packetfs.errors.net import BadToken as BadToken
+from packetfs.errors.net import BaseMoved as BaseMoved
 from packetfs.errors.net import CertificateExpired as CertificateExpired
 from packetfs.errors.net import CertificateRefused as CertificateRefused
 from packetfs.errors.net import Disconnected as Disconnected
@@ -71,6 +73,7 @@ from packetfs.errors.net import NoSuchKey as NoSuchKey
 from packetfs.errors.net import NotGranted as NotGranted
 from packetfs.errors.net import NothingThere as NothingThere
 from packetfs.errors.net import NotListening as NotListening
+from packetfs.errors.net import OtherMean as OtherMean
 from packetfs.errors.net import OtherSideFailed as OtherSideFailed
 from packetfs.errors.net import Overlap as Overlap
 from packetfs.errors.net import OverQuota as OverQuota

@@ -12,6 +12,13 @@ class UnsafePath(PacketFSError, ValueError):
     hint = "Remove what stands in the way, or name the directory that is meant."
 
 
+class TooManyWatches(PacketFSError):
+    """The system gives no more watches for the directories of {path}."""
+
+    exit_code = 12
+    hint = "Each directory takes one: raise them as root with sysctl fs.inotify.max_user_watches=1000000."
+
+
 class DestinationBusy(PacketFSError):
     """Another job is writing into {path}."""
 

@@ -51,6 +51,20 @@ class Overlap(PacketFSError, ValueError):
     hint = "Choose a destination that is neither inside the source nor around it."
 
 
+class BaseMoved(PacketFSError):
+    """What is at the destination is no longer what this connection left there."""
+
+    exit_code = 20
+    hint = "Somebody else changed it; connect again, which compares."
+
+
+class OtherMean(PacketFSError):
+    """{destination} cuts files into chunks of {theirs} bytes on average, the others into {ours}."""
+
+    exit_code = 2
+    hint = "A directory is watched for destinations that cut alike; start one more pfs sync --watch for this one."
+
+
 class InTheWay(PacketFSError, FileExistsError):
     """{path} is a directory that is not empty, and the source has something else of that name."""
 

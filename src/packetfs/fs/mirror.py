@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from packetfs.dataclass import dataclass, replace
@@ -21,7 +21,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
-from packetfs.fs.ingest import Tee, ingest
+from packetfs.fs.ingest import Known, Tee, ingest
 from packetfs.fs.window import let_go
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
@@ -46,6 +46,9 @@ class Taker(Tee, Protocol):
 Offer: TypeAlias = Callable[[bytes, int, int, Callable[[], Entry]], Taker | None]
 """Asked with the path, descriptor and size of a file, and what gives its entry so far."""
 
+Compare: TypeAlias = Callable[[int, int, Digest], Known | None]
+"""Asked with the descriptor and size of a file, and the root that it had."""
+
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
@@ -53,13 +56,15 @@ class MirrorOptions:
     but UNLIMITED says that the pool is a cache, whose content may go. `checksum`: read what looks unchanged.
 
     `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
-    is new, and may return what takes its program while it is made.
+    is new, and may return what takes its program while it is made. `compare`: is asked for each file that is not, and
+    may return what knows which of its bytes changed.
     """
 
     budget: int = UNLIMITED
     checksum: bool = False
     one_filesystem: bool = False
     offer: Offer | None = None
+    compare: Compare | None = None
 
 
 DEFAULTS: Final = MirrorOptions()
@@ -93,6 +98,40 @@ def mirror(
         let_go()
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What an import of some paths led to. `unsettled`: files that changed while they were read; they will again."""
+
+    root: Digest
+    unsettled: tuple[bytes, ...]
+
+
+def renew(
+    fs: FileSystem,
+    host_path: bytes,
+    paths: Mapping[bytes, bool],
+    options: MirrorOptions = DEFAULTS,
+    listener: Listener = ignore,
+) -> Renewed:
+    """Bring some paths of a directory that was mirrored as a whole up to date; True for one that is to be walked.
+
+    Nothing else is looked at, except where hard links are concerned: their other names may be anywhere.
+    """
+    with Beneath(host_path) as beneath:
+        walk = _Mirror(fs, beneath, b"", options, listener)
+        try:
+            root = walk.import_paths(paths)
+        except _LinksError:
+            root = _Mirror(fs, beneath, b"", options, listener).import_tree()
+        finally:
+            let_go()
+        return Renewed(root, tuple(walk.unsettled))
+
+
+class _LinksError(Exception):
+    """A file has, or had, several names."""
+
+
 class _Read(NamedTuple):
     """A file that was read: its entry, its signature unless that could hide a change, and who took its program."""
 
@@ -103,6 +142,10 @@ class _Read(NamedTuple):
 
 class _RefusedError(Exception):
     """A file is left as the namespace had it, for the reason given."""
+
+
+class _ChangingError(_RefusedError):
+    """The same, as somebody writes to it."""
 
 
 @dataclass(slots=True)
@@ -130,21 +173,67 @@ class _Mirror:
         self._links: dict[tuple[int, int], _Links] = {}
         self._meter = _Meter(listener)
         self._listener = listener
+        self.unsettled: list[bytes] = []
 
     def import_tree(self) -> Digest:
         os.close(self._beneath.open_directory(b""))  # without this one there is nothing to do
         self._fs.make_parents(self._top)
         self._import_special(b"", self._beneath.lstat(b""))
-        walks = [self._walk(b"")]
+        self._walk_all(b"")
+        self._settle_links()
+        return self._end()
+
+    def _walk_all(self, top: bytes) -> None:
+        walks = [self._walk(top)]
         while walks:
             deeper = next(walks[-1], None)
             if deeper is None:
                 walks.pop()
             else:
                 walks.append(self._walk(deeper))
-        self._settle_links()
+
+    def _end(self) -> Digest:
         self._meter.tell()
         return self._allowance.making_room(lambda: self._fs.tree_root(self._top))
+
+    def import_paths(self, paths: Mapping[bytes, bool]) -> Digest:
+        """Import some paths, and the directories that they are in, whose times change with their names."""
+        for path in sorted({b"", *(path.rpartition(b"/")[0] for path in paths)} - set(paths)):
+            self._import_path(path, deep=False)
+        for path in sorted(paths):
+            self._import_path(path, deep=paths[path])
+        return self._end()
+
+    def _import_path(self, path: bytes, *, deep: bool) -> None:
+        known = self._fs.entry(path)
+        above = path.rpartition(b"/")[0]
+        if above and self._fs.entry(above) is None:
+            return  # it came and went as a whole, or the directory above is walked for itself
+        try:
+            status = self._beneath.lstat(path)
+            if known is not None and known.group:
+                raise _LinksError
+            if stat.S_ISDIR(status.st_mode):
+                self._import_special(path, status)
+                if deep or known is None or not known.is_dir:
+                    self._walk_all(path)
+            elif status.st_nlink > 1:
+                raise _LinksError
+            elif known is None or not self._is_unchanged(status, self._fs.seen(path)):
+                self._import(path, status, known)
+        except _ChangingError:
+            self.unsettled.append(path)
+        except (OSError, UnsafePath, BadPath, _RefusedError) as error:
+            self._report_gone(path, error, known)
+
+    def _report_gone(self, path: bytes, error: Exception, known: Entry | None) -> None:
+        """What is gone goes, without a word: that is what was told."""
+        if not isinstance(error, FileNotFoundError | NotADirectoryError) or not path:
+            self._report(path, error, known=known is not None)
+        elif known is not None:
+            if known.group:
+                raise _LinksError
+            self._fs.remove(self._place(path))
 
     def import_one(self, name: bytes) -> Digest:
         """Import one file as the top itself."""
@@ -268,7 +357,7 @@ class _Mirror:
             if found is not None:
                 return found
             reads -= 1
-        raise _RefusedError("changed while being read")
+        raise _ChangingError("changed while being read")
 
     def _read_open(self, fd: int, path: bytes, old: Digest | None, known: Entry | None) -> _Read | None:
         """The same for an open file; None when it changed meanwhile."""
@@ -294,7 +383,9 @@ class _Mirror:
         tee = offer(path, fd, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
         whole = False
         try:
-            done = ingest(self._fs.pool, read, status.st_size, old, keep, tee)
+            compare = self._options.compare
+            same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
+            done = ingest(self._fs.pool, read, status.st_size, old, keep, tee, same)
             xattrs = _check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
         finally:

@@ -29,11 +29,14 @@ M = TypeVar("M", bound=Message)
 
 
 class Channel(Protocol):
-    """What a session speaks through."""
+    """What a session speaks through: bytes in both directions, and how often the other side's turn came."""
 
-    sent: int
-    received: int
-    turns: int
+    @property
+    def sent(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def turns(self) -> int: ...
 
     def send(self, message: Message) -> None: ...
     def send_batch(self, batch: Batch) -> None: ...

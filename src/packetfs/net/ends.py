@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import NotFound, NothingThere, PoolBusy
@@ -58,12 +58,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a target is brought up to date. `name` is the single file that is sent, b"" for a directory."""
+    """How a target is brought up to date. `name` is the single file that is sent, b"" for a directory.
+
+    `follows`: the last sync was of the same connection, so that nothing is looked for but what is sent. `snapshots`: a
+    pool keeps what it holds in the end under a name.
+    """
 
     delete: bool = False
     checksum: bool = False
     dry_run: bool = False
     name: bytes = b""
+    follows: bool = False
+    snapshots: bool = True
+
+
+OpenTarget: TypeAlias = Callable[[Terms], AbstractContextManager["Target"]]
+"""Opens a target for one sync, once and again."""
 
 
 def mean_of(place: Place) -> int:
@@ -121,7 +131,7 @@ def open_source(
     with open_history(place.history, "source", key, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
         mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer), listener)
-        top = _top(root) if shape is Shape.DIRECTORY else None
+        top = top_entry(root) if shape is Shape.DIRECTORY else None
         with Beneath(root) as host:
             source = HostSource(fs, host, top)
             commit_history(fs)
@@ -163,33 +173,48 @@ def _real_file(path: bytes) -> bytes:
     return os.path.join(os.path.realpath(os.path.dirname(path) or b"."), os.path.basename(path))
 
 
-def _top(root: bytes) -> Entry:
+def top_entry(root: bytes) -> Entry:
+    """Return the entry of a source directory itself."""
     return make_entry(b".", os.stat(root))
 
 
 @contextmanager
 def open_target(place: Place, terms: Terms, mean: int, listener: Listener) -> Iterator[Target]:
     """Open the end that receives. One file goes into an existing directory, or gets the name that the path ends in."""
+    with open_targets(place, terms.name, mean, listener) as opened, opened(terms) as target:
+        yield target
+
+
+@contextmanager
+def open_targets(place: Place, name: bytes, mean: int, listener: Listener) -> Iterator[OpenTarget]:
+    """Open what several syncs into one place share; `name` is that of a single file."""
     if place.pool:
         with _open_writable(place) as pool, open_names(pool) as fs:
-            yield from _closing(_pool_target(fs, place, terms))
+            yield lambda terms: closing(_pool_target(fs, place, terms))
         return
     from packetfs.net.target_host import HostTarget
 
-    root, key, rename = _real_target(place, terms.name)
+    root, key, rename = _real_target(place, name)
     with open_history(place.history, "target", key, mean) as fs:
-        target = HostTarget(
-            root,
-            fs,
-            listener,
-            delete=terms.delete,
-            checksum=terms.checksum,
-            dry_run=terms.dry_run,
-            rename=rename,
-        )
-        yield from _closing(target)
-        if not terms.dry_run:
-            settle_target(fs)
+
+        @contextmanager
+        def open_one(terms: Terms) -> Iterator[Target]:
+            target = HostTarget(
+                root,
+                fs,
+                listener,
+                delete=terms.delete,
+                checksum=terms.checksum,
+                dry_run=terms.dry_run,
+                rename=rename,
+                follows=terms.follows,
+            )
+            with closing(target):
+                yield target
+            if not terms.dry_run:
+                settle_target(fs)
+
+        yield open_one
 
 
 def _real_target(place: Place, name: bytes) -> tuple[bytes, bytes, tuple[bytes, bytes] | None]:
@@ -226,11 +251,5 @@ def _pool_target(fs: FileSystem, place: Place, terms: Terms) -> Target:
         dry_run=terms.dry_run,
         rename=rename,
         limited=place.limited,
+        snapshots=terms.snapshots,
     )
-
-
-def _closing(target: Target) -> Iterator[Target]:
-    try:
-        yield target
-    finally:
-        target.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from packetfs.dataclass import dataclass, field
+from packetfs.dataclass import dataclass, field, fields, replace
 from packetfs.limits import KEEP
 
 PORT: Final = 7272
@@ -90,7 +90,30 @@ class Summary:
     seconds: float = 0.0
     snapshot: str = ""
 
+    def plus(self, later: Summary) -> Summary:
+        """Return what this and a later sync to the same destination did together."""
+        return replace(
+            later,
+            changed=self.changed + later.changed,
+            deleted=self.deleted + later.deleted,
+            troubles=self.troubles + later.troubles,
+            sent=_add(self.sent, later.sent),
+            received=_add(self.received, later.received),
+            turns=self.turns + later.turns,
+            files=later.files or self.files,
+            total=later.total or self.total,
+            snapshot=later.snapshot or self.snapshot,
+        )
+
     @property
     def ratio(self) -> float:
         """Return moved bytes as a share of a full copy's."""
         return (self.sent.wire + self.received.wire) / self.total if self.total else 0.0
+
+
+def _add(one: Traffic, other: Traffic) -> Traffic:
+    return Traffic(*(a + b for a, b in zip(_values(one), _values(other), strict=True)))
+
+
+def _values(traffic: Traffic) -> tuple[int, ...]:
+    return tuple(getattr(traffic, item.name) for item in fields(traffic))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from packetfs.events import Listener
 from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import load_source, mean_of, open_source, shape_of
 from packetfs.net.greeting import below, hello, place_of, welcome
 from packetfs.net.job import Job, Summary, Traffic
-from packetfs.net.sender import Sender
+from packetfs.net.sender import Sender, SendReport
 from packetfs.net.wire import Option
 
 
@@ -27,15 +28,37 @@ def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     offer = sender.start()
     with open_source(place, answer.mean, job.keep, listener, checksum=job.checksum, offer=offer) as source:
         report = sender.run(source)
+    return summarise(report, Meter.of(channel))
+
+
+class Meter(NamedTuple):
+    """What has passed a channel: bytes each way, those of literals among the sent, and turns."""
+
+    sent: int
+    received: int
+    literals: int
+    turns: int
+
+    @classmethod
+    def of(cls, channel: FrameChannel) -> Meter:
+        return cls(channel.sent, channel.received, channel.literals_sent, channel.turns)
+
+    def since(self, before: Meter) -> Meter:
+        """Return what has passed since an earlier reading."""
+        return Meter(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+def summarise(report: SendReport, passed: Meter) -> Summary:
+    """Return what a sync that sends did, in the words of a job."""
     sent = Traffic(
         logical=report.logical,
         literal=report.literal,
         copied=report.copied,
-        metadata=channel.sent - channel.literals_sent,
+        metadata=passed.sent - passed.literals,
         signature=0,
-        wire=channel.sent,
+        wire=passed.sent,
     )
-    received = Traffic(signature=report.signature, wire=channel.received)
+    received = Traffic(signature=report.signature, wire=passed.received)
     return Summary(
         files=report.files,
         changed=report.changed,
@@ -44,6 +67,6 @@ def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
         total=report.total,
         sent=sent,
         received=received,
-        turns=channel.turns,
+        turns=passed.turns,
         snapshot=report.snapshot,
     )

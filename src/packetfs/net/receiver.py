@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from packetfs.errors import Abandoned, BadMessage, DestinationFull, PacketFSError, Unverified
+from packetfs.errors import Abandoned, BadMessage, BaseMoved, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
 from packetfs.net.answer import ListingAnswer, sign
@@ -75,6 +75,15 @@ class Receiver:
         begin = self._early(items)
         if begin.mode in (Mode.LIST, Mode.SKETCH):
             self._answer_listing(begin.mode)
+        return self._run_to_the_end(begin, items)
+
+    def follow(self, begin: Begin) -> Done:
+        """Take one change on a connection that stands; BaseMoved where what it starts from is no longer here."""
+        if begin.mode != Mode.DELTA or not self._target.holds(begin.base):
+            raise BaseMoved
+        return self._run_to_the_end(begin, self._stream())
+
+    def _run_to_the_end(self, begin: Begin, items: Iterator[AnyItem | Commit | Begin]) -> Done:
         while True:
             for item in items:
                 if isinstance(item, Commit):

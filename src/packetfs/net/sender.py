@@ -100,9 +100,7 @@ class Sender:
         self.report.files, self.report.total = self._source.totals()
         if mode is Mode.LIST and self.report.files >= SKETCH_NAMES:
             mode = Mode.SKETCH
-        self._channel.send(Begin(mode, base, self._source.root, self.report.files, self.report.total))
-        if self._source.top is not None:
-            self._items.entry(b"", self._source.top, Content.NONE)
+        self._begin(mode, base)
         if mode is Mode.SKETCH:
             self._differing = self._find_difference()
         if mode in (Mode.LIST, Mode.SKETCH):
@@ -110,6 +108,19 @@ class Sender:
         else:
             self._send_changes(base if mode is Mode.DELTA else None)
         return self._finish()
+
+    def advance(self, source: Source, base: Digest) -> SendReport:
+        """On a connection that stands, bring a receiver that holds `base` to the source's root."""
+        self._source = source
+        self.report.root = source.root
+        self._begin(Mode.DELTA, base)
+        self._send_changes(base)
+        return self._finish()
+
+    def _begin(self, mode: Mode, base: Digest) -> None:
+        self._channel.send(Begin(mode, base, self._source.root, self.report.files, self.report.total))
+        if self._source.top is not None:
+            self._items.entry(b"", self._source.top, Content.NONE)
 
     def _choose(self, state: State) -> tuple[Mode, Digest]:
         if state.empty:

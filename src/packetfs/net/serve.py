@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from packetfs import __version__
@@ -13,7 +14,7 @@ from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError,
 from packetfs.events import Event, Trouble
 from packetfs.net.channel import FrameChannel
 from packetfs.net.confine import confined
-from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, shape_of
+from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, open_targets, shape_of
 from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Quota, Rights
 from packetfs.net.stream import PipeStream
@@ -168,6 +169,11 @@ def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option,
     quota = Quota(rights, _stored(place) if rights.stored_max else 0)
     with open_target(place, terms, mean, _to_stderr) as target:
         Receiver(channel, target, _ignore, dry_run=terms.dry_run, quota=quota).run()
+    if Option.WATCH in options:
+        from packetfs.net.standing import receive_changes
+
+        opener = partial(open_targets, place, terms.name, mean, _to_stderr)
+        receive_changes(channel, opener, terms, quota, in_pool=bool(place.pool))
 
 
 def _stored(place: Place) -> int:

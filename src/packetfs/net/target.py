@@ -32,6 +32,9 @@ class Target(Protocol):
     def state(self) -> State:
         """Return what is held."""
 
+    def holds(self, root: Digest) -> bool:
+        """Tell whether the last sync from this sender left it `root`, and nobody else changed that."""
+
     @property
     def mirrors(self) -> bool:
         """Tell whether the tree that is held in the end must be the sender's, to the last name."""
@@ -82,6 +85,9 @@ class Target(Protocol):
 
     def finish(self, root: Digest) -> Digest:
         """Commit; return the root that is held now. Nothing is committed before."""
+
+    def take_snapshot(self) -> None:
+        """Keep what is held now under a name, where that can be."""
 
     def close(self) -> None:
         """Release everything; what was not committed is undone or finished by the next sync."""

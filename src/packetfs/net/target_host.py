@@ -50,11 +50,14 @@ class HostTarget:
         checksum: bool = False,
         dry_run: bool = False,
         rename: tuple[bytes, bytes] | None = None,
+        follows: bool = False,
     ) -> None:
+        """`follows`: what the source does not have was deleted by the last sync of this connection."""
         self._root = root
         self._history = history
         self._listener = listener
         self._delete = delete and rename is None
+        self._follows = follows
         self._checksum = checksum
         self._dry_run = dry_run
         self._rename = rename
@@ -120,6 +123,9 @@ class HostTarget:
             if len(drift) > DRIFT_MAX:
                 return State(0, (), ())
         return State(0, (Digest(held),), tuple(drift))
+
+    def holds(self, root: Digest) -> bool:
+        return self._history.note(_ROOT) == root and self._history.note(_PLACE) == self._place()
 
     def _place(self) -> bytes:
         """Return what tells this directory from another that was put at the same path."""
@@ -461,6 +467,9 @@ class HostTarget:
         for problem in problems:
             self._listener(Trouble(path, problem))
 
+    def take_snapshot(self) -> None:
+        """A plain directory has none."""
+
     # old content
 
     def old(self, path: bytes) -> OldFile:
@@ -472,7 +481,7 @@ class HostTarget:
     # the end
 
     def finish(self, root: Digest) -> Digest:
-        if self._delete and self._host is not None:
+        if self._delete and not self._follows and self._host is not None:
             self._delete_extras()
         if self._dry_run:
             return root

@@ -1,6 +1,7 @@
 """A path in a pool as the target: extents the pool has are not sent again, and the commit is one transaction.
 
-Every sync ends as a snapshot. Between `state` and `finish` nothing is visible to others.
+Every sync ends as a snapshot; on a connection that stands, changes are kept in one now and then.
+Between `state` and `finish` nothing is visible to others.
 """
 
 from __future__ import annotations
@@ -43,14 +44,17 @@ class PoolTarget:
         dry_run: bool = False,
         rename: tuple[bytes, bytes] | None = None,
         limited: bool = False,
+        snapshots: bool = True,
     ) -> None:
-        """A `limited` sender knows of no content but what it sends and what this directory held before."""
+        """A `limited` sender knows of no content but what it sends and what this directory held before. Without
+        `snapshots` the names change and no snapshot is taken."""
         self._fs = fs
         self._path = path
         self._delete = delete and rename is None
         self._checksum = checksum
         self._dry_run = dry_run
         self._rename = rename
+        self._snapshots = snapshots
         self._held: dict[bytes, list[tuple[Piece, Digest]]] = {}
         self._old_root = self._current_root()
         self._whole = WholePool(fs.pool)
@@ -84,12 +88,17 @@ class PoolTarget:
     def state(self) -> State:
         if self.empty or self._old_root is None:
             return State(1, (), ())
-        roots = [self._old_root]
+        return State(0, () if self._checksum else self._roots(self._old_root), ())
+
+    def _roots(self, live: Digest) -> tuple[Digest, ...]:
         note = self._fs.note(_NOTE + self._path) or b""
-        source, live = Digest(note[:DIGEST]), note[DIGEST:]
-        if live == self._old_root and source != live and not self._delete:
-            roots.insert(0, source)  # with `delete` what is here beyond it must be found: only names can do that
-        return State(0, () if self._checksum else tuple(roots), ())
+        source = Digest(note[:DIGEST])
+        if note[DIGEST:] == live != source and not self._delete:
+            return source, live  # with `delete` what is here beyond it must be found: only names can do that
+        return (live,)
+
+    def holds(self, root: Digest) -> bool:
+        return self._old_root is not None and root in self._roots(self._old_root)
 
     @property
     def mirrors(self) -> bool:
@@ -238,8 +247,8 @@ class PoolTarget:
             return root
         held = self._fs.tree_root(self._path)
         self._fs.set_note(_NOTE + self._path, root + held)
-        if held != self._old_root or not self.snapshot:
-            self._take_snapshot()
+        if self._snapshots and (held != self._old_root or not self.snapshot):
+            self.take_snapshot()
         self._fs.commit()
         return held
 
@@ -261,7 +270,8 @@ class PoolTarget:
                 elif entry.is_dir:
                     directories.append(below)
 
-    def _take_snapshot(self) -> None:
+    def take_snapshot(self) -> None:
+        """Keep what is here now, and commit."""
         from datetime import UTC, datetime
 
         moment = time.time_ns()

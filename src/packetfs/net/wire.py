@@ -15,6 +15,7 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     sender -> receiver  MATCHED, if those were not the last SIGNATURES; more of them follow
     sender -> receiver  BATCH ..., COMMIT
     receiver -> sender  DONE
+    sender -> receiver  BEGIN, BATCH ..., COMMIT for each later change, where HELLO asked for WATCH; DONE answers
     either              FAILED, instead of anything else; the connection ends
     either              HEARTBEAT, at any time; nobody answers it
 
@@ -90,6 +91,8 @@ class Option(IntFlag):
     DRY_RUN = 8
     POOL = 16
     """The path lies in a pool: `pool`, or where that is empty the far side's own."""
+    WATCH = 32
+    """The connection stands after DONE: the sender goes on with what changes, each time from the root it sent last."""
 
 
 class Mode(IntEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from packetfs.events import Changed, Event, Progress, Trouble
+from packetfs.events import Changed, Connection, Delivered, Event, Progress, Trouble
 from packetfs.frontends.cli.names import path_fields, printable
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.progress import Pace
@@ -27,6 +27,10 @@ class Reporter:
             self._progress(event)
         elif isinstance(event, Changed):
             self._changed(event)
+        elif isinstance(event, Delivered):
+            self._delivered(event)
+        elif isinstance(event, Connection):
+            self._connection(event)
         else:
             self._trouble(event)
 
@@ -44,6 +48,37 @@ class Reporter:
         elif self._itemize:
             size = format_size(event.size) if event.size and event.action in ("new", "content") else ""
             self._output.line(f"{event.action:<8} {size:>7}  {self._output.name(event.path)}")
+
+    def _delivered(self, event: Delivered) -> None:
+        if self._output.json:
+            self._output.record(
+                "delivered",
+                {
+                    **path_fields(event.path),
+                    "action": event.action,
+                    "size": event.size,
+                    "destination": event.destination,
+                    "moved": event.moved,
+                    "seconds": round(event.seconds, 6),
+                },
+            )
+        elif not self._output.quiet:
+            size = format_size(event.size) if event.size and event.action in ("new", "content") else ""
+            name, destination = self._output.name(event.path), printable(event.destination)
+            self._output.line(f"{event.action:<8} {size:>7}  {name} -> {destination} in {event.seconds * 1000:.0f} ms")
+        self._output.flush()
+
+    def _connection(self, event: Connection) -> None:
+        if self._output.json:
+            self._output.record(
+                "connection",
+                {"destination": event.destination, "lost": event.lost, "seconds": round(event.seconds, 3)},
+            )
+            self._output.flush()
+        elif event.lost:
+            self._output.warn(f"pfs: {printable(event.lost)} Trying again in {event.seconds:.1f} s.")
+        else:
+            self._output.note(f"pfs: {printable(event.destination)} is up to date; watching")
 
     def _trouble(self, event: Trouble) -> None:
         self.troubles += 1

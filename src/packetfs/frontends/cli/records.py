@@ -28,6 +28,13 @@ RECORDS: Final = (
     Record("trouble", "sync, put, get", ("path", "reason"), ("path_hex",)),
     Record("progress", "sync, put, get", ("files", "done", "total")),
     Record(
+        "delivered",
+        "sync --watch",
+        ("path", "action", "size", "destination", "moved", "seconds"),
+        ("path_hex",),
+    ),
+    Record("connection", "sync --watch", ("destination", "lost", "seconds")),
+    Record(
         "summary",
         "sync",
         (

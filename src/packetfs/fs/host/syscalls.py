@@ -14,6 +14,7 @@ from typing import Final
 _OPENAT2: Final = 437
 _RENAMEAT2: Final = 316 if os.uname().machine == "x86_64" else 276
 _SYNCFS: Final = 306 if os.uname().machine == "x86_64" else 267
+_INOTIFY_INIT, _INOTIFY_ADD, _INOTIFY_REMOVE = (294, 254, 255) if os.uname().machine == "x86_64" else (26, 27, 28)
 """Numbers on x86-64, else those of the generic table (arm64, riscv64); openat2 has the same on all."""
 _NO_MAGICLINKS: Final = 0x02
 _NO_SYMLINKS: Final = 0x04
@@ -66,3 +67,18 @@ def exchange(directory: int, name: bytes, other_directory: int, other: bytes) ->
 def sync_filesystem(fd: int) -> None:
     """Make durable whatever was written to the filesystem of `fd`; raises if any write back failed (syncfs)."""
     _call(_SYNCFS, fd)
+
+
+def inotify_open() -> int:
+    """Return a descriptor that tells of changes to what is watched; it does not block (inotify_init1)."""
+    return _call(_INOTIFY_INIT, os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def inotify_watch(fd: int, path: bytes, mask: int) -> int:
+    """Watch what is at `path`; return the number that its events carry (inotify_add_watch)."""
+    return _call(_INOTIFY_ADD, fd, path, mask)
+
+
+def inotify_forget(fd: int, watch: int) -> None:
+    """Watch it no longer (inotify_rm_watch)."""
+    _call(_INOTIFY_REMOVE, fd, watch)

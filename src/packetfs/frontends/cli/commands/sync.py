@@ -9,6 +9,10 @@ A slash at the end of SRC means the directory's contents, as in rsync: `pfs sync
 
 Into a pool every sync is a snapshot. Files that cannot be read, vanish or change under the sync are named, the rest
 goes on, and the exit code is 3. A sync that was interrupted goes on when it is run again.
+
+With --watch the connection stands after the sync, to each of several DST: a file is sent when it is closed, or quiet
+while it stays open. A lost connection is made again. Names that go at SRC go at DST with --delete only. A pool's names
+follow each change; snapshots are taken every ten minutes and at the end.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ EXAMPLES: Final = (
     ("pfs sync docs/ host:/srv/docs", "make /srv/docs on host equal to docs"),
     ("pfs sync -n -i --delete docs/ host:/srv/docs", "show what that would change and delete"),
     ("pfs sync docs pfs:backup", "docs as backup/docs in the pool, as a snapshot"),
+    ("pfs sync --watch docs/ pfs:docs host:/srv/docs", "keep both equal to docs while it changes"),
     ("pfs sync -e 'ssh -p 2222' host:pfs:backup/ restored", "out of the pool of another machine"),
 )
 OPTIONS: Final = ("json", "pool")
@@ -40,10 +45,11 @@ def declare(parser: ArgumentParser) -> None:
     """Add SRC, DST and the options."""
     add = parser.add_argument
     add("source", metavar="SRC", help="what to copy")
-    add("destination", metavar="DST", help="what to make equal to it")
+    add("destinations", metavar="DST", nargs="+", help="what to make equal to it (several with --watch)")
     add("-n", "--dry-run", action="store_true", help="change nothing, list what would change (implies -i)")
     add("-i", "--itemize", action="store_true", help="list each change: new, content, metadata, link or delete")
     add("--delete", action="store_true", help="delete what SRC does not have")
+    add("--watch", action="store_true", help="go on: send each change when it happens, until Ctrl-C")
     add("--checksum", action="store_true", help="read all files, even those whose size and times did not change")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
     add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {KEEP >> 30} GiB)")
@@ -53,7 +59,13 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Run the job and print its summary; Partial when files could not be handled."""
-    job = make_job(options)
+    if options.watch:
+        from packetfs.frontends.cli.watching import run_watch
+
+        return run_watch([(name, make_job(options, name)) for name in options.destinations], output)
+    if len(options.destinations) > 1:
+        raise UsageError(reason="several DST need --watch")
+    job = make_job(options, options.destinations[0])
     from packetfs.net.sync import run as run_job  # after the arguments were found good
 
     if job.source.host is None and job.source.pool and os.path.exists(job.source.pool):
@@ -70,11 +82,11 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def make_job(options: Namespace) -> Job:
+def make_job(options: Namespace, name: str) -> Job:
     """Return the job that the arguments describe; UsageError where they contradict each other."""
     pool = settings.pool_path(options.pool)
     source = parse_endpoint(options.source, pool, options.far_pool)
-    destination = parse_endpoint(options.destination, pool, options.far_pool)
+    destination = parse_endpoint(name, pool, options.far_pool)
     if source.host is not None and destination.host is not None:
         raise UsageError(reason="SRC and DST are both on other machines; run pfs on one of the two")
     return Job(

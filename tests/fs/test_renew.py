@@ -1,0 +1,160 @@
+"""Importing what is told to have changed gives what looking at everything gives; comparing gives what hashing gives."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from packetfs.fs import comparison
+from packetfs.fs.comparison import OldContents
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.watches import Kind, Watches
+from packetfs.fs.ingest import ingest
+from packetfs.fs.mirror import MirrorOptions, mirror, renew
+from packetfs.packet.digest import Digest
+from packetfs.pool.pool import Pool
+
+
+@pytest.fixture
+def fs(tmp_path: Path) -> Iterator[FileSystem]:
+    with Pool.create(str(tmp_path / "pool"), durable=False) as pool, FileSystem(pool) as opened:
+        yield opened
+
+
+def fresh_root(tmp_path: Path, root: Path) -> Digest:
+    """Return the root that the tree has for somebody who sees it for the first time."""
+    shutil.rmtree(tmp_path / "fresh", ignore_errors=True)
+    with Pool.create(str(tmp_path / "fresh"), durable=False) as pool, FileSystem(pool) as opened:
+        return mirror(opened, str(root), b"")
+
+
+def act(root: Path, rng: random.Random) -> None:
+    """Change something below `root`."""
+    directories = [root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())]
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    place = rng.choice(directories) / f"n{rng.randrange(12)}"
+    choice = rng.randrange(7)
+    if choice == 0 and not os.path.lexists(place):
+        (place / "deep" / "er").mkdir(parents=True)
+        (place / "deep" / "er" / "file").write_bytes(rng.randbytes(10))
+    elif choice == 1 and files:
+        rng.choice(files).unlink()
+    elif choice == 2 and len(directories) > 1:
+        shutil.rmtree(rng.choice(directories[1:]))
+    elif choice == 3 and files and not place.exists():
+        rng.choice(files).rename(place)
+    elif choice == 4 and len(directories) > 1 and not (root / "moved").exists():
+        rng.choice(directories[1:]).rename(root / "moved")
+    elif choice == 5 and not place.exists() and not place.is_symlink():
+        place.symlink_to("nowhere")
+    elif not place.is_dir() and not place.is_symlink():
+        place.write_bytes(rng.randbytes(rng.randrange(100_000)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_told_is_enough(tmp_path: Path, fs: FileSystem, seed: int) -> None:
+    root, rng = tmp_path / "root", random.Random(seed)
+    root.mkdir()
+    mirror(fs, str(root), b"")
+    watches = Watches(os.fsencode(root))
+    for _ in range(12):
+        for _ in range(rng.randrange(1, 5)):
+            act(root, rng)
+        notes = list(watches.notes())
+        paths = {note.path: False for note in notes} | {n.path: True for n in notes if n.kind is Kind.TREE}
+        assert renew(fs, os.fsencode(root), paths).root == fresh_root(tmp_path, root)
+    watches.close()
+
+
+def test_nothing_else_is_looked_at(tmp_path: Path, fs: FileSystem) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(b"1")
+    (root / "b").write_bytes(b"1")
+    before = mirror(fs, str(root), b"")
+    (root / "b").write_bytes(b"22")
+    assert renew(fs, os.fsencode(root), {b"a": False}).root == before
+    assert renew(fs, os.fsencode(root), {b"b": False}).root != before
+
+
+def test_hard_links_are_looked_for_everywhere(tmp_path: Path, fs: FileSystem) -> None:
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "a").write_bytes(b"1")
+    mirror(fs, str(root), b"")
+    os.link(root / "a", root / "sub" / "b")
+    assert renew(fs, os.fsencode(root), {b"sub/b": False}).root == fresh_root(tmp_path, root)
+    (root / "sub" / "b").write_bytes(b"22")
+    assert renew(fs, os.fsencode(root), {b"sub/b": False}).root == fresh_root(tmp_path, root)
+    (root / "a").unlink()
+    assert renew(fs, os.fsencode(root), {b"a": False}).root == fresh_root(tmp_path, root)
+
+
+Edit = tuple[str, int, int]
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(("write", "insert", "cut", "append", "zeros")), st.integers(0, 400_000), st.integers(1, 9000)
+    ),
+    max_size=4,
+)
+
+
+def edited(data: bytes, edits: list[Edit], rng: random.Random) -> bytes:
+    for kind, at, size in edits:
+        at = min(at, len(data))
+        new = bytes(size) if kind == "zeros" else rng.randbytes(size)
+        if kind == "append":
+            data += new
+        elif kind == "cut":
+            data = data[:at] + data[at + size :]
+        elif kind == "insert":
+            data = data[:at] + new + data[at:]
+        else:
+            data = data[:at] + new + data[at + size :]
+    return data
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=EDITS, seed=st.integers(0, 99))
+def test_a_compared_file_gets_the_root_of_a_hashed_one(
+    tmp_path: Path, fs: FileSystem, edits: list[Edit], seed: int
+) -> None:
+    rng = random.Random(seed)
+    old = rng.randbytes(200_000) + bytes(100_000) + rng.randbytes(100_000)
+    new = edited(old, edits, rng)
+    (tmp_path / "file").write_bytes(new)
+    pool = fs.pool
+    root = ingest(pool, lambda at, view: _fill(old, at, view), len(old)).root
+    with (tmp_path / "file").open("rb") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "COMPARED_MIN", 0)
+        patch.setattr(comparison, "_WINDOW", 5000)
+        known = OldContents(pool).compare(file.fileno(), len(new), root)
+        assert known is not None
+        compared = ingest(pool, lambda at, view: _fill(new, at, view), len(new), root, known=known)
+    assert compared.root == ingest(pool, lambda at, view: _fill(new, at, view), len(new)).root
+    assert compared.size == len(new)
+
+
+def _fill(data: bytes, at: int, view: memoryview) -> int:
+    piece = data[at : at + len(view)]
+    view[: len(piece)] = piece
+    return len(piece)
+
+
+def test_a_large_file_is_read_around_its_change(tmp_path: Path, fs: FileSystem) -> None:
+    root, rng = tmp_path / "root", random.Random(1)
+    root.mkdir()
+    (root / "big").write_bytes(rng.randbytes(8_000_000))
+    mirror(fs, str(root), b"")
+    with (root / "big").open("r+b") as file:
+        file.seek(4_000_000)
+        file.write(b"changed")
+    options = MirrorOptions(compare=OldContents(fs.pool).compare)
+    assert renew(fs, os.fsencode(root), {b"big": False}, options).root == fresh_root(tmp_path, root)

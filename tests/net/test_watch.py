@@ -1,0 +1,223 @@
+"""A connection that stands: what waits and for how long, what is sent, and what a lost line or a slow one does."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from packetfs.errors import PacketFSError
+from packetfs.events import Connection, Delivered, Event
+from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.watches import Kind, Note
+from packetfs.limits import BACKOFF_FIRST, BACKOFF_MOST, WATCH_LONGEST, WATCH_PENDING, WATCH_QUIET
+from packetfs.net.carrier import Carrier, Carrying
+from packetfs.net.job import Job, Summary
+from packetfs.net.watch import destination
+from packetfs.net.watch.backoff import Backoff
+from packetfs.net.watch.loop import watch
+from packetfs.net.watch.pending import Due, Pending
+from packetfs.pool.pool import Pool
+from tests.net.rig import Rig, describe
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up waiting for an event."""
+
+
+def test_a_closed_file_is_due_at_once_and_a_written_one_when_it_is_quiet() -> None:
+    pending = Pending()
+    pending.note(Note(b"log", Kind.WRITING), 100.0)
+    pending.note(Note(b"done", Kind.WRITING), 100.0)
+    pending.note(Note(b"done", Kind.DONE), 100.1)
+    assert pending.take(100.1) == Due({b"done": False}, {b"done": 100.0})
+    assert pending.wait(100.1) == pytest.approx(WATCH_QUIET - 0.1)
+    pending.note(Note(b"log", Kind.WRITING), 100.2)
+    assert pending.take(100.0 + WATCH_QUIET) is None
+    assert pending.take(100.2 + WATCH_QUIET) == Due({b"log": False}, {b"log": 100.0})
+    assert pending.wait(101.0) is None
+
+
+def test_a_file_that_is_never_quiet_is_sent_all_the_same() -> None:
+    pending, now = Pending(), 0.0
+    while pending.take(now) is None:
+        pending.note(Note(b"log", Kind.WRITING), now)
+        now += WATCH_QUIET / 2
+    assert now <= WATCH_LONGEST + WATCH_QUIET
+
+
+def test_what_waits_is_one_entry_a_path_and_bounded() -> None:
+    pending = Pending()
+    for number in range(WATCH_PENDING + 1):
+        pending.note(Note(b"%d" % number, Kind.WRITING), 0.0)
+        pending.note(Note(b"%d" % number, Kind.WRITING), 0.1)
+    assert pending.wait(0.1) == 0.0
+    assert pending.take(0.1) == Due(all=True)
+    assert pending.take(0.1) is None
+
+
+def test_an_overflow_replaces_what_waited() -> None:
+    pending = Pending()
+    pending.note(Note(b"a", Kind.DONE), 0.0)
+    pending.note(Note(b"", Kind.ALL), 0.0)
+    assert pending.take(0.0) == Due(all=True)
+
+
+def test_attempts_come_later_and_later_and_never_in_step() -> None:
+    least, most = Backoff(lambda: 0.0), Backoff(lambda: 1.0)
+    assert [least.next() for _ in range(3)] == [BACKOFF_FIRST / 2, BACKOFF_FIRST, BACKOFF_FIRST * 2]
+    assert [most.next() for _ in range(20)][-1] == BACKOFF_MOST
+    most.reset()
+    assert most.next() == BACKOFF_FIRST
+
+
+class Watching:
+    """A watch in a thread, and what it tells."""
+
+    def __init__(self, rig: Rig, *destinations: str, **options: object) -> None:
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.summaries: list[Summary] = []
+        self.error: BaseException | None = None
+        self._ended = threading.Event()
+        jobs = [(name, self._job(rig, name, options)) for name in destinations]
+        self._thread = threading.Thread(target=self._run, args=(jobs,))
+        self._thread.start()
+
+    def _job(self, rig: Rig, name: str, options: dict[str, object]) -> Job:
+        source, to = rig.endpoint(f"{rig.base}/src/"), rig.endpoint(name.format(base=rig.base))
+        return Job(source, to, history=str(rig.base / "history"), **options)  # type: ignore[arg-type]
+
+    def _run(self, jobs: list[tuple[str, Job]]) -> None:
+        try:
+            self.summaries = watch(jobs, self.events.put, self._ended)
+        except PacketFSError as error:
+            self.error = error
+
+    def await_event(self, wanted: Callable[[Event], bool]) -> Event:
+        while not wanted(event := self.events.get(timeout=PATIENCE)):
+            pass
+        return event
+
+    def await_connections(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.await_event(lambda event: isinstance(event, Connection) and not event.lost)
+
+    def await_path(self, path: bytes, to: str = "") -> Delivered:
+        def wanted(event: Event) -> bool:
+            return isinstance(event, Delivered) and event.path == path and to in event.destination
+
+        event = self.await_event(wanted)
+        assert isinstance(event, Delivered)
+        return event
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr(destination, "_LISTEN", 0.05)
+    (tmp_path / "src" / "sub").mkdir(parents=True)
+    (tmp_path / "src" / "big").write_bytes(random.Random(1).randbytes(3_000_000))
+    made = Rig(tmp_path)
+    made.make_pool()
+    return made
+
+
+@pytest.fixture
+def started(rig: Rig) -> Iterator[Callable[..., Watching]]:
+    running: list[Watching] = []
+
+    def start(*destinations: str, **options: object) -> Watching:
+        running.append(Watching(rig, *destinations, **options))
+        running[-1].await_connections(len(destinations))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.end()
+
+
+def snapshots(rig: Rig) -> int:
+    with Pool.open(str(rig.base / "pool")) as pool, FileSystem(pool) as fs:
+        return len(fs.snapshots())
+
+
+def test_changes_arrive_at_two_kinds_of_destination(rig: Rig, started: Callable[..., Watching]) -> None:
+    watching = started("{base}/plain", "pfs:dst", delete=True)
+    src = rig.base / "src"
+    with (src / "big").open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"changed")
+    assert {watching.await_path(b"big").moved < 2000, watching.await_path(b"big").moved < 2000} == {True}
+    (src / "sub" / "new").write_bytes(b"new")
+    (src / "sub").rename(src / "other")
+    (src / "gone").write_bytes(b"x")
+    (src / "gone").unlink()
+    (src / "end").write_bytes(b"end")
+    watching.await_path(b"end"), watching.await_path(b"end")
+    watching.end()
+    assert watching.error is None
+    assert describe(rig.base / "plain") == describe(src)
+    assert [summary.troubles for summary in watching.summaries] == [0, 0]
+    assert snapshots(rig) == 2  # of the first sync, and at the end
+    rig.sync("pfs:dst/", f"{rig.base}/back")
+    assert describe(rig.base / "back") == describe(src)
+    assert rig.sync(f"{src}/", f"{rig.base}/plain").changed == 0
+
+
+def test_names_that_go_stay_at_the_destination_unless_they_may_be_deleted(
+    rig: Rig, started: Callable[..., Watching]
+) -> None:
+    watching = started("{base}/plain")
+    (rig.base / "src" / "big").unlink()
+    (rig.base / "src" / "end").write_bytes(b"end")
+    watching.await_path(b"end")
+    assert (rig.base / "plain" / "big").exists()
+
+
+def test_a_lost_line_is_made_again_and_brings_what_it_missed(
+    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carriers: list[Carrier] = []
+
+    def reach(*_: object) -> Carrying:
+        carriers.append(Carrier(None, None, "pfs"))
+        return carriers[-1]
+
+    monkeypatch.setattr(destination, "reach", reach)
+    watching = started("{base}/plain")
+    carriers[0]._process.kill()
+    watching.await_event(lambda event: isinstance(event, Connection) and bool(event.lost))
+    (rig.base / "src" / "late").write_bytes(b"late")
+    watching.await_connections()
+    (rig.base / "src" / "end").write_bytes(b"end")
+    watching.await_path(b"end")
+    watching.end()
+    assert describe(rig.base / "plain") == describe(rig.base / "src")
+
+
+def test_one_that_changes_the_destination_is_overruled(rig: Rig, started: Callable[..., Watching]) -> None:
+    watching = started("pfs:dst", delete=True)
+    (rig.base / "other").mkdir()
+    (rig.base / "other" / "file").write_bytes(b"not of the source")
+    rig.sync(f"{rig.base}/other/", "pfs:dst")
+    (rig.base / "src" / "end").write_bytes(b"end")
+    watching.await_connections()
+    watching.end()
+    rig.sync("pfs:dst/", f"{rig.base}/back")
+    assert describe(rig.base / "back") == describe(rig.base / "src")
+
+
+def test_a_first_connection_that_fails_ends_the_watch(rig: Rig) -> None:
+    options: dict[str, object] = {"shell": ("false",)}
+    watching = Watching(rig, "far:{base}/dst", **options)
+    watching._thread.join(PATIENCE)
+    assert watching.error is not None
+    assert os.path.lexists(rig.base / "src" / "big")
