@@ -38,14 +38,14 @@ def blind(options: argparse.Namespace) -> int:
     from fuzz.wire import bend
 
     feed, rng = HARNESSES[options.what](), random.Random(options.seed)
-    signal.signal(signal.SIGALRM, _expire)
+    signal.signal(signal.SIGPROF, _expire)
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as base:
         seeds(options.what, Path(base))
         known = [path.read_bytes() for path in sorted(Path(base).iterdir())]
     end, runs = time.monotonic() + options.seconds, 0
     while runs != options.runs and time.monotonic() < end:
         data = rng.choice(known)
-        signal.alarm(20)
+        signal.setitimer(signal.ITIMER_PROF, 20)  # of CPU: a busy machine is no hang
         for _ in range(200):
             bent = bend(rng, data) if rng.random() < 0.7 else bend(rng, bend(rng, data))
             try:

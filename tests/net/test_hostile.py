@@ -15,9 +15,19 @@ from pathlib import Path
 import pytest
 
 from fuzz.stage import ANY_ROOT, Outcome, Script, directory, host, receive, regular, send, symlink
-from packetfs.errors import BadMessage, BadPacket, BadProgram, Disconnected, FarSideFailed, PacketFSError, UnsafePath
+from packetfs.errors import (
+    BadMessage,
+    BadPacket,
+    BadProgram,
+    DestinationFull,
+    Disconnected,
+    FarSideFailed,
+    PacketFSError,
+    UnsafePath,
+)
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.ingest import ingest
+from packetfs.fs.namespace import Namespace
 from packetfs.limits import (
     BLOCKS_MAX,
     DRIFT_MAX,
@@ -32,7 +42,7 @@ from packetfs.limits import (
 from packetfs.net.batch import Content
 from packetfs.net.ends import Place, Terms
 from packetfs.net.listing import Piece
-from packetfs.net.packed import SOURCE, STALE, Expected, Instruction, write_instruction
+from packetfs.net.packed import SOURCE, STALE, Expected, Instruction, Packer, write_instruction
 from packetfs.net.signatures import NOTHING
 from packetfs.net.sketching import pack_symbols
 from packetfs.net.varint import write_varint
@@ -962,3 +972,80 @@ def test_the_fuzzer_finds_nothing_in_a_few_seconds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fuzz.wire", "--seconds", "4", "--save", str(tmp_path / "faults")]
     fuzzed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert fuzzed.returncode == 0, fuzzed.stdout + fuzzed.stderr
+
+
+# roots that are only announced, and runs that cost nothing to send
+
+
+def announced(cage: Cage, script: Script) -> Outcome:
+    """Let a sender claim that `f`, which was synced with other content of that size, has a root by now."""
+    entry = cage.file(b"old" * 20)
+    cage.receive(Script().begin().file(b"f", entry, b"old" * 20).commit())
+    assert (cage.dst / "f").read_bytes() == b"old" * 20
+    return cage.receive(script.commit())
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.DELTA])
+def test_a_root_that_is_only_announced_is_asked_for(cage: Cage, mode: Mode) -> None:
+    script = Script().begin(mode)
+    script.items.entry(b"f", cage.file(b"new" * 20), Content.NONE)
+    outcome = announced(cage, script)
+    assert outcome.failed == {b"f": b""} or isinstance(outcome.error, Disconnected), "the sender has hung up"
+    with FileSystem(Pool.open(history_of(cage))) as fs:
+        found = fs.entry(b"f")
+        assert found is None or found.root != cage.root(b"new" * 20) or fs.seen(b"f") is None
+
+
+def test_a_root_that_failed_is_not_what_is_there(cage: Cage) -> None:
+    """First content of another root, which is refused, and then the claim that it is there."""
+    entry = cage.file(b"new" * 20)
+    script = Script().begin(Mode.DELTA).file(b"f", entry, b"bad" * 20)
+    script.items.entry(b"f", entry, Content.NONE)
+    announced(cage, script)
+    assert (cage.dst / "f").read_bytes() == b"old" * 20
+    with FileSystem(Pool.open(history_of(cage))) as fs:
+        assert fs.seen(b"f") is None or fs.entry(b"f").root != entry.root  # type: ignore[union-attr]
+
+
+def test_a_link_takes_no_root_over(cage: Cage) -> None:
+    script = Script().begin(Mode.DELTA)
+    script.items.link(b"g", cage.file(b"new" * 20, b"g"), b"f")
+    announced(cage, script)
+    with FileSystem(Pool.open(history_of(cage))) as fs:
+        found = fs.entry(b"g")
+        assert found is None or fs.seen(b"g") is None
+
+
+def history_of(cage: Cage) -> str:
+    (found,) = (cage.base / "history").glob("target-*")
+    return str(found)
+
+
+def test_a_run_that_the_disk_has_no_room_for_fills_nothing(cage: Cage) -> None:
+    room = os.statvfs(cage.dst)
+    size = room.f_bavail * room.f_frsize + (1 << 30)
+    script = Script().begin()
+    script.items.entry(b"f", regular(b"f", size, root=ANY_ROOT), Content.LITERAL)
+    packer = Packer(merging=False)
+    packer.fill(7, size)
+    script.items.block(packer)
+    script.items.end()
+    outcome = cage.receive(script.commit())
+    assert isinstance(outcome.error, DestinationFull)
+    assert not any(cage.dst.iterdir())
+
+
+def test_a_deep_path_costs_no_more_than_its_depth(cage: Cage, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    plain = Namespace.lookup
+
+    def count(self: Namespace, parent: int, name: bytes) -> int | None:
+        nonlocal looked
+        looked += 1
+        return plain(self, parent, name)
+
+    monkeypatch.setattr(Namespace, "lookup", count)
+    with FileSystem(cage._pool) as fs:
+        fs.make_parents(b"/".join([b"d"] * 1000))
+        fs.make_parents(b"/".join([b"d"] * 999 + [b"f"]))
+    assert looked < 5000

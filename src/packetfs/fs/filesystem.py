@@ -197,11 +197,14 @@ class FileSystem:
 
     def make_parents(self, path: bytes) -> None:
         """Make the directories above a path that are missing."""
-        parts = path.split(b"/")[:-1]
-        for count, name in enumerate(parts, 1):
-            above = b"/".join(parts[:count])
-            if self.paths.find(above) is None:
-                self.set(above, Entry(name, _NEW_DIRECTORY, mtime_ns=time.time_ns()))
+        missing = []
+        above = path.rpartition(b"/")[0]
+        while above and self.paths.find(above) is None:
+            missing.append(above)
+            above = above.rpartition(b"/")[0]
+        for directory in reversed(missing):
+            name = directory.rpartition(b"/")[2]
+            self.set(directory, Entry(name, _NEW_DIRECTORY, mtime_ns=time.time_ns()))
 
     # programs and transactions
 

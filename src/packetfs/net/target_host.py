@@ -19,18 +19,17 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.host.staging import STAGING, Committed, Staging
-from packetfs.fs.host.writer import Writer
 from packetfs.fs.ingest import ingest
 from packetfs.limits import DRIFT_MAX, LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
-from packetfs.net.delivery import Delivery, OldFile, Run
+from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed
 from packetfs.net.names import Selection, walk
 from packetfs.net.stale import FoundFiles, StaleContent
 from packetfs.net.wire import Drift, State
+from packetfs.net.written import Written
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
-from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
 
 _ROOT = b"root"
@@ -321,6 +320,7 @@ class HostTarget:
         if entry.group:
             self._leaders[entry.group] = (path, wanted)
         if not wanted:
+            self._early[path] = Digest(entry.root)  # its stat, or all of its bytes, say so
             self.put(path, entry, None)
         return wanted
 
@@ -393,14 +393,19 @@ class HostTarget:
         status = self._status(path)
         if entry.is_file and (status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size):
             raise Unverified(path=path)
-        if self._early.pop(path, entry.root) != entry.root:
-            raise Unverified(path=path)
+        if entry.is_file and (self._early.pop(path, None) or self._held_root(path)) != entry.root:
+            raise Unverified(path=path)  # a root that was only announced
         self._report(path, self._tree.set_metadata(self._here(path), entry, as_root=self._as_root))
         self._remember(path, entry)
 
+    def _held_root(self, path: bytes) -> bytes | None:
+        """Return the root of what a sync left at a path, if none failed there since."""
+        held = self._history.entry(path) if self._history.seen(path) is not None else None
+        return held.root if held is not None else None
+
     def _put_content(self, path: bytes, entry: Entry, delivery: Delivery) -> None:
         with self._stage.create(self._here(path)) as writer:
-            tee = _Written(writer, sparse=entry.sparse)
+            tee = Written(writer, sparse=entry.sparse)
             root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
             if delivery.early:
                 self._early[path] = root
@@ -413,6 +418,8 @@ class HostTarget:
             return
         self._make_parents(path)
         self._make_way(path, entry)
+        if entry.is_file and self._held_root(leader) not in (None, entry.root):
+            raise Unverified(path=path)
         self._note(path, self._stage.link(self._here(leader), self._here(path)))
         self._remember(path, entry)
 
@@ -572,25 +579,3 @@ def _has_entries(root: bytes) -> bool:
 def _is_same_directory(entry: Entry, status: os.stat_result) -> bool:
     wanted = (entry.mode, entry.mtime_ns)
     return (status.st_mode, status.st_mtime_ns) == wanted
-
-
-class _Written:
-    """Puts content into a staged file as it passes; runs of zeros become holes where the file had some."""
-
-    def __init__(self, writer: Writer, *, sparse: bool) -> None:
-        self._writer = writer
-        self._sparse = sparse
-        self.settle = writer.settle
-
-    def take(self, piece: Buffer | Run) -> None:
-        if not isinstance(piece, Run):
-            self._writer.write(piece)
-        elif self._sparse and not piece.byte:
-            self._writer.skip(piece.length)
-        else:
-            self._write_run(piece)
-
-    def _write_run(self, run: Run) -> None:
-        block = bytes([run.byte]) * min(run.length, 1 << 16)
-        for at in range(0, run.length, len(block)):
-            self._writer.write(memoryview(block)[: run.length - at])
