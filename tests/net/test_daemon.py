@@ -22,20 +22,23 @@ from packetfs.errors import (
     KeyExists,
     NoKey,
     NoSuchKey,
+    NotGranted,
     NotListening,
     PacketFSError,
+    Unreachable,
     UnsafePath,
     WrongServer,
 )
 from packetfs.net.channel import FrameChannel
-from packetfs.net.daemon import listen
+from packetfs.net.daemon import Daemon, listen
 from packetfs.net.identity import certificate_text, make_identity, require_current
 from packetfs.net.job import Endpoint
 from packetfs.net.keys import Token, parse_token
 from packetfs.net.rights import parse_grant
 from packetfs.net.tls import TlsDoor
+from packetfs.net.unix import UnixDoor, UnixGuest, UnixStream, visit
 from packetfs.net.visitor import client_identity, server_identity
-from packetfs.net.wire import Listed, Option, Ready, State, Welcome
+from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Listed, Option, Ready, State, Welcome
 from tests.net.rig import describe
 from tests.net.visit import Host
 
@@ -319,3 +322,46 @@ def test_a_daemon_that_stops_tells_everybody(host: Host) -> None:
     assert caught.value.exit_code == 20
     with pytest.raises(PacketFSError):
         host.channel(host.mint("later", read=("pfs:",)), b"", Option.PULL)
+
+
+# on one machine
+
+
+def test_a_unix_socket_needs_no_key_of_its_own_user(host: Host, tree: Path) -> None:
+    path = str(host.base / "socket")
+    UnixDoor(path).listening.close()  # what a daemon that was killed leaves behind
+    door = UnixDoor(path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    with pytest.raises(NotListening):
+        UnixDoor(path)
+    daemon = Daemon([door], host.service, host.visits.append)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    host.sync(f"{tree}/", Endpoint(path, "", b"x", daemon=True))
+    host.sync(Endpoint(path, "", b"x/", daemon=True), host.base / "back")
+    assert describe(host.base / "back") == describe(tree)
+    stream = visit(path)
+    channel = FrameChannel(stream, "the daemon")
+    channel.send(Hello(MAGIC, PROTOCOL, 0, b"", os.fsencode(host.export), b"", 4096, 0))
+    for kind in (Welcome, Ready, State):
+        channel.expect(kind)
+    daemon.stop()
+    with pytest.raises(FarSideFailed, match="stopping"):
+        channel.receive()
+    stream.close()
+    thread.join()
+    assert {visit.name for visit in host.visits} == {f"user {os.geteuid()}"}
+    with pytest.raises(Unreachable):
+        visit(path)
+
+
+def test_a_unix_socket_is_not_for_others(host: Host) -> None:
+    with pytest.raises(NotGranted, match="user 4242"):
+        UnixGuest(visit_of(host), 4242).rights()
+
+
+def visit_of(host: Host) -> UnixStream:
+    near, far = socket.socketpair()
+    far.close()
+    host.streams.append(UnixStream(near))
+    return host.streams[-1]  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from typing import Any
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
 from packetfs.net.channel import FrameChannel
-from packetfs.net.daemon import Daemon, Visit, listen
+from packetfs.net.daemon import ClosingStream, Daemon, Visit, listen
 from packetfs.net.identity import certificate_of, fingerprint, make_identity
 from packetfs.net.job import Endpoint, Job, Summary
 from packetfs.net.keys import Key, KeyRing, Servers, Token
@@ -35,8 +35,9 @@ class Host:
         self.ring = KeyRing(self.keys)
         self.visits: list[Visit] = []
         self.door = TlsDoor(listen(("127.0.0.1", 0)), server_identity(self.keys), self.ring)
-        self.daemon = Daemon([self.door], Service(str(self.pool), str(base / "history"), wait=20), self.visits.append)
-        self._streams: list[TlsStream] = []
+        self.service = Service(str(self.pool), str(base / "history"), wait=20)
+        self.daemon = Daemon([self.door], self.service, self.visits.append)
+        self.streams: list[ClosingStream] = []
         self._thread = threading.Thread(target=self.daemon.run)
         self._thread.start()
 
@@ -47,8 +48,8 @@ class Host:
 
     def stop(self) -> None:
         self.end()
-        while self._streams:
-            self._streams.pop().close()
+        while self.streams:
+            self.streams.pop().close()
 
     def mint(self, name: str = "key", **fields: object) -> Token:
         """Add a key, and let the client know its token."""
@@ -70,7 +71,7 @@ class Host:
 
     def dial(self, token: Token) -> TlsStream:
         stream = dial(self.door.address, Credentials(token, client_identity(self.near)), 20)
-        self._streams.append(stream)
+        self.streams.append(stream)
         return stream
 
     def channel(self, token: Token, path: bytes, options: Option = Option(0), *, pool: bool = True) -> FrameChannel:  # noqa: B008

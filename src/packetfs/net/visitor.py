@@ -9,15 +9,15 @@ from typing import Self
 from packetfs.net.channel import FrameChannel
 from packetfs.net.keys import Servers
 from packetfs.net.pulse import Pulse
-from packetfs.net.tls import Credentials, dial
+from packetfs.net.tls import Credentials, TlsStream, dial
+from packetfs.net.unix import visit
 
 
 class Visitor:
     """A connection to a daemon and the channel on it."""
 
     def __init__(self, address: str, keys: str) -> None:
-        token = Servers(keys).token(address)
-        self._stream = dial(address, Credentials(token, client_identity(keys)))
+        self._stream = visit(address) if address.startswith("/") else _dial(address, keys)
         self.channel = FrameChannel(self._stream, address)
         self._pulse = Pulse(self.channel)
 
@@ -28,6 +28,10 @@ class Visitor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pulse.__exit__(kind, error, at)
         self._stream.close()
+
+
+def _dial(address: str, keys: str) -> TlsStream:
+    return dial(address, Credentials(Servers(keys).token(address), client_identity(keys)))
 
 
 def client_identity(keys: str) -> str:

@@ -19,6 +19,7 @@ from packetfs.net.job import PORT
 from packetfs.net.keys import KeyRing
 from packetfs.net.serve import Service
 from packetfs.net.tls import TlsDoor
+from packetfs.net.unix import UnixDoor
 from packetfs.net.visitor import server_identity
 
 _LISTEN: Final = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>[0-9]{1,5})?")
@@ -41,6 +42,8 @@ def run_daemon(options: Namespace, output: Output) -> int:
 
 
 def _door(text: str) -> Door:
+    if text.startswith("unix:"):
+        return UnixDoor(os.path.abspath(text.removeprefix("unix:")))
     keys = settings.keys_path()
     ring, identity = KeyRing(keys), server_identity(keys)
     if not os.path.exists(identity) or not any(not key.revoked for key in ring.minted()):
@@ -52,7 +55,7 @@ def _address(text: str) -> tuple[str, int]:
     """Return the host, empty for every address, and the port of HOST, :PORT, HOST:PORT or PORT."""
     match = _LISTEN.fullmatch(text)
     if match is None or int(match["port"] or PORT) >= 1 << 16:
-        raise UsageError(reason=f"--listen {text}: it takes [HOST]:PORT")
+        raise UsageError(reason=f"--listen {text}: it takes [HOST]:PORT or unix:PATH")
     return (match["host"] or "").strip("[]"), int(match["port"] or PORT)
 
 

@@ -39,7 +39,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--stdio", action="store_true", help="speak over standard input and output")
     add("--only", metavar="PATH", action="append", help="with --stdio: serve this path (or pfs:PATH) and no other")
     add("--read-only", action="store_true", help="with --stdio: let the other side write nothing")
-    add("--listen", metavar="[HOST]:PORT", action="append", help="speak TLS to whoever has a key")
+    add("--listen", metavar="[HOST]:PORT", action="append", help="speak TLS to who has a key; unix:PATH: to this user")
 
 
 def run(options: Namespace, output: Output) -> int:

@@ -1,0 +1,98 @@
+"""A daemon's Unix socket: who connects is known by the kernel, and must be the daemon's own user, or root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from typing import Final
+
+from packetfs.errors import NotGranted, NotListening, PacketFSError, Unreachable
+from packetfs.limits import PATIENCE
+from packetfs.net.rights import Rights
+from packetfs.net.stream import PipeStream
+
+_CREDENTIALS: Final = struct.Struct("iII")
+"""struct ucred: pid, uid, gid."""
+
+
+class UnixStream(PipeStream):
+    """A connected Unix socket."""
+
+    def __init__(self, connected: socket.socket, patience: float = PATIENCE) -> None:
+        self._socket = connected
+        self._ending: PacketFSError | None = None
+        super().__init__(connected.fileno(), connected.fileno(), patience)
+
+    def read_into(self, view: memoryview) -> int:
+        count = super().read_into(view)
+        if not count and self._ending is not None:
+            reason, self._ending = self._ending, None
+            raise reason
+        return count
+
+    def end(self, reason: PacketFSError) -> None:
+        """Let whoever reads from this stream meet `reason`, once: called from another thread."""
+        self._ending = reason
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class UnixGuest:
+    """A process of this machine."""
+
+    def __init__(self, stream: UnixStream, uid: int) -> None:
+        self.stream = stream
+        self._uid = uid
+
+    def rights(self) -> Rights:
+        """Return the daemon's own: its user could do all that without it."""
+        if self._uid not in (0, os.geteuid()):
+            raise NotGranted(name=f"user {self._uid}", action="use", path="this socket")
+        return Rights(f"user {self._uid}")
+
+
+class UnixDoor:
+    """A socket in the filesystem, for its owner only; one that a dead daemon left is replaced."""
+
+    def __init__(self, path: str) -> None:
+        self.address = path
+        self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _bind(self.listening, path)
+        except OSError as error:
+            self.listening.close()
+            raise NotListening(address=path, reason=error.strerror or str(error)) from None
+
+    def admit(self, raw: socket.socket, peer: str) -> UnixGuest:  # noqa: ARG002 (the kernel knows better)
+        found = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return UnixGuest(UnixStream(raw), _CREDENTIALS.unpack(found)[1])
+
+
+def _bind(listening: socket.socket, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # nobody listens there any more
+    before = os.umask(0o177)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(before)
+    listening.listen()
+
+
+def visit(path: str) -> UnixStream:
+    """Connect to a daemon of this machine."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.connect(path)
+    except OSError as error:
+        connected.close()
+        raise Unreachable(peer=path, reason=error.strerror or str(error)) from None
+    return UnixStream(connected)
