@@ -14,7 +14,7 @@ from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.pool.pool import Pool
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.program import Program, encode_program
-from tests.frontends.command import Pfs
+from tests.frontends.command import COMMAND, Pfs
 from tests.frontends.mount.served import detach_anyhow, needs_mount
 
 LINES = b"".join(b"line %d\n" % number for number in range(40_000))
@@ -82,6 +82,15 @@ def test_snapshots_and_copies_have_its_content(derived: Pfs) -> None:
     assert (derived.home / "copy" / "twice").read_bytes() == b"".join(
         line for line in LINES.splitlines(keepends=True) if b"77" in line
     )
+
+
+def test_another_machine_is_sent_content(derived: Pfs) -> None:
+    shell = derived.home / "shell"
+    shell.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
+    shell.chmod(0o755)
+    far = ("--far-command", " ".join(COMMAND), "--far-pool", os.fspath(derived.pool), "-e", os.fspath(shell))
+    derived.good("sync", *far, "host:pfs:", "copy")
+    assert (derived.home / "copy" / "deep" / "both").read_bytes() == BOTH
 
 
 def test_it_cannot_run_while_another_process_writes(derived: Pfs) -> None:

@@ -13,7 +13,7 @@ from packetfs.dataclass import replace
 from packetfs.engines.job import run_job
 from packetfs.engines.memo import Memory
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import RecordKind, Records
+from packetfs.engines.records import RecordKind, Records, parse_records
 from packetfs.engines.result import JobEvent, JobListener
 from packetfs.engines.source import PoolFile
 from packetfs.errors import DeriveFailed
@@ -87,7 +87,7 @@ class Deriver:
             self._listener(event)
 
         options = replace(self._options, fuel=min(call.fuel, FUEL_MAX))
-        records = Records(_KINDS[call.records], call.size)
+        records = parse_records(str(Records(_KINDS[call.records], call.size)))  # which refuses sizes that cannot be
         result = run_job(program, [source], records, out=take, options=options, listener=hear, memory=memory)
         if result.faulted:
             raise DeriveFailed(reason=f"{result.faulted:,} microVMs faulted, the first one: {result.faults[0]}")

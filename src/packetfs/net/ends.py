@@ -54,6 +54,8 @@ class Place:
     leaf: bytes = b""
     wait: float = 0.0
     """Seconds to wait for another writer of the pool."""
+    prepare: Callable[[FileSystem], None] | None = None
+    """What gives derived files of the pool their content, before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ def open_source(
 
     if place.pool:
         with _open_writable(place) as pool, open_names(pool) as fs:
+            if place.prepare is not None and not place.limited:
+                place.prepare(fs)
             yield PoolSource(fs, _inside(place.path), limited=place.limited)
             fs.commit()
         return

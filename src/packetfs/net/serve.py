@@ -12,6 +12,7 @@ from packetfs import __version__
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError, VersionMismatch
 from packetfs.events import Event, Trouble
+from packetfs.fs.filesystem import FileSystem
 from packetfs.net.channel import FrameChannel
 from packetfs.net.confine import confined
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, open_targets, shape_of
@@ -28,13 +29,14 @@ Answer: TypeAlias = Callable[[FrameChannel, Run], None]
 class Service:
     """What this side offers: its pool, its memory of plain directories, and who answers a RUN (None: nobody).
 
-    `wait`: seconds that a session waits for another that writes the same pool.
+    `wait`: seconds that a session waits for another that writes the same pool. `prepare`: as in Place.
     """
 
     pool: str
     history: str
     answer: Answer | None = None
     wait: float = 0.0
+    prepare: Callable[[FileSystem], None] | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ def _place(service: Service, rights: Rights, hello: Hello, options: Option) -> P
     asked = os.fsdecode(hello.pool)
     if asked and rights.grants is not None and os.path.abspath(asked) != os.path.abspath(service.pool):
         raise NotGranted(name=rights.name, action="use", path=f"the pool {asked}")
-    return Place(asked or service.pool, hello.path, service.history, wait=service.wait)
+    return Place(asked or service.pool, hello.path, service.history, wait=service.wait, prepare=service.prepare)
 
 
 def _absolute(path: bytes) -> bytes:

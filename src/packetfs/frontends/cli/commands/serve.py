@@ -21,6 +21,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
 
 if TYPE_CHECKING:
+    from packetfs.fs.filesystem import FileSystem
     from packetfs.net.channel import FrameChannel
     from packetfs.net.rights import Rights
     from packetfs.net.wire import Run
@@ -63,7 +64,7 @@ def run(options: Namespace, output: Output) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
         answer_run(channel, request, lambda asked: open_requested(asked, options.pool), runtime(), _interrupt)
 
-    service = Service(settings.pool_path(options.pool), settings.history_path(), answer)
+    service = Service(settings.pool_path(options.pool), settings.history_path(), answer, prepare=_prepare)
     return serve_stdio(service, _rights(options))
 
 
@@ -74,6 +75,16 @@ def _rights(options: Namespace) -> Rights:
         return Rights()
     paths = [path if path.startswith("pfs:") else os.path.abspath(path) for path in options.only or ("/", "pfs:")]
     return Rights(grants=tuple(parse_grant(path, write=not options.read_only) for path in paths))
+
+
+def _prepare(filesystem: FileSystem) -> None:
+    """Run the derived files that were not run yet: what is sent is content."""
+    from packetfs.fs.derived import waiting
+
+    if waiting(filesystem):
+        from packetfs.frontends.deriving import run_waiting
+
+        run_waiting(filesystem)
 
 
 def _interrupt() -> None:
