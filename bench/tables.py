@@ -115,7 +115,19 @@ def short_machine(results: Results) -> str:
     return f"{held['cpu']}, Python {held['python']}, {state_of(held)}."
 
 
-SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start}
+def typed(results: Results) -> str:
+    """What a user would type: a row for each command that PacketFS stands beside."""
+    lines = ["| what | peer | peer CPU (wall), s | pfs run CPU (wall), s | ratio | bound | engine, helpers |",
+             "|---|---|--:|--:|--:|--:|---|"]  # fmt: skip
+    for row in results["rows"]:
+        ours, theirs = (f"{row[side]['cpu']:.2f} ({row[side]['wall']:.2f})" for side in ("ours", "theirs"))
+        least = f">= {row['least']:g}" if row["least"] is not None else ""
+        told = f"{row['engine']}: {row['helpers']}"
+        lines.append(f"| {row['case']} | `{row['peer']}` | {theirs} | {ours} | {row['ratio']:.2f} | {least} | {told} |")
+    return "\n".join(lines)
+
+
+SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start, "typed": typed}
 """Tables of what a command of its own measures, by the name of its results."""
 
 

@@ -25,7 +25,7 @@ from statistics import median
 from typing import Final
 
 import packetfs
-from bench import machine, report
+from bench import machine, report, tables
 from bench.typed_data import WORDS, make
 
 PFS: Final = str(Path(sys.executable).with_name("pfs"))
@@ -166,19 +166,6 @@ def shown(command: Sequence[str], file: Path) -> str:
     return found[0] if found and command[0] == sys.executable else text
 
 
-def table(rows: list[dict[str, object]]) -> str:
-    """Return the rows as a table of a document."""
-    lines = ["| what | peer | peer CPU (wall) | pfs run CPU (wall) | ratio | at least | helpers |",
-             "|---|---|--:|--:|--:|--:|---|"]  # fmt: skip
-    for row in rows:
-        ours, theirs = (f"{each['cpu']:.2f} ({each['wall']:.2f}) s" for each in (row["ours"], row["theirs"]))  # type: ignore[index]
-        least = f"{row['least']:g}" if row["least"] is not None else "-"
-        lines.append(
-            f"| {row['case']} | `{row['peer']}` | {theirs} | {ours} | {row['ratio']:.2f} | {least} | {row['helpers']} |"
-        )
-    return "\n".join(lines)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.typed", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="WORD", help="only cases whose names contain it")
@@ -202,7 +189,7 @@ def main() -> int:
             rows += measure(case, file, options.engine, options.rounds, Path(temporary))
     for missing in {command[0] for case in CASES for command, _ in case.peers if not shutil.which(command[0])}:
         print(f"{missing} is not installed: not measured")
-    print(table(rows))
+    print(tables.typed({"rows": rows}))
     if not options.cases:
         report.store(options.out, "typed", {"machine": machine.describe(), "rows": rows, "checks": _checks(rows)})
     return 1 if any(row["least"] is not None and row["ratio"] < row["least"] for row in rows) else 0  # type: ignore[operator]
