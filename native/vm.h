@@ -52,6 +52,19 @@ struct pfs_vm_map {
     uint32_t stride, zero;
 };
 
+/* What came back from compiled code: between two records, or in the middle of one with registers, pc and spent set. */
+enum pfs_vm_left { PFS_VM_LEFT_BETWEEN, PFS_VM_LEFT_RARE, PFS_VM_LEFT_LIMITED };
+
+struct pfs_vm;
+typedef int pfs_vm_code(struct pfs_vm *vm);
+
+/* Machine code of an image, of no use to others: `records` runs FIXED records of `size` bytes from vm->position on, as
+ * many as lie in the window; `record` the one that has begun. 0 where there is none. */
+struct pfs_vm_compiled {
+    pfs_vm_code *records, *record;
+    uint64_t size;
+};
+
 struct pfs_vm_image {
     struct pfs_vm_insn *code; /* slots + 1: the last one faults */
     uint8_t *starts;          /* 1 where an instruction begins */
@@ -60,6 +73,7 @@ struct pfs_vm_image {
     size_t maps_bytes;
     const uint8_t *shared; /* the caller keeps it */
     size_t shared_size;
+    struct pfs_vm_compiled compiled;
 };
 
 /* 0, or what is wrong; then nothing is held. */
@@ -84,6 +98,7 @@ struct pfs_vm_job {
     size_t out_size, out_used;
     int64_t slice, fuel;
     uint32_t file_id, owner;
+    uint64_t compiled, interpreted; /* records that ended in machine code, and those that did not */
 };
 
 /* Run slots first to first + count - 1; returns why, *slot is the one that asks for something, or first + count. */
@@ -107,6 +122,7 @@ struct pfs_vm {
     const struct pfs_vm_image *image;
     struct pfs_vm_job *job;
     uint8_t *context, *spill;
+    const void *const *services; /* what compiled code calls, by enum pfs_vm_service */
     uint32_t pc, depth;
     struct pfs_vm_frame frames[PFS_VM_FRAMES - 1];
     int64_t fuel, slice, spent; /* spent: slots in this call of execute, up to the instruction that stopped it */
@@ -122,6 +138,22 @@ struct pfs_vm {
 enum pfs_vm_stop pfs_vm_execute(struct pfs_vm *vm);
 /* Where the code of each handler is, by enum pfs_vm_handler; 0 where execute is a switch. */
 const void *const *pfs_vm_labels(void);
+
+/* compiled: what machine code calls, and where it finds the fields of struct pfs_vm */
+#define PFS_VM_SERVICES(X) X(LOAD) X(STORE) X(WRITABLE) X(HELPER) X(ENTER) X(LEAVE) X(INDEX)
+#define PFS_VM_SERVICE(name) PFS_VM_SERVICE_##name,
+enum pfs_vm_service { PFS_VM_SERVICES(PFS_VM_SERVICE) PFS_VM_SERVICE_COUNT };
+extern const void *const pfs_vm_services[PFS_VM_SERVICE_COUNT];
+struct pfs_vm_place {
+    const char *name;
+    size_t offset;
+};
+extern const struct pfs_vm_place pfs_vm_places[];
+/* Begin the record at `start`, which is [start, start + size) of FIXED framing and in the window. */
+void pfs_vm_enter(struct pfs_vm *vm, uint64_t start);
+/* End a record that was begun so. */
+void pfs_vm_leave(struct pfs_vm *vm);
+enum pfs_vm_stop pfs_vm_run_out(struct pfs_vm *vm);
 
 /* memory: what the fast path does not know. STOP_DONE is success. */
 static inline void pfs_vm_set_range(struct pfs_vm_range *range, uint64_t first, uint8_t *host, uint64_t length) {

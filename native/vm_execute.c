@@ -196,7 +196,7 @@ static int64_t resolve(struct pfs_vm *vm, uint64_t value) {
     return 0;
 }
 
-static enum pfs_vm_stop run_out(struct pfs_vm *vm) {
+enum pfs_vm_stop pfs_vm_run_out(struct pfs_vm *vm) {
     return vm->spent > vm->fuel ? pfs_vm_fail(vm, PFS_VM_FAULT_FUEL, 0) : PFS_VM_STOP_SLICE;
 }
 
@@ -337,7 +337,7 @@ dispatch:
 limited:
     vm->spent = (paid + (intptr_t)ip) / STEP;
     vm->pc = (uint32_t)(ip - code);
-    return run_out(vm);
+    return pfs_vm_run_out(vm);
 
 stopped: /* before the instruction, but a helper that Python answers is behind it */
     if (stop == PFS_VM_STOP_HELPER) ip++;

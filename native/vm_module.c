@@ -52,6 +52,44 @@ PyObject *pfs_python_vm_load(PyObject *module, PyObject *args) {
     return capsule;
 }
 
+PyObject *pfs_python_vm_attach(PyObject *module, PyObject *args) {
+    PyObject *capsule;
+    unsigned long long records, record, size;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OKKK:vm_attach", &capsule, &records, &record, &size)) return NULL;
+    struct prepared *prepared = PyCapsule_GetPointer(capsule, capsule_name);
+    if (prepared == NULL) return NULL;
+    prepared->image.compiled = (struct pfs_vm_compiled){
+        .records = (pfs_vm_code *)(uintptr_t)records, .record = (pfs_vm_code *)(uintptr_t)record, .size = size};
+    Py_RETURN_NONE;
+}
+
+static int put(PyObject *places, const char *name, size_t offset) {
+    PyObject *number = PyLong_FromSize_t(offset);
+    int failed = number == NULL || PyDict_SetItemString(places, name, number) < 0;
+    Py_XDECREF(number);
+    return !failed;
+}
+
+enum { HELPERS_BELOW = 8192, NAME_BYTES = 32 };
+
+PyObject *pfs_python_vm_places(PyObject *module, PyObject *args) {
+    PyObject *places = PyDict_New();
+    int good = places != NULL;
+    (void)module;
+    (void)args;
+    for (const struct pfs_vm_place *place = pfs_vm_places; good && place->name != NULL; place++)
+        good = put(places, place->name, place->offset);
+    for (unsigned number = 0; good && number < HELPERS_BELOW; number++) {
+        char name[NAME_BYTES];
+        int index = pfs_vm_helper_index(number);
+        PyOS_snprintf(name, sizeof name, "helper.%u", number);
+        if (index >= 0) good = put(places, name, (size_t)index);
+    }
+    if (!good) Py_CLEAR(places);
+    return places;
+}
+
 enum { CONTEXTS, SPILL, MAPS, WINDOW, BOUNDS, OUT, BUFFERS };
 
 /* The arguments as they came. */
@@ -150,7 +188,8 @@ static PyObject *run(const struct call *call, const struct pfs_vm_image *image) 
         errno = EIO;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return Py_BuildValue("(nin)", (Py_ssize_t)running.slot, (int)running.stop, (Py_ssize_t)running.job.out_used);
+    return Py_BuildValue("(ninKK)", (Py_ssize_t)running.slot, (int)running.stop, (Py_ssize_t)running.job.out_used,
+                         (unsigned long long)running.job.compiled, (unsigned long long)running.job.interpreted);
 }
 
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args) {

@@ -158,18 +158,74 @@ static enum pfs_vm_stop run_record(struct pfs_vm *vm) {
     return stop;
 }
 
+void pfs_vm_enter(struct pfs_vm *vm, uint64_t start) {
+    vm->record_start = start;
+    vm->record_stop = start + vm->job->size;
+    begin_record(vm);
+}
+
+void pfs_vm_leave(struct pfs_vm *vm) {
+    clear_stack(vm);
+    vm->flags = 0;
+}
+
+/* Let machine code run, and count what it did. DONE: it goes on between two records or, in the middle of one, in the
+ * interpreter. */
+static enum pfs_vm_stop run_code(struct pfs_vm *vm, pfs_vm_code *code, enum pfs_vm_left *left) {
+    *left = (enum pfs_vm_left)code(vm);
+    enum pfs_vm_stop stop = *left == PFS_VM_LEFT_LIMITED ? pfs_vm_run_out(vm) : PFS_VM_STOP_DONE;
+    vm->executed += (uint64_t)vm->spent;
+    vm->fuel -= vm->spent;
+    vm->slice -= vm->spent;
+    pfs_vm_map_stack(vm);
+    return stop;
+}
+
+/* Run records in machine code as far as they lie in the window, where there is code for records of this size. */
+static enum pfs_vm_stop run_many(struct pfs_vm *vm) {
+    const struct pfs_vm_compiled *compiled = &vm->image->compiled;
+    enum pfs_vm_left left;
+    if (compiled->records == NULL || vm->job->framing != PFS_VM_FRAMING_FIXED || compiled->size != vm->job->size)
+        return PFS_VM_STOP_DONE;
+    return run_code(vm, compiled->records, &left);
+}
+
+/* Begin the next record; with machine code for one it may be over at once. */
+static enum pfs_vm_stop run_one(struct pfs_vm *vm) {
+    enum pfs_vm_left left;
+    begin_record(vm);
+    if (vm->image->compiled.record == NULL) return PFS_VM_STOP_DONE;
+    enum pfs_vm_stop stop = run_code(vm, vm->image->compiled.record, &left);
+    if (left == PFS_VM_LEFT_BETWEEN) {
+        vm->job->compiled++;
+        end_record(vm);
+    }
+    return stop;
+}
+
+/* Machine code as far as it goes; then a record has begun, if there is one and no code ended it. */
+static enum pfs_vm_stop next_records(struct pfs_vm *vm) {
+    uint64_t before = vm->position;
+    enum pfs_vm_stop stop = run_many(vm);
+    int over = vm->position != before && (vm->slice <= 0 || at_end(vm)); /* a slice of nothing is good for one record */
+    if (stop != PFS_VM_STOP_DONE || vm->flags & PFS_VM_FLAG_IN_RECORD || over) return stop;
+    stop = find_record(vm);
+    return stop == PFS_VM_STOP_DONE ? run_one(vm) : stop;
+}
+
 /* Until the shard is done, or something stops it. */
 static enum pfs_vm_stop run_records(struct pfs_vm *vm) {
+    enum pfs_vm_stop stop;
     for (;;) {
         if (!(vm->flags & PFS_VM_FLAG_IN_RECORD)) {
             if (at_end(vm)) return PFS_VM_STOP_DONE;
-            enum pfs_vm_stop stop = find_record(vm);
-            if (stop != PFS_VM_STOP_DONE) return stop;
-            begin_record(vm);
+            if ((stop = next_records(vm)) != PFS_VM_STOP_DONE) return stop;
         }
-        enum pfs_vm_stop stop = run_record(vm);
-        if (stop != PFS_VM_STOP_DONE) return stop;
-        end_record(vm);
+        if (vm->flags & PFS_VM_FLAG_IN_RECORD) {
+            if ((stop = run_record(vm)) != PFS_VM_STOP_DONE) return stop;
+            vm->job->interpreted++;
+            end_record(vm);
+        }
         if (vm->slice <= 0) return vm->position >= vm->stop ? PFS_VM_STOP_DONE : PFS_VM_STOP_SLICE;
     }
 }
@@ -256,6 +312,7 @@ enum pfs_vm_stop pfs_vm_run(struct pfs_vm_job *job, size_t *slot) {
     struct pfs_vm vm;
     vm.image = job->image;
     vm.job = job;
+    vm.services = pfs_vm_services;
     for (*slot = job->first; *slot < job->first + job->count; ++*slot) {
         uint32_t state = pfs_load32(job->contexts + *slot * PFS_VM_CONTEXT_BYTES + PFS_VM_AT_STATE);
         if (state != PFS_VM_STATE_READY && state != PFS_VM_STATE_PAUSED) continue;

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+from packetfs.engines.machines import every_machine as find_machines
 from packetfs.vm.assembly import assemble
-from packetfs.vm.machine import MACHINES
 from tests.frontends.command import Pfs, environment
 
-engines = pytest.mark.parametrize("engine", [machine.name for machine in MACHINES])
+engines = pytest.mark.parametrize("engine", [machine.name for machine in find_machines()])
 LOAD = assemble("ldxw r0, [r1+2]\nexit")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from packetfs.engines.machines import choose
 from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT_BYTES, Fault, Framing, State, Stop
-from packetfs.vm.machine import Machine, choose
+from packetfs.vm.machine import Machine
 from packetfs.vm.maps import entries
 from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import Program

@@ -13,6 +13,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
+from packetfs.engines.machines import every_machine as find_machines
 from packetfs.errors import BadObject, CompileFailed, NoCompiler, PacketFSError
 from packetfs.packet.layout import Field
 from packetfs.toolchain import clang, elf
@@ -25,7 +26,6 @@ from packetfs.toolchain.text import read_program, write_program
 from packetfs.vm.image import load
 from packetfs.vm.instruction import iterate
 from packetfs.vm.layout import HELPERS, RECORD_CONTEXT, ContextKind, MapFlag, MapType, Reducer, Show
-from packetfs.vm.machine import MACHINES
 from packetfs.vm.program import MapDefinition, decode_program, encode_program
 from tests.toolchain.compiled import OBJECTS, compiled, read
 from tests.toolchain.rig import run
@@ -101,7 +101,7 @@ def test_sections_say_what_a_program_gets() -> None:
     assert [function.name for function in programs(read("own"))] == ["echo", "address"]
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)
 def test_our_own_context_and_functions_of_three_sections(machine: object) -> None:
     records = [b"first one", b"short", b"third one", b"first one!!"]
     ended = run(link(read("own"), "echo"), records, machine)  # type: ignore[arg-type]

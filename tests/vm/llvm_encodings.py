@@ -17,7 +17,7 @@ from packetfs.vm.instruction import Instruction, encode
 from packetfs.vm.isa import OPCODES, Opcode
 
 FILE = Path(__file__).parent / "llvm_encodings.txt"
-LLVM_MC = next((path for name in ("llvm-mc-19", "llvm-mc-20", "llvm-mc-21", "llvm-mc") if (path := which(name))), None)
+LLVM_MC = next((path for name in ("llvm-mc-19", "llvm-mc-20", "llvm-mc-21") if (path := which(name))), None)
 UNKNOWN = frozenset({"call local", "call btf"})
 """LLVM writes these as plain numbers and loses src; a call of a symbol that is defined is a local call."""
 

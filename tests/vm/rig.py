@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from packetfs.engines.machines import every_machine as find_machines
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.helpers import answer
 from packetfs.vm.image import Image, load
 from packetfs.vm.layout import CONTEXT_BYTES, ContextKind, Fault, Framing, MapType, State, Stop
-from packetfs.vm.machine import MACHINES, Machine
+from packetfs.vm.machine import Machine
 from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import MapDefinition, Program
 
-every_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+every_machine = pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)
 """The suite of both interpreters: what a test says under this mark, each of them does."""
 PLENTY = 1 << 40
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.engines.machines import every_machine as find_machines
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.image import load
 from packetfs.vm.instruction import iterate_rows
 from packetfs.vm.isa import OPCODES
 from packetfs.vm.layout import ContextKind, Fault
-from packetfs.vm.machine import MACHINES, Machine
+from packetfs.vm.machine import Machine
 from packetfs.vm.padding import padded_places
 from packetfs.vm.program import Program
 from packetfs.vm.single import run_single
@@ -20,7 +21,7 @@ from tests.vm.conformance_cases import Case, case_files, cases, read_cases
 from tests.vm.golden.write import contents
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)
 @pytest.mark.parametrize("path", case_files(), ids=lambda path: path.stem)
 def test_conformance(path: Path, machine: Machine) -> None:
     failed = [said for case in read_cases(path) for said in [_judge(case, machine)] if said]
@@ -47,7 +48,7 @@ def _judge(case: Case, machine: Machine) -> str:
     return f"{case.name}: {got}, not {wanted}" if got != wanted else ""
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)
 def test_padded_code_does_the_same(machine: Machine) -> None:
     """All cases whose lddw straddle packets, but those that tell addresses of their own code or count slots."""
     ran = 0
@@ -86,7 +87,7 @@ def test_files_are_what_the_formulas_say() -> None:
     assert dict(contents()) == {path: path.read_text() for path in case_files()}
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)
 def test_targets_that_16_bits_do_not_reach(machine: Machine) -> None:
     skipped = "mov r0, 1\n" * 40_000
     code = assemble(f"ja32 far\nback: call local f\nexit\n{skipped}far: ja32 back\nf: mov r0, 7\nexit")

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 
 from packetfs.accel import native
+from packetfs.engines.machines import choose
 from packetfs.errors import UsageError
 from packetfs.vm.context import BASE_UNKNOWN, Context, begin_shard, open_maps
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, VMS_MAX, Fault, State
-from packetfs.vm.machine import MACHINES, NATIVE, TWIN, choose
+from packetfs.vm.machine import MACHINES, NATIVE, TWIN
 
 
 def test_every_field_of_the_table_has_its_bytes() -> None:

@@ -101,7 +101,7 @@ def test_the_core_needs_no_table_of_instructions() -> None:
 import sys
 from packetfs.vm import image, machine
 from packetfs.vm.program import Program
-machine.choose().prepare(image.load(Program(bytes.fromhex("9500000000000000"))))
+machine.MACHINES[-1].prepare(image.load(Program(bytes.fromhex("9500000000000000"))))
 print(machine.NATIVE is None or "packetfs.vm.isa" not in sys.modules)
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

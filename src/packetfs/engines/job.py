@@ -12,6 +12,7 @@ from packetfs.engines.delivery import Output
 from packetfs.engines.execution import Task, execute, workers_of
 from packetfs.engines.jobfile import JobFile, read_job, read_job_program, write_job
 from packetfs.engines.ledger import Control
+from packetfs.engines.machines import choose
 from packetfs.engines.options import JobOptions, check_options
 from packetfs.engines.records import Records
 from packetfs.engines.result import JobListener, RunResult, ignore
@@ -24,7 +25,7 @@ from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
 from packetfs.vm.image import load
 from packetfs.vm.layout import VMS_MAX
-from packetfs.vm.machine import TWIN, choose
+from packetfs.vm.machine import TWIN
 from packetfs.vm.program import Program, encode_program, program_digest
 
 if TYPE_CHECKING:

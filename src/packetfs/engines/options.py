@@ -19,7 +19,9 @@ from packetfs.limits import (
 from packetfs.vm.layout import VMS_MAX, MapFlag, MapType
 from packetfs.vm.program import Program
 
-ENGINES: Final = ("auto", "interpreter", "native")
+COMPILING: Final = ("cpu",)
+"""Engines that make machine code: they need the C core and llvmlite."""
+ENGINES: Final = ("auto", "interpreter", "native", *COMPILING)
 RANGES: Final = {
     "vms": (1, VMS_MAX),
     "workers": (1, WORKERS_MAX),

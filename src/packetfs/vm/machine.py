@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from packetfs.accel import native
 from packetfs.dataclass import dataclass
-from packetfs.errors import UsageError
 from packetfs.packet.layout import Buffer
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Stop
@@ -39,14 +39,15 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """An interpreter. prepare: what it makes of an image once; run: runs microVMs of it."""
+    """What runs microVMs. prepare: what it makes of an image once, for `run` to take."""
 
     name: str
     run: Run
+    prepare: Callable[[Image], object]
 
-    def prepare(self, image: Image) -> object:
-        """Return what `run` takes for this image."""
-        return image if native is None or self is not NATIVE else hand_over(image)
+
+def _same(image: Image) -> object:
+    return image
 
 
 def _run_twin(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
@@ -56,23 +57,12 @@ def _run_twin(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
 
 
 def _run_native(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
-    slot, stop, used = _core.vm_run(prepared, *arguments)
+    slot, stop, used, _, _ = _core.vm_run(prepared, *arguments)
     return slot, Stop(stop), used
 
 
 _core: Any = native
-TWIN: Final = Machine("interpreter", _run_twin)
-NATIVE: Final = Machine("native", _run_native) if hasattr(native, "vm_run") else None
+TWIN: Final = Machine("interpreter", _run_twin, _same)
+NATIVE: Final = Machine("native", _run_native, hand_over) if hasattr(native, "vm_run") else None
 MACHINES: Final = tuple(machine for machine in (TWIN, NATIVE) if machine is not None)
 """Those that this installation has."""
-
-
-def choose(name: str = "auto") -> Machine:
-    """Return the machine `interpreter`, `native`, or the fastest there is for `auto`; UsageError for others."""
-    if name == "auto":
-        return MACHINES[-1]
-    for machine in MACHINES:
-        if machine.name == name:
-            return machine
-    has = ", ".join(machine.name for machine in MACHINES)
-    raise UsageError(reason=f"there is no engine {name} in this installation; it has {has}")

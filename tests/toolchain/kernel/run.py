@@ -12,11 +12,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from packetfs.engines.machines import every_machine as find_machines
 from packetfs.errors import PacketFSError
 from packetfs.toolchain.elf import read_object
 from packetfs.toolchain.link import programs
 from packetfs.vm.layout import ContextKind
-from packetfs.vm.machine import MACHINES, Machine
+from packetfs.vm.machine import Machine
 from tests.toolchain.kernel import bpf
 from tests.toolchain.kernel.compare import Compared, compare
 from tests.toolchain.kernel.packets import packets
@@ -59,7 +60,7 @@ def main() -> int:
         print(f"cannot compare: {reason or 'PACKETFS_FOREIGN names no directory'}")
         return 2
     different = 0
-    for machine in MACHINES:
+    for machine in find_machines():
         counts = {"equal": 0, "different": 0, "refused by the kernel": 0, "refused by us": 0}
         for label, outcome in examine(Path(directory), machine):
             kind, said = _said(outcome)

@@ -21,6 +21,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from packetfs.engines.options import ENGINES
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.names import printable, raw
@@ -69,7 +70,7 @@ def declare(parser: ArgumentParser) -> None:
     add("-o", "--output", metavar="FILE", help="write what is emitted, or the Arrow file, here")
     add("--format", choices=("table", "arrow"), default="table", help="of the maps (--json: JSON objects)")
     add("--top", metavar="N", type=int, help="of each map, only the N entries with the greatest value")
-    add("--engine", choices=("auto", "interpreter", "native"), default="auto", help="what executes (default: auto)")
+    add("--engine", choices=ENGINES, default="auto", help="what executes (default: auto)")
     add("--vms", metavar="N", type=int, help=f"microVMs live at once, 1 to {VMS_MAX:,}")
     add("--workers", metavar="N", type=int, help="threads (default: cores)")
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that a record may execute ({FUEL:,})")

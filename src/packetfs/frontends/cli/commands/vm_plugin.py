@@ -13,13 +13,14 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from packetfs.dataclass import replace
+from packetfs.engines.machines import choose
+from packetfs.engines.options import ENGINES
 from packetfs.errors import ProgramFaulted, UsageError
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import CODE_SLOTS_MAX, FUEL
 from packetfs.vm.assembly import line_of
 from packetfs.vm.image import load
 from packetfs.vm.layout import FAULT_MEANING, ContextKind, Fault
-from packetfs.vm.machine import choose
 from packetfs.vm.padding import pad
 from packetfs.vm.program import Program
 from packetfs.vm.single import run_single
@@ -39,7 +40,7 @@ def declare(parser: ArgumentParser) -> None:
     """Add the memory, the program's form and the engine."""
     add = parser.add_argument
     add("memory", metavar="MEM", nargs="?", default="", help="bytes of the memory, as hex (default: none)")
-    add("--engine", choices=("auto", "interpreter", "native"), default="auto", help="what executes (default: auto)")
+    add("--engine", choices=ENGINES, default="auto", help="what executes (default: auto)")
     add("--program", metavar="HEX", help="the program, instead of standard input")
     add("--elf", action="store_true", help="the program is an ELF object; section xdp gets Linux's xdp_md")
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that it may execute (default: {FUEL:,})")

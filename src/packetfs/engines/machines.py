@@ -1,0 +1,38 @@
+"""Which machine runs a job, by the name of its engine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from packetfs.accel import native
+from packetfs.engines.options import COMPILING
+from packetfs.errors import UsageError
+from packetfs.vm.machine import MACHINES, Machine
+
+
+def can_compile() -> bool:
+    """Tell whether this installation has what it takes, without loading it."""
+    return hasattr(native, "vm_attach") and importlib.util.find_spec("llvmlite") is not None
+
+
+def every_machine() -> tuple[Machine, ...]:
+    """Return all machines of this installation, the definition first."""
+    if not can_compile():
+        return MACHINES
+    from packetfs.engines.compiled.machine import CPU
+
+    return (*MACHINES, CPU)
+
+
+def choose(name: str = "auto") -> Machine:
+    """Return the machine of an engine; UsageError for one that this installation has not."""
+    if name == "auto":
+        return MACHINES[-1]
+    for machine in MACHINES if name not in COMPILING else every_machine():
+        if machine.name == name:
+            return machine
+    if name in COMPILING:
+        reason = f"engine {name} needs the native core and llvmlite: pip install 'packetfs[programs]'"
+        raise UsageError(reason=reason)
+    has = ", ".join(machine.name for machine in every_machine())
+    raise UsageError(reason=f"there is no engine {name} in this installation; it has {has}")
