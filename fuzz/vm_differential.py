@@ -1,9 +1,9 @@
-"""Run random programs on both interpreters and compare every byte that they leave: contexts, spill, maps, output.
+"""Run random programs on several engines and compare every byte that they leave: contexts, spill, maps, output.
 
-`python -m fuzz.vm_differential --programs 1000000 --processes 2`. Each program runs three times: on the C core at once,
-on the C core and on the twin in random slices, with random windows, room for output and answers in between. Any
-difference is printed with the seed that makes it again (--seed N --programs 1), and the run fails. Programs are small
-(a dozen instructions, a few records, little fuel), since the twin is what takes the time.
+`python -m fuzz.vm_differential --programs 1000000 --processes 2 --engines native,cpu`. Each program runs on the twin in
+random slices, and on each engine twice, at once and in those slices, with random windows, room for output and answers
+in between. Any difference is printed with the seed that makes it again (--seed N --programs 1), and the run fails.
+Programs are small (a dozen instructions, a few records, little fuel), since the twin is what takes the time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from random import Random
 from typing import Final
 
 from fuzz.vm_programs import Programs
+from packetfs.engines.machines import choose
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import disassemble
 from packetfs.vm.check import check
@@ -116,7 +117,8 @@ class Table:
 class Fuzzer:
     """A stream of cases, each made from its own seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, engines: tuple[str, ...] = ("native",)) -> None:
+        self.machines = [choose(engine) for engine in engines]
         self.ends: Counter[str] = Counter()
         self.templates = {kind: load(Program(EXIT, MAPS, kind)) for kind in ContextKind}
 
@@ -138,7 +140,7 @@ class Fuzzer:
         )  # fmt: skip
 
     def compare(self, seed: int) -> str | None:
-        """Run one case on both; return what differs, or None."""
+        """Run one case on all; return what differs, or None."""
         rng = Random(seed)
         source = Programs(rng)
         case = self.case(rng, source)
@@ -146,19 +148,26 @@ class Fuzzer:
             said = _compare_checks(case.image, rng)
             if said:
                 return said
-        assert NATIVE is not None
-        prepared = NATIVE.prepare(case.image)
-        slices = case.slices
-        whole = Table(NATIVE, case, prepared).finish((1 << 50,))
-        cut = Table(NATIVE, case, prepared).finish(slices)
-        twin = Table(TWIN, case, case.image).finish(slices)
-        if whole.remains() != twin.remains() or cut.remains() != twin.remains():
-            return difference(whole, cut, twin)
-        if cut.trace != twin.trace and Stop.HELPER not in (why for why, *_ in cut.trace):
-            return f"they pause differently: {len(cut.trace)} and {len(twin.trace)} runs"
+        twin = Table(TWIN, case, case.image).finish(case.slices)
+        for machine in self.machines:
+            said = _differs(machine, case, twin)
+            if said:
+                return said
         context = Context(twin.contexts)
         self.ends[Fault(context.fault).name if context.fault else f"{min(context.records, 4)} records"] += 1
         return None
+
+
+def _differs(machine: Machine, case: Case, twin: Table) -> str | None:
+    """Run a case at once and in slices; return what is not as on the twin, or None."""
+    prepared = machine.prepare(case.image)
+    whole = Table(machine, case, prepared).finish((1 << 50,))
+    cut = Table(machine, case, prepared).finish(case.slices)
+    if whole.remains() != twin.remains() or cut.remains() != twin.remains():
+        return difference(whole, cut, twin)
+    if cut.trace != twin.trace and Stop.HELPER not in (why for why, *_ in cut.trace):
+        return f"{machine.name} pauses differently: {len(cut.trace)} and {len(twin.trace)} runs"
+    return None
 
 
 def _bounds(rng: Random, size: int) -> bytes:
@@ -209,9 +218,9 @@ def difference(*tables: Table) -> str:
     return "\n".join([*lines, *disassemble(case.image.code)])
 
 
-def run_batch(first: int, count: int) -> tuple[int, list[tuple[int, str]], Counter[str]]:
+def run_batch(first: int, count: int, engines: tuple[str, ...]) -> tuple[int, list[tuple[int, str]], Counter[str]]:
     """Compare `count` cases from seed `first` on; return them, what differs, and how they ended."""
-    fuzzer, found = Fuzzer(), []
+    fuzzer, found = Fuzzer(engines), []
     for seed in range(first, first + count):
         try:
             said = fuzzer.compare(seed)
@@ -222,9 +231,11 @@ def run_batch(first: int, count: int) -> tuple[int, list[tuple[int, str]], Count
     return count, found, fuzzer.ends
 
 
-def batches(first: int, programs: int) -> Iterator[tuple[int, int]]:
-    for at in range(first, first + programs, BATCH):
-        yield at, min(BATCH, first + programs - at)
+def batches(first: int, programs: int, engines: tuple[str, ...]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield arguments of run_batch; engines that compile take longer for each."""
+    size = BATCH if engines == ("native",) else BATCH // 20
+    for at in range(first, first + programs, size):
+        yield at, min(size, first + programs - at), engines
 
 
 def main() -> int:
@@ -232,13 +243,15 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first program")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--engines", default="native", help="which to compare with the twin (default: native)")
     options = parser.parse_args()
     if NATIVE is None:
         print("the native core is not built")
         return 1
     begun, done, bad, all_ends = time.perf_counter(), 0, 0, Counter[str]()
+    work = batches(options.seed, options.programs, tuple(options.engines.split(",")))
     with ProcessPoolExecutor(options.processes) as pool:
-        for count, found, ends in pool.map(run_batch, *zip(*batches(options.seed, options.programs), strict=True)):
+        for count, found, ends in pool.map(run_batch, *zip(*work, strict=True)):
             done, bad = done + count, bad + len(found)
             all_ends += ends
             for seed, said in found[:3]:

@@ -187,6 +187,7 @@ static enum pfs_vm_stop run_many(struct pfs_vm *vm) {
     enum pfs_vm_left left;
     if (compiled->records == NULL || vm->job->framing != PFS_VM_FRAMING_FIXED || compiled->size != vm->job->size)
         return PFS_VM_STOP_DONE;
+    clear_stack(vm); /* a record before them may have been the interpreter's */
     return run_code(vm, compiled->records, &left);
 }
 

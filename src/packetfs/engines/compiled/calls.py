@@ -1,4 +1,4 @@
-"""Calls: functions of the program, which keep their frames where the interpreter has them, and helpers of the C core."""
+"""Calls: functions of the program, whose frames lie where the interpreter has them, and helpers of the C core."""
 
 from __future__ import annotations
 

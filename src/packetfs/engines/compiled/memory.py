@@ -1,4 +1,4 @@
-"""Loads, stores and atomics: the check that its kind suggests, the access, and the long way for what the check refuses."""
+"""Loads, stores, atomics: the check that a kind suggests, the access, and the long way for what the check refuses."""
 
 from __future__ import annotations
 

@@ -120,16 +120,16 @@ class Program:
             self._compute(step)
 
     def _compute(self, step: Step) -> None:
-        instruction, name, arithmetic = step.instruction, step.row.mnemonic, self._frame.arithmetic
+        self._frame.keep(step.instruction.dst, self._computed(step))
+
+    def _computed(self, step: Step) -> str:
+        frame, name = self._frame, step.row.mnemonic
         if name.startswith("movsx"):
-            made: str | None = arithmetic.move_signed(name, self._frame.register(instruction.src))
-        else:
-            made = arithmetic.unary(name, self._frame.register(instruction.dst))
-            if made is None:
-                base, bits = _width(name)
-                left = self._frame.register(instruction.dst)
-                made = arithmetic.binary(base, bits, left, self._operand(step))
-        self._frame.keep(instruction.dst, made)
+            return frame.arithmetic.move_signed(name, frame.register(step.instruction.src))
+        own = frame.register(step.instruction.dst)
+        base, bits = _width(name)
+        made = frame.arithmetic.unary(name, own)
+        return made if made is not None else frame.arithmetic.binary(base, bits, own, self._operand(step))
 
     def _access(self, step: Step, kinds: State, cost: int) -> None:
         instruction, name, frame = step.instruction, step.row.mnemonic, self._frame

@@ -1,4 +1,4 @@
-"""The two functions that are made of a program: one runs record after record of a fixed size, one the record at hand."""
+"""The functions made of a program: one runs record after record of a fixed size, one the record at hand."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class _Many:
         frame.set(frame.limit, _limit(text, self.fuel, frame.get(self.slice)))
 
     def _count_record(self, count: str) -> None:
-        """One more is done; the verdicts are counted in one register, as a counter in memory costs more than a filter."""
+        """One more is done. Verdicts are counted in a register: a counter in memory costs more than a filter does."""
         text, frame = self.text, self.frame
         frame.clean()
         result = frame.register(0)
