@@ -50,7 +50,7 @@ def own(counts: Counter[str]) -> Iterator[Kernel]:
 def public(folder: Path, counts: Counter[str]) -> Iterator[Kernel]:
     """Yield the cases of the public suite's files."""
     for path in sorted(folder.glob("*.data")):
-        yield from _possible(_read(path), counts, "public cases")
+        yield from _possible(read_public(path), counts, "public cases")
 
 
 def shipped() -> list[Kernel]:
@@ -72,7 +72,7 @@ def _possible(case: Case, counts: Counter[str], kind: str) -> Iterator[Kernel]:
     yield Kernel(image, case)
 
 
-def _read(path: Path) -> Case:
+def read_public(path: Path) -> Case:
     """Read one file of the public suite, whose assembler writes %r1 for r1."""
     sections, current = dict[str, list[str]](), list[str]()
     for line in path.read_text().splitlines():

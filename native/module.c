@@ -399,7 +399,7 @@ static PyMethodDef methods[] = {
     {"vm_attach", pfs_python_vm_attach, METH_VARARGS, "vm_attach(prepared, records, record, size): machine code to use"},
     {"vm_places", pfs_python_vm_places, METH_NOARGS, "vm_places() -> offsets of the fields that machine code uses"},
     {"vm_run", pfs_python_vm_run, METH_VARARGS,
-     "vm_run(prepared, ...) -> (slot, stop, out_used, compiled, interpreted): see vm/machine.py"},
+     "vm_run(prepared, ...) -> (slot, stop, out_used, compiled, interpreted, lanes): see vm/machine.py"},
     {"vm_freeze", pfs_python_vm_freeze, METH_VARARGS, "vm_freeze(contexts, spill, maps, maps_bytes, slots) -> bytes"},
     {"vm_thaw", pfs_python_vm_thaw, METH_VARARGS, "vm_thaw(packets, contexts, spill, maps, maps_bytes) -> slots"},
     {"vm_reduce", pfs_python_vm_reduce, METH_VARARGS, "vm_reduce(into, values, count, stride, reducer, width)"},

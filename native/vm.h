@@ -61,8 +61,9 @@ typedef int pfs_vm_code(struct pfs_vm *vm);
 /* Machine code of an image, of no use to others: `records` runs FIXED records of `size` bytes from vm->position on, as
  * many as lie in the window; `record` the one that has begun. 0 where there is none. */
 struct pfs_vm_compiled {
-    pfs_vm_code *records, *record;
+    pfs_vm_code *records, *record, *lanes; /* lanes: the same in blocks of `width`, 1 when it had to drop one */
     uint64_t size;
+    uint32_t width;
 };
 
 struct pfs_vm_image {
@@ -98,7 +99,7 @@ struct pfs_vm_job {
     size_t out_size, out_used;
     int64_t slice, fuel;
     uint32_t file_id, owner;
-    uint64_t compiled, interpreted; /* records that ended in machine code, and those that did not */
+    uint64_t compiled, interpreted, lanes; /* records that ended in machine code, those that did not, those in blocks */
 };
 
 /* Run slots first to first + count - 1; returns why, *slot is the one that asks for something, or first + count. */

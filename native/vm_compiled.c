@@ -26,8 +26,9 @@ const struct pfs_vm_place pfs_vm_places[] = {
     VM("executed", executed) VM("fields_read", fields_read) VM("record_base", record_base) VM("records", records)
     VM("position", position) VM("stop", stop) VM("record_start", record_start) VM("record_stop", record_stop)
     VM("stack_low", stack_low) VM("flags", flags) VM("stack", stack)
+    VM("record_context", record_context)
     JOB("window", window) JOB("window_size", window_size) JOB("window_start", window_start) JOB("fuel", fuel)
-    JOB("file_id", file_id) JOB("compiled", compiled)
+    JOB("file_id", file_id) JOB("compiled", compiled) JOB("lanes", lanes)
     RANGE("first", first) RANGE("host", host) RANGE("room", room)
     {"range.bytes", sizeof(struct pfs_vm_range)}, {"frame.bytes", sizeof(struct pfs_vm_frame)}, {NULL, 0},
 };

@@ -54,13 +54,15 @@ PyObject *pfs_python_vm_load(PyObject *module, PyObject *args) {
 
 PyObject *pfs_python_vm_attach(PyObject *module, PyObject *args) {
     PyObject *capsule;
-    unsigned long long records, record, size;
+    unsigned long long records, record, size, lanes = 0;
+    unsigned int width = 0;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OKKK:vm_attach", &capsule, &records, &record, &size)) return NULL;
+    if (!PyArg_ParseTuple(args, "OKKK|KI:vm_attach", &capsule, &records, &record, &size, &lanes, &width)) return NULL;
     struct prepared *prepared = PyCapsule_GetPointer(capsule, capsule_name);
     if (prepared == NULL) return NULL;
     prepared->image.compiled = (struct pfs_vm_compiled){
-        .records = (pfs_vm_code *)(uintptr_t)records, .record = (pfs_vm_code *)(uintptr_t)record, .size = size};
+        .records = (pfs_vm_code *)(uintptr_t)records, .record = (pfs_vm_code *)(uintptr_t)record, .size = size,
+        .lanes = (pfs_vm_code *)(uintptr_t)lanes, .width = width};
     Py_RETURN_NONE;
 }
 
@@ -188,8 +190,9 @@ static PyObject *run(const struct call *call, const struct pfs_vm_image *image) 
         errno = EIO;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return Py_BuildValue("(ninKK)", (Py_ssize_t)running.slot, (int)running.stop, (Py_ssize_t)running.job.out_used,
-                         (unsigned long long)running.job.compiled, (unsigned long long)running.job.interpreted);
+    return Py_BuildValue("(ninKKK)", (Py_ssize_t)running.slot, (int)running.stop, (Py_ssize_t)running.job.out_used,
+                         (unsigned long long)running.job.compiled, (unsigned long long)running.job.interpreted,
+                         (unsigned long long)running.job.lanes);
 }
 
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args) {

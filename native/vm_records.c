@@ -1,7 +1,7 @@
 /* From one record to the next: find it in the window, run the program on it, count, or pause. */
 #include "vm.h"
 
-enum { VERDICTS = 6 };
+enum { VERDICTS = 6, BLOCKS_SINGLY = 1024 };
 
 static uint64_t window_end(const struct pfs_vm_job *job) { return job->window_start + job->window_size; }
 
@@ -181,6 +181,24 @@ static enum pfs_vm_stop run_code(struct pfs_vm *vm, pfs_vm_code *code, enum pfs_
     return stop;
 }
 
+/* Blocks of records in lanes; the records of one that was dropped run one after the other, and more of them each time
+ * that the next is dropped too. */
+static enum pfs_vm_stop run_blocks(struct pfs_vm *vm, const struct pfs_vm_compiled *compiled) {
+    const uint64_t stop = vm->stop, block = compiled->width * compiled->size;
+    uint64_t singly = block;
+    enum pfs_vm_left left;
+    for (;;) {
+        uint64_t before = vm->position;
+        run_code(vm, compiled->lanes, &left);
+        if (left == PFS_VM_LEFT_BETWEEN) return run_code(vm, compiled->records, &left);
+        singly = vm->position != before ? block : singly < BLOCKS_SINGLY * block ? 2 * singly : singly;
+        if (stop - vm->position > singly) vm->stop = vm->position + singly;
+        enum pfs_vm_stop why = run_code(vm, compiled->records, &left);
+        vm->stop = stop;
+        if (why != PFS_VM_STOP_DONE || left != PFS_VM_LEFT_BETWEEN || vm->slice <= 0 || at_end(vm)) return why;
+    }
+}
+
 /* Run records in machine code as far as they lie in the window, where there is code for records of this size. */
 static enum pfs_vm_stop run_many(struct pfs_vm *vm) {
     const struct pfs_vm_compiled *compiled = &vm->image->compiled;
@@ -188,7 +206,7 @@ static enum pfs_vm_stop run_many(struct pfs_vm *vm) {
     if (compiled->records == NULL || vm->job->framing != PFS_VM_FRAMING_FIXED || compiled->size != vm->job->size)
         return PFS_VM_STOP_DONE;
     clear_stack(vm); /* a record before them may have been the interpreter's */
-    return run_code(vm, compiled->records, &left);
+    return compiled->lanes ? run_blocks(vm, compiled) : run_code(vm, compiled->records, &left);
 }
 
 /* Begin the next record; with machine code for one it may be over at once. */

@@ -16,7 +16,7 @@ import pytest
 from packetfs.engines import reduce
 from packetfs.engines.job import run_job
 from packetfs.engines.node import NodeJob, collect, request_of, run_on_node
-from packetfs.engines.options import JobOptions
+from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.records import parse_records
 from packetfs.engines.result import JobEvent, RunResult, Traced
 from packetfs.engines.serve import answer_run, options_of, watched
@@ -294,7 +294,7 @@ def request(tmp_path: Path, **changes: object) -> Run:
     [
         (),
         (0, 0, 0, 1, 0, 4096),
-        (3, 0, 0, 1, 0, 4096, 1),
+        (len(ENGINES), 0, 0, 1, 0, 4096, 1),
         (0, 65_536, 0, 1, 0, 4096, 1),
         (0, 0, 1 << 40, 1, 0, 4096, 1),
         (0, 0, 0, 0, 0, 4096, 1),

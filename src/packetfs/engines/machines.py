@@ -31,6 +31,10 @@ def choose(name: str = "auto") -> Machine:
     for machine in MACHINES if name not in COMPILING else every_machine():
         if machine.name == name:
             return machine
+    if name == "lanes" and can_compile():
+        from packetfs.engines.lanes.machine import LANES
+
+        return LANES
     if name in COMPILING:
         reason = f"engine {name} needs the native core and llvmlite: pip install 'packetfs[programs]'"
         raise UsageError(reason=reason)

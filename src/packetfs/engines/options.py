@@ -19,7 +19,7 @@ from packetfs.limits import (
 from packetfs.vm.layout import VMS_MAX, MapFlag, MapType
 from packetfs.vm.program import Program
 
-COMPILING: Final = ("cpu",)
+COMPILING: Final = ("cpu", "lanes")
 """Engines that make machine code: they need the C core and llvmlite."""
 ENGINES: Final = ("auto", "interpreter", "native", *COMPILING)
 RANGES: Final = {

@@ -79,7 +79,8 @@ class RunResult:
     `bytes` and `records`: input. `executed`: slots of code. `emitted`: bytes of output. `verdicts`: as VERDICT_NAMES.
     `last`: r0 of the last record that ended. `faults`: those of the first FAULTS_MAX shards that have one; `faulted`:
     how many shards have one. `seconds`: the best run; `timings`: every run, in order (JobOptions.repeat). `remembered`:
-    shards whose results were there already (memo.py).
+    shards whose results were there already (memo.py). `ran`: how many records ran in which way, for engines that have
+    several; records that were paused count where they ended.
     """
 
     records: int
@@ -96,6 +97,7 @@ class RunResult:
     faulted: int = 0
     timings: tuple[float, ...] = ()
     remembered: int = 0
+    ran: tuple[tuple[str, int], ...] = ()
 
     @property
     def best_ns(self) -> float:

@@ -106,6 +106,7 @@ class JobCare:
             maps=tuple(maps),
             faults=tuple(totals.faults),
             engine=self._work.machine.name,
+            ran=tuple(self._work.machine.ran(self._work.prepared).items()),
             seconds=seconds,
             faulted=totals.faulted,
             remembered=self._work.memo.recalled if self._work.memo is not None else 0,

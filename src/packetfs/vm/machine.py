@@ -39,11 +39,13 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What runs microVMs. prepare: what it makes of an image once, for `run` to take."""
+    """What runs microVMs. prepare: what it makes of an image once, for `run` to take. ran: how many records ran so far
+    in which way, where there are several."""
 
     name: str
     run: Run
     prepare: Callable[[Image], object]
+    ran: Callable[[Any], dict[str, int]] = lambda _: {}
 
 
 def _same(image: Image) -> object:
@@ -57,7 +59,7 @@ def _run_twin(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
 
 
 def _run_native(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
-    slot, stop, used, _, _ = _core.vm_run(prepared, *arguments)
+    slot, stop, used, *_ = _core.vm_run(prepared, *arguments)
     return slot, Stop(stop), used
 
 

@@ -23,7 +23,8 @@ _SLICE: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the record ended: with `result` = r0, or with a fault, at slot `pc`, and for bad addresses which."""
+    """How the record ended: with `result` = r0, or with a fault, at slot `pc`, and for bad addresses which. `ran`: in
+    which way, where the machine has several."""
 
     result: int
     fault: Fault
@@ -31,6 +32,7 @@ class Ended:
     address: int
     executed: int
     output: bytes
+    ran: tuple[tuple[str, int], ...] = ()
 
 
 def run_single(machine: Machine, image: Image, record: Buffer, *, fuel: int = FUEL) -> Ended:
@@ -53,4 +55,5 @@ def run_single(machine: Machine, image: Image, record: Buffer, *, fuel: int = FU
             answer(image, contexts, spill, maps, 0, data, 0, 0)
         elif stop is Stop.OUTPUT and not used:
             room = bytearray(2 * len(room))
-    return Ended(end.result, Fault(end.fault), end.pc, end.fault_address, end.executed, bytes(output))
+    ran = tuple(machine.ran(prepared).items())
+    return Ended(end.result, Fault(end.fault), end.pc, end.fault_address, end.executed, bytes(output), ran)

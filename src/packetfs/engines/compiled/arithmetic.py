@@ -78,9 +78,7 @@ class Arithmetic:
         """Return what an instruction of one operand makes, or None if it is none of those."""
         if name in ("neg", "neg32"):
             bits = 32 if name == "neg32" else 64
-            return self.extend(
-                self.plain("sub", self.shape.constant(0, bits), self.cut(value, bits), bits), bits
-            )
+            return self.extend(self.plain("sub", self.shape.constant(0, bits), self.cut(value, bits), bits), bits)
         for prefix in ("le", "be", "bswap"):
             if name.startswith(prefix) and name[len(prefix) :].isdigit():
                 return self._swap(value, int(name[len(prefix) :]), swapped=prefix != "le")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final
 
 from packetfs.accel import native
@@ -19,7 +20,12 @@ class Prepared:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._by_size: dict[int, tuple[object, object]] = {}
+        self.counting = threading.Lock()
         self.compiled = self.interpreted = 0
+
+    def ran(self) -> dict[str, int]:
+        """Return how many records ran in machine code, and how many in the interpreter."""
+        return {"compiled": self.compiled, "interpreted": self.interpreted}
 
     def loaded(self, framing: int, size: int) -> object:
         """Return what `vm_run` takes, with code for this framing."""
@@ -46,10 +52,11 @@ def _prepare(image: Image) -> object:
 
 def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
     framing, size = arguments[8], arguments[9]
-    slot, stop, used, compiled, interpreted = _core.vm_run(prepared.loaded(framing, size), *arguments)
-    prepared.compiled += compiled
-    prepared.interpreted += interpreted
+    slot, stop, used, compiled, interpreted, _ = _core.vm_run(prepared.loaded(framing, size), *arguments)
+    with prepared.counting:
+        prepared.compiled += compiled
+        prepared.interpreted += interpreted
     return slot, Stop(stop), used
 
 
-CPU: Final = Machine("cpu", _run, _prepare)
+CPU: Final = Machine("cpu", _run, _prepare, Prepared.ran)

@@ -77,13 +77,19 @@ def summary_line(result: RunResult) -> str:
     return (
         f"{_counted(result.records, 'record')} ({format_size(result.bytes)}), "
         f"r0: {', '.join(verdicts) or 'none'}{emitted}; "
-        f"{_counted(result.shards, 'shard')}{_remembered(result)}, {result.engine}, {result.seconds:.3f} s, "
+        f"{_counted(result.shards, 'shard')}{_remembered(result)}, {_engine(result)}, {result.seconds:.3f} s, "
         f"{_cost(result)}"
     )
 
 
 def _remembered(result: RunResult) -> str:
     return f" ({result.remembered:,} remembered)" if result.remembered else ""
+
+
+def _engine(result: RunResult) -> str:
+    """Return the engine's name and in which ways records ran: none falls back in silence."""
+    ways = [f"{count:,} {way}" for way, count in result.ran if count]
+    return f"{result.engine} ({', '.join(ways)})" if ways else result.engine
 
 
 def _counted(count: int, what: str) -> str:
@@ -148,6 +154,7 @@ def run_fields(result: RunResult) -> dict[str, Json]:
         "last": result.last,
         "faulted": result.faulted,
         "engine": result.engine,
+        "ran": dict(result.ran),
         "seconds": result.seconds,
         "timings": [*result.timings],
         "best_ns": round(result.best_ns, 3),

@@ -21,6 +21,7 @@ from packetfs.limits import CODE_SLOTS_MAX, FUEL
 from packetfs.vm.assembly import line_of
 from packetfs.vm.image import load
 from packetfs.vm.layout import FAULT_MEANING, ContextKind, Fault
+from packetfs.vm.machine import Machine
 from packetfs.vm.padding import pad
 from packetfs.vm.program import Program
 from packetfs.vm.single import run_single
@@ -41,6 +42,13 @@ def declare(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("memory", metavar="MEM", nargs="?", default="", help="bytes of the memory, as hex (default: none)")
     add("--engine", choices=ENGINES, default="auto", help="what executes (default: auto)")
+    add(
+        "--lane",
+        metavar="N",
+        type=int,
+        default=0,
+        help="the lane that the record takes, with --engine lanes (default: 0)",
+    )
     add("--program", metavar="HEX", help="the program, instead of standard input")
     add("--elf", action="store_true", help="the program is an ELF object; section xdp gets Linux's xdp_md")
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that it may execute (default: {FUEL:,})")
@@ -54,14 +62,27 @@ def run(options: Namespace, output: Output) -> int:
     memory = _bytes(options.memory, "MEM")
     text = sys.stdin.read(_INPUT_MAX + 1) if options.program is None else options.program
     program = _program(_bytes(text, "the program"), elf=options.elf)
-    ended = run_single(choose(options.engine), load(program), memory, fuel=options.fuel)
+    ended = run_single(_machine(options), load(program), memory, fuel=options.fuel)
     if ended.fault != Fault.NONE:
         reason = FAULT_MEANING[ended.fault]
         if ended.fault in (Fault.ADDRESS, Fault.READ_ONLY):
             reason += f" ({ended.address:#x})"
         raise ProgramFaulted(slot=ended.pc, instruction=line_of(program.code, ended.pc), reason=reason)
+    if options.engine == "lanes" and not dict(ended.ran)["lanes"]:
+        output.warn("lanes do not run this program: the interpreter did")
     output.line(f"{ended.result:x}")
     return 0
+
+
+def _machine(options: Namespace) -> Machine:
+    machine = choose(options.engine)
+    if options.engine != "lanes":
+        return machine
+    from packetfs.engines.lanes.machine import WIDTH, lane
+
+    if not 0 <= options.lane < WIDTH:
+        raise UsageError(reason=f"--lane takes 0 to {WIDTH - 1}")
+    return lane(options.lane)
 
 
 def _bytes(text: str, what: str) -> bytes:

@@ -1,0 +1,346 @@
+"""The code of a program for a block of records: every node, under the mask of the lanes that are there.
+
+Lanes part where a condition varies. From there on each node has a mask, and the first node in order that has lanes is
+the next one to run: so lanes that left a loop early wait behind it until all are there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from packetfs.engines.compiled.graph import Step
+from packetfs.engines.lanes.cells import ALL, LANES, MASK, ROLLBACK, WORDS, Block, Value
+from packetfs.engines.lanes.facts import CLOCK, Facts, Node, State, goes_on
+from packetfs.engines.lanes.memory import Memory
+from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
+from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, ContextKind, Region
+from packetfs.vm.slots import LDDW
+
+_SIZES: Final = {"b": 1, "h": 2, "w": 4, "dw": 8}
+_NOTHING: Final = "zeroinitializer"
+
+
+class Program:
+    """Appends a program to a block's text: from `begin` on to the label `done`, with r0 in its vector."""
+
+    def __init__(self, block: Block, memory: Memory, facts: Facts, done: str) -> None:
+        self._block, self._text, self._memory, self._facts = block, block.text, memory, facts
+        self._done = done
+        text = block.text
+        self._labels = {node: text.name("node") for node in facts.nodes}
+        self._tries = {node: text.name("try") for node in facts.nodes if node in facts.parted}
+        self._masks = {node: text.cell(MASK, "mask") for node in self._tries}
+        tries = [*self._tries.values(), done]
+        self._behind = dict(zip(self._tries, tries[1:], strict=True))
+        self._mask = ALL
+        self._node: Node = ()
+        self._state: State = ()
+
+    def begin(self) -> None:
+        """Set registers, masks and counters, and go to the entry. Ends the block."""
+        block = self._block
+        for mask in self._masks.values():
+            block.set(mask, _NOTHING, MASK)
+        for cell in block.vectors:
+            block.set(cell, _NOTHING, WORDS)
+        for number in range(REGISTERS):
+            block.set(block.numbers[number], "0")
+        block.set(block.numbers[1], self._first_argument())
+        block.set(block.numbers[2], block.length)
+        block.set(block.numbers[FRAME_POINTER], str(Region.STACK << REGION_SHIFT | STACK_BYTES))
+        block.set(block.spent, "0")
+        block.set(block.spent_apart, _NOTHING, WORDS)
+        entry = (self._facts.graph.entry,)
+        self._state = self._entry_state()
+        self._mask = block.everyone
+        self._go(entry)
+
+    def _entry_state(self) -> State:
+        return tuple(fact._replace(varies=False) for fact in self._facts.at[(self._facts.graph.entry,)])
+
+    def _first_argument(self) -> str:
+        data = Region.DATA << REGION_SHIFT | 256
+        if self._block.image.context is not ContextKind.RAW:
+            return str(Region.CTX << REGION_SHIFT)
+        empty = self._text.new(f"icmp eq i64 {self._block.length}, 0")
+        return self._text.new(f"select i1 {empty}, i64 0, i64 {data}")
+
+    def emit(self) -> None:
+        """Append all nodes."""
+        for node in self._facts.nodes:
+            self._begin_node(node)
+            self._run(node)
+
+    def _begin_node(self, node: Node) -> None:
+        text, block = self._text, self._block
+        self._node, self._state, self._mask = node, self._facts.at[node], block.everyone
+        if node in self._tries:
+            text.begin(self._tries[node])
+            mask = block.get(self._masks[node], MASK)
+            text.branch(block.any(mask), self._labels[node], self._behind[node])
+        text.begin(self._labels[node])
+        if node in self._tries:
+            self._mask = block.get(self._masks[node], MASK)
+            block.set(self._masks[node], _NOTHING, MASK)
+
+    @property
+    def _parted(self) -> bool:
+        return self._node in self._tries
+
+    # registers
+
+    def _register(self, number: int) -> Value:
+        fact, block = self._state[number], self._block
+        if fact.varies:
+            return Value(block.get(block.vectors[number], WORDS), lanes=True)
+        if fact.value is not None:
+            return Value(str(fact.value - (1 << 64) if fact.value >> 63 else fact.value))
+        return Value(block.get(block.numbers[number]))
+
+    def _keep(self, number: int, value: Value, after: State) -> None:
+        """Set a register; `after`: the facts behind it."""
+        block = self._block
+        if after[number].varies:
+            block.blend(self._mask if self._parted else ALL, block.splat(value), block.vectors[number])
+        else:
+            block.set(block.numbers[number], value.text)
+
+    # from node to node
+
+    def _go(self, target: Node) -> None:
+        """Hand the lanes of the mask over to a node and go on with the first that has lanes. Ends the block."""
+        self._hand_over(target, self._mask)
+        if target not in self._tries:
+            self._text.jump(self._labels[target])
+        elif self._parted and target > self._node:
+            self._text.jump(self._behind[self._node])
+        else:
+            self._text.jump(self._tries[target])
+
+    def _hand_over(self, target: Node, mask: str) -> None:
+        block, wanted = self._block, self._facts.at[target]
+        parted = target in self._tries
+        for number, fact in enumerate(wanted):
+            if fact.varies and not self._state[number].varies:
+                value = block.splat(self._register(number))
+                block.blend(mask if parted else ALL, value, block.vectors[number])
+        if parted:
+            waiting = block.get(self._masks[target], MASK)
+            block.set(self._masks[target], self._text.new(f"or {MASK} {waiting}, {mask}"), MASK)
+
+    def _run(self, node: Node) -> None:
+        run = self._facts.run(node)
+        for step in run.steps[:-1]:
+            if not goes_on(step):
+                self._drop()
+                return
+            self._step(step, step.slot - run.slot)
+        step = run.last
+        targets = self._facts.targets(node, self._state)
+        ends = step.instruction.opcode == EXIT and len(node) == 1
+        if not targets and not ends:
+            self._drop()
+            return
+        jumps = step.is_jump or ends
+        calls = step.is_local_call or step.instruction.opcode in (CALLX, EXIT)
+        if not jumps and not calls:
+            self._step(step, step.slot - run.slot)
+        elif calls and not ends:
+            self._move(node, step, step.slot - run.slot)
+        self._spend(run.next - run.slot)
+        if ends:
+            self._end()
+        elif jumps and not step.is_plain_jump:
+            self._jump(step, targets)
+        else:
+            if targets[0][-1] <= step.slot if jumps else self._is_call(step, targets[0]):
+                self._test(self._mask)
+            self._go(targets[0])
+
+    def _is_call(self, step: Step, target: Node) -> bool:
+        return step.instruction.opcode != EXIT and len(target) > len(self._node)
+
+    def _drop(self) -> None:
+        self._text.jump(ROLLBACK)
+
+    def _end(self) -> None:
+        if not self._state[0].varies:
+            block = self._block
+            mask = self._mask if self._parted else ALL
+            block.blend(mask, block.splat(self._register(0)), block.vectors[0])
+        self._text.jump(self._behind[self._node] if self._parted else self._done)
+
+    def _spend(self, cost: int) -> None:
+        block, text = self._block, self._text
+        if not self._parted:
+            block.set(block.spent, text.new(f"add i64 {block.get(block.spent)}, {cost}"))
+            return
+        paid = block.vector.select(self._mask, block.splat(Value(str(cost))), _NOTHING)
+        block.set(block.spent_apart, text.new(f"add {WORDS} {block.get(block.spent_apart, WORDS)}, {paid}"), WORDS)
+
+    def _test(self, mask: str) -> None:
+        """Drop the block if a lane's fuel, or the slice, is used up."""
+        block, text = self._block, self._text
+        spent, limit = block.get(block.spent), block.get(block.limit)
+        if not self._tries:
+            block.require(text.new(f"icmp slt i64 {spent}, {limit}"), mask, lanes=False)
+            return
+        total = text.new(f"add {WORDS} {block.get(block.spent_apart, WORDS)}, {block.splat(Value(spent))}")
+        block.require(block.vector.compare("slt", total, block.splat(Value(limit))), mask, lanes=True)
+
+    def _jump(self, step: Step, targets: tuple[Node, ...]) -> None:
+        block, text = self._block, self._text
+        taken, behind = targets
+        condition = self._condition(step)
+        back = taken[-1] <= step.slot
+        if not condition.lanes and not self._parted:
+            yes, no = text.name("yes"), text.name("no")
+            text.branch(condition.text, yes, no)
+            text.begin(yes)
+            if back:
+                self._test(self._mask)
+            self._go(taken)
+            text.begin(no)
+            self._go(behind)
+            return
+        if condition.lanes:
+            goes = block.both(self._mask, condition.text)
+        else:
+            goes = text.new(f"select i1 {condition.text}, {MASK} {self._mask}, {MASK} zeroinitializer")
+        stays = block.without(self._mask, goes)
+        if back:
+            self._test(goes)
+        self._hand_over(taken, goes)
+        self._hand_over(behind, stays)
+        first = min(targets)
+        if back and self._parted:
+            text.branch(block.any(goes), self._labels[taken], self._behind[self._node])
+        elif not self._parted:
+            text.jump(self._tries[first])
+        else:
+            text.jump(self._behind[self._node])
+
+    def _condition(self, step: Step) -> Value:
+        name, bits = width(step.row.mnemonic)
+        left, right = self._register(step.instruction.dst), self._operand(step)
+        if not left.lanes and not right.lanes:
+            return Value(self._block.number.condition(name, bits, left.text, right.text))
+        left, right = (Value(self._block.splat(value), lanes=True) for value in (left, right))
+        return Value(self._block.vector.condition(name, bits, left.text, right.text), lanes=True)
+
+    def _operand(self, step: Step) -> Value:
+        if "src" in step.row.used:
+            return self._register(step.instruction.src)
+        return Value(str(step.instruction.imm))
+
+    # calls: the callee's r6 to r9 are ours, saved behind the registers
+
+    def _move(self, node: Node, step: Step, cost: int) -> None:
+        after, depth = self._facts.leave(node, self._state), len(node) - 1
+        if step.instruction.opcode == EXIT:
+            saved = REGISTERS + 4 * (depth - 1)
+            moves = [(saved + i, 6 + i) for i in range(4)]
+        elif self._is_call(step, self._facts.targets(node, self._state)[0]):
+            moves = [(6 + i, REGISTERS + 4 * depth + i) for i in range(4)]
+        else:
+            self._keep(0, self._answer(self._state[step.instruction.dst].value or 0, cost), after)
+            self._state = after
+            return
+        values = [(to, self._register(number)) for number, to in moves]
+        for to, value in values:
+            self._keep(to, value, after)
+        self._state = after
+
+    def _answer(self, number: int, cost: int) -> Value:
+        """Return what a helper does. The time is what was spent, also by records in front: only one lane knows it."""
+        block, text = self._block, self._text
+        if number != CLOCK:
+            return Value("0")
+        alone = text.new(f"bitcast {MASK} {block.everyone} to i{LANES}")
+        less = text.new(f"sub i{LANES} {alone}, 1")
+        more = text.new(f"and i{LANES} {alone}, {less}")
+        text.unless(text.new(f"icmp ne i{LANES} {more}, 0"), ROLLBACK)
+        first = text.new(f"add i64 {block.fields.load('%vm', 'executed')}, {cost}")
+        first = text.new(f"add i64 {first}, {block.get(block.spent)}")
+        apart = block.get(block.spent_apart, WORDS)
+        return Value(text.new(f"add {WORDS} {apart}, {block.splat(Value(first))}"), lanes=True)
+
+    # one instruction that goes on behind itself
+
+    def _step(self, step: Step, cost: int) -> None:
+        instruction = step.instruction
+        after = self._facts.advance(step, self._state, parted=self._parted)
+        if instruction.opcode == CALL:
+            self._keep(0, self._answer(instruction.imm, cost), after)
+        elif instruction.opcode in (ATOMIC32, ATOMIC64):
+            self._atomic(step, after)
+        elif step.row.mnemonic.startswith("ldx"):
+            self._keep(instruction.dst, self._load(step), after)
+        elif step.row.mnemonic.startswith("st"):
+            self._store(step)
+        else:
+            self._keep(instruction.dst, self._computed(step), after)
+        self._state = after
+
+    def _computed(self, step: Step) -> Value:
+        instruction, name = step.instruction, step.row.mnemonic
+        if instruction.opcode == LDDW:
+            value = instruction.imm64
+            return Value(str(value - (1 << 64) if value >> 63 else value))
+        own, other = self._register(instruction.dst), self._operand(step)
+        moves = name.startswith("mov")
+        lanes = other.lanes or (own.lanes and not moves)
+        arithmetic = self._block.vector if lanes else self._block.number
+        if name.startswith("movsx"):
+            return Value(arithmetic.move_signed(name, other.text), lanes)
+        own = other if moves else own
+        left, right = (self._block.splat(value) if lanes else value.text for value in (own, other))
+        base, bits = width(name)
+        made = arithmetic.unary(name, left)
+        return Value(made if made is not None else arithmetic.binary(base, bits, left, right), lanes)
+
+    def _load(self, step: Step) -> Value:
+        instruction, name = step.instruction, step.row.mnemonic
+        signed = name.startswith("ldxs")
+        size = _SIZES[name.removeprefix("ldxs" if signed else "ldx")]
+        fact = self._state[instruction.src]
+        made = self._memory.load(self._register(instruction.src), fact, instruction.offset, size, self._mask)
+        if not signed:
+            return made
+        arithmetic = self._block.vector if made.lanes else self._block.number
+        cut = arithmetic.cut(made.text, 8 * size)
+        return Value(arithmetic.extend(cut, 8 * size, signed=True), made.lanes)
+
+    def _store(self, step: Step) -> None:
+        instruction, name = step.instruction, step.row.mnemonic
+        by_register = name.startswith("stx")
+        size = _SIZES[name.removeprefix("stx" if by_register else "st")]
+        value = self._register(instruction.src) if by_register else Value(str(instruction.imm))
+        fact = self._state[instruction.dst]
+        self._memory.store(self._register(instruction.dst), fact, instruction.offset, value, size, self._mask)
+
+    def _atomic(self, step: Step, after: State) -> None:
+        block, instruction, name = self._block, step.instruction, step.row.mnemonic.removesuffix("32")
+        bits = 32 if instruction.opcode == ATOMIC32 else 64
+        place = (self._register(instruction.dst), self._state[instruction.dst], instruction.offset)
+        old = self._memory.load(*place, bits // 8, self._mask)
+        operand = block.splat(self._register(instruction.src))
+        if name.endswith("xchg") and "cmp" not in name:
+            new = operand
+        elif name.endswith("cmpxchg"):
+            expected = block.splat(self._register(0))
+            now, wanted = (block.vector.cut(word, bits) for word in (block.splat(old), expected))
+            same = block.vector.compare("eq", now, wanted, bits)
+            new = block.vector.select(same, operand, block.splat(old))
+        else:
+            new = block.vector.binary(name.split()[-1], 64, block.splat(old), operand)
+        self._memory.store(*place, Value(new, lanes=True), bits // 8, self._mask)
+        if name.endswith("cmpxchg"):
+            self._keep(0, old, after)
+        elif step.row.writes:
+            self._keep(instruction.src, old, after)
+
+
+def width(mnemonic: str) -> tuple[str, int]:
+    """Return the name of an instruction without its width, and its bits."""
+    return (mnemonic[:-2], 32) if mnemonic.endswith("32") else (mnemonic, 64)
