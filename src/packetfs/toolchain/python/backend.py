@@ -1,15 +1,16 @@
-"""LLVM's part, in a process of its own: IR text on stdin, what a target makes of it on stdout. Run as a file, it loads
-only LLVM.
+"""LLVM's part. For other targets it is a process of its own: IR text on stdin, what the target makes of it on stdout.
+Run as a file, it loads only LLVM. Code for this processor is made here, and stays in this process.
 
-A backend ends its process when it meets what it cannot translate, so it must not be the user's. Nothing is unrolled or
-vectorised: eBPF has no vectors, lanes of a GPU are scalar, and long code costs every microVM's cache.
+A backend for eBPF or a GPU ends its process when it meets what it cannot translate, so it must not be the user's.
+Nothing is unrolled or vectorised: eBPF has no vectors, lanes of a GPU are scalar, and long code costs every microVM's
+cache.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Target(NamedTuple):
@@ -76,6 +77,35 @@ def translate(text: str, target: Target) -> bytes:
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return machine.emit_assembly(module).encode() if target.text else bytes(machine.emit_object(module))
+
+
+class Code(NamedTuple):
+    """A function in memory; `owner`, LLVM's engine, holds it there and knows the module's variables."""
+
+    address: int
+    owner: Any
+
+
+def load_code(text: str, name: str) -> Code:
+    """Return the function `name` of an IR module as code of this processor, with all that it has."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
+    )
+    module = llvm.parse_assembly(text)
+    module.verify()
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return Code(engine.get_function_address(name), engine)
 
 
 def _main() -> int:

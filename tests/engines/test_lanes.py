@@ -1,0 +1,77 @@
+"""The engine `lanes`: blocks leave what the C core leaves, lanes part and meet, and what they do not do is counted."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from packetfs.engines.lanes.machine import LANES, WIDTH, lane
+from packetfs.vm.layout import ContextKind, Fault
+from packetfs.vm.machine import NATIVE
+from tests.vm.rig import Rig, array, fault, result, rig
+
+DATA = Random(3).randbytes(64 * (3 * WIDTH + 5))
+LOOP = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nand r3, 31\nmov r0, 0
+    again: add r0, r3\nadd r2, 1\nldxb r4, [r2+0]\nxor r0, r4\nsub r3, 1\njsgt r3, 0, again\nexit"""
+CALLS = """ldxdw r2, [r1+0]\nldxb r1, [r2+0]\nmov r6, 5\njgt r1, 128, big\ncall local f\nbig: add r0, r6\nexit
+    f: mov r6, r1\nstxdw [r10-8], r6\njgt r1, 64, out\nmov r1, 99\ncall local g\nout: ldxdw r0, [r10-8]\nexit
+    g: stxdw [r10-8], r1\nexit"""
+FIELDS = """ldxdw r2, [r1+8]\nldxdw r3, [r1+24]\nldxdw r4, [r1+32]\nldxw r5, [r1+40]\nldxh r0, [r1+44]
+    add r0, r2\nadd r0, r3\nadd r0, r4\nadd r0, r5\nexit"""
+MIXED = """ldxdw r2, [r1+0]\nldxdw r3, [r2+3]\nstxdw [r10-24], r3\nstxw [r10-13], r3\nldxdw r0, [r10-20]
+    ldxh r4, [r2+61]\nadd r0, r4\nmov r5, 8\nlock fetch add [r10-24], r5\nadd r0, r5\nstxdw [r2+5], r0
+    ldxb r5, [r2+12]\nadd r0, r5\nexit"""
+FAULTS = "ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nadd r2, r3\nldxb r0, [r2+0]\nexit"
+COUNTER = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nand r3, 3\nstxw [r10-4], r3\nlddw r1, map 0\nmov r2, r10\nadd r2, -4
+    call 1\njeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nout: mov r0, 2\nexit"""
+
+
+def both(text: str, *slices: int, size: int = 64, fuel: int = 1 << 20, maps: tuple = ()) -> Rig:  # type: ignore[type-arg]
+    """Run a program in lanes and in the C core; all that remains is the same. Returns the one in lanes."""
+    assert NATIVE is not None
+    rigs = [rig(machine, text, *maps, data=DATA, size=size, fuel=fuel) for machine in (NATIVE, LANES)]
+    for one in rigs:
+        one.finish(slices or (1 << 40,))
+    assert rigs[0].remains() == rigs[1].remains()
+    return rigs[1]
+
+
+@pytest.mark.parametrize("text", [LOOP, CALLS, FIELDS, MIXED], ids=["loop", "calls", "fields", "mixed"])
+@pytest.mark.parametrize("size", [64, 72, 128])
+def test_whole_blocks_run_in_lanes(text: str, size: int) -> None:
+    ran = both(text, size=size)
+    assert LANES.ran(ran.prepared)["lanes"] == len(DATA) // size // WIDTH * WIDTH
+    assert sum(LANES.ran(ran.prepared).values()) == ran.context().records
+
+
+def test_a_slice_that_ends_within_a_block_drops_it() -> None:
+    assert 0 < LANES.ran(both(LOOP, 3000, 700).prepared)["lanes"] < len(DATA) // 64
+
+
+def test_faults_are_those_of_one_record_after_the_other() -> None:
+    ran = both(FAULTS)
+    assert ran.fault()[0] is Fault.ADDRESS
+    assert both(LOOP, fuel=40).fault()[0] is Fault.FUEL
+
+
+def test_maps_are_left_to_code_for_one_record() -> None:
+    ran = both(COUNTER, maps=(array(),))
+    assert LANES.ran(ran.prepared) == {"lanes": 0, "compiled": len(DATA) // 64, "interpreted": 0}
+
+
+def test_every_lane_answers_alone() -> None:
+    for position in range(WIDTH):
+        machine = lane(position)
+        ran = rig(machine, "mov r6, 5\ncallx r6\nldxb r0, [r1+2]\nexit", data=b"abc", size=3, kind=ContextKind.RAW)
+        ran.finish()
+        assert ran.context().result == ord("c")
+        assert machine.ran(ran.prepared) == {"lanes": 1, "compiled": 0, "interpreted": 0}
+
+
+def test_division_in_lanes_is_that_of_the_rfc() -> None:
+    least = "lddw r0, 0x8000000000000000\nmov r1, -1\n"
+    assert result(lane(5), least + "sdiv r0, r1\nexit") == 1 << 63
+    assert result(lane(5), least + "smod r0, r1\nexit") == 0
+    assert result(lane(9), "mov r0, 7\nmov r1, 0\nmod r0, r1\nexit") == 7
+    assert fault(lane(2), "ldxb r0, [r10+1]\nexit")[0] is Fault.ADDRESS
