@@ -774,7 +774,7 @@ LISTED = (Want(b"", b"", 0), NOTHING, DONE)
 def symbols_of(count: int, seed: int = 1) -> bytes:
     """Return symbols that no set has."""
     rng = random.Random(seed)
-    rows = ((rng.getrandbits(64), rng.getrandbits(32), rng.randrange(-3, 4)) for _ in range(count))
+    rows = ((rng.getrandbits(64), rng.getrandbits(32), rng.randrange(-900, 900)) for _ in range(count))
     return pack_symbols(b"".join(SYMBOL.pack(*row) for row in rows), 0, 0)
 
 

@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packetfs.fs.filesystem import FileSystem
+from packetfs.net.listing import Listed
 from packetfs.net.names import ID, Selection, ids_of, walk
 from packetfs.net.sketching import estimate, pack_symbols, subtract, symbols_wanted, unpack_symbols
+from packetfs.net.target_pool import PoolTarget
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Kind
 from packetfs.packet.sketch import SYMBOL, sketch, sketch_peel
 from packetfs.packet.tree import TreeWriter, name_key
+from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 from tests.packet.store import MemoryStore
 
@@ -249,3 +253,26 @@ def test_what_became_of_another_kind_is_sent(rig: Rig, src: Path) -> None:
     (rig.base / "dst" / "03" / "file 3").symlink_to("/nonexistent")
     rig.sync(f"{src}/", rig.base / "dst", delete=True)
     assert describe(rig.base / "dst") == describe(src)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_names_that_come_after_a_listing_stay(rig: Rig, partial: bool) -> None:
+    """On a connection that stands, changes follow the first sync: what it deleted may come again."""
+    with Pool.open(str(rig.base / "pool"), writable=True) as pool, FileSystem(pool) as fs:
+        fs.make_parents(b"dst/x")
+        for name in (b"a", b"gone"):
+            fs.set(b"dst/" + name, Entry(name, 0o120777, target=b"t"))
+        target = PoolTarget(fs, b"dst", delete=True)
+        if partial:
+            store, root = target.names()
+            ids = ids_of(store, root, KEY)
+            target.expect_changes(Selection(ids, ids[-ID:]))
+        else:
+            target.expect_listing()
+            target.examine(Listed(b"a", Entry(b"a", 0o120777, target=b"t"), ()))
+        target.end_listing()
+        target.finish(Digest(bytes(32)))
+        assert [entry.name for entry in fs.children(b"dst")] == [b"a"]
+        target.put(b"gone", Entry(b"gone", 0o120777, target=b"t"), None)
+        target.finish(Digest(bytes(32)))
+        assert [entry.name for entry in fs.children(b"dst")] == [b"a", b"gone"]

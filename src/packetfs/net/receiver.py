@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import Abandoned, BadMessage, BaseMoved, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
-from packetfs.net.answer import ListingAnswer, sign
 from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delivery import Delivery, OldFile
@@ -24,16 +23,16 @@ from packetfs.net.items import (
     RemoveItem,
     SourceItem,
 )
-from packetfs.net.listing import Listed, ListingReader
 from packetfs.net.packed import STALE
 from packetfs.net.rights import UNLIMITED, Quota
-from packetfs.net.signatures import NOTHING
-from packetfs.net.sketching import offer_sketch
-from packetfs.net.stale import StaleContent
 from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.entry import Entry
+
+if TYPE_CHECKING:
+    from packetfs.net.listing import Listed
+    from packetfs.net.stale import StaleContent
 
 _UNVERIFIED: Final = b""
 """The reason of a failure that asks for the whole content."""
@@ -120,6 +119,8 @@ class Receiver:
 
     def _expect_names(self, mode: int) -> None:
         """Tell the target what the listing will be: all names, or, where a sketch told which differ, these alone."""
+        from packetfs.net.sketching import offer_sketch
+
         differing = offer_sketch(self._channel, *self._target.names()) if mode == Mode.SKETCH else None
         if differing is None:
             self._target.expect_listing()
@@ -128,6 +129,10 @@ class Receiver:
 
     def _answer_listing(self, mode: int) -> None:
         """Take the names of the new tree; say what of it is wanted and held, and what of the old content is stale."""
+        from packetfs.net.answer import ListingAnswer, sign  # rare, and a start costs what it loads
+        from packetfs.net.listing import ListingReader
+        from packetfs.net.signatures import NOTHING
+
         start = self._channel.received
         answer = ListingAnswer(self._target, self._fail_listed)
         self._expect_names(mode)

@@ -7,16 +7,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import Unverified
 from packetfs.limits import RUNS_HELD_MAX
 from packetfs.net.listing import Listed, Piece, pieces_of
-from packetfs.net.signatures import Run
 from packetfs.packet.digest import Digest
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from packetfs.net.signatures import Run
 
 _OFFSET_BITS: Final = 40
 _PLACES_MAX: Final = 4

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from packetfs.net.delivery import Delivery, OldFile
-from packetfs.net.listing import Listed
-from packetfs.net.names import Selection
-from packetfs.net.stale import StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.tree import Store
+
+if TYPE_CHECKING:
+    from packetfs.net.listing import Listed
+    from packetfs.net.names import Selection
+    from packetfs.net.stale import StaleContent
 
 
 class Target(Protocol):

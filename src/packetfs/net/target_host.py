@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, InTheWay, NotFound, PacketFSError, UnsafePath, Unverified
@@ -24,13 +25,15 @@ from packetfs.limits import DRIFT_MAX, LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed
-from packetfs.net.names import Selection, walk
 from packetfs.net.stale import FoundFiles, StaleContent
 from packetfs.net.wire import Drift, State
 from packetfs.net.written import Written
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.tree import Store
+
+if TYPE_CHECKING:
+    from packetfs.net.names import Selection
 
 _ROOT = b"root"
 _PLACE = b"place"
@@ -184,6 +187,8 @@ class HostTarget:
 
     def expect_changes(self, differing: Selection) -> None:
         """Forget what differs: names come back as they are listed, a directory's content stays until then."""
+        from packetfs.net.names import walk
+
         for number, (path, leaf) in enumerate(walk(self._history.pool, self._names)):
             if differing(number):
                 self._differing[path] = decode_entry(leaf)

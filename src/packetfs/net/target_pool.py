@@ -10,6 +10,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unverified
@@ -19,7 +20,6 @@ from packetfs.limits import LEAVERS, LEAVERS_SEEN
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
-from packetfs.net.names import Selection, walk
 from packetfs.net.scope import OneTree, Scope, WholePool
 from packetfs.net.stale import OldFiles, StaleContent
 from packetfs.net.wire import State
@@ -27,6 +27,9 @@ from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.execute import read_program
 from packetfs.packet.tree import Store
+
+if TYPE_CHECKING:
+    from packetfs.net.names import Selection
 
 _NOTE = b"sync:"
 
@@ -114,6 +117,8 @@ class PoolTarget:
         return self._fs.pool, self._old_root
 
     def expect_changes(self, differing: Selection) -> None:
+        from packetfs.net.names import walk
+
         if self._old_root is not None:
             names = enumerate(walk(self._fs.pool, self._old_root))
             self._differing = {path: leaf for number, (path, leaf) in names if differing(number)}
@@ -145,6 +150,8 @@ class PoolTarget:
 
     def _names(self) -> Iterable[tuple[bytes, bytes]]:
         """Return what was here, or the part of it that differs where that is known, encoded."""
+        from packetfs.net.names import walk
+
         if self._partial or self._old_root is None:
             return self._differing.items()
         return walk(self._fs.pool, self._old_root)
@@ -243,6 +250,7 @@ class PoolTarget:
             self._delete_differing()
         elif self._delete and self._listing:
             self._delete_extras()
+        self._listing = self._partial = False  # what comes on a connection that stands is no part of the listing
         if self._dry_run:
             return root
         held = self._fs.tree_root(self._path)
