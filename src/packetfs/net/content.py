@@ -8,6 +8,7 @@ from typing import Protocol
 from packetfs.errors import Unverified
 from packetfs.fs.ingest import ingest
 from packetfs.net.delivery import Delivery, Run
+from packetfs.net.spans import Spans
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
@@ -86,13 +87,17 @@ def take_in(
     old_root: Digest | None = None,
     keep: bool = True,
     tee: Tee | None = None,
+    spans: Spans | None = None,
 ) -> Digest:
     """Put a delivery into a pool (`keep` False: its programs only) and return its root.
 
-    Unverified unless that is `root`; what comes early has no root to compare yet.
+    `spans` is the delivery as a whole, where what it leaves in place is so in `old_root`. Unverified unless the root
+    is `root`; what comes early has none to compare yet.
     """
     if delivery.whole:
         taken = _build(pool, delivery, keep, tee)
+    elif spans is not None:
+        taken = ingest(pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans).root
     else:
         feed = Feed(delivery, tee)
         taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep).root

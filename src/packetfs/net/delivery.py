@@ -12,10 +12,13 @@ from packetfs.limits import COPIED_MAX, RUNS_MAX
 from packetfs.net.batch import Content
 from packetfs.net.items import AbandonItem, BlockItem, EndItem
 from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
+from packetfs.net.spans import Spans
 from packetfs.packet.layout import Buffer
 
 _PIECE: Final = 1 << 20
 """Bytes that are copied from an old file at a time."""
+_SMALL: Final = 1 << 20
+"""Bytes of literals of a delta that is looked at as a whole."""
 _ANYWHERE: Final = 1 << 128
 """An offset that no number of relative steps back in one frame leads below zero."""
 
@@ -53,6 +56,7 @@ class Delivery:
         """`source` opens what a COPY names: 0 is the base, STALE the stale content, others as they were declared."""
         self.whole = content in (Content.LITERAL, Content.EARLY)
         self.early = content is Content.EARLY
+        self.kind = content
         self.path = path
         self.size = size
         self._blocks = blocks
@@ -62,6 +66,7 @@ class Delivery:
         self._ended = False
         self._broken: PacketFSError | None = None
         self._runs = 0
+        self._waiting: BlockItem | None = None
 
     def pieces(self, settle: Callable[[], None] = _nothing) -> Iterator[Buffer | Run]:
         """Yield the new content in order; Unverified when it is longer or shorter than announced.
@@ -82,6 +87,42 @@ class Delivery:
         if left:
             raise Unverified(path=self.path)
 
+    def spans(self) -> Spans | None:
+        """Return a delta that is one small block as a whole; None where it is more: then its pieces are there still."""
+        if self.whole or (block := self._peek()) is None:
+            return None
+        items = list(self._instructions(block, Expected()))
+        wanted = sum(item.length for item in items if item.kind == LITERAL)
+        size = sum(item.length for item in items)
+        runs = sum(item.length for item in items if item.kind == FILL)
+        if wanted > block.literals.end - block.start or size != self.size or runs > RUNS_MAX:
+            return None  # what is wrong with it is found piece by piece
+        if any(item.offset + item.length > COPIED_MAX for item in items):
+            return None
+        literals = bytes(memoryview(block.literals.data)[block.start : block.start + wanted])
+        block.literals.at = block.start + wanted
+        self._waiting = None
+        while (following := self._next()) is not None:
+            if following.instructions:
+                raise self._break("a delta goes on behind its end")
+        return Spans(self.path, items, literals, self._read)
+
+    def _peek(self) -> BlockItem | None:
+        """Return the first block, which is next still."""
+        block = self._next()
+        self._waiting = block
+        return block if block is not None and block.literals.end - block.start <= _SMALL else None
+
+    def open(self, source: int) -> OldFile:
+        """Return what copies from a source copy from."""
+        old = self._opened.get(source)
+        if old is None:
+            old = self._opened[source] = self._source(source)
+        return old
+
+    def _read(self, item: Instruction, offset: int, length: int) -> bytes:
+        return self.open(item.source).read(offset, length)
+
     def drain(self) -> None:
         """Pass over what was not taken. A stream that broke while it was read breaks here again: nothing follows it."""
         if self._broken is not None:
@@ -94,6 +135,9 @@ class Delivery:
 
     def _next(self) -> BlockItem | None:
         """Return the next block, None behind the last."""
+        if self._waiting is not None:
+            self._block, self._waiting = self._waiting, None
+            return self._block
         self._block = None
         try:
             block = next(self._blocks)
@@ -131,9 +175,7 @@ class Delivery:
             yield from self._copy(item)
 
     def _copy(self, item: Instruction) -> Iterator[bytes]:
-        old = self._opened.get(item.source)
-        if old is None:
-            old = self._opened[item.source] = self._source(item.source)
+        old = self.open(item.source)
         at, end = item.offset, item.offset + item.length
         if end > COPIED_MAX:
             raise Unverified(path=self.path)

@@ -17,6 +17,7 @@ from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unv
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import entry_in
 from packetfs.limits import LEAVERS, LEAVERS_SEEN
+from packetfs.net.batch import Content
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.listing import Listed, Piece
@@ -190,7 +191,8 @@ class PoolTarget:
         if entry.is_file and delivery is not None:
             old = self._fs.entry(here)
             old_root = Digest(old.root) if old is not None and old.is_file else None
-            root = take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root)
+            spans = delivery.spans() if old_root is not None and self._is_based_on(delivery, old_root) else None
+            root = take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root, spans=spans)
             if delivery.early:
                 self._early.add(root)
                 return  # the pool has the content; the name comes with the root
@@ -202,6 +204,13 @@ class PoolTarget:
         self._make_way(path, here, entry)
         self._fs.make_parents(here)
         self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2]), within=self._path)
+
+    def _is_based_on(self, delivery: Delivery, root: Digest) -> bool:
+        """Tell whether a delta copies from what is at its path now."""
+        if delivery.kind is not Content.DELTA:
+            return False
+        base = delivery.open(0)
+        return isinstance(base, _PoolFile) and base.root == root
 
     def _make_way(self, path: bytes, here: bytes, entry: Entry) -> None:
         """Refuse to replace a directory with something in it, unless what the source does not have is to go."""
@@ -296,10 +305,10 @@ class _PoolFile:
 
     def __init__(self, fs: FileSystem, root: Digest) -> None:
         self._fs = fs
-        self._root = root
+        self.root = root
 
     def read(self, offset: int, length: int) -> bytes:
-        return read_program(self._fs.pool, self._root, offset, length)
+        return read_program(self._fs.pool, self.root, offset, length)
 
 
 class _HeldExtents:
