@@ -35,9 +35,16 @@ class Watch:
     """A `pfs sync --watch` that stands, and the lines that it writes."""
 
     def __init__(self, source: Path, destination: str, shell: list[str], environment: dict[str, str]) -> None:
-        far = f"XDG_DATA_HOME={environment['FAR_DATA']} {BIN / 'pfs'}"
+        far = f"env XDG_DATA_HOME={environment['FAR_DATA']} {BIN / 'pfs'}"
         command = [str(BIN / "pfs"), "sync", "--json", "--watch", "-e", shlex.join(shell)]
-        command += ["--far-command", f"env {far}", f"{source}/", destination]
+        command += [
+            "--far-command",
+            f"env {far}",
+            "--far-pool",
+            environment["PACKETFS_POOL"],
+            f"{source}/",
+            destination,
+        ]
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         self.await_record("connection")
 
@@ -85,10 +92,10 @@ def measure(work: Path, size: int, rounds: int) -> dict[str, list[float]]:
         wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(late)} "$@"\n')
         wrapper.chmod(0o755)
         scp = ["scp", "-q", "-S", str(wrapper), str(file), f"host:{work}/scp"]
-        for name, command in (("rsync", rsync), ("scp", scp)):
+        for command in (rsync, scp):
             timed(file, rng, command, environment)
         for name, destination in (("watch, pool", "host:pfs:dst"), ("watch, plain", f"host:{work}/plain")):
-            watch = Watch(source, destination, late, {**environment, "FAR_POOL": str(work / "pool")})
+            watch = Watch(source, destination, late, environment)
             for number in range(rounds + 1):
                 start = edit(file, rng)
                 watch.await_record("delivered")
@@ -119,9 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     commit = medians["watch, pool"] - DELAY
     limit = 1.5 * RTT + ROOM
     holds = commit <= limit
-    print(
-        f"pool: close to far commit {commit * 1000:.1f} ms, limit {limit * 1000:.1f} ms: {'holds' if holds else 'FAILS'}"
-    )
+    verdict = "holds" if holds else "FAILS"
+    print(f"pool: close to far commit {commit * 1000:.1f} ms, limit {limit * 1000:.1f} ms: {verdict}")
     for peer in ("rsync", "scp"):
         for name in ("watch, pool", "watch, plain"):
             share = medians[name] / medians[peer]
