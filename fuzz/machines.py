@@ -95,7 +95,8 @@ class Memory:
     mirrors = True
     snapshot = ""
 
-    def __init__(self) -> None:
+    def __init__(self, tree: FileSystem) -> None:
+        self._tree = tree
         self.empty = False
         self.deleted: list[bytes] = []
         self._files: dict[bytes, bytes] = {b"big": _BIG, b"d/text": b"the quick brown fox\n" * 9}
@@ -110,8 +111,20 @@ class Memory:
     def examine(self, listed: Listed) -> bool:
         return listed.entry.is_file
 
-    def add_leavers(self) -> None:
+    def holds(self, root: Digest) -> bool:
+        return root[0] % 2 == 0
+
+    def names(self) -> tuple[Pool, Digest]:
+        return self._tree.pool, self._tree.tree_root()
+
+    def expect_changes(self, differing: object) -> None:
+        """Whatever comes is taken."""
+
+    def end_listing(self) -> None:
         """What is there is all that there is."""
+
+    def take_snapshot(self) -> None:
+        """Nothing is kept."""
 
     def match(self, listed: Listed) -> list[bool]:
         return [piece.offset % 3 == 0 for piece in listed.pieces]
@@ -186,17 +199,8 @@ def decoders() -> Callable[[bytes], None]:
     return feed
 
 
-def receiver() -> Callable[[bytes], None]:
-    vars(delivery)["RUNS_MAX"] = _TAKEN_MAX  # the refusal is the same at any size
-
-    def feed(data: bytes) -> None:
-        target: Any = Memory()
-        Receiver(Script(data), target, ignore).run()
-
-    return feed
-
-
-def sender() -> Callable[[bytes], None]:
+def small_tree() -> FileSystem:
+    """Return a pool that has every kind of file."""
     base = Path(tempfile.mkdtemp(prefix="fuzz-guided-"))
     (base / "tree").mkdir()
     grow(base / "tree", random.Random(1))
@@ -204,7 +208,22 @@ def sender() -> Callable[[bytes], None]:
     fs = FileSystem(Pool.create(str(base / "pool"), mean=4096, durable=False))
     mirror(fs, str(base / "tree"), b"")
     fs.commit()
-    source = PoolSource(fs, b"")
+    return fs
+
+
+def receiver() -> Callable[[bytes], None]:
+    vars(delivery)["RUNS_MAX"] = _TAKEN_MAX  # the refusal is the same at any size
+    tree = small_tree()
+
+    def feed(data: bytes) -> None:
+        target: Any = Memory(tree)
+        Receiver(Script(data), target, ignore).run()
+
+    return feed
+
+
+def sender() -> Callable[[bytes], None]:
+    source = PoolSource(small_tree(), b"")
 
     def feed(data: bytes) -> None:
         channel = Script(data)
