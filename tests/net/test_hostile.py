@@ -1049,3 +1049,14 @@ def test_a_deep_path_costs_no_more_than_its_depth(cage: Cage, monkeypatch: pytes
         fs.make_parents(b"/".join([b"d"] * 1000))
         fs.make_parents(b"/".join([b"d"] * 999 + [b"f"]))
     assert looked < 5000
+
+
+@pytest.mark.parametrize("what", ["decoders", "receiver", "sender"])
+def test_bent_sessions_break_no_machine(tmp_path: Path, what: str) -> None:
+    """The same without files around it, for the longer campaigns of `fuzz.guided`."""
+    command = [sys.executable, "-m", "fuzz.guided", what, "--blind", "--runs", "400"]
+    place = Path(__file__).parents[2]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    run = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"400 runs of {what}, no fault" in run.stdout
