@@ -190,7 +190,7 @@ static enum pfs_vm_stop run_blocks(struct pfs_vm *vm, const struct pfs_vm_compil
     for (;;) {
         uint64_t before = vm->position;
         run_code(vm, compiled->lanes, &left);
-        if (left == PFS_VM_LEFT_BETWEEN) return run_code(vm, compiled->records, &left);
+        if (left == PFS_VM_LEFT_BETWEEN) return at_end(vm) ? PFS_VM_STOP_DONE : run_code(vm, compiled->records, &left);
         singly = vm->position != before ? block : singly < BLOCKS_SINGLY * block ? 2 * singly : singly;
         if (stop - vm->position > singly) vm->stop = vm->position + singly;
         enum pfs_vm_stop why = run_code(vm, compiled->records, &left);

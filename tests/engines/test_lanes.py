@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from packetfs.engines.lanes.machine import LANES, WIDTH, lane
+from packetfs.engines.options import JobOptions
+from packetfs.engines.source import HostFile
 from packetfs.vm.layout import ContextKind, Fault
 from packetfs.vm.machine import NATIVE
-from tests.vm.rig import Rig, array, fault, result, rig
+from tests.engines.rig import run
+from tests.vm.rig import Rig, array, fault, program, result, rig
 
 DATA = Random(3).randbytes(64 * (3 * WIDTH + 5))
 LOOP = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nand r3, 31\nmov r0, 0
@@ -43,6 +47,25 @@ def test_whole_blocks_run_in_lanes(text: str, size: int) -> None:
     ran = both(text, size=size)
     assert LANES.ran(ran.prepared)["lanes"] == len(DATA) // size // WIDTH * WIDTH
     assert sum(LANES.ran(ran.prepared).values()) == ran.context().records
+
+
+@pytest.mark.parametrize("records", [WIDTH, WIDTH + 1, 2 * WIDTH, 3 * WIDTH + 3])
+def test_a_shard_ends_where_it_ends(records: int) -> None:
+    ran = rig(LANES, LOOP, data=DATA)
+    ran.begin(stop=64 * records)
+    ran.finish()
+    assert ran.context().records == records
+    assert LANES.ran(ran.prepared)["lanes"] == records // WIDTH * WIDTH
+
+
+@pytest.mark.parametrize("engine", ["native", "cpu", "lanes"])
+def test_jobs_of_many_shards_count_each_record_once(tmp_path: Path, engine: str) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(Random(5).randbytes(64 * 5000 + 7))
+    code = program("ldxdw r2, [r1+0]\nldxb r0, [r2+0]\nand r0, 3\nexit")
+    options = JobOptions(engine=engine, shard_bytes=4096, workers=2)
+    ran = run(code, [HostFile(str(file))], "fixed:64", options).result
+    assert (ran.records, sum(ran.verdicts)) == (5001, 5001)
 
 
 def test_a_slice_that_ends_within_a_block_drops_it() -> None:
