@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -424,3 +425,16 @@ def test_who_writes_a_file_takes_its_capabilities_away(mount: Mount) -> None:
         os.setxattr(tool, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
         file.write(b"other")
     assert os.listxattr(tool) == ["user.note"]
+
+
+def test_space_of_files_that_a_killed_server_had_open_is_given_back_without_a_mount(mount: Mount) -> None:
+    with (mount.at / "gone").open("w+b", buffering=0) as file:
+        (mount.at / "gone").unlink()
+        file.write(os.urandom(3_000_000))
+        os.fsync(file.fileno())
+        _kill_server(mount.at)
+        with suppress(OSError):
+            file.close()
+    mount.umount()
+    freed = json.loads(mount.pfs.good("gc", "--json", "--pool", str(mount.pool)).out.splitlines()[-1])
+    assert freed["freed"] >= 3_000_000

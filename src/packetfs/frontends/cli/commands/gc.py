@@ -25,6 +25,7 @@ def declare(parser: ArgumentParser) -> None:
 def run(options: Namespace, output: Output) -> int:
     """Collect and say how much was freed."""
     with open_filesystem(options, writable=True) as filesystem:
+        filesystem.names.erase_orphans()  # files without a name, of a mount that was killed
         filesystem.tree_root()  # or programs of directories as they were before their last change keep files alive
         freed = collect_garbage(filesystem)
     if output.json:
