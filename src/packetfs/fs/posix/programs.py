@@ -71,11 +71,18 @@ class Programs:
                 raise BadProgram(root=short(root), reason="it has packets that do not belong in a file")
 
     def read_into(self, root: Digest, start: int, out: memoryview) -> None:
-        """Fill `out` with the bytes of a program from `start` on, which it must have."""
+        """Fill `out` with the bytes of a program from `start` on, which it must have.
+
+        They are read, not copied out of a mapping: there a disk that fails would end the process.
+        """
         at = 0
-        for part in self.read(root, start, start + len(out)):
-            out[at : at + len(part)] = part
-            at += len(part)
+        for part in self._parts(root, start, start + len(out)):
+            size = part.stop - part.start if isinstance(part, Piece) else len(part)
+            if isinstance(part, Piece):
+                self._pool.read_into(part.digest, part.start, out[at : at + size])
+            else:
+                out[at : at + size] = part
+            at += size
         if at < len(out):
             raise BadProgram(root=short(root), reason="it ends too soon")
 
