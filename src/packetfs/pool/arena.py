@@ -124,15 +124,16 @@ class Arena:
         """Say whether what is at `position` is only in memory yet."""
         return position >= self._written
 
-    def is_cached(self, position: int) -> bool:
-        """Say whether a byte can be read without waiting for the disk; where nobody can tell, it is said to be so."""
+    def peek(self, position: int, length: int) -> Buffer | None:
+        """Return bytes at `position` as `read` does; None where the disk would have to be waited for."""
         if position >= self._written:
-            return True
+            return self.read(position, length)
+        found = bytearray(length)
         try:
-            os.preadv(self.file(position // SEGMENT).fd, [bytearray(1)], position % SEGMENT, os.RWF_NOWAIT)
-        except OSError as error:
-            return error.errno != errno.EAGAIN
-        return True
+            count = os.preadv(self.file(position // SEGMENT).fd, [found], position % SEGMENT, os.RWF_NOWAIT)
+        except OSError as error:  # a filesystem that cannot tell is waited for
+            return None if error.errno == errno.EAGAIN else self.read(position, length)
+        return found if count == length else None
 
     def next_data(self, position: int, stop: int) -> int:
         """Return the first position from here on that is not in a hole, at most `stop`, in whole packets."""

@@ -103,16 +103,6 @@ class Lookup:
     def _refuse(self, *_: object) -> NoReturn:
         raise PoolClosed(path=self._name)
 
-    def is_cached(self, digest: Digest) -> bool:
-        """Say whether reading the payload waits for no disk, as far as its header and its end tell."""
-        for position in self.positions(digest):
-            if not self._arena.is_cached(position):
-                return False
-            extent = self.header_at(position)
-            if extent is not None and extent.digest == digest:
-                return self._arena.is_cached(extent.payload + max(extent.length - 1, 0))
-        return True
-
     # reading
 
     def read(self, digest: Digest, limit: int | None) -> bytes:
@@ -173,13 +163,32 @@ class Lookup:
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies; what must be decoded is a copy."""
         extent = self.require(digest)
+        held = self._mappings.view(extent.position, 0)  # the lease comes first: what is seen now will stay
+        if self.header_at(extent.position) != extent:
+            raise MissingExtent(path=self._name, digest=short(digest))
+        return self._show(extent, held)
+
+    def peek(self, digest: Digest) -> memoryview | None:
+        """Return the same, None where the disk would have to be waited for, as far as a look at its ends tells."""
+        for position in self.positions(digest):
+            held = self._mappings.view(position, 0)
+            raw = self._arena.peek(position, PACKET)
+            extent = None if raw is None else parse_header(raw, 0, position)
+            if raw is None:
+                return None
+            if extent is not None and extent.digest == digest:
+                end = extent.payload + max(extent.length, 1) - 1
+                return None if self._arena.peek(end, 1) is None else self._show(extent, held)
+        return None
+
+    def _show(self, extent: Extent, held: memoryview) -> memoryview:
+        """Return the payload of an extent whose segment is held by a view of it."""
         if extent.encoding is not Encoding.RAW or not extent.length:
-            return memoryview(self.read(digest, None))
+            return memoryview(self.read(extent.digest, None))
         if extent.position not in self._verified:
             self.payload_of(extent)
         view = self._mappings.view(extent.payload, extent.length)
-        if self.header_at(extent.position) != extent:  # collected before the lease was ours
-            raise MissingExtent(path=self._name, digest=short(digest))
+        held.release()
         return view
 
     def _verify(self, extent: Extent, stored: bytes) -> bytes:

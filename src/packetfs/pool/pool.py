@@ -291,9 +291,10 @@ class Pool:
         self._hand_over()
         return self.lookup.view(digest)
 
-    def is_cached(self, digest: Digest) -> bool:
-        """Say whether reading the payload waits for no disk, as far as a look at its ends tells."""
-        return self.lookup.is_cached(digest)
+    def peek(self, digest: Digest) -> memoryview | None:
+        """Return the same as `view`, None where the disk would have to be waited for."""
+        self._hand_over()
+        return self.lookup.peek(digest)
 
     def locate(self, digest: Digest) -> Location:
         """Return where the payload lies, for another process that shares the arena."""

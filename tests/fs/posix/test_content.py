@@ -214,7 +214,7 @@ def test_what_lies_on_the_disk_alone_is_read_later(rig: Rig, monkeypatch: pytest
     ino = rig.make(b"v", data)
     rig.pool.flush()
     with rig.opened(ino) as handle:
-        monkeypatch.setattr(rig.pool.arena, "is_cached", lambda _position: False)
+        monkeypatch.setattr(rig.pool.arena, "peek", lambda _position, _length: None)
         found = rig.ops.read(handle, 5 * MEAN, 3 * MEAN)
         assert callable(found)
         with ThreadPoolExecutor() as others:
@@ -225,7 +225,7 @@ def test_damage_that_is_met_later_is_an_error_of_the_system(rig: Rig, monkeypatc
     ino = rig.make(b"v", noise(7, 20 * MEAN))
     rig.pool.flush()
     with rig.opened(ino) as handle:
-        monkeypatch.setattr(rig.pool.arena, "is_cached", lambda _position: False)
+        monkeypatch.setattr(rig.pool.arena, "peek", lambda _position, _length: None)
         found = rig.ops.read(handle, 0, MEAN)
         assert callable(found)
         segment = Path(rig.pool.path) / "arena" / "00000000"

@@ -53,9 +53,16 @@ class Programs:
     def find(self, root: Digest, start: int, stop: int) -> list[Buffer] | Later:
         """The same, unless the disk would have to be waited for."""
         parts = list(self._parts(root, start, stop))
-        if all(not isinstance(part, Piece) or self._is_at_hand(part.digest) for part in parts):
-            return [part.of(self._view(part.digest)) if isinstance(part, Piece) else part for part in parts]
-        return partial(_fetch, self._pool, parts)
+        found: list[Buffer] = []
+        for part in parts:
+            if isinstance(part, Piece):
+                view = self._views.get(part.digest) or self._pool.peek(part.digest)
+                if view is None:
+                    return partial(_fetch, self._pool, parts)
+                found.append(part.of(self._kept(part.digest, view)))
+            else:
+                found.append(part)
+        return found
 
     def _parts(self, root: Digest, start: int, stop: int) -> Iterator[Buffer | Piece]:
         for at, leaf in self._leaves.between(root, start, stop):
@@ -86,16 +93,15 @@ class Programs:
         if at < len(out):
             raise BadProgram(root=short(root), reason="it ends too soon")
 
-    def _is_at_hand(self, digest: Digest) -> bool:
-        return digest in self._views or self._pool.is_cached(digest)
-
     def _view(self, digest: Digest) -> memoryview:
-        found = self._views.get(digest)
-        if found is None:
+        return self._kept(digest, self._views.get(digest) or self._pool.view(digest))
+
+    def _kept(self, digest: Digest, view: memoryview) -> memoryview:
+        if digest not in self._views:
             if len(self._views) >= _VIEWS:
                 del self._views[next(iter(self._views))]
-            found = self._views[digest] = self._pool.view(digest)
-        return found
+            self._views[digest] = view
+        return view
 
     def forget(self) -> None:
         """Let go of all views, and with them of the leases on what they show."""
