@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from packetfs.frontends.mount.operations import Later
+from packetfs.frontends.mount.slices import USUAL, ask_for_slices
 from packetfs.limits import MOUNT_THREADS
 
 
@@ -54,6 +55,7 @@ class Workers:
 
     def _work(self) -> None:
         os.sched_setaffinity(0, self._everywhere)  # the loop, which began this thread, may stay on one processor
+        ask_for_slices(USUAL)
         while True:
             with self._change:
                 self._free += 1
