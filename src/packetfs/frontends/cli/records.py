@@ -70,8 +70,8 @@ RECORDS: Final = (
     Record(
         "run", "run",
         (
-            "records", "bytes", "shards", "executed", "emitted", "verdicts", "last", "faulted", "engine", "seconds",
-            "timings", "best_ns", "median_ns",
+            "records", "bytes", "shards", "remembered", "executed", "emitted", "verdicts", "last", "faulted", "engine",
+            "ran", "seconds", "timings", "best_ns", "median_ns",
         ),
     ),
     Record(
