@@ -61,6 +61,19 @@ class Sshd:
             time.sleep(0.05)
         return self
 
+    def settle(self) -> None:
+        """Wait until no session is left, so that all that they took is counted."""
+        until = time.monotonic() + PATIENCE
+        while Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
+            if time.monotonic() > until:
+                raise SystemExit("a session does not end")
+            time.sleep(0.01)
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of the daemon and of all its sessions that have ended."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import PacketFSError
+from packetfs.errors import Overlap, PacketFSError
 from packetfs.events import Connection, Delivered, Event
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.watches import Kind, Note
@@ -22,6 +22,8 @@ from packetfs.net.watch import destination
 from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.loop import watch
 from packetfs.net.watch.pending import Due, Pending
+from packetfs.net.watch.sharing import SharingChannel
+from packetfs.net.wire import Commit, Message
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 
@@ -221,3 +223,48 @@ def test_a_first_connection_that_fails_ends_the_watch(rig: Rig) -> None:
     watching._thread.join(PATIENCE)
     assert watching.error is not None
     assert os.path.lexists(rig.base / "src" / "big")
+
+
+def test_a_destination_inside_the_source_is_refused(rig: Rig) -> None:
+    watching = Watching(rig, "{base}/src/sub")
+    watching._thread.join(PATIENCE)
+    assert isinstance(watching.error, Overlap)
+
+
+def test_a_slow_destination_holds_up_no_other(
+    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching = started("{base}/slow", "{base}/quick")
+    gate, real = threading.Event(), SharingChannel.send
+
+    def send(self: SharingChannel, message: Message) -> None:
+        if isinstance(message, Commit) and threading.current_thread().name.endswith("slow"):
+            with self._waiting():
+                gate.wait(PATIENCE)
+        real(self, message)
+
+    monkeypatch.setattr(SharingChannel, "send", send)
+    for number in range(3):
+        (rig.base / "src" / f"file{number}").write_bytes(b"x")
+        watching.await_path(b"file%d" % number, "quick")
+    assert not (rig.base / "slow" / "file1").exists()
+    gate.set()
+    watching.await_path(b"file2", "slow")
+    watching.end()
+    assert describe(rig.base / "slow") == describe(rig.base / "quick") == describe(rig.base / "src")
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_arrives_in_its_last_version(
+    rig: Rig, started: Callable[..., Watching]
+) -> None:
+    watching = started("{base}/plain", "pfs:dst")
+    rng = random.Random(5)
+    for _ in range(8):
+        (rig.base / "src" / "new").write_bytes(rng.randbytes(2_000_000))
+        (rig.base / "src" / "new").rename(rig.base / "src" / "big")
+    (rig.base / "src" / "end").write_bytes(b"end")
+    watching.await_path(b"end"), watching.await_path(b"end")
+    watching.end()
+    assert (rig.base / "plain" / "big").read_bytes() == (rig.base / "src" / "big").read_bytes()
+    rig.sync("pfs:dst/", f"{rig.base}/back")
+    assert (rig.base / "back" / "big").read_bytes() == (rig.base / "src" / "big").read_bytes()

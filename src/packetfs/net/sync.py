@@ -15,7 +15,7 @@ from packetfs.net.job import Job, Summary
 def run(job: Job, listener: Listener) -> Summary:
     """Make the destination equal to the source; troubles with single files are events, other errors are raised."""
     started = time.monotonic()
-    _refuse_overlap(job)
+    refuse_overlap(job)
     pull = job.source.host is not None
     far = job.source if pull else job.destination
     with reach(job, far) as carrier:
@@ -27,7 +27,7 @@ def run(job: Job, listener: Listener) -> Summary:
     return replace(summary, seconds=time.monotonic() - started)
 
 
-def _refuse_overlap(job: Job) -> None:
+def refuse_overlap(job: Job) -> None:
     """Refuse plain directories of this machine of which one is, or holds, the other."""
     ends = (job.source, job.destination)
     if any(end.host is not None or end.pool is not None for end in ends) or not os.path.isdir(job.source.path):

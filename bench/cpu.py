@@ -1,0 +1,121 @@
+"""CPU of both sides together, over ssh with one cipher for all: first copy and re-sync. `python -m bench.cpu`
+
+Each command starts its own ssh to a daemon of this benchmark, and what is counted is the CPU time of everything under
+both: the command with its ssh, and the daemon's session with what it runs. Start-up is apart: the same command on a
+tree of one small file, subtracted from each. Re-sync: 1 % of the file is changed in blocks of 4 KiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.content import write_random
+from bench.peers import BIN
+from bench.sshd import Sshd
+
+LIMITS = {("resync", "scp"): 0.25, ("resync", "rsync"): 0.50, ("first", "rsync"): 1.1}
+BLOCK = 4096
+
+
+class Side:
+    """The trees, the states and the commands of one run."""
+
+    def __init__(self, work: Path, size: int, ssh: list[str]) -> None:
+        self.work, self.size = work, size
+        self.source = work / "source"
+        self.source.mkdir(parents=True)
+        wrapper = work / "ssh"
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(ssh)} "$@"\n')
+        wrapper.chmod(0o755)
+        self.environment = {**os.environ, "XDG_DATA_HOME": str(work / "near"), "LC_ALL": "C.UTF-8"}
+        far = f"env XDG_DATA_HOME={work / 'far'} {BIN / 'pfs'}"
+        pfs = [str(BIN / "pfs"), "sync", "-q", "-e", shlex.join(ssh), "--far-command", far]
+        self.commands = {
+            "pfs": [*pfs, f"{self.source}/", f"host:{work}/to-pfs"],
+            "rsync": ["rsync", "-a", "-e", shlex.join(ssh), f"{self.source}/", f"host:{work}/to-rsync"],
+            "scp": ["scp", "-q", "-p", "-S", str(wrapper), str(self.source / "file"), f"host:{work}/to-scp"],
+        }
+
+    def fill(self) -> None:
+        write_random(self.source / "file", self.size, random.Random(1))
+
+    def change(self) -> None:
+        rng = random.Random(2)
+        with (self.source / "file").open("r+b") as file:
+            for _ in range(max(1, self.size // 100 // BLOCK)):
+                file.seek(rng.randrange(self.size // BLOCK or 1) * BLOCK)
+                file.write(rng.randbytes(min(BLOCK, self.size)))
+
+
+def cpu_of(command: list[str], environment: dict[str, str], ssh: Sshd) -> float:
+    """Run a command; return the CPU seconds of both sides."""
+    before = children_cpu() + ssh.cpu()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    ssh.settle()
+    return children_cpu() + ssh.cpu() - before
+
+
+def children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure(side: Side, ssh: Sshd) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    steps: list[tuple[str, Callable[[], None]]] = [("first", side.fill), ("resync", side.change)]
+    for phase, prepare in steps:
+        prepare()
+        os.sync()
+        for peer, command in side.commands.items():
+            found[phase, peer] = cpu_of(command, side.environment, ssh)
+    return found
+
+
+def report(found: list[dict[tuple[str, str], float]], start: list[dict[tuple[str, str], float]]) -> bool:
+    median = {key: statistics.median(one[key] for one in found) for key in found[0]}
+    bare = {key: statistics.median(one[key] for one in start) for key in start[0]}
+    for key, value in median.items():
+        net = value - bare[key]
+        print(f"{key[0]:<7} {key[1]:<6} {value:6.2f} CPU-s, start-up {bare[key]:5.2f}, the copy itself {net:6.2f}")
+    holds = True
+    for (phase, peer), limit in LIMITS.items():
+        own = median[phase, "pfs"] - bare[phase, "pfs"]
+        share = own / (median[phase, peer] - bare[phase, peer])
+        holds &= share <= limit
+        print(f"{phase}: {share:.2f} of {peer}'s, limit {limit}: {'holds' if share <= limit else 'FAILS'}")
+    return holds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=__doc__)
+    parser.add_argument("--size", type=int, default=1_000_000_000, help="bytes of the file")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", type=Path)
+    options = parser.parse_args(arguments)
+    work = Path(tempfile.mkdtemp(dir=options.work))
+    try:
+        with Sshd(work / "sshd") as ssh:
+            results: list[list[dict[tuple[str, str], float]]] = [[], []]
+            for number in range(options.rounds):
+                for size, into in zip((1, options.size), results, strict=True):
+                    folder = work / f"{number}-{size}"
+                    into.append(measure(Side(folder, size, ssh.ssh), ssh))
+                    shutil.rmtree(folder)
+    finally:
+        shutil.rmtree(work)
+    return not report(results[1], results[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
