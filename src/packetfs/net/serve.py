@@ -9,10 +9,11 @@ from functools import partial
 from typing import TypeAlias
 
 from packetfs import __version__
-from packetfs.dataclass import dataclass
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError, VersionMismatch
 from packetfs.events import Event, Trouble
 from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import KEEP
 from packetfs.net.channel import FrameChannel
 from packetfs.net.confine import confined
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, open_targets, shape_of
@@ -100,6 +101,8 @@ def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told
         service.answer(channel, hello)
         return
     options = Option(hello.options)
+    if rights.grants is not None:
+        hello = replace(hello, keep=min(hello.keep, KEEP))  # it is our disk
     place = _place(service, rights, hello, options)
     told.request = f"{'read' if Option.PULL in options else 'write'} {_shown(place)}"
     if Option.PULL in options:
