@@ -317,6 +317,10 @@ MAPPED_SHARDS: Final = 16
 """Shards that a mapped window may hold for its sake: more of them, shorter ones, are as quick in a smaller window."""
 WINDOW_TAIL: Final = 16 * KIB
 """Bytes read behind a window for the record that crosses its end: most lines are shorter; a longer one asks again."""
+CODE_CACHE_FILES: Final = 512
+"""Objects of machine code that are remembered: some 20 kB each, so about 10 MB."""
+CODE_CACHE_BYTES: Final = 16 * MIB
+"""The largest object that is: a program of 65,536 slots makes less."""
 SLOTS_A_CALL: Final = {"lanes": 1 << 28, "cpu": 1 << 28, "native": 1 << 25, "interpreter": 1 << 16}
 """Slots that one call into an interpreter executes at the most: about 0.1 s, so that Ctrl-C and pauses are prompt."""
 LIVE_A_WORKER: Final = 4

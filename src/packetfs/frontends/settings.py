@@ -20,6 +20,7 @@ VARIABLES: Final = (
     (TRACEBACK, "1: show the Python traceback of an error, for a report"),
     ("NO_COLOR", "anything: no colour, unless `--color always` is given"),
     ("XDG_RUNTIME_DIR", "holds `packetfs`: the live microVMs of `pfs run` (else /dev/shm)"),
+    ("XDG_CACHE_HOME", "holds `packetfs/code`: machine code of programs (`~/.cache`)"),
     ("XDG_DATA_HOME", "holds `packetfs/pool`, `history` (what `sync` remembers) and `keys` (`~/.local/share`)"),
 )
 """Every variable that PacketFS reads, for the reference."""
@@ -46,6 +47,13 @@ def runtime_path(environment: Mapping[str, str] = os.environ) -> str:
     if os.path.isabs(named) and os.path.isdir(named):
         return os.path.join(named, "packetfs")
     return f"/dev/shm/packetfs-{os.getuid()}"  # noqa: S108 (made with mode 0700, and refused if another user owns it)
+
+
+def code_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where machine code of programs is remembered."""
+    named = environment.get("XDG_CACHE_HOME", "")
+    home = named if os.path.isabs(named) else os.path.join(_home(environment), ".cache")
+    return os.path.join(home, "packetfs", "code")
 
 
 def _own_place(environment: Mapping[str, str], name: str) -> str:

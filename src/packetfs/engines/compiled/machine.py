@@ -35,7 +35,7 @@ class Prepared:
         return self._by_size[many][0]
 
     def _compile(self, many: int) -> tuple[object, object]:
-        from packetfs.toolchain.python.backend import load_code
+        from packetfs.engines.compiled.cache import load_code
 
         places = _core.vm_places()
         name = MANY if many else ONE

@@ -41,7 +41,7 @@ class Prepared:
         return self._by_size[many][0]
 
     def _compile(self, size: int) -> tuple[object, list[object]]:
-        from packetfs.toolchain.python.backend import load_code
+        from packetfs.engines.compiled.cache import load_code
 
         places, capsule = _core.vm_places(), hand_over(self._image)
         if self._position is not None:

@@ -2,8 +2,8 @@
 Run as a file, it loads only LLVM. Code for this processor is made here, and stays in this process.
 
 A backend for eBPF or a GPU ends its process when it meets what it cannot translate, so it must not be the user's.
-Nothing is unrolled or vectorised: eBPF has no vectors, lanes of a GPU are scalar, and long code costs every microVM's
-cache.
+There nothing is unrolled or vectorised: eBPF has no vectors, lanes of a GPU are scalar, and long code costs every
+microVM's cache.
 """
 
 from __future__ import annotations
@@ -72,11 +72,18 @@ def translate(text: str, target: Target) -> bytes:
     machine = llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=2
     )
+    _optimise(module, machine, unroll=False)
+    return machine.emit_assembly(module).encode() if target.text else bytes(machine.emit_object(module))
+
+
+def _optimise(module: Any, machine: Any, *, unroll: bool) -> None:
+    import llvmlite.binding as llvm
+
     options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = unroll
+    options.loop_vectorization = options.slp_vectorization = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return machine.emit_assembly(module).encode() if target.text else bytes(machine.emit_object(module))
 
 
 class Code(NamedTuple):
@@ -86,24 +93,44 @@ class Code(NamedTuple):
     owner: Any
 
 
-def load_code(text: str, name: str) -> Code:
-    """Return the function `name` of an IR module as code of this processor, with all that it has."""
+def processor() -> str:
+    """Return what code for this processor depends on, beside its IR."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    version = ".".join(map(str, llvm.llvm_version_info))
+    return f"{llvmlite.__version__} {version} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
+def _own_machine() -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
     )
+
+
+def make_object(text: str) -> bytes:
+    """Return an IR module as an object for this processor, with all that it has."""
+    import llvmlite.binding as llvm
+
+    machine = _own_machine()
     module = llvm.parse_assembly(text)
     module.verify()
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False
-    passes = llvm.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, machine)
+    _optimise(module, machine, unroll=True)
+    return bytes(machine.emit_object(module))
+
+
+def load_object(made: bytes, name: str) -> Code:
+    """Return the function `name` of an object that make_object made, in memory."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _own_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(made))
     engine.finalize_object()
     return Code(engine.get_function_address(name), engine)
 

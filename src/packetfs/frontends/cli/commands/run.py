@@ -21,7 +21,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from packetfs.engines.options import ENGINES
+from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.names import printable, raw
@@ -169,6 +169,10 @@ def _run_here(
 
     records = parse_records(options.records or chosen.records)
     made = _job_options(options, chosen, runtime())
+    if made.engine in COMPILING:
+        from packetfs.engines.compiled.cache import keep_code
+
+        keep_code(settings.code_path())
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot, records) as sources:
         try:
             with remembering(sources, output, wanted=not options.no_memo and options.repeat == 1) as memory:

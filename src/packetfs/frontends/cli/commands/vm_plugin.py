@@ -14,8 +14,9 @@ from typing import Final
 
 from packetfs.dataclass import replace
 from packetfs.engines.machines import choose
-from packetfs.engines.options import ENGINES
+from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import ProgramFaulted, UsageError
+from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import CODE_SLOTS_MAX, FUEL
 from packetfs.vm.assembly import line_of
@@ -76,6 +77,10 @@ def run(options: Namespace, output: Output) -> int:
 
 def _machine(options: Namespace) -> Machine:
     machine = choose(options.engine)
+    if options.engine in COMPILING:
+        from packetfs.engines.compiled.cache import keep_code
+
+        keep_code(settings.code_path())
     if options.engine != "lanes":
         return machine
     from packetfs.engines.lanes.machine import WIDTH, lane
