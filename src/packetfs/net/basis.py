@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from packetfs.errors import MissingExtent
 from packetfs.fs.diff import Change
+from packetfs.fs.leaves import Leaves
 from packetfs.limits import PLACES_MAX, SOURCES_MAX
 from packetfs.net.delta import Basis, ExtentMap, Gathered
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
-from packetfs.packet.execute import execute
+from packetfs.packet.execute import run_leaf
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
 
@@ -31,6 +32,7 @@ class KnownBase:
             if change.old is not None and _is_basis(change.old) and change.path not in excluded:
                 self._add(change.path, change.old)
         self._window = Gathered()
+        self._leaves = Leaves(store)
         self.places = self._map_extents()
 
     def _add(self, path: bytes, old: Entry) -> None:
@@ -58,8 +60,12 @@ class KnownBase:
         return self._by_root.get(new.root, 0)
 
     def read(self, source: int, offset: int, length: int) -> memoryview:
-        pieces = execute(self._store, Digest(self._files[source - 1][1].root), offset, length)
-        return self._window.fill(length, pieces)
+        return self._window.fill(length, self._pieces(Digest(self._files[source - 1][1].root), offset, offset + length))
+
+    def _pieces(self, root: Digest, start: int, stop: int) -> Iterator[bytes]:
+        """Yield what a program makes; many windows of one file are read, and each would walk all of its nodes."""
+        for at, leaf in self._leaves.between(root, start, stop):
+            yield from run_leaf(self._store, leaf, max(start - at, 0), stop - at)
 
     def size(self, source: int) -> int:
         return self._files[source - 1][1].size
