@@ -25,7 +25,7 @@ from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.single import Ended
 from tests.ptx.rig import ARCHITECTURES, needs_ptxas
 
-STEP = 7
+STEP = 13
 """One case in so many is run here, `python -m fuzz.ptx_conformance` runs all."""
 LINES = tuple(b"%d,%s,%d.5\n" % (i, b"word" * (i % 4), -i) for i in range(8))
 
