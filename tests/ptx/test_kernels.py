@@ -11,9 +11,9 @@ import pytest
 from fuzz.ptx.kernels import Kernels
 from fuzz.ptx_conformance import accept, judge, own, shipped
 from fuzz.ptx_differential import Case, compare, interpret, make
+from packetfs.engines.compiled import arithmetic
 from packetfs.engines.gpu.kernel import module
 from packetfs.engines.gpu.ptx import make_ptx
-from packetfs.engines.ir import arithmetic
 from packetfs.engines.ir.search import SEARCHES
 from packetfs.errors import NoKernel, UsageError
 from packetfs.toolchain.sources import find_program
@@ -50,7 +50,7 @@ def test_random_programs() -> None:
 
 def test_what_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one condition lowered wrongly."""
-    monkeypatch.setitem(arithmetic.CONDITIONS, "jgt", "uge")
+    monkeypatch.setitem(arithmetic._COMPARISONS, "jgt", "uge")
     cases = [kernel for kernel in own(Counter()) if kernel.case and kernel.case.file == "jgt"]
     assert list(judge(cases[:24]))
 

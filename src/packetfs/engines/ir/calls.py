@@ -26,12 +26,12 @@ def call_helper(f: Function, site: Site, number: int) -> None:
     _spend_call(f, site)
     extra = text.get("extra")
     costly, free = f.split(text.new(f"icmp ne i64 {extra}, 0"), "costly")
-    text.label(costly)
+    text.begin(costly)
     f.spend(extra)
     f.test(_next(f, site))
-    text.do(f"br label %{site.behind}")
-    text.label(free)
-    text.do(f"br label %{site.behind}")
+    text.jump(site.behind)
+    text.begin(free)
+    text.jump(site.behind)
 
 
 def _spend_call(f: Function, site: Site) -> None:
@@ -53,7 +53,7 @@ def call_local(f: Function, site: Site, target: str, label: str) -> None:
     text.add("depth", 1)
     f.give(10, text.new(f"sub i64 {f.take(10)}, {FRAME_BYTES}"))
     f.test(target)
-    text.do(f"br label %{label}")
+    text.jump(label)
 
 
 def _frame(f: Function, depth: str) -> list[str]:
@@ -66,13 +66,13 @@ def _frame(f: Function, depth: str) -> list[str]:
 def write_return(f: Function) -> None:
     """Write where `exit` goes: to the function that called, or to the end of the record."""
     returns = _behind(f, "call local", "callx")
-    f.text.label("return")
+    f.text.begin("return")
     if returns:
         main, inner = f.split(f.text.new(f"icmp eq i64 {f.text.get('depth')}, 0"), "main")
-        f.text.label(inner)
+        f.text.begin(inner)
         _pop(f, returns)
-        f.text.label(main)
-    f.text.do("br label %done")
+        f.text.begin(main)
+    f.text.jump("done")
 
 
 def _behind(f: Function, *mnemonics: str) -> dict[int, str]:
@@ -101,23 +101,23 @@ def call_register(f: Function, site: Site, value: str) -> None:
     """Leave target and place to the blocks that find out what is called."""
     for cell, kept in zip(CELLS, (value, site.slot, site.unpaid), strict=True):
         f.text.do(f"store i64 {kept}, ptr {cell}")
-    f.text.do("br label %callx")
+    f.text.jump("callx")
 
 
 def write_callx(f: Function, known: frozenset[int]) -> None:
     """Write those blocks: a helper is below 2**28, a slot in CODE; TARGET for all else. known: those here."""
-    f.text.label("callx")
+    f.text.begin("callx")
     value, slot, unpaid = (f.text.new(f"load i64, ptr {cell}") for cell in CELLS)
     site = Site(slot, unpaid, "called")
     region = f.text.new(f"lshr i64 {value}, {REGION_SHIFT}")
     _switch(f, region, {Region.NULL: "number", Region.CODE: "code"}, "no_target")
-    f.text.label("no_target")
+    f.text.begin("no_target")
     f.stop(site, Fault.TARGET, value)
-    f.text.label("number")
+    f.text.begin("number")
     _call_number(f, site, value, known)
-    f.text.label("code")
+    f.text.begin("code")
     _call_slot(f, site, f.text.new(f"and i64 {value}, {OFFSET_MASK}"))
-    f.text.label("called")
+    f.text.begin("called")
     _switch(f, _next(f, site), _behind(f, "callx"), "stopped")
 
 
@@ -127,17 +127,17 @@ def _call_number(f: Function, site: Site, value: str, known: frozenset[int]) -> 
     every = dict.fromkeys((helper.number for helper in HELPERS), "host")
     _switch(f, value, every | labels, "no_helper")
     for label, fault in (("no_helper", int(Fault.HELPER)), ("host", STOPPED + Stop.HELPER)):
-        f.text.label(label)
+        f.text.begin(label)
         f.stop(site, fault, value)
     for number, label in labels.items():
-        f.text.label(label)
+        f.text.begin(label)
         call_helper(f, site, number)
 
 
 def _call_slot(f: Function, site: Site, target: str) -> None:
     slots = [slot for slot, _, _ in f.rows]
     _switch(f, target, dict.fromkeys(slots, "begun"), "no_target")
-    f.text.label("begun")
+    f.text.begin("begun")
     call_local(f, site, target, "dispatch")
-    f.text.label("dispatch")
+    f.text.begin("dispatch")
     _switch(f, target, {slot: f"s{slot}" for slot in slots}, "stopped")

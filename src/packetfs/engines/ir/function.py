@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from packetfs.engines.compiled.arithmetic import Arithmetic
+from packetfs.engines.compiled.text import Shape
 from packetfs.engines.ir.text import Text
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import iterate_rows, width
@@ -35,6 +37,7 @@ class Function:
 
     def __init__(self, number: int, image: Image) -> None:
         self.number, self.image, self.text = number, image, Text()
+        self.arithmetic = Arithmetic(self.text, Shape())
         self.rows = list(iterate_rows(image.code))
         self.indirect = any(row.mnemonic == "callx" for _, _, row in self.rows)
         self.begins = self._begins()
@@ -54,19 +57,19 @@ class Function:
 
     def enter(self) -> None:
         """Begin with the registers of a new record."""
-        self.text.label("entry")
+        self.text.begin("entry")
         for register in range(REGISTERS):
             self.text.do(f"%r{register} = alloca i64")
             self.give(register, _STARTS.get(register, "0"))
         for cell in CELLS if self.indirect else ():
             self.text.do(f"{cell} = alloca i64")
-        self.text.do(f"br label %s{self.image.entry}")
+        self.text.jump(f"s{self.image.entry}")
 
     def leave(self) -> None:
         """End with r0, or with nothing where the record stopped."""
-        self.text.label("done")
+        self.text.begin("done")
         self.text.do(f"ret i64 {self.take(0)}")
-        self.text.label("stopped")
+        self.text.begin("stopped")
         self.text.do("ret i64 0")
 
     # registers
@@ -94,11 +97,11 @@ class Function:
         """Stop where fuel has run out; pc: where the record stands then."""
         spent = self.text.new(f"icmp slt i64 {self.text.get('fuel')}, 0")
         empty, on = self.split(spent, "empty")
-        self.text.label(empty)
+        self.text.begin(empty)
         self.text.set("fault", int(Fault.FUEL))
         self.text.set("pc", pc)
-        self.text.do("br label %stopped")
-        self.text.label(on)
+        self.text.jump("stopped")
+        self.text.begin(on)
 
     # stops
 
@@ -108,16 +111,16 @@ class Function:
 
     def split(self, condition: str, name: str) -> tuple[str, str]:
         """Branch on a condition; return the names of the blocks where it holds and where it does not."""
-        yes, no = self.text.fresh(name), self.text.fresh(f"not_{name}")
-        self.text.do(f"br i1 {condition}, label %{yes}, label %{no}")
+        yes, no = self.text.name(name), self.text.name(f"not_{name}")
+        self.text.branch(condition, yes, no)
         return yes, no
 
     def stop_if(self, condition: str, site: Site, fault: int | None = None) -> None:
         """Stop where that holds, with this fault or the one that the state tells already."""
         bad, good = self.split(condition, "bad")
-        self.text.label(bad)
+        self.text.begin(bad)
         self.stop(site, fault)
-        self.text.label(good)
+        self.text.begin(good)
 
     def stop(self, site: Site, fault: int | None = None, address: str = "0") -> None:
         """Stop before an instruction."""
@@ -126,7 +129,7 @@ class Function:
             self.text.set("address", address)
         self.spend(site.unpaid)
         self.text.set("pc", site.slot)
-        self.text.do("br label %stopped")
+        self.text.jump("stopped")
 
     # memory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from packetfs.engines.ir import arithmetic, calls
+from packetfs.engines.ir import calls
 from packetfs.engines.ir.function import ENDS, Function
 from packetfs.engines.ir.helpers import answered
 from packetfs.vm.image import Image
@@ -31,8 +31,8 @@ def lower(number: int, image: Image) -> str:
         if slot in f.begins:
             if runs:
                 f.pay(slot)
-                f.text.do(f"br label %s{slot}")
-            f.text.label(f"s{slot}")
+                f.text.jump(f"s{slot}")
+            f.text.begin(f"s{slot}")
             f.begin = slot
         runs = not _leaves(f, slot, i, row)
     calls.write_return(f)
@@ -40,7 +40,7 @@ def lower(number: int, image: Image) -> str:
         calls.write_callx(f, answered(image))
     f.leave()
     head = f"define internal i64 @program{number}(ptr %vm, i64 %a1, i64 %a2) {{\n"
-    return head + "\n".join(f.text.lines) + "\n}\n"
+    return head + f.text.lines() + "}\n"
 
 
 def _leaves(f: Function, slot: int, i: Instruction, row: Opcode) -> bool:
@@ -63,17 +63,18 @@ def _leaves(f: Function, slot: int, i: Instruction, row: Opcode) -> bool:
 
 
 def _compute(f: Function, i: Instruction, row: Opcode) -> None:
-    made = arithmetic.unary(f.text, row.mnemonic, f.take(i.dst), f.take(i.src))
+    name = row.mnemonic
+    if name.startswith("movsx"):
+        made: str | None = f.arithmetic.move_signed(name, f.take(i.src))
+    else:
+        made = f.arithmetic.unary(name, f.take(i.dst))
     if made is None:
-        name, bits = _width_of(row.mnemonic)
-        a, b = _operands(f, i, row, bits)
-        made = arithmetic.widen(f.text, arithmetic.binary(f.text, name, a, b, bits), bits)
+        made = f.arithmetic.binary(*_width_of(name), f.take(i.dst), _operand(f, i, row))
     f.give(i.dst, made)
 
 
-def _operands(f: Function, i: Instruction, row: Opcode, bits: int) -> tuple[str, str]:
-    a = arithmetic.narrow(f.text, f.take(i.dst), bits)
-    return a, str(i.imm) if "imm" in row.used else arithmetic.narrow(f.text, f.take(i.src), bits)
+def _operand(f: Function, i: Instruction, row: Opcode) -> str:
+    return str(i.imm) if "imm" in row.used else f.take(i.src)
 
 
 def _width_of(mnemonic: str) -> tuple[str, int]:
@@ -87,33 +88,31 @@ def _width_of(mnemonic: str) -> tuple[str, int]:
 def _load(f: Function, slot: int, i: Instruction, letters: str) -> None:
     """ldxb to ldxdw, and ldxsb to ldxsw, which extend the sign."""
     bits = _BITS[letters.removeprefix("s")]
-    value = f.text.load(f.find(slot, i.src, i.offset, bits // 8, store=False), bits)
-    signed = letters.startswith("s")
-    f.give(i.dst, f.text.new(f"sext i{bits} {value} to i64") if signed else arithmetic.widen(f.text, value, bits))
+    value = f.text.fetch(f.find(slot, i.src, i.offset, bits // 8, store=False), bits)
+    f.give(i.dst, f.arithmetic.extend(value, bits, signed=letters.startswith("s")))
 
 
 def _store(f: Function, slot: int, i: Instruction, letters: str) -> None:
     """stb to stdw, and stxb to stxdw, which store a register."""
     bits = _BITS[letters.removeprefix("x")]
     pointer = f.find(slot, i.dst, i.offset, bits // 8, store=True)
-    register = letters.startswith("x")
-    value = arithmetic.narrow(f.text, f.take(i.src), bits) if register else str(i.imm & (1 << bits) - 1)
-    f.text.store(pointer, value, bits)
+    value = f.take(i.src) if letters.startswith("x") else str(i.imm)
+    f.text.put(pointer, f.arithmetic.cut(value, bits), bits)
 
 
 def _atomic(f: Function, slot: int, i: Instruction, mnemonic: str) -> None:
     """Nobody else sees this memory: load, compute, store."""
     name, bits = _width_of(mnemonic.removeprefix("fetch "))
     pointer = f.find(slot, i.dst, i.offset, bits // 8, store=True)
-    old, source = f.text.load(pointer, bits), arithmetic.narrow(f.text, f.take(i.src), bits)
+    old, source = f.text.fetch(pointer, bits), f.arithmetic.cut(f.take(i.src), bits)
     if name == "cmpxchg":
-        same = f.text.new(f"icmp eq i{bits} {old}, {arithmetic.narrow(f.text, f.take(0), bits)}")
-        new = f.text.new(f"select i1 {same}, i{bits} {source}, i{bits} {old}")
+        same = f.arithmetic.compare("eq", old, f.arithmetic.cut(f.take(0), bits), bits)
+        new = f.arithmetic.select(same, source, old, bits)
     else:
-        new = arithmetic.binary(f.text, "mov" if name == "xchg" else name, old, source, bits)
-    f.text.store(pointer, new, bits)
+        new = source if name == "xchg" else f.arithmetic.plain(name, old, source, bits)
+    f.text.put(pointer, new, bits)
     if name in ("xchg", "cmpxchg") or mnemonic.startswith("fetch "):
-        f.give(0 if name == "cmpxchg" else i.src, arithmetic.widen(f.text, old, bits))
+        f.give(0 if name == "cmpxchg" else i.src, f.arithmetic.extend(old, bits))
 
 
 # control
@@ -124,7 +123,7 @@ def _control(f: Function, slot: int, i: Instruction, row: Opcode) -> None:
     match row.mnemonic:
         case "exit":
             f.pay(slot + 1)
-            f.text.do("br label %return")
+            f.text.jump("return")
         case "call":
             calls.call_helper(f, f.site(slot), i.imm)
         case "call local":
@@ -140,17 +139,17 @@ def _control(f: Function, slot: int, i: Instruction, row: Opcode) -> None:
 
 def _branch(f: Function, slot: int, i: Instruction, row: Opcode, target: int) -> None:
     name, bits = _width_of(row.mnemonic)
-    holds = arithmetic.condition(f.text, name, *_operands(f, i, row, bits), bits)
+    holds = f.arithmetic.condition(name, bits, f.take(i.dst), _operand(f, i, row))
     f.pay(slot + 1)
     taken, not_taken = f.split(holds, "taken")
-    f.text.label(taken)
+    f.text.begin(taken)
     _go(f, slot, target)
-    f.text.label(not_taken)
-    f.text.do(f"br label %s{slot + 1}")
+    f.text.begin(not_taken)
+    f.text.jump(f"s{slot + 1}")
 
 
 def _go(f: Function, slot: int, target: int) -> None:
     """Go to a slot; to this one or before it only with fuel."""
     if target <= slot:
         f.test(str(target))
-    f.text.do(f"br label %s{target}")
+    f.text.jump(f"s{target}")

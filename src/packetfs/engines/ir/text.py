@@ -1,4 +1,4 @@
-"""Text of LLVM IR: lines, fresh names, and fields of the state that all functions of a kernel share.
+"""Text of LLVM IR, with the fields of the state that all functions of a program share.
 
 In text written by hand, `%x = get FIELD` and `set FIELD VALUE` read and write the state behind `%vm`.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from typing import Final
+
+from packetfs.engines.compiled.text import Text as Function
 
 STATE: Final = {
     "record": "ptr", "length": "i64", "maps": "ptr", "stack": "ptr", "stack_low": "i64", "reserve": "ptr",
@@ -23,39 +25,24 @@ _GET: Final = re.compile(r"(?P<to>%[\w.]+) = get (?P<name>\w+)")
 _SET: Final = re.compile(r"set (?P<name>\w+) (?P<value>\S+)")
 
 
-class Text:
-    """Lines of one function."""
+class Text(Function):
+    """Lines of one function, and the state."""
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._count = 0
+    def line(self, line: str) -> None:
+        """Append a line as it is."""
+        self._lines.append(line)
 
-    def new(self, instruction: str) -> str:
-        """Append an instruction and return the name of its value."""
-        self._count += 1
-        self.do(f"%t{self._count} = {instruction}")
-        return f"%t{self._count}"
+    def lines(self) -> str:
+        """Return all lines."""
+        return "\n".join(self._lines) + "\n"
 
-    def do(self, instruction: str) -> None:
-        """Append an instruction without a value."""
-        self.lines.append("  " + instruction)
-
-    def load(self, pointer: str, bits: int) -> str:
+    def fetch(self, pointer: str, bits: int) -> str:
         """Load a number of a program's memory."""
         return self.new(f"call i{bits} @load{bits}(ptr {pointer})")
 
-    def store(self, pointer: str, value: str, bits: int) -> None:
+    def put(self, pointer: str, value: str, bits: int) -> None:
         """Store a number into a program's memory."""
         self.do(f"call void @store{bits}(ptr {pointer}, i{bits} {value})")
-
-    def label(self, name: str) -> None:
-        """Begin a block."""
-        self.lines.append(name + ":")
-
-    def fresh(self, name: str) -> str:
-        """Return the name of a block that is not there yet."""
-        self._count += 1
-        return f"{name}.{self._count}"
 
     def place(self, name: str) -> str:
         """Return a pointer to a field of the state."""
@@ -76,10 +63,9 @@ class Text:
 
 def expand(written: str) -> str:
     """Return IR written by hand with `get` and `set` spelled out."""
-    text, lines = Text(), list[str]()
+    text = Text()
     for line in written.splitlines():
         got, put = _GET.fullmatch(line.strip()), _SET.fullmatch(line.strip())
-        text.lines = []
         if got and STATE[got["name"]][0] != "[":
             text.do(f"{got['to']} = load {STATE[got['name']]}, ptr {text.place(got['name'])}")
         elif got:
@@ -87,6 +73,5 @@ def expand(written: str) -> str:
         elif put:
             text.set(put["name"], put["value"])
         else:
-            text.lines.append(line)
-        lines += text.lines
-    return "\n".join(lines) + "\n"
+            text.line(line)
+    return text.lines()
