@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from bench import content, machine, report
+from bench import content, machine, report, tables
 from bench.measure import Copy, clone, copy_once, fresh
 from bench.pairs import MB, PAIRS, Pair, fill_small, random_pair
 from bench.peers import PFS, RSYNC, RSYNC_Z, Peer, Stage
@@ -91,9 +91,6 @@ class Row:
         return None if self.bound is None else ours <= self.bound
 
 
-HOLDS: Final = {None: "", True: "yes", False: "**no**"}
-
-
 def wire(copy: Copy) -> int:
     return copy.run.up + copy.run.down
 
@@ -122,17 +119,13 @@ def copy_all(pair: Pair, peers: list[Peer], work: Path) -> Iterator[Copy]:
         shutil.rmtree(stage.root)
 
 
-def table(rows: list[Row]) -> str:
-    """Show bytes both ways."""
-    lines = ["| pair | pfs, no history | rsync | rsync -z | bound | holds |", "|---|--:|--:|--:|--:|---|"]
-    for row in rows:
-        cells = {copy.peer: f"{wire(copy):,}" for copy in row.copies}
-        sent = " | ".join(cells.get(peer.name, "") for peer in (PFS, RSYNC, RSYNC_Z))
-        bound = "" if row.bound is None else f"{row.bound:,}"
-        lines.append(
-            f"| {row.about} | {sent} | {bound} | {'' if row.holds is None else 'yes' if row.holds else 'no'} |"
-        )
-    return "\n".join(lines)
+def checks(rows: list[Row]) -> list[report.Check]:
+    """Return what `bench.report` shows beside the other bounds."""
+    bounds = [(row, row.bound) for row in rows if row.bound is not None]
+    return [
+        report.Check(f"wire, no history: {row.pair}", f"{wire(row.copies[0]):,} B", f"<= {bound:,} B", row.holds)
+        for row, bound in bounds
+    ]
 
 
 def chosen(options: argparse.Namespace) -> list[Pair]:
@@ -162,8 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
             measure(pair, peers, fresh(Path(work) / "work"), options.scale, options.seed) for pair in chosen(options)
         ]
     results = {"machine": machine.describe(), "scale": options.scale, "seed": options.seed, "rows": rows}
-    report.store(options.out, "reconcile", results)
-    print("\n" + table(rows))
+    report.store(options.out, "reconcile", {**results, "checks": checks(rows)})
+    print("\n" + tables.reconcile(report.load(options.out, "reconcile") or {}))
     return any(row.holds is False or copy.fault for row in rows for copy in row.copies)
 
 

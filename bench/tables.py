@@ -127,7 +127,19 @@ def typed(results: Results) -> str:
     return "\n".join(lines)
 
 
-SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start, "typed": typed}
+def reconcile(results: Results) -> str:
+    """Show bytes both ways where nothing is remembered, and the bounds."""
+    rows = ["| pair | pfs, no history | rsync | rsync -z | bound | holds |", "|---|--:|--:|--:|--:|---|"]
+    for row in results["rows"]:
+        sent = {copy["peer"]: copy["run"]["up"] + copy["run"]["down"] for copy in row["copies"]}
+        cells = " | ".join(exact(sent.get(peer)) for peer in ("pfs", "rsync", "rsync-z"))
+        bound = row["bound"]
+        verdict = "" if bound is None else VERDICTS[sent["pfs"] <= bound]
+        rows.append(f"| {row['about']} | {cells} | {exact(bound)} | {verdict} |")
+    return "\n".join(rows)
+
+
+SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start, "typed": typed, "reconcile": reconcile}
 """Tables of what a command of its own measures, by the name of its results."""
 
 
