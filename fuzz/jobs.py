@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import struct
 import sys
@@ -157,9 +158,9 @@ def subject(dice: Random) -> Subject:
     ]
     program = find_program(name, arguments).program
     if name == "grep":
-        return Subject(program, lambda record, at, number: record if b"ab" in record else b"", sums=_matches)
+        return Subject(program, lambda record, at, number: b"".join(map(_ended, _matching(record))), sums=_matches)
     if name == "sample":
-        return Subject(program, lambda record, at, number: b"" if number % 3 else record)
+        return Subject(program, lambda record, at, number: b"" if number % 3 else _ended(record))
     return Subject(program, lambda record, at, number: b"", sums=_words if name == "wc" else _keys)
 
 
@@ -175,8 +176,17 @@ def _array(value: int) -> dict[bytes, int]:
     return {bytes(4): value} if value else {}
 
 
+def _matching(record: bytes) -> list[bytes]:
+    """Return the lines of a record that contain what grep looks for."""
+    return [line for line in re.findall(rb"[^\n]*\n|[^\n]+", record) if b"ab" in line]
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n"
+
+
 def _matches(records: Sequence[bytes]) -> dict[bytes, dict[bytes, int]]:
-    return {b"matches": _array(sum(b"ab" in record for record in records))}
+    return {b"matches": _array(sum(len(_matching(record)) for record in records))}
 
 
 def _words(records: Sequence[bytes]) -> dict[bytes, dict[bytes, int]]:
