@@ -119,11 +119,29 @@ class Table:
         return bytes(self.contexts), bytes(spill), bytes(self.maps), bytes(self.output)
 
 
+def _machine(name: str) -> Machine:
+    if name == "relay":
+        return relay()
+    return lane(int(name[4:])) if name[4:].isdigit() else choose(name)
+
+
+def relay() -> Machine:
+    """Return a machine whose every run is another engine's: what pauses in one goes on in the next."""
+    engines = [choose(name) for name in ("interpreter", "native", "cpu", "lanes")]
+    rng = Random(1)
+
+    def run(prepared: list[object], *arguments: object) -> tuple[int, Stop, int]:
+        number = rng.randrange(len(engines))
+        return engines[number].run(prepared[number], *arguments)  # type: ignore[arg-type]
+
+    return Machine("relay", run, lambda image: [engine.prepare(image) for engine in engines])
+
+
 class Fuzzer:
     """A stream of cases, each made from its own seed."""
 
     def __init__(self, engines: tuple[str, ...] = ("native",)) -> None:
-        self.machines = [lane(int(name[4:])) if name[4:].isdigit() else choose(name) for name in engines]
+        self.machines = [_machine(name) for name in engines]
         self.blocks = "lanes" in engines
         self.ends: Counter[str] = Counter()
         self.templates = {kind: load(Program(EXIT, MAPS, kind)) for kind in ContextKind}
@@ -173,7 +191,7 @@ def _differs(machine: Machine, case: Case, twin: Table) -> str | None:
     prepared = machine.prepare(case.image)
     whole = Table(machine, case, prepared).finish((1 << 50,))
     cut = Table(machine, case, prepared).finish(case.slices)
-    copies = machine.name != "lanes"  # they make none
+    copies = machine.name not in ("lanes", "relay")  # they make none
     if whole.remains(copies) != twin.remains(copies) or cut.remains(copies) != twin.remains(copies):
         return difference(whole, cut, twin)
     if cut.trace != twin.trace and Stop.HELPER not in (why for why, *_ in cut.trace):
@@ -254,7 +272,9 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first program")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--engines", default="native", help="which to compare with the twin (default: native)")
+    parser.add_argument(
+        "--engines", default="native", help="of native, cpu, lanes, lane0 to lane15, relay (default: native)"
+    )
     options = parser.parse_args()
     if NATIVE is None:
         print("the native core is not built")
