@@ -300,3 +300,15 @@ def test_a_link_at_the_destination_makes_way_for_a_directory(rig: Rig, src: Path
 def test_a_host_that_cannot_be_reached_is_said_to_be_so(rig: Rig, src: Path) -> None:
     with pytest.raises(Unreachable, match="exit code 1"):
         rig.sync(f"{src}/", "far:x", far_command="/bin/false")
+
+
+def test_a_link_as_source_is_refused_before_anything_is_made(rig: Rig) -> None:
+    """What it leads to is meant by a slash behind it, as with rsync."""
+    (rig.base / "real").mkdir()
+    (rig.base / "real" / "file").write_text("content")
+    (rig.base / "link").symlink_to("real")
+    with pytest.raises(PacketFSError, match="symbolic link"):
+        rig.sync(rig.base / "link", rig.base / "dst")
+    assert not (rig.base / "dst").exists()
+    rig.sync(f"{rig.base}/link/", rig.base / "dst")
+    assert (rig.base / "dst" / "file").read_text() == "content"

@@ -77,10 +77,11 @@ def mirror(
     options: MirrorOptions = DEFAULTS,
     listener: Listener = ignore,
 ) -> Digest:
-    """Make `path` stand for what is at `host_path`, a directory or one file; return its root. The caller commits."""
+    """Make `path` stand for what is at `host_path`, a directory or one file; return its root. The caller commits.
+
+    A symbolic link as the last part of `host_path` is what is meant, not what it leads to; any before it are followed.
+    """
     real = os.fsencode(host_path)
-    if not real.startswith(b"/proc/self/fd/"):  # a directory that the caller holds open: whatever its name leads to now
-        real = os.path.realpath(real)
     try:
         if stat.S_ISDIR(os.lstat(real).st_mode):
             with Beneath(real) as beneath:

@@ -56,7 +56,7 @@ def run(options: Namespace, output: Output) -> int:
             if _is_stream(source):
                 _put_stream(filesystem, source, place, reporter)
             else:
-                mirror(filesystem, source, place, listener=reporter)
+                mirror(filesystem, os.path.realpath(source), place, listener=reporter)
         filesystem.tree_root()
         filesystem.commit()
         if options.snapshot is not None:
