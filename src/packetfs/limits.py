@@ -321,7 +321,7 @@ CODE_CACHE_FILES: Final = 512
 """Objects of machine code that are remembered: some 20 kB each, so about 10 MB."""
 CODE_CACHE_BYTES: Final = 16 * MIB
 """The largest object that is: a program of 65,536 slots makes less."""
-SLOTS_A_CALL: Final = {"lanes": 1 << 28, "cpu": 1 << 28, "native": 1 << 25, "interpreter": 1 << 16}
+SLOTS_A_CALL: Final = {"auto": 1 << 25, "lanes": 1 << 28, "cpu": 1 << 28, "native": 1 << 25, "interpreter": 1 << 16}
 """Slots that one call into an interpreter executes at the most: about 0.1 s, so that Ctrl-C and pauses are prompt."""
 LIVE_A_WORKER: Final = 4
 """Batches of microVMs live at once for each worker by default: one runs, the others wait in the queue."""

@@ -27,7 +27,7 @@ def every_machine() -> tuple[Machine, ...]:
 def choose(name: str = "auto") -> Machine:
     """Return the machine of an engine; UsageError for one that this installation has not."""
     if name == "auto":
-        return MACHINES[-1]
+        return _automatic()
     for machine in MACHINES if name not in COMPILING else every_machine():
         if machine.name == name:
             return machine
@@ -40,3 +40,11 @@ def choose(name: str = "auto") -> Machine:
         raise UsageError(reason=reason)
     has = ", ".join(machine.name for machine in every_machine())
     raise UsageError(reason=f"there is no engine {name} in this installation; it has {has}")
+
+
+def _automatic() -> Machine:
+    if not can_compile():
+        return MACHINES[-1]
+    from packetfs.engines.compiled.tiers import AUTO
+
+    return AUTO

@@ -64,6 +64,8 @@ class Head:
         _check_known(version, suite, chunker, tree, required)
         if kind not in Kind.__members__.values():
             raise BadPacket(reason=f"HEAD has the unknown kind {kind}")
+        if required & DERIVED and kind != Kind.FILE:
+            raise BadPacket(reason="HEAD says that it is a derived file, and its kind that it is none")
         if required & DERIVED and not derived:
             raise NotRunYet
         check_mean(packet.length)

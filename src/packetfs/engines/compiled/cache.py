@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from contextlib import suppress
+from typing import Final
 
 from packetfs.limits import CODE_CACHE_BYTES, CODE_CACHE_FILES
 from packetfs.toolchain.python.backend import Code, load_object, make_object, processor
@@ -69,6 +71,7 @@ def _own(status: os.stat_result) -> bool:
 
 
 _used: CodeCache | None = None
+_llvm: Final = threading.Lock()
 
 
 def keep_code(directory: str) -> None:
@@ -78,7 +81,12 @@ def keep_code(directory: str) -> None:
 
 
 def load_code(text: str, name: str) -> Code:
-    """Return the function `name` of an IR module as code of this processor."""
+    """Return the function `name` of an IR module as code of this processor. LLVM serves one thread at a time."""
+    with _llvm:
+        return _load(text, name)
+
+
+def _load(text: str, name: str) -> Code:
     if _used is None:
         return load_object(make_object(text), name)
     key = hashlib.sha256(f"{processor()}\n{text}".encode()).hexdigest()

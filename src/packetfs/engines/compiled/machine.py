@@ -20,19 +20,27 @@ class Prepared:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._by_size: dict[int, tuple[object, object]] = {}
-        self.counting = threading.Lock()
+        self._compiling = threading.Lock()
+        self._counting = threading.Lock()
         self.compiled = self.interpreted = 0
 
     def ran(self) -> dict[str, int]:
         """Return how many records ran in machine code, and how many in the interpreter."""
         return {"compiled": self.compiled, "interpreted": self.interpreted}
 
+    def count(self, compiled: int, interpreted: int) -> None:
+        """Add what one run did."""
+        with self._counting:
+            self.compiled += compiled
+            self.interpreted += interpreted
+
     def loaded(self, framing: int, size: int) -> object:
         """Return what `vm_run` takes, with code for this framing."""
         many = size if framing == Framing.FIXED and size <= RECORD_COPY_MAX else 0
-        if many not in self._by_size:
-            self._by_size[many] = self._compile(many)
-        return self._by_size[many][0]
+        with self._compiling:  # the workers of a job all ask at once, and must be given one and the same
+            if many not in self._by_size:
+                self._by_size[many] = self._compile(many)
+            return self._by_size[many][0]
 
     def _compile(self, many: int) -> tuple[object, object]:
         from packetfs.engines.compiled.cache import load_code
@@ -53,9 +61,7 @@ def _prepare(image: Image) -> object:
 def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
     framing, size = arguments[8], arguments[9]
     slot, stop, used, compiled, interpreted, _ = _core.vm_run(prepared.loaded(framing, size), *arguments)
-    with prepared.counting:
-        prepared.compiled += compiled
-        prepared.interpreted += interpreted
+    prepared.count(compiled, interpreted)
     return slot, Stop(stop), used
 
 

@@ -26,6 +26,7 @@ class Prepared:
         self._image = image
         self._position = position
         self._by_size: dict[int, tuple[object, list[object]]] = {}
+        self._compiling = threading.Lock()
         self._counting = threading.Lock()
         self.lanes = self.compiled = self.interpreted = 0
 
@@ -36,9 +37,10 @@ class Prepared:
     def loaded(self, framing: int, size: int) -> object:
         """Return what `vm_run` takes, with code for this framing."""
         many = size if framing == Framing.FIXED and size <= RECORD_MAX and self._position is None else 0
-        if many not in self._by_size:
-            self._by_size[many] = self._compile(many)
-        return self._by_size[many][0]
+        with self._compiling:  # the workers of a job all ask at once, and must be given one and the same
+            if many not in self._by_size:
+                self._by_size[many] = self._compile(many)
+            return self._by_size[many][0]
 
     def _compile(self, size: int) -> tuple[object, list[object]]:
         from packetfs.engines.compiled.cache import load_code

@@ -24,6 +24,7 @@ EXTRAS: Final = (
     ("llvmlite", "llvmlite", "programs", "programs in Python (`pfs run FILE.py`)"),
     ("pyarrow", "pyarrow", "arrow", "`pfs run --format arrow`"),
     ("fsspec", "fsspec", "fsspec", "`packetfs://` in pandas, dask and pyarrow"),
+    ("cryptography", "cryptography", "daemon", "certificates of `pfs keys` and `pfs serve --listen`"),
 )
 """Distribution, module, the extra that brings it, and what it is for; a test compares them with pyproject.toml."""
 
