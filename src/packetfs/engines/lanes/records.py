@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from packetfs.engines.compiled.graph import make_graph
+from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
 from packetfs.engines.lanes.cells import ALL, LANES, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
 from packetfs.engines.lanes.facts import Facts
@@ -13,7 +14,7 @@ from packetfs.engines.lanes.program import Program
 from packetfs.engines.lanes.rows import take_records
 from packetfs.engines.lanes.stack import stack_low
 from packetfs.vm.image import Image
-from packetfs.vm.layout import CONTEXT, STACK_BYTES
+from packetfs.vm.layout import STACK_BYTES
 
 BLOCKS: Final = "packetfs_lanes"
 ALONE: Final = "packetfs_lane"
@@ -21,22 +22,14 @@ POSITION: Final = "packetfs_position"
 """Which lane the record of ALONE takes: 64 bits in its module."""
 RECORD_MAX: Final = 1024
 """Bytes of a record in lanes: sixteen of them should fit the first-level cache."""
-VERDICTS: Final = 6
 FINISHED, DROPPED = 0, 1
-_AT: Final = {field.name: field.offset for field in CONTEXT}
 _WIDE: Final = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
-_WEIGHTS: Final = '!0 = !{!"branch_weights", i32 1, i32 4000}'
 
 
 def _function(name: str, text: Text, more: str = "") -> str:
     declared = "\n".join(sorted(text.declared))
     body = f"define i32 @{name}(ptr %vm) #0 {{\n{text.body()}\n}}"
-    return f"{more}{declared}\n{body}\n{_WIDE}\n{_WEIGHTS}\n"
-
-
-def _limit(text: Text, fuel: str, left: str) -> str:
-    less = text.new(f"icmp slt i64 {fuel}, {left}")
-    return text.new(f"select i1 {less}, i64 {text.new(f'add i64 {fuel}, 1')}, i64 {left}")
+    return f"{more}{declared}\n{body}\n{_WIDE}\n{WEIGHTS}\n"
 
 
 def _memset(text: Text, at: str, size: int) -> None:
@@ -58,11 +51,6 @@ def _clear(text: Text, facts: Facts, stack: str) -> None:
         _memset(text, at, (STACK_BYTES // 8 - low) * 8 * LANES)
 
 
-def _remember_fields(block: Block) -> None:
-    read = block.fields.load("%vm", "fields_read")
-    block.fields.store("%vm", "fields_read", block.text.new(f"or i64 {read}, {block.get(block.read)}"))
-
-
 class _Blocks:
     """Appends the loop over blocks of records of `size` bytes that lie whole in the window."""
 
@@ -78,20 +66,14 @@ class _Blocks:
         self.last = text.cell("i64", "last")
         self.result = text.cell("i64", "result")
         self.verdicts = [text.cell(WORDS, "verdict") for _ in range(VERDICTS - 1)]
-        self.position = fields.load("%vm", "position")
-        self.job = fields.load("%vm", "job", "ptr")
-        self.window_start = fields.load(self.job, "job.window_start")
-        self.records = fields.load("%vm", "records")
-        self.executed = fields.load("%vm", "executed")
-        self.slice_first = fields.load("%vm", "slice")
-        self.fuel = fields.load(self.job, "job.fuel")
+        self.shard = Shard(text, fields, size)
 
     def emit(self) -> str:
         text, block = self.text, self.block
         memory, rows, stack = _memory(text, block, -(-self.size // 8))
-        count = self._count()
-        first = self._first_host()
-        for cell, value in ((self.done, "0"), (self.slice, self.slice_first), (self.result, "0"), (self.last, "0")):
+        count = text.new(f"and i64 {self.shard.count()}, {-LANES}")
+        first = self.shard.first_host()
+        for cell, value in ((self.done, "0"), (self.slice, self.shard.slice), (self.result, "0"), (self.last, "0")):
             block.set(cell, value)
         for cell in self.verdicts:
             block.set(cell, "zeroinitializer", WORDS)
@@ -106,9 +88,9 @@ class _Blocks:
         text.begin("block")
         block.set(read, block.get(block.read))
         behind = text.new(f"mul i64 {done}, {self.size}")
-        block.set(block.start, text.new(f"add i64 {self.position}, {behind}"))
-        block.set(block.index, text.new(f"add i64 {self.records}, {done}"))
-        block.set(block.limit, _limit(text, self.fuel, block.get(self.slice)))
+        block.set(block.start, text.new(f"add i64 {self.shard.position}, {behind}"))
+        block.set(block.index, text.new(f"add i64 {self.shard.records}, {done}"))
+        block.set(block.limit, limit_of(text, self.shard.fuel, block.get(self.slice)))
         host = text.new(f"getelementptr i8, ptr {first}, i64 {behind}")
         take_records(text, rows, host, self.size)
         _clear(text, self.facts, stack)
@@ -124,29 +106,6 @@ class _Blocks:
         text.begin("gone")
         self._finish()
         return _function(BLOCKS, text)
-
-    def _count(self) -> str:
-        """Return how many records lie whole in the window and begin before the shard's end, rounded down to blocks."""
-        text, fields = self.text, self.fields
-        window_end = text.new(f"add i64 {self.window_start}, {fields.load(self.job, 'job.window_size')}")
-        before = text.new(f"icmp ult i64 {self.position}, {self.window_start}")
-        behind = text.new(f"icmp ugt i64 {self.position}, {window_end}")
-        stop = fields.load("%vm", "stop")
-        over = text.new(f"icmp uge i64 {self.position}, {stop}")
-        room = text.new(f"udiv i64 {text.new(f'sub i64 {window_end}, {self.position}')}, {self.size}")
-        left = text.new(f"sub i64 {stop}, {self.position}")
-        before_last = text.new(f"udiv i64 {text.new(f'sub i64 {left}, 1')}, {self.size}")
-        wanted = text.new(f"add i64 {before_last}, 1")
-        less = text.new(f"icmp ult i64 {room}, {wanted}")
-        count = text.new(f"select i1 {less}, i64 {room}, i64 {wanted}")
-        blocks = text.new(f"and i64 {count}, {-LANES}")
-        none = text.new(f"or i1 {text.new(f'or i1 {before}, {behind}')}, {over}")
-        return text.new(f"select i1 {none}, i64 0, i64 {blocks}")
-
-    def _first_host(self) -> str:
-        window = self.fields.load(self.job, "job.window", "ptr")
-        into = self.text.new(f"sub i64 {self.position}, {self.window_start}")
-        return self.text.new(f"getelementptr i8, ptr {window}, i64 {into}")
 
     def _commit(self) -> None:
         """The block went well if all of it fits the slice: then it counts, and the next one begins."""
@@ -176,28 +135,25 @@ class _Blocks:
         done = block.get(self.done)
         text.branch(text.new(f"icmp eq i64 {done}, 0"), "left", "behind")
         text.begin("behind")
-        position = text.new(f"add i64 {self.position}, {text.new(f'mul i64 {done}, {self.size}')}")
+        position = text.new(f"add i64 {self.shard.position}, {text.new(f'mul i64 {done}, {self.size}')}")
         fields.store("%vm", "position", position)
         fields.store("%vm", "record_stop", position)
         fields.store("%vm", "record_start", text.new(f"sub i64 {position}, {self.size}"))
-        fields.store("%vm", "fuel", text.new(f"sub i64 {self.fuel}, {block.get(self.last)}"))
+        fields.store("%vm", "fuel", text.new(f"sub i64 {self.shard.fuel}, {block.get(self.last)}"))
         left = block.get(self.slice)
         fields.store("%vm", "slice", left)
-        used = text.new(f"sub i64 {self.slice_first}, {left}")
-        fields.store("%vm", "executed", text.new(f"add i64 {self.executed}, {used}"))
-        fields.store("%vm", "records", text.new(f"add i64 {self.records}, {done}"))
-        counted = fields.load(self.job, "job.lanes")
-        fields.store(self.job, "job.lanes", text.new(f"add i64 {counted}, {done}"))
-        _remember_fields(block)
-        context = fields.load("%vm", "context", "ptr")
-        at = text.new(f"getelementptr i8, ptr {context}, i64 {_AT['result']}")
-        text.do(f"store i64 {block.get(self.result)}, ptr {at}, align 8")
-        self._count_verdicts(context, done)
+        used = text.new(f"sub i64 {self.shard.slice}, {left}")
+        fields.store("%vm", "executed", text.new(f"add i64 {self.shard.executed}, {used}"))
+        fields.store("%vm", "records", text.new(f"add i64 {self.shard.records}, {done}"))
+        self.shard.add_to_job("job.lanes", done)
+        remember_fields(text, block.fields, block.get(block.read))
+        self.shard.add_results(block.get(self.result), self._verdicts(done))
         text.jump("left")
         text.begin("left")
         text.do(f"ret i32 {block.get(self.kind, 'i32')}")
 
-    def _count_verdicts(self, context: str, done: str) -> None:
+    def _verdicts(self, done: str) -> list[str]:
+        """Return how many records had each verdict."""
         text, block = self.text, self.block
         name, others = f"@llvm.vector.reduce.add.v{LANES}i64", done
         counts = []
@@ -205,10 +161,7 @@ class _Blocks:
             more = text.call(f"declare i64 {name}({WORDS})", f"call i64 {name}({WORDS} {block.get(cell, WORDS)})")
             counts.append(more)
             others = text.new(f"sub i64 {others}, {more}")
-        for index, more in enumerate([*counts, others]):
-            at = text.new(f"getelementptr i8, ptr {context}, i64 {_AT['verdicts'] + 8 * index}")
-            counted = text.new(f"add i64 {text.new(f'load i64, ptr {at}, align 8')}, {more}")
-            text.do(f"store i64 {counted}, ptr {at}, align 8")
+        return [*counts, others]
 
 
 def blocks_of_records(image: Image, places: dict[str, int], size: int) -> str:
@@ -234,7 +187,7 @@ def record_alone(image: Image, places: dict[str, int]) -> str:
     block.set(block.start, begins)
     block.set(block.stride, "0")
     block.set(block.index, text.new(f"sub i64 {fields.load('%vm', 'records')}, {lane}"))
-    block.set(block.limit, _limit(text, fields.load("%vm", "fuel"), fields.load("%vm", "slice")))
+    block.set(block.limit, limit_of(text, fields.load("%vm", "fuel"), fields.load("%vm", "slice")))
     _take_alone(text, fields, rows, lane, length)
     _clear(text, facts, stack)
     program = Program(block, memory, facts, "done")
@@ -245,7 +198,7 @@ def record_alone(image: Image, places: dict[str, int]) -> str:
     apart = text.new(f"extractelement {WORDS} {block.get(block.spent_apart, WORDS)}, i64 {lane}")
     fields.store("%vm", "r", result)
     fields.store("%vm", "spent", text.new(f"add i64 {apart}, {block.get(block.spent)}"))
-    _remember_fields(block)
+    remember_fields(text, block.fields, block.get(block.read))
     text.do(f"ret i32 {FINISHED}")
     text.begin(ROLLBACK)
     fields.store("%vm", "spent", "0")
