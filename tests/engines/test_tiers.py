@@ -10,8 +10,9 @@ import pytest
 from packetfs.engines.compiled import tiers
 from packetfs.engines.compiled.machine import CPU, Prepared
 from packetfs.engines.compiled.tiers import AUTO, Tiered
+from packetfs.engines.lanes.machine import LANES
 from packetfs.vm.image import load
-from packetfs.vm.layout import Framing
+from packetfs.vm.layout import ContextKind, Framing
 from packetfs.vm.machine import TWIN
 from tests.vm.rig import Rig, array, program, rig
 
@@ -69,3 +70,18 @@ def test_what_spends_its_time_in_helpers_stays_in_the_interpreter(monkeypatch: p
     assert isinstance(table.prepared, Tiered)
     assert table.prepared.making is None
     assert table.prepared.ran() == {"compiled": 0, "interpreted": 256}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (ContextKind.XDP, "ldxw r0, [r1+24]\nexit"),
+        (ContextKind.XDP, "ldxw r0, [r1+32]\nexit"),
+        (ContextKind.RAW, "lddw r8, 0x10000008\nldxw r0, [r8+8]\nexit"),
+    ],
+)
+def test_fields_that_a_record_context_lacks_fault_in_every_engine(kind: ContextKind, text: str) -> None:
+    data = bytes(64 * 20)
+    twin = rig(TWIN, text, kind=kind, data=data).finish()
+    for machine in (CPU, LANES):
+        assert rig(machine, text, kind=kind, data=data).finish().remains() == twin.remains()

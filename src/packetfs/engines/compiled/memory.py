@@ -77,6 +77,8 @@ class Memory:
             return str(_DATA)
         if offset == size:
             return text.new(f"add i64 {frame.length}, {_DATA}")
+        if xdp:
+            return None
         if offset == 24:
             base = frame.fields.load("%vm", "record_base")
             text.unless(text.new(f"icmp eq i64 {base}, {_UNKNOWN}"), frame.rare(step.slot, cost))

@@ -15,6 +15,7 @@ from packetfs.vm.layout import STACK_BYTES, ContextKind, Region
 _ROW: Final = 8 * LANES
 _POINTERS: Final = f"<{LANES} x ptr>"
 _NAMES: Final = {1: 8, 2: 16, 4: 32, 8: 64}
+_CONTEXT_BYTES: Final = {ContextKind.PACKETFS: 64, ContextKind.XDP: 24, ContextKind.RAW: 0}
 
 
 class Memory:
@@ -149,7 +150,7 @@ class Memory:
 
     def _field(self, offset: int, size: int) -> Value:
         block, text = self._block, self._text
-        if offset + size > (64 if block.image.context is ContextKind.PACKETFS else 24) or offset % 8 + size > 8:
+        if offset + size > _CONTEXT_BYTES[block.image.context] or offset % 8 + size > 8:
             text.unless("true", "rollback")
             return Value("0")
         read = ((1 << size) - 1) << offset
