@@ -139,7 +139,35 @@ def reconcile(results: Results) -> str:
     return "\n".join(rows)
 
 
-SMALL: dict[str, Callable[[Results], str]] = {"twins": twins, "start": start, "typed": typed, "reconcile": reconcile}
+def engines(results: Results) -> str:
+    """Show what a record of 64 bytes costs, in cache and beyond, what a shard does, and what code takes to be made."""
+    ways = ("cpu", "cpu bare", "lanes", "lanes bare", "native", "simple")
+    head = "cpu | cpu, unchecked | lanes | lanes, unchecked | gcc -O3 | one call a record, unchecked"
+    rows = [f"| program | where | {head} | bound |", "|---|---|" + "--:|" * 7]
+    for row in results["programs"]:
+        for where, key in (("in cache", "record"), ("256 MiB", "big")):
+            cells = " | ".join(f"{row[key][way]:.2f}" for way in ways)
+            bound = f"<= {row['bound']:g}" if key == "record" and row["bound"] is not None else ""
+            rows.append(f"| {row['program']}: {row['about']} | {where} | {cells} | {bound} |")
+    shards = (f"{way} {max(row['shard'][way] for row in results['programs']):.1f}" for way in ("cpu", "lanes"))
+    rows += [
+        "",
+        f"Nanoseconds a record. A shard costs, at the most of these programs, {', '.join(shards)} microseconds.",
+        "",
+    ]
+    rows += ["| code of | slots | ms | of it text |", "|---|--:|--:|--:|"]
+    start = results["start"]
+    rows += [
+        f"| {row['program']} | {row['slots']} | {row['ms']:.0f} | {row['text']:.0f} |" for row in start["compiled"]
+    ]
+    runs = ", ".join(f"`{name}` {took:.0f}" for name, took in start["runs"].items())
+    rows += ["", f"Loading LLVM: {start['llvm']:.0f} ms. A run of 64 KiB whose code is remembered, in ms: {runs}."]
+    return "\n".join([*rows, short_machine(results)])
+
+
+SMALL: dict[str, Callable[[Results], str]] = {
+    "twins": twins, "start": start, "typed": typed, "reconcile": reconcile, "engines": engines,
+}  # fmt: skip
 """Tables of what a command of its own measures, by the name of its results."""
 
 

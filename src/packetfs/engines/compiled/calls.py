@@ -42,7 +42,7 @@ class Calls:
             text.do(f"store i64 {frame.register(number)}, ptr {place}, align 8")
         frame.keep(_POINTER, text.new(f"sub i64 {frame.register(_POINTER)}, {FRAME_BYTES}"))
         frame.set(frame.depth, text.new(f"add i32 {depth}, 1"), "i32")
-        frame.set(frame.spent, text.new(f"add i64 {frame.get(frame.spent)}, {cost + 1}"))
+        frame.spend(cost + 1)
         if target.isdigit():
             self.test_fuel(int(target))
             text.jump(self._labels[int(target)])
@@ -64,6 +64,8 @@ class Calls:
     def test_fuel(self, slot: int) -> None:
         """Give up before the instruction in `slot` if what was spent reaches the limit."""
         text, frame = self._text, self._frame
+        if not frame.safety.fuel:
+            return
         over = text.new(f"icmp sge i64 {frame.get(frame.spent)}, {frame.get(frame.limit)}")
         text.unless(over, frame.limited(slot))
 
@@ -106,7 +108,7 @@ class Calls:
         text.branch(text.new(f"icmp slt i32 {index}, 0"), frame.rare(step.slot, cost), helper)
         text.begin(helper)
         self._call_helper(step, index, cost)
-        frame.set(frame.spent, text.new(f"add i64 {frame.get(frame.spent)}, {cost + 1}"))
+        frame.spend(cost + 1)
         text.jump(self._labels[step.behind])
 
     # helpers

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from packetfs.engines.compiled.arithmetic import Arithmetic
+from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.text import Cells, Shape, Text
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
@@ -25,13 +26,14 @@ class Frame:
     rare only.
     """
 
-    def __init__(self, text: Text, places: dict[str, int], image: Image, length: str) -> None:
+    def __init__(self, text: Text, places: dict[str, int], image: Image, length: str, safety: Safety = SAFE) -> None:
         self.text: Final = text
         self.shape: Final = Shape()
         self.arithmetic: Final = Arithmetic(text, self.shape)
         self.fields: Final = Cells(text, places)
         self.image: Final = image
         self.length: Final = length
+        self.safety: Final = safety
         self.publish: Callable[[], None] = lambda: None
         self.registers: Final = [text.cell("i64", f"r{r}_") for r in range(REGISTERS)]
         self.spent: Final = text.cell("i64", "spent")
@@ -60,6 +62,11 @@ class Frame:
 
     def keep(self, number: int, value: str) -> None:
         self.set(self.registers[number], value)
+
+    def spend(self, slots: int) -> None:
+        """Count slots that were executed."""
+        if self.safety.fuel:
+            self.set(self.spent, self.text.new(f"add i64 {self.get(self.spent)}, {slots}"))
 
     # the C core
 
@@ -118,7 +125,7 @@ class Frame:
             self.set(self.pc, str(slot), "i32")
             self.set(self.kind, str(kind), "i32")
             if cost:
-                self.set(self.spent, text.new(f"add i64 {self.get(self.spent)}, {cost}"))
+                self.spend(cost)
             text.jump(common)
         text.begin(common)
         self.enter()

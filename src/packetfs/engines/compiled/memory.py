@@ -144,7 +144,8 @@ class Memory:
             return self._look_up(address, size, fast, slow, store=store)
         base, host, room = guess
         at = text.new(f"sub i64 {address}, {base}")
-        text.branch(text.new(f"icmp ult i64 {at}, {room(size)}"), fast, slow)
+        inside = text.new(f"icmp ult i64 {at}, {room(size)}") if self._frame.safety.checks else "true"
+        text.branch(inside, fast, slow)
         text.begin(fast)
         if store and kind.region is Region.STACK:
             self._use_stack(at)

@@ -73,7 +73,7 @@ class Program:
             jumps = step.is_jump or opcode == EXIT
             if not jumps:
                 self._step(step, kinds, cost)
-            frame.set(frame.spent, self._text.new(f"add i64 {frame.get(frame.spent)}, {run.next - run.slot}"))
+            frame.spend(run.next - run.slot)
             if opcode == EXIT:
                 self._calls.leave()
             elif jumps:

@@ -6,6 +6,7 @@ from typing import Final
 
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.program import Program
+from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
 from packetfs.vm.image import Image
@@ -53,11 +54,11 @@ def _function(name: str, text: Text) -> str:
 class _Many:
     """Appends the loop over records of `size` bytes that lie whole in the window."""
 
-    def __init__(self, image: Image, places: dict[str, int], size: int) -> None:
+    def __init__(self, image: Image, places: dict[str, int], size: int, safety: Safety) -> None:
         self.text = text = Text()
         self.size = size
         self.fields = fields = Cells(text, places)
-        self.frame = Frame(text, places, image, str(size))
+        self.frame = Frame(text, places, image, str(size), safety)
         self.done = text.cell("i64", "done")
         self.slice = text.cell("i64", "slice")
         self.result = text.cell("i64", "result")
@@ -162,6 +163,6 @@ class _Many:
         text.do(f"ret i32 {frame.get(frame.kind, 'i32')}")
 
 
-def many_records(image: Image, places: dict[str, int], size: int) -> str:
+def many_records(image: Image, places: dict[str, int], size: int, safety: Safety = SAFE) -> str:
     """Return IR of `i32 packetfs_records(vm)`: records of `size` bytes, as many as lie whole in the window."""
-    return _Many(image, places, size).emit()
+    return _Many(image, places, size, safety).emit()

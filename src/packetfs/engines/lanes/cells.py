@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from packetfs.engines.compiled.arithmetic import Arithmetic
+from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.text import Cells, Shape, Text
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
@@ -32,12 +33,15 @@ class Value(NamedTuple):
 class Block:
     """The cells of a block. length: bytes of each record; everyone: the mask of the lanes that have one."""
 
-    def __init__(self, text: Text, places: dict[str, int], image: Image, length: str, everyone: str) -> None:
+    def __init__(
+        self, text: Text, places: dict[str, int], image: Image, length: str, everyone: str, safety: Safety = SAFE
+    ) -> None:
         self.text: Final = text
         self.fields: Final = Cells(text, places)
         self.image: Final = image
         self.length: Final = length
         self.everyone: Final = everyone
+        self.safety: Final = safety
         self.number: Final = Arithmetic(text, NUMBER)
         self.vector: Final = Arithmetic(text, VECTOR)
         self.numbers: Final = [text.cell("i64", f"n{r}_") for r in range(SLOTS)]

@@ -172,6 +172,8 @@ class Program:
 
     def _spend(self, cost: int) -> None:
         block, text = self._block, self._text
+        if not block.safety.fuel:
+            return
         if not self._parted:
             block.set(block.spent, text.new(f"add i64 {block.get(block.spent)}, {cost}"))
             return
@@ -181,6 +183,8 @@ class Program:
     def _test(self, mask: str) -> None:
         """Drop the block if a lane's fuel, or the slice, is used up."""
         block, text = self._block, self._text
+        if not block.safety.fuel:
+            return
         spent, limit = block.get(block.spent), block.get(block.limit)
         if not self._tries:
             block.require(text.new(f"icmp slt i64 {spent}, {limit}"), mask, lanes=False)

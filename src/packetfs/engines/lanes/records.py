@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from packetfs.engines.compiled.graph import make_graph
+from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
 from packetfs.engines.lanes.cells import ALL, LANES, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
@@ -54,10 +55,10 @@ def _clear(text: Text, facts: Facts, stack: str) -> None:
 class _Blocks:
     """Appends the loop over blocks of records of `size` bytes that lie whole in the window."""
 
-    def __init__(self, image: Image, places: dict[str, int], size: int) -> None:
+    def __init__(self, image: Image, places: dict[str, int], size: int, safety: Safety) -> None:
         self.text = text = Text()
         self.size = size
-        self.block = Block(text, places, image, str(size), ALL)
+        self.block = Block(text, places, image, str(size), ALL, safety)
         self.facts = Facts(make_graph(image), image, known_length=True)
         self.fields = fields = Cells(text, places)
         self.done = text.cell("i64", "done")
@@ -164,9 +165,9 @@ class _Blocks:
         return [*counts, others]
 
 
-def blocks_of_records(image: Image, places: dict[str, int], size: int) -> str:
+def blocks_of_records(image: Image, places: dict[str, int], size: int, safety: Safety = SAFE) -> str:
     """Return IR of `i32 packetfs_lanes(vm)`: blocks of records of `size` bytes, until one has to be dropped."""
-    return _Blocks(image, places, size).emit()
+    return _Blocks(image, places, size, safety).emit()
 
 
 def record_alone(image: Image, places: dict[str, int]) -> str:
