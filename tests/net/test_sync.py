@@ -202,6 +202,18 @@ def test_a_renamed_and_a_rotated_file_are_not_sent_again(rig: Rig, src: Path) ->
     assert summary.sent.wire < 34_000
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_new_file_may_share_content_far_behind_its_beginning(rig: Rig, src: Path, shared: bool) -> None:
+    old, new = random.Random(1).randbytes(3 << 20), random.Random(2).randbytes(20 << 20)
+    (src / "old").write_bytes(old)
+    rig.sync(f"{src}/", rig.base / "dst")
+    edit(src / "old", 1000, b"changed")
+    (src / "new").write_bytes(new + old if shared else new)
+    summary = rig.sync(f"{src}/", rig.base / "dst")
+    assert describe(rig.base / "dst") == describe(src)
+    assert summary.sent.literal < len(new) + 300_000
+
+
 @pytest.mark.parametrize("end", ["{base}/out/name", "{base}/out/", "pfs:name"])
 def test_one_file(rig: Rig, src: Path, end: str) -> None:
     rig.make_pool()

@@ -17,6 +17,14 @@ class PacketFSError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pools of processes hand errors over pickled, and an error is made from fields, not from its message."""
+        return _from_fields, (type(self), self.fields)
+
+
+def _from_fields(kind: type[PacketFSError], fields: dict[str, object]) -> PacketFSError:
+    return kind(**fields)
+
 
 def _fill(template: str, fields: dict[str, object]) -> str:
     from string import Formatter  # compiles patterns, which only errors are to pay for

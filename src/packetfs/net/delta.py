@@ -106,14 +106,21 @@ class Basis:
 
 
 def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
-    """Return the source most of whose extents the file's beginning shares; the old version at its path if none is."""
-    votes = Counter[int]()
-    for offset, leaf in islice(leaves, _VOTES):
-        if leaf[0] == Op.COPY:
-            place = places.find(leaf[16:48], (same_path, offset))
-            if place is not None:
-                votes[place[0]] += 1
-    return max(votes, key=lambda source: (votes[source], source == same_path)) if votes else same_path
+    """Return the source most of whose extents the file's beginning shares; if none is, the old version at its path.
+
+    For a file that has no old version the first source with any extent of it; 0 says that there is nothing to copy.
+    """
+    copies = ((offset, leaf[16:48]) for offset, leaf in leaves if leaf[0] == Op.COPY)
+    votes = Counter(place[0] for place in islice(_found(places, copies, same_path), _VOTES) if place is not None)
+    if votes:
+        return max(votes, key=lambda source: (votes[source], source == same_path))
+    if same_path:
+        return same_path
+    return next((place[0] for place in _found(places, copies, same_path) if place is not None), 0)
+
+
+def _found(places: ExtentMap, copies: Iterable[tuple[int, bytes]], source: int) -> Iterator[Place | None]:
+    return (places.find(digest, (source, offset)) for offset, digest in copies)
 
 
 class Difference:

@@ -190,9 +190,11 @@ class Sender:
             return
         own = known.number(path)
         base = known.same_content(new) or choose_base(known.places, file_leaves(self._source.store, new), own)
-        declared = self._declare(base) if base not in (0, own) else 0
-        kind = Content.DELTA if base else Content.LITERAL
-        self._send_file(path, new, kind, declared, Basis(known.places, known), base)
+        if not base:
+            self._send_file(path, new, Content.LITERAL, 0, NO_BASIS)
+            return
+        declared = self._declare(base) if base != own else 0
+        self._send_file(path, new, Content.DELTA, declared, Basis(known.places, known), base)
 
     def _declare(self, source: int) -> int:
         """Return the number under which the receiver knows a source, telling it first where needed."""
