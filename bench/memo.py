@@ -114,6 +114,7 @@ class Bench:
         self._base = base
         self.text = base / "text"
         self._environment = {**os.environ, "XDG_RUNTIME_DIR": os.fspath(base)}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
         self._pfs("init", os.fspath(base / "pool"))
         total = MapDefinition(b"total", MapType.ARRAY, 4, 8, 1, reducer=Reducer.SUM)
         (base / "hash.pfs").write_bytes(encode_program(Program(pad(assemble(HASH)), (total,))))

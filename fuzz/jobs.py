@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from packetfs.engines.cuts import shard_ends
+from packetfs.engines.cuts import stretches
 from packetfs.engines.extents import extents
 from packetfs.engines.job import resume_job, run_job
 from packetfs.engines.moving import freeze_job, thaw_job
@@ -254,7 +254,7 @@ def shard_of(source: Source, shard: int) -> Callable[[int], int]:
     """Return what gives the number of the shard that has an offset of a source."""
     if not isinstance(source, PoolFile):
         return lambda at: at // shard
-    ends = list(shard_ends(source.program, source.root, shard))
+    ends = [end for found in stretches(source.program, source.root, shard) for end in found]
     return lambda at: bisect_right(ends, at)
 
 

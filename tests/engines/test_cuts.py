@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines.cuts import shard_ends
+from packetfs.engines.cuts import stretches
 from packetfs.fs.ingest import ingest
 from packetfs.fs.leaves import Leaves
 from packetfs.packet.digest import Digest
@@ -36,7 +36,7 @@ def stored(pool: Pool, data: bytes) -> Digest:
 
 
 def parts(pool: Pool, data: bytes, shard: int) -> list[bytes]:
-    ends = list(shard_ends(Leaves(pool), stored(pool, data), shard))
+    ends = [end for found in stretches(Leaves(pool), stored(pool, data), shard) for end in found]
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 

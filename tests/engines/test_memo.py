@@ -13,12 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines.memo import Memory
+from packetfs.engines import work
+from packetfs.engines.job import resume_job, run_job
+from packetfs.engines.jobs import list_jobs
 from packetfs.engines.options import JobOptions
 from packetfs.engines.outline import outline
+from packetfs.engines.records import parse_records
 from packetfs.engines.source import Source
+from packetfs.limits import STRETCH_MAX
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
+from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import split
 from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Reducer
@@ -72,8 +77,10 @@ class Recalling:
     """A memory that is a dict."""
 
     held: dict[bytes, bytes] = field(default_factory=dict)
+    asked: int = 0
 
     def recall(self, key: Digest) -> bytes | None:
+        self.asked += 1
         return self.held.get(key)
 
     def remember(self, key: Digest, value: bytes) -> None:
@@ -191,12 +198,62 @@ def damaged(value: bytes, random: Random) -> bytes:
 
 
 def test_nothing_is_remembered_of_faults_and_files_of_the_host(tmp_path: Path, pool: Pool) -> None:
-    memory: Memory = Recalling()
+    memory = Recalling()
     fault = program("ldxb r0, [r2+0]\nexit")
     ran = run(fault, [stored(pool, text_of(50_000))], "line", JobOptions(shard_bytes=4096), memory)
     assert ran.result.faulted == ran.result.shards
     run(counting(), [write(tmp_path / "data", text_of(50_000))], "line", JobOptions(shard_bytes=4096), memory)
-    assert memory == Recalling()
+    assert not memory.held
+
+
+@pytest.mark.parametrize("held", [0, 40])
+@pytest.mark.parametrize("name", ["counting", "hashed", "last"])
+def test_stretches_that_did_not_change_are_one_question_each(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, name: str, held: int
+) -> None:
+    """Also where shards are reduced on the way, as maps of `held` microVMs fit: then parts of a stretch are."""
+    if held:
+        monkeypatch.setattr(work, "MAPS_HELD", held * 256 * 8)
+    data, memory, options = text_of(2_000_000), Recalling(), JobOptions(shard_bytes=4096)
+    wanted = run(PROGRAMS[name], [stored(pool, data)], "line", options)
+    assert without(run(PROGRAMS[name], [stored(pool, data)], "line", options, memory)) == without(wanted)
+    memory.asked = 0
+    again = run(PROGRAMS[name], [stored(pool, data)], "line", options, memory)
+    assert without(again) == without(wanted)
+    assert again.result.remembered == again.result.shards
+    assert memory.asked <= again.result.shards // 4
+    memory.asked, change = 0, data[:1_000_000] + b"one more\n" + data[1_000_000:]
+    other = run(PROGRAMS[name], [stored(pool, change)], "line", options, memory)
+    assert without(other) == without(run(PROGRAMS[name], [stored(pool, change)], "line", options))
+    assert memory.asked <= other.result.shards // 4 + 2 * STRETCH_MAX
+
+
+@pytest.mark.parametrize("keep_output", [False, True])
+@pytest.mark.parametrize("after", [0, 400, 30_000])
+def test_a_job_that_recalled_stretches_goes_on_without_a_memory(
+    tmp_path: Path, pool: Pool, after: int, keep_output: bool
+) -> None:
+    data, memory, out = text_of(600_000), Recalling(), bytearray()
+    change = data[:300_000] + b"one more\n" + data[300_000:]
+    options = JobOptions(shard_bytes=2048, workers=2, keep=True, keep_output=keep_output, parent=os.fspath(tmp_path))
+    wanted = run(PROGRAMS["slow"], [stored(pool, change)], "line", options)
+    run(PROGRAMS["slow"], [stored(pool, data)], "line", options, memory)
+
+    def take(part: Buffer) -> None:
+        if len(out) > after:
+            raise KeyboardInterrupt
+        out.extend(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(
+            PROGRAMS["slow"], [stored(pool, change)], parse_records("line"), out=take, options=options, memory=memory
+        )
+    (info,) = list_jobs(os.fspath(tmp_path))
+    if keep_output:
+        out.clear()
+    result = resume_job(info.directory, out=out.extend, store=pool)
+    assert bytes(out) == wanted.output
+    assert without(Ran(replace(result, seconds=0.0, engine="", timings=()), b"")).result == without(wanted).result
 
 
 @settings(deadline=None, max_examples=60)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from packetfs.engines import totals as totals_of
+from packetfs.engines import outcome as outcomes
 from packetfs.engines import work
 from packetfs.engines.columns import ENDED, states
 from packetfs.engines.options import JobOptions
+from packetfs.engines.outcome import Outcome
 from packetfs.engines.table import Table
-from packetfs.engines.totals import Totals
 from packetfs.engines.turn import Live, Turns
 from packetfs.vm.layout import State
 from tests.engines.rig import counting, run, text_of, write
@@ -28,9 +28,9 @@ def test_shards_are_reduced_on_the_way_where_maps_take_much(
     source, options = write(tmp_path / "data", DATA), JobOptions(shard_bytes=1024, vms=10, workers=workers)
     wanted, reduced = run(counting(), [source], "line", options), list[int]()
 
-    def save(directory: str, totals: Totals, *rest: Any) -> None:
-        reduced.append(totals.shards)
-        totals_of.save(directory, totals, *rest)
+    def save(directory: str, outcome: Outcome, *rest: Any) -> None:
+        reduced.append(outcome.totals.shards)
+        outcomes.save(directory, outcome, *rest)
 
     monkeypatch.setattr(work, "MAPS_HELD", 40 * 256 * 8)  # the maps of 40 microVMs
     monkeypatch.setattr(work, "save", save)

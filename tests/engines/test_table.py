@@ -16,12 +16,13 @@ from packetfs.engines.jobs import microvms
 from packetfs.engines.ledger import SLOTS, Control
 from packetfs.engines.moving import _ranges
 from packetfs.engines.options import JobOptions
+from packetfs.engines.outcome import restore, save
 from packetfs.engines.records import parse_records
 from packetfs.engines.reduce import ArrayReduction, HashReduction
 from packetfs.engines.shards import Batch
 from packetfs.engines.spool import Spool
 from packetfs.engines.table import PAGE, Table, attach_table, create_table, is_running, look_at_table, remove_table
-from packetfs.engines.totals import Totals, restore, save
+from packetfs.engines.totals import Totals
 from packetfs.engines.work import spill_need
 from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.vm.context import GOLDEN, Context, begin_shard
@@ -55,7 +56,7 @@ WRAPPING = ((1 << 64) - 2 - (VMS_MAX + 40)) * pow(GOLDEN, -1, 1 << 64) % (1 << 6
 @pytest.mark.parametrize("seed", [7, WRAPPING])
 @pytest.mark.parametrize("framing", ["line", "packet", "fixed:300"])
 def test_columns_write_what_contexts_read(table: Table, framing: str, seed: int) -> None:
-    batch = Batch(3, 0, VMS_MAX + 40, range(40_000, 44_500, 1000), 44_500)
+    batch = Batch(0, VMS_MAX + 40, range(40_000, 44_500, 1000), 44_500)
     begin(table.words, batch, parse_records(framing), seed)
     copy = bytearray(SLOTS * CONTEXT_BYTES)
     for index in range(5):
@@ -149,7 +150,7 @@ def test_what_turns_may_store_to_is_bounded() -> None:
 
 
 def test_microvms_of_a_job_without_contexts_are_an_error(table: Table) -> None:
-    begin(table.words, Batch(0, 0, 0, range(0, 3000, 1000), 3000), parse_records("line"), 7)
+    begin(table.words, Batch(0, 0, range(0, 3000, 1000), 3000), parse_records("line"), 7)
     assert [context.shard for context in microvms(table.directory)] == [0, 1, 2]
     os.unlink(f"{table.directory}/contexts")
     with pytest.raises(BadJob, match="contexts"):
@@ -181,7 +182,8 @@ def test_the_ledger_remembers(table: Table) -> None:
 def test_totals_are_saved_whole_and_damage_is_seen(tmp_path: Path) -> None:
     for code in (counting(), hashed()):
         image = load(code)
-        totals, found = restore(os.fspath(tmp_path / "none"), image)
+        outcome = restore(os.fspath(tmp_path / "none"), image)
+        totals, found = outcome.totals, outcome.maps
         assert totals == Totals()
         (reduction,) = found.values()
         if isinstance(reduction, ArrayReduction):
@@ -190,10 +192,10 @@ def test_totals_are_saved_whole_and_damage_is_seen(tmp_path: Path) -> None:
             assert isinstance(reduction, HashReduction)
             reduction.values = {b"k" * 8: b"v" * 8, b"l" * 8: bytes(8)}
         totals.records, totals.verdicts[2] = 17, 3
-        save(os.fspath(tmp_path), totals, found)
-        again, held = restore(os.fspath(tmp_path), image)
-        assert again == totals
-        assert [list(one.entries()) for one in held.values()] == [list(one.entries()) for one in found.values()]
+        save(os.fspath(tmp_path), outcome)
+        again = restore(os.fspath(tmp_path), image)
+        assert again.totals == totals
+        assert [list(one.entries()) for one in again.maps.values()] == [list(one.entries()) for one in found.values()]
         good, random = (tmp_path / "reduced").read_bytes(), Random(1)
         for _ in range(100):
             at = random.randrange(len(good))
@@ -213,15 +215,16 @@ def test_output_comes_in_order_whatever_the_order_of_turns(table: Table) -> None
     for keep in (False, True):
         out, spool = bytearray(), Spool(table.directory, table.ledger, keep=keep)
         delivery = Delivery(out.extend, spool, table.ledger, keep=keep)
-        turns, wanted = [], []
-        for batch in range(60):
+        turns, wanted, shard = [], [], 0
+        for _ in range(60):
             count = random.choice((1, 1, 3))
             rounds = [[random.randbytes(random.choice((0, 9, 400))) for _ in range(count)] for _ in range(3)]
-            turns.append([(batch, count, number == 2, parts) for number, parts in enumerate(rounds)])
+            turns.append([(shard, count, number == 2, parts) for number, parts in enumerate(rounds)])
             wanted += [parts[i] for i in range(count) for parts in rounds]
+            shard += count
         while any(turns):
-            batch, count, finished, parts = random.choice([rounds for rounds in turns if rounds][:8]).pop(0)
-            delivery.add(batch, count, finished, list(map(len, parts)), parts)
+            shard, count, finished, parts = random.choice([rounds for rounds in turns if rounds][:8]).pop(0)
+            delivery.add(shard, count, finished, list(map(len, parts)), parts)
         assert bytes(out) == b"".join(wanted)
         assert (delivery.held == 0) is not keep
         assert table.ledger.delivered == len(out)
@@ -233,13 +236,13 @@ def test_what_waits_survives_its_process(table: Table) -> None:
     spool = Spool(table.directory, table.ledger, keep=False)
     delivery = Delivery(lambda data: out.append(bytes(data)), spool, table.ledger, keep=False)
     delivery.add(1, 2, True, [2, 3], [b"bbccc"])
-    delivery.add(2, 1, False, [1], [b"d"])
-    delivery.add(2, 1, True, [1], [b"e"])
+    delivery.add(3, 1, False, [1], [b"d"])
+    delivery.add(3, 1, True, [1], [b"e"])
     assert not out
-    spool.forget(2)
+    spool.forget(3)
     again = Spool(table.directory, table.ledger, keep=False)
     found = [(batch, lengths) for batch, _, lengths in again.recover()]
-    assert found == [(1, [2, 3]), (2, [1]), (2, [1]), (2, [])]
+    assert found == [(1, [2, 3]), (3, [1]), (3, [1]), (3, [])]
     delivery.add(0, 1, True, [1], [b"a"])
     assert b"".join(out) == b"abbcccde"
 

@@ -199,7 +199,7 @@ def test_a_directory_that_others_may_write_to_is_refused(jobs: Jobs) -> None:
 
 
 def test_what_is_no_job_is_passed_over(jobs: Jobs) -> None:
-    for name, text in (("a", "{"), ("b", "[" * 5000), ("c", '{"version": 1}')):
+    for name, text in (("a", "{"), ("b", "[" * 5000), ("c", '{"version": 2}')):
         (jobs.home / "run" / "packetfs" / name).mkdir(mode=0o700, parents=True)
         (jobs.home / "run" / "packetfs" / name / "job.json").write_text(text)
     (jobs.home / "run" / "packetfs").chmod(0o700)

@@ -32,7 +32,6 @@ from tests.vm.rig import array, program
 PROGRAM = encode_program(program("mov r0, 0\n exit", array()))
 SHARD = 1 << 20
 TOTALS = {
-    "batches": 0,
     "shards": 0,
     "records": 0,
     "bytes": 0,
@@ -56,7 +55,7 @@ def job_json(source: Path, options: dict[str, object] | None = None, **changes: 
     origin = asdict(file.origin())
     file.close()
     fields: dict[str, object] = {
-        "version": 1,
+        "version": 2,
         "program": program_digest(PROGRAM).hex(),
         "sources": [origin],
         "records": "packet",
@@ -182,7 +181,7 @@ def test_options_of_a_thawed_job_are_checked(options: dict[str, object], source:
         {"records": "fixed:0"},
         {"sources": 5},
         {"sources": [5]},
-        {"version": 2},
+        {"version": 3},
         {"maps_bytes": 64.0},
         {"maps_bytes": 1 << 60},
         {"created_ns": "x"},
@@ -218,7 +217,7 @@ def test_what_was_reduced_is_checked(reduced: bytes, source: Path, tmp_path: Pat
     assert not thawed(stream_of({"job.json": job_json(source), "program": PROGRAM, "reduced": reduced}), tmp_path)
 
 
-@pytest.mark.parametrize("job", [b"[" * 200_000, b"\xff\xfe", b"", b"{}", b"[]", b'{"version": 1}'])
+@pytest.mark.parametrize("job", [b"[" * 200_000, b"\xff\xfe", b"", b"{}", b"[]", b'{"version": 2}'])
 def test_a_job_file_of_anything_leaves_nothing_behind(job: bytes, tmp_path: Path) -> None:
     with pytest.raises(PacketFSError):
         thaw_job(stream_of({"job.json": job, "program": PROGRAM}), str(tmp_path / "jobs"))
@@ -267,7 +266,7 @@ def test_a_microvm_cannot_be_a_round_ahead_of_its_slot(reduced: int, tmp_path: P
     start = (VMS_MAX - reduced) * shard
     ahead = microvm(shard=VMS_MAX, start=start, stop=start + shard, position=start)
     sources = [json.loads(job_json(each))["sources"][0] for each in (small, path)]
-    totals = {**TOTALS, "batches": reduced, "shards": reduced}
+    totals = {**TOTALS, "shards": reduced}
     parts = {
         "job.json": job_json(
             path, {"shard_bytes": shard}, batch=50, sources=sources, program=program_digest(OFFSETS).hex()

@@ -4,6 +4,9 @@ taken away move the shards around them and no others.
 A shard has S/2 to 3S/2 bytes and ends behind the extent, among those that end in that range, with the least digest: the
 rule by which extents themselves are cut (packet/cut.py), one level up. What is longer than S, and runs and inline data,
 which have no digest, end a shard only where nothing else does.
+
+Shards that follow each other form a stretch, which ends behind one shard in STRETCH_MEAN, by its digest too: so a
+change moves the edges of one or two stretches, and what a program computed on the others can be had as one (memo.py).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from itertools import islice
 from operator import sub
 from typing import TYPE_CHECKING, Final
 
+from packetfs.limits import STRETCH_MAX, STRETCH_MEAN
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, Op
 
@@ -26,8 +30,20 @@ _LAST: Final = b"\xff" * 9
 _COPY: Final = int(Op.COPY)
 
 
-def shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[int]:
-    """Yield where each shard of a file ends, in order; the last one does where the file does."""
+def stretches(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[list[int]]:
+    """Yield, stretch by stretch, where the shards of a file end; the last one does where the file does."""
+    ends: list[int] = []
+    for end, key in _shard_ends(program, root, shard_bytes):
+        ends.append(end)
+        if key[-1] % STRETCH_MEAN == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
+            yield ends
+            ends = []
+    if ends:
+        yield ends
+
+
+def _shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yield where each shard of a file ends, and the key of the leaf that it ends behind."""
     least, most = shard_bytes - shard_bytes // 2, shard_bytes + shard_bytes // 2
     ends: list[int] = []
     keys: list[bytes] = []
@@ -38,11 +54,12 @@ def shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[int]
         while ends[-1] - start > most:
             done = 1 + _choose(ends, keys, start + least, start + most)
             start = ends[done - 1]
-            yield start
+            yield start, keys[done - 1]
         del ends[:done], keys[:done]
     while ends and start < ends[-1]:
-        start = ends[_choose(ends, keys, start + least, start + most)]
-        yield start
+        index = _choose(ends, keys, start + least, start + most)
+        start = ends[index]
+        yield start, keys[index]
 
 
 def _add(run: Run, longest: int, ends: list[int], keys: list[bytes]) -> None:

@@ -46,7 +46,7 @@ class Delivery:
     """Takes the output of turns in any order, from any thread."""
 
     def __init__(self, out: Output, spool: Spool, ledger: Ledger, *, keep: bool, first: int = 0, sent: int = 0) -> None:
-        """`first`: the batch whose output comes next; `sent`: bytes of output before it."""
+        """`first`: the shard whose output comes next; `sent`: bytes of output before it."""
         self._out = out
         self._spool = spool
         self._ledger = ledger
@@ -54,7 +54,7 @@ class Delivery:
         self._streams: dict[int, _Stream] = {}
         self._state = threading.Lock()
         self._delivering = threading.Lock()
-        self._batch = first
+        self._next_shard = first
         self._sent = sent
         self._skip = 0 if keep else ledger.delivered
 
@@ -63,26 +63,26 @@ class Delivery:
         """Bytes of shared memory that wait."""
         return self._spool.held
 
-    def add(self, batch: int, count: int, finished: bool, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
-        """Take a turn's output: `lengths` of it by microVM, `data` in one or more parts. When this returns, the output
-        is delivered, being delivered, or in the spool."""
+    def add(self, shard: int, count: int, finished: bool, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
+        """Take a turn's output: of a batch of `count` shards from `shard` on, `lengths` of it by microVM, `data` in one
+        or more parts. When this returns, the output is delivered, being delivered, or in the spool."""
         block = _Block(lengths, b"".join(data), None)
         with self._state:
-            stream = self._streams.setdefault(batch, _Stream(count))
+            stream = self._streams.setdefault(shard, _Stream(count))
             stream.finished = finished
             if block.size:
                 stream.blocks.append(block)
-                if self._keep or batch != self._batch:
-                    self._put_away(batch, block)
+                if self._keep or shard != self._next_shard:
+                    self._put_away(shard, block)
         self.deliver()
         with self._state:
             if block.data is not None and block in stream.blocks:
-                self._put_away(batch, block)
+                self._put_away(shard, block)
 
-    def restore(self, batch: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]) -> None:
+    def restore(self, shard: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]) -> None:
         """Take what a dead process left in the spool."""
         blocks = [_Block(lengths, None, entry) for entry, lengths in entries if any(lengths)]
-        self._streams[batch] = _Stream(count, finished, blocks)
+        self._streams[shard] = _Stream(count, finished, blocks)
 
     def deliver(self) -> None:
         """Hand over what is next, unless another thread is at it: that one then sees what is new."""
@@ -93,8 +93,8 @@ class Delivery:
             finally:
                 self._delivering.release()
 
-    def _put_away(self, batch: int, block: _Block) -> None:
-        block.entry = self._spool.append(batch, block.lengths, [block.data or b""])
+    def _put_away(self, shard: int, block: _Block) -> None:
+        block.entry = self._spool.append(shard, block.lengths, [block.data or b""])
         block.data = None
 
     def _has_next(self) -> bool:
@@ -103,13 +103,13 @@ class Delivery:
 
     def _next(self) -> _Stream | None:
         """Return the stream whose bytes come next, past those that have ended and have none."""
-        while (stream := self._streams.get(self._batch)) is not None:
+        while (stream := self._streams.get(self._next_shard)) is not None:
             if stream.blocks and (stream.finished or stream.count == 1):
                 return stream
             if not stream.finished:
                 return None
-            del self._streams[self._batch]
-            self._batch += 1
+            del self._streams[self._next_shard]
+            self._next_shard += stream.count
         return None
 
     def _take(self) -> list[list[_Block]]:

@@ -16,15 +16,15 @@ from packetfs.engines.jobfile import JobFile
 from packetfs.engines.ledger import Control
 from packetfs.engines.lines import LineCounter
 from packetfs.engines.options import JobOptions
+from packetfs.engines.outcome import restore
 from packetfs.engines.records import RecordKind
 from packetfs.engines.recovery import Recovery
 from packetfs.engines.result import JobListener, RunResult
 from packetfs.engines.scheduler import Scheduler
-from packetfs.engines.shards import most_shards, plan
+from packetfs.engines.shards import LISTS, most_shards, plan
 from packetfs.engines.source import PoolFile, Source
 from packetfs.engines.spool import Spool
 from packetfs.engines.table import Table
-from packetfs.engines.totals import restore
 from packetfs.engines.turn import Turns, Work, begin_batch
 from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, spill_need, usable_cores
 from packetfs.errors import BadJob, JobCancelled
@@ -85,9 +85,10 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
     shards = sum(most_shards(source, options.shard_bytes) for source in task.sources)
     if min(limits.live, shards) >= ALL_LIVE:
         table.populate()
-    totals, found = restore(table.directory, task.image)
+    outcome = restore(table.directory, task.image)
+    totals = outcome.totals
     piped = any(source.size is None for source in task.sources)
-    if totals.batches > totals.shards or (totals.shards > shards and not piped):
+    if totals.shards > shards and not piped:
         raise BadJob(path=table.directory, reason="more shards were reduced than it has")
     recovery = Recovery(table, spool, totals, task.sources, records, keep=options.keep_output)
     left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
@@ -109,9 +110,9 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
     )
     for live in left.again:
         begin_batch(work, live)
-    care = JobCare(work, job, totals, found, left.first)
-    queue = sorted([*left.queue, *left.again], key=lambda live: live.batch.number)
-    scheduler = Scheduler(care, table.ledger, work.stopped, limits, queue, left.ended, totals.batches, totals.shards)
+    care = JobCare(work, job, outcome, left.first)
+    queue = sorted([*left.queue, *left.again], key=lambda live: live.batch.shard)
+    scheduler = Scheduler(care, table.ledger, work.stopped, limits, queue, left.ended, totals.shards)
     delivery.deliver()
     return work, care, scheduler
 
@@ -120,10 +121,11 @@ def _memo(job: JobFile, task: Task) -> Memo | None:
     """Return what the job remembers by, where it may, and any of its files can be known without being read."""
     if task.memory is None or not any(isinstance(source, PoolFile) for source in task.sources):
         return None
+    from packetfs.engines.known import Keys
     from packetfs.engines.memo import Memo
 
-    program = Digest(bytes.fromhex(job.program))
-    return Memo(task.memory, program, task.image, job.framing, job.options.fuel, job.options.seed)
+    keys = Keys(Digest(bytes.fromhex(job.program)), job.framing, job.options.fuel, job.options.seed)
+    return Memo(task.memory, keys, task.image, lists=job.framing.kind in LISTS)
 
 
 def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work) -> None:

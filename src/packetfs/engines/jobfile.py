@@ -16,7 +16,7 @@ from packetfs.packet.digest import DIGEST
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.program import Program, decode_program, encode_program, program_digest
 
-VERSION: Final = 1
+VERSION: Final = 2
 _NUMBER_MAX: Final = (1 << 63) - 1
 
 

@@ -13,9 +13,10 @@ from typing import Final
 from packetfs.dataclass import dataclass
 from packetfs.engines.jobfile import read_job
 from packetfs.engines.ledger import Control, control_place, held_place, read_ledger
+from packetfs.engines.outcome import read_totals
 from packetfs.engines.source import Origin
 from packetfs.engines.table import is_running, remove_table, touched
-from packetfs.engines.totals import Totals, read_totals
+from packetfs.engines.totals import Totals
 from packetfs.errors import BadJob, JobBusy, PacketFSError, UsageError
 from packetfs.vm.context import Context
 from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State

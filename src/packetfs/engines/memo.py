@@ -1,18 +1,17 @@
-"""Results of shards, remembered: a shard whose bytes a program has seen before begins as a microVM that is done.
+"""Results that are remembered: shards whose bytes a program has seen before are not run again.
 
-What a shard computes follows from the program, the framing, the fuel, the bytes of its records, and the fields of the
-record context that the program read (Context.fields_read, which every engine keeps). Most programs read none that tell
-where the records lie; then a result holds wherever the same bytes are. A result is found in two steps:
+A shard begins as a microVM that is done, and everything behind goes its usual way. A stretch of shards is looked up
+before them: what it came to, counts and reduced maps, is merged into that of the job without a microVM. So a run after
+a change looks up the stretches, and the shards of those that changed. known.py says under which keys results are kept:
 
-    key    program, framing, fuel, outline of the shard      -> question: what else the run looked at
-    key    the first key, question, what the answer is here  -> counters, maps, output
+    key of a part                   -> question: what else the run looked at
+    key of the answer to it here    -> result
 
-The question says which fields were read, how far the last line reached behind the shard's end, and whether the end of
-the file ended it. The answer is the value of those fields, and the outline of those bytes. Where no fields were read
-the second key and its value stand right behind the question, which saves looking for them.
+Where no fields were read the second key and the result stand right behind the question, which saves looking for them.
 
-Remembered are shards of files in a pool that ended well and traced nothing. What is read back is checked as anything
-from a disk; what does not fit counts as not remembered.
+Remembered are shards of files in a pool that ended well and traced nothing, and stretches of such shards, unless they
+emitted a lot or their records are a list. What is read back is checked as anything from a disk; what does not fit
+counts as not remembered.
 """
 
 from __future__ import annotations
@@ -22,38 +21,26 @@ import threading
 from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
-from packetfs.engines.outline import outline
-from packetfs.engines.records import RecordKind, Records
-from packetfs.engines.shards import Batch
+from packetfs.engines.known import QUESTION, Keys, Part, Seen
+from packetfs.engines.outcome import DAMAGE, Outcome, unpack
+from packetfs.engines.shards import Batch, Stretch
 from packetfs.engines.source import PoolFile, Source
-from packetfs.errors import BadPacket
-from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
-from packetfs.packet.digest import DIGEST, Digest, digest_of
+from packetfs.errors import BadPacket, PacketFSError
+from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING, STRETCH_OUTPUT_MAX
+from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.zstd import compress, decompress
-from packetfs.vm.context import GOLDEN, Context
+from packetfs.vm.context import Context
 from packetfs.vm.image import Image
-from packetfs.vm.layout import SEMANTICS, VMS_MAX, State
+from packetfs.vm.layout import State
 
-_PREFIX: Final = b"packetfs memo 1\0"
-_JOB: Final = struct.Struct("<QQ32s")
-_QUESTION: Final = struct.Struct("<QQB")
-_PLACE: Final = struct.Struct("<6Q32s")
 _COUNTS: Final = struct.Struct("<11Q")
 """records, executed, emitted, result, six verdicts, bytes of maps; maps and output follow."""
+_LENGTH: Final = struct.Struct("<Q")
+"""Bytes of a stretch's outcome, which follows; then its output."""
 _RAW, _ZSTD = b"\0", b"\1"
 _SMALL: Final = 512
 """Bytes up to which a result is kept as it is: compressing it would gain less than it costs."""
-
-
-class Looked:
-    """Bits of a question: where records lie (bytes of the record context), and the random numbers."""
-
-    INDEX: Final = 0xFF << 24
-    OFFSET: Final = 0xFF << 32
-    FILE: Final = 0xF << 40
-    VM: Final = 0x3 << 44
-    RANDOM: Final = 1 << 63
-    ANY: Final = INDEX | OFFSET | FILE | VM
+_PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
 
 
 class Memory(Protocol):
@@ -77,58 +64,71 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A shard: its bytes begin at `start` and end at `stop` in its file, as far as is known before it runs."""
+class Recalled:
+    """What a stretch came to, and what it emitted."""
 
-    source: PoolFile
-    key: Digest
-    start: int
-    stop: int
-    file: int
-    shard: int
-    index: int
+    outcome: Outcome
+    output: bytes
 
 
 class Memo:
     """What one job remembers and recalls. `recalled`: how many shards."""
 
-    def __init__(self, memory: Memory, program: Digest, image: Image, records: Records, fuel: int, seed: int) -> None:
+    def __init__(self, memory: Memory, keys: Keys, image: Image, *, lists: bool) -> None:
+        """`lists`: the records of the job are listed beforehand."""
         self._memory = memory
-        self._records = records
-        self._seed = seed
-        self._maps_bytes = image.maps_bytes
-        self._initial = len(image.initial)
-        self._job = digest_of(_PREFIX + _JOB.pack(SEMANTICS, fuel, program) + str(records).encode())
+        self._keys = keys
+        self._image = image
+        self._lists = lists
+        self._fits = image.maps_bytes <= MEMO_MAPS_MAX
         self._lock = threading.Lock()
         self._held = 0
+        self._parts: dict[int, Part] = {}
+        """Those of the shards that run, by number: they will be kept under the key that was not found."""
+        self._seen: dict[int, tuple[Seen, bytes]] = {}
+        """What shards looked at and emitted, by number, until their stretch is kept."""
         self.recalled = 0
 
     # recalling
 
     def recall(self, source: Source, batch: Batch, index: int) -> Remembered | None:
         """Return what is remembered of shard `index` of a batch, None where nothing is."""
-        if not isinstance(source, PoolFile) or self._maps_bytes > MEMO_MAPS_MAX:
+        if not isinstance(source, PoolFile) or not self._fits:
             return None
-        part = self._part(source, batch, index)
-        known = self._memory.recall(part.key)
-        value = None if known is None else self._value(part, known)
+        part = self._keys.shard(source, batch, index)
+        question, value = self._find(part)
         found = None if value is None else self._decode(value)
-        if found is not None:
-            with self._lock:
-                self.recalled += 1
+        if found is None:
+            self._parts[part.shard] = part
+            return None
+        self._note(part.shard, self._keys.seen(part, question), found.output)
+        with self._lock:
+            self.recalled += 1
         return found
 
-    def _value(self, part: _Part, known: bytes) -> bytes | None:
-        """Return what was remembered under the answer to a question, if that is the answer here too."""
-        question, answer = known[: _QUESTION.size], known[_QUESTION.size : _QUESTION.size + DIGEST]
-        key = self._answer(part, question)
+    def recall_stretch(self, source: Source, file: int, stretch: Stretch) -> Recalled | None:
+        """Return what is remembered of a stretch of file number `file`, None where nothing is."""
+        if not isinstance(source, PoolFile) or not self._fits or self._lists:
+            return None
+        value = self._find(self._keys.stretch(source, file, stretch))[1]
+        found = None if value is None else self._read_stretch(value, stretch)
+        if found is not None:
+            with self._lock:
+                self.recalled += len(stretch.starts)
+        return found
+
+    def _find(self, part: Part) -> tuple[bytes, bytes | None]:
+        """Return the question that was remembered of a part, and what was under the answer that it has here."""
+        known = self._memory.recall(part.key) or b""
+        question, answer = known[: QUESTION.size], known[QUESTION.size : QUESTION.size + DIGEST]
+        key = self._keys.answer(part, question)
         if key is None or not answer:
-            return None if key is None else self._memory.recall(key)
-        return known[_QUESTION.size + DIGEST :] if key == answer else None
+            return question, None if key is None else self._memory.recall(key)
+        return question, known[QUESTION.size + DIGEST :] if key == answer else None
 
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
         """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
-        at, size = slot * self._maps_bytes, max(len(found.maps), self._initial)
+        at, size = slot * self._image.maps_bytes, max(len(found.maps), len(self._image.initial))
         maps[at : at + size] = found.maps.ljust(size, b"\0")
         context = Context(contexts, slot)
         context.records, context.executed, context.emitted = found.records, found.executed, found.emitted
@@ -146,92 +146,54 @@ class Memo:
 
     def keep(self, source: Source, batch: Batch, index: int, context: Context, maps: memoryview, output: bytes) -> None:
         """Remember a shard that ran from its beginning to its end; `maps`: all of its maps memory."""
-        if not isinstance(source, PoolFile) or self._maps_bytes > MEMO_MAPS_MAX or context.state != State.DONE:
+        part = self._parts.pop(batch.shard + index, None)
+        if not isinstance(source, PoolFile) or not self._fits or context.state != State.DONE:
             return
         if context.traced or context.emitted != len(output):
             return
-        value = self._encode(context, bytes(maps).rstrip(b"\0"), output)
-        if len(value) > MEMO_VALUE_MAX:
+        part = part or self._keys.shard(source, batch, index)
+        seen = self._keys.look(context, part.shard)
+        self._store(part, seen, self._encode(context, bytes(maps).rstrip(b"\0"), output))
+        self._note(part.shard, seen, output)
+
+    def keep_stretch(self, source: Source, file: int, stretch: Stretch, outcome: Outcome) -> None:
+        """Remember what a stretch came to, if all of its shards are such that they are remembered."""
+        noted = [self._seen.pop(shard, None) for shard in range(stretch.shard, stretch.shard + len(stretch.starts))]
+        found = [each for each in noted if each is not None]
+        output = b"".join(output for _, output in found)
+        self.hold(-len(output))
+        whole = len(found) == len(noted) and len(output) <= STRETCH_OUTPUT_MAX
+        if not isinstance(source, PoolFile) or self._lists or not whole:
             return
-        part = self._part(source, batch, index)
-        question = self._question(part, context)
-        key = self._answer(part, question)
-        if key is None:
+        looked, reached = 0, 0
+        for seen, _ in found:
+            looked, reached = looked | seen.looked, max(reached, seen.reached)
+        packed = outcome.pack()
+        value = self._packed(_LENGTH.pack(len(packed)) + packed + output)
+        self._store(self._keys.stretch(source, file, stretch), Seen(looked, reached), value)
+
+    def _note(self, shard: int, seen: Seen, output: bytes) -> None:
+        if len(output) <= STRETCH_OUTPUT_MAX and self.hold(len(output)):
+            self._seen[shard] = seen, output
+
+    def _store(self, part: Part, seen: Seen, value: bytes) -> None:
+        question = self._keys.question(part, seen)
+        key = self._keys.answer(part, question)
+        if key is None or len(value) > MEMO_VALUE_MAX:
             return
-        if _QUESTION.unpack(question)[0]:
+        if seen.looked:
             self._memory.remember(part.key, question)
             self._memory.remember(key, value)
         else:
             self._memory.remember(part.key, question + key + value)
 
-    # keys
-
-    def _part(self, source: PoolFile, batch: Batch, index: int) -> _Part:
-        start, stop, layout = self._stretch(source, batch, index)
-        key = digest_of(self._job + layout + outline(source, start, stop))
-        first = batch.base + batch.firsts[index] if batch.firsts else 0
-        return _Part(source, key, start, stop, batch.file, batch.shard + index, first)
-
-    def _stretch(self, source: PoolFile, batch: Batch, index: int) -> tuple[int, int, bytes]:
-        """Return (start, stop) of the bytes that decide a shard, and what else decides where its records lie."""
-        start, stop = batch.edges(index)
-        if self._records.by_lines:  # the byte before tells whether a line begins at the start
-            return max(start - 1, 0), stop, b"first" if not start else b"later"
-        if self._records.kind is RecordKind.FIXED:
-            size = self._records.size
-            first, last = -(-start // size) * size, -(-stop // size) * size
-            return min(first, source.size), min(last, source.size), b""
-        bounds = batch.bounds[2 * batch.firsts[index] : 2 * batch.firsts[index + 1]]
-        if not bounds:
-            return start, start, b""
-        relative = type(bounds)("Q", [bound - bounds[0] for bound in bounds])
-        return bounds[0], min(max(bounds), source.size), relative.tobytes()
-
-    def _question(self, part: _Part, context: Context) -> bytes:
-        """Say what else a shard that is done looked at."""
-        looked = context.fields_read & Looked.ANY
-        if context.random != self._random(part.shard):
-            looked |= Looked.RANDOM
-        behind, at_end = 0, False
-        if self._records.by_lines:
-            behind = max(0, context.position - part.stop)
-            at_end = context.position >= part.source.size
-        return _QUESTION.pack(looked, behind, at_end)
-
-    def _answer(self, part: _Part, question: bytes) -> Digest | None:
-        """Return the key of the result, given what the question asks for is as it is here; None if it cannot be."""
-        try:
-            looked, behind, at_end = _QUESTION.unpack(question)
-        except struct.error:
-            return None
-        end, size = part.stop + behind, part.source.size
-        if end > size or (at_end and end != size):
-            return None
-        tail = outline(part.source, part.stop, end) if behind else b""
-        return digest_of(part.key + question + self._place(part, looked) + tail)
-
-    def _place(self, part: _Part, looked: int) -> bytes:
-        """Return the values of the fields that were looked at; the number of a line follows from all before it."""
-        numbered = looked & Looked.INDEX
-        by_line = numbered and self._records.kind is RecordKind.LINE
-        return _PLACE.pack(
-            part.start if looked & Looked.OFFSET or numbered else 0,
-            part.index if numbered else 0,
-            part.file if looked & Looked.FILE else 0,
-            1 + part.shard % VMS_MAX if looked & Looked.VM else 0,
-            self._random(part.shard) if looked & Looked.RANDOM else 0,
-            looked,
-            part.source.root if by_line else b"",
-        )
-
-    def _random(self, shard: int) -> int:
-        return (self._seed * GOLDEN + shard) % (1 << 64)
-
     # values
 
     def _encode(self, context: Context, maps: bytes, output: bytes) -> bytes:
         counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts, len(maps))
-        value = _COUNTS.pack(*counts) + maps + output
+        return self._packed(_COUNTS.pack(*counts) + maps + output)
+
+    def _packed(self, value: bytes) -> bytes:
         if len(value) <= _SMALL:
             return _RAW + value
         with self._lock:  # the compressor is one for all threads
@@ -239,12 +201,28 @@ class Memo:
 
     def _decode(self, value: bytes) -> Remembered | None:
         try:
-            limit = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
-            plain = decompress(value[1:], limit) if value[:1] == _ZSTD else value[1:]
+            plain = _plain(value)
             records, executed, emitted, result, *verdicts, size = _COUNTS.unpack_from(plain)
         except (BadPacket, struct.error):
             return None
         rest = plain[_COUNTS.size :]
-        if size > self._maps_bytes or len(rest) != size + emitted:
+        if size > self._image.maps_bytes or len(rest) != size + emitted:
             return None
         return Remembered(records, executed, emitted, result, tuple(verdicts), rest[:size], rest[size:])
+
+    def _read_stretch(self, value: bytes, stretch: Stretch) -> Recalled | None:
+        try:
+            plain = _plain(value)
+            end = _LENGTH.size + _LENGTH.unpack_from(plain)[0]
+            outcome, output = unpack(self._image, plain[_LENGTH.size : end]), plain[end:]
+        except (PacketFSError, *DAMAGE):
+            return None
+        totals = outcome.totals
+        counted = (totals.shards, totals.bytes, totals.emitted, totals.faulted)
+        if counted != (len(stretch.starts), stretch.stop - stretch.starts[0], len(output), 0):
+            return None
+        return Recalled(outcome, output)
+
+
+def _plain(value: bytes) -> bytes:
+    return decompress(value[1:], _PLAIN_MAX) if value[:1] == _ZSTD else value[1:]

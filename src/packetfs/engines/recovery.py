@@ -7,7 +7,8 @@ delivered of them is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, column, states
@@ -29,7 +30,7 @@ _RESTING = (State.READY, State.PAUSED, *ENDED)
 @dataclass(slots=True)
 class Recovered:
     """Batches under way and batches that have ended, in order; `again`: those to be begun anew; `first`: the first
-    batch that has never begun. `waiting` and `sent`: whose output comes next, and the bytes of output before it."""
+    shard that has never begun. `waiting` and `sent`: whose output comes next, and the bytes of output before it."""
 
     first: int
     waiting: int
@@ -38,7 +39,7 @@ class Recovered:
     again: list[Live] = field(default_factory=list)
     ended: list[Batch] = field(default_factory=list)
     streams: list[tuple[int, int, bool]] = field(default_factory=list)
-    """(batch, microVMs, whether all have ended) of those whose output is still to come."""
+    """(first shard, shards, whether all have ended) of batches whose output is still to come."""
 
 
 class Recovery:
@@ -67,18 +68,18 @@ class Recovery:
     def recover(self, plan: Iterable[Batch]) -> Recovered:
         """Return how to go on; `plan` is all of the job's batches."""
         totals = self._totals
-        found = Recovered(totals.batches, totals.batches, totals.emitted)
+        found = Recovered(totals.shards, totals.shards, totals.emitted)
         if self._keep:
             found.waiting = found.sent = 0
-            found.streams = [(number, self._count(number), True) for number in range(totals.batches)]
+            found.streams = list(self._reduced())
         last = self._clear_reduced()
         for batch in plan if last >= 0 else ():  # looking at the first batch of a pipe would wait for it
-            if batch.number < totals.batches:
+            if batch.shard < totals.shards:
                 continue
-            if batch.shard > last or batch.shard + batch.count > self._end:
+            if batch.shard > last or batch.behind > self._end:
                 break
             self._judge(batch, found)
-            found.first = batch.number + 1
+            found.first = batch.behind
         self._table.ledger.claims[:] = bytes(SLOTS)
         return found
 
@@ -89,11 +90,15 @@ class Recovery:
 
     def restore(self, delivery: Delivery, found: Recovered) -> None:
         """Let `delivery` have the output that waits."""
-        for number, count, finished in found.streams:
-            delivery.restore(number, count, finished, self._entries.get(number, []))
+        for shard, count, finished in found.streams:
+            delivery.restore(shard, count, finished, self._entries.get(shard, []))
 
-    def _count(self, number: int) -> int:
-        return max((len(lengths) for _, lengths in self._entries.get(number, [])), default=1)
+    def _reduced(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield the streams of what is reduced, as if batches without output belonged to the ones before."""
+        shards = self._totals.shards
+        begin = sorted({0, *(shard for shard in self._entries if shard < shards)})
+        for first, behind in pairwise([*begin, shards] if shards else []):
+            yield first, behind - first, True
 
     def _clear_reduced(self) -> int:
         """Free microVMs whose results are reduced already, and those that no job can have in their slots; return the
@@ -121,14 +126,14 @@ class Recovery:
         ended = all(state in ENDED for state in resting)
         if not self._is_whole(batch, resting):
             self._begin_again(live, found)
-        elif ended and found.waiting == batch.number and found.sent + emitted <= self._delivered:
-            found.waiting, found.sent = batch.number + 1, found.sent + emitted
+        elif ended and found.waiting == batch.shard and found.sent + emitted <= self._delivered:
+            found.waiting, found.sent = batch.behind, found.sent + emitted
             found.ended.append(batch)
             return
-        elif emitted != sum(sum(lengths) for _, lengths in self._entries.get(batch.number, [])):
+        elif emitted != sum(sum(lengths) for _, lengths in self._entries.get(batch.shard, [])):
             self._begin_again(live, found)
         else:
-            found.streams.append((batch.number, batch.count, ended))
+            found.streams.append((batch.shard, batch.count, ended))
             if ended:
                 found.ended.append(batch)
             else:
@@ -165,9 +170,9 @@ class Recovery:
 
     def _begin_again(self, live: Live, found: Recovered) -> None:
         batch = live.batch
-        if batch.number in self._entries:
-            self._spool.forget(batch.number)
-            self._drop(batch.number)
+        if batch.shard in self._entries:
+            self._spool.forget(batch.shard)
+            self._drop(batch.shard)
         self._table.clear(batch.slot, batch.count)
         live.faulted = False
         found.again.append(live)

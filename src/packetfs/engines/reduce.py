@@ -92,10 +92,19 @@ class ArrayReduction:
             self.memory = bytearray(maps[start : start + size])
             start, count = start + maps_bytes, count - 1
         if count:
-            values = maps[start : start + (count - 1) * maps_bytes + size]
-            # LAST and FIRST take values whose size is no multiple of the width: they are copied whole.
-            width = self._definition.width if size % self._definition.width == 0 else 1
-            reduce_array(memoryview(self.memory), values, count, maps_bytes, self._definition.reducer, width)
+            self._reduce(maps[start : start + (count - 1) * maps_bytes + size], count, maps_bytes)
+
+    def merge(self, more: ArrayReduction) -> None:
+        """Reduce what the shards that follow were reduced to."""
+        if self.memory is None:
+            self.memory = None if more.memory is None else bytearray(more.memory)
+        elif more.memory is not None:
+            self._reduce(memoryview(more.memory), 1, 0)
+
+    def _reduce(self, values: memoryview, count: int, stride: int) -> None:
+        # LAST and FIRST take values whose size is no multiple of the width: they are copied whole.
+        width = self._definition.width if self._place.size % self._definition.width == 0 else 1
+        reduce_array(memoryview(self.memory or b""), values, count, stride, self._definition.reducer, width)
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (index, value) of what is not all zero."""
@@ -132,6 +141,10 @@ class HashReduction:
         """Bytes of a key and of a value."""
         return self._definition.key_size, self._definition.value_size
 
+    def has(self, key: bytes) -> bool:
+        """Tell whether it has an entry of that key."""
+        return key in self.values
+
     def put(self, key: bytes, value: bytes) -> None:
         """Have an entry, reduced with what was there."""
         before = self.values.get(key)
@@ -149,6 +162,11 @@ class HashReduction:
                 continue
             for key, value in entries(self._place, maps[at : at + maps_bytes]):
                 self.put(key, value)
+
+    def merge(self, more: HashReduction) -> None:
+        """Reduce what the shards that follow were reduced to."""
+        for key, value in more.values.items():
+            self.put(key, value)
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value), sorted by key."""
@@ -173,8 +191,17 @@ class SumsReduction(HashReduction):
     def values(self, values: dict[bytes, bytes]) -> None:
         self._sums = {key: int.from_bytes(value, "little") for key, value in values.items()}
 
+    def has(self, key: bytes) -> bool:
+        return key in self._sums
+
     def put(self, key: bytes, value: bytes) -> None:
         self._sum(((key, int.from_bytes(value, "little")),))
+
+    def merge(self, more: HashReduction) -> None:
+        if isinstance(more, SumsReduction):
+            self._sum(more._sums.items())
+        else:
+            super().merge(more)
 
     def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
         form = _UNSIGNED[self._definition.width]

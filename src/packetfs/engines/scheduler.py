@@ -60,7 +60,7 @@ class Care(Protocol):
 
 
 class Scheduler:
-    """The queue. `queue` and `ended`: batches that a dead process left; `first`: the first one that is not reduced."""
+    """The queue. `queue` and `ended`: batches that a dead process left; `shards`: how many are reduced."""
 
     def __init__(
         self,
@@ -70,7 +70,6 @@ class Scheduler:
         bounds: Bounds,
         queue: Sequence[Live] = (),
         ended: Sequence[Batch] = (),
-        first: int = 0,
         shards: int = 0,
     ) -> None:
         self._care = care
@@ -78,11 +77,10 @@ class Scheduler:
         self._stopped = stopped
         self._bounds = bounds
         self._queue = deque(queue)
-        self._open = {live.batch.number: live.batch for live in queue}
-        self._ended = {batch.number: batch for batch in ended}
-        self._live = sum(live.batch.count for live in queue)
-        self._reduced, self._shards = first, shards
-        self._front, self._front_shards = first, shards
+        self._open = {live.batch.shard: live.batch for live in queue}
+        self._ended = {batch.shard: batch for batch in ended}
+        self._live = sum(live.living for live in queue)
+        self._reduced = self._front = shards
         self._step()
         self._next: Live | None = None
         self._last = (0, 0)
@@ -118,7 +116,7 @@ class Scheduler:
 
     def rest(self) -> list[Batch]:
         """Return the batches that have ended and are not reduced, when all work is done."""
-        return [self._ended[number] for number in sorted(self._ended)]
+        return [self._ended[shard] for shard in sorted(self._ended)]
 
     # taking
 
@@ -156,11 +154,11 @@ class Scheduler:
     def _begin(self) -> Live | None:
         """Take the batch that was planned, if there is room for it."""
         live = self._next
-        if live is None or not self._has_room(live.batch.count) or not self._fits(live.batch):
+        if live is None or not self._has_room(live.living) or not self._fits(live.batch):
             return None
         self._next = None
-        self._open[live.batch.number] = live.batch
-        self._live += live.batch.count
+        self._open[live.batch.shard] = live.batch
+        self._live += live.living
         return live
 
     def _has_room(self, count: int) -> bool:
@@ -168,7 +166,7 @@ class Scheduler:
 
     def _fits(self, batch: Batch) -> bool:
         """Tell whether its slots are free; a batch alone always fits."""
-        return batch.shard + batch.count - self._shards <= self._bounds.window or batch.number == self._reduced
+        return batch.behind - self._reduced <= self._bounds.window or batch.shard == self._reduced
 
     def _claim_planning(self) -> bool:
         if self._planned or self._planning or self._next is not None or not self._has_room(1):
@@ -191,7 +189,7 @@ class Scheduler:
         for _ in range(len(self._queue)):
             live = self._queue.popleft()
             held = self._ledger.held[live.batch.slot : live.batch.slot + live.batch.count]
-            if not all(held) and first in (None, live.batch.number):
+            if not all(held) and first in (None, live.batch.shard):
                 return live
             self._queue.append(live)
         return None
@@ -205,9 +203,9 @@ class Scheduler:
                 self._condition.notify()
                 return
             batch = live.batch if live.faulted else live.batch.without_bounds()
-            del self._open[batch.number]
-            self._ended[batch.number] = batch
-            self._live -= batch.count
+            del self._open[batch.shard]
+            self._ended[batch.shard] = batch
+            self._live -= live.living
             self.bytes_done += batch.stop - batch.start
             self._step()
             file, start = self._needed()
@@ -225,18 +223,17 @@ class Scheduler:
         return first.file, first.start
 
     def _step(self) -> None:
-        """Find the first batch that has not ended: those before it can be reduced."""
+        """Find the first shard that has not ended: those before it can be reduced."""
         while self._front in self._ended:
-            batch = self._ended[self._front]
-            self._front, self._front_shards = self._front + 1, batch.shard + batch.count
+            self._front = self._ended[self._front].behind
 
     def _claim_reducing(self) -> list[Batch]:
         """Return what should be reduced now: half a window of batches that have ended, or all when the next one
         needs their slots. Batches after one that has not ended wait."""
         stuck = self._next is not None and not self._fits(self._next.batch)
-        if self._reducing or not (stuck or 2 * (self._front_shards - self._shards) >= self._bounds.window):
+        if self._reducing or not (stuck or 2 * (self._front - self._reduced) >= self._bounds.window):
             return []
-        ended = [self._ended[number] for number in range(self._reduced, self._front)]
+        ended = [self._ended[shard] for shard in sorted(self._ended) if shard < self._front]
         self._reducing = bool(ended)
         return ended
 
@@ -244,8 +241,7 @@ class Scheduler:
         self._care.reduce(ended)
         with self._condition:
             for batch in ended:
-                del self._ended[batch.number]
-            self._reduced = ended[-1].number + 1
-            self._shards = ended[-1].shard + ended[-1].count
+                del self._ended[batch.shard]
+            self._reduced = ended[-1].behind
             self._reducing = False
             self._condition.notify_all()

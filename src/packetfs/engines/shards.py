@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from packetfs.dataclass import dataclass, field, replace
-from packetfs.engines.cuts import shard_ends
+from packetfs.engines.cuts import stretches
 from packetfs.engines.extents import extents
 from packetfs.engines.pcap import PACKET_HEADER, packets
 from packetfs.engines.records import RecordKind, Records
@@ -27,19 +27,29 @@ Tell = Callable[[Trouble], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Shards `shard` to `shard + count - 1` of file `file`, which begin at `starts`.
+class Stretch:
+    """Where the shards of a stretch begin, and where the last one ends: `shard` is the first one's number."""
 
-    `stop`: where the last one ends, at most the file's end. For lists of records, `bounds` holds (start, stop) of each
-    record of the batch, `firsts` the index of each shard's first one (and the number of them, at the end), `base` the
-    number of records in the file before.
+    shard: int
+    starts: tuple[int, ...]
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Shards `shard` to `shard + count - 1` of file `file`, which begin at `starts`. No two batches of a job have the
+    same first shard, so that names a batch.
+
+    `stop`: where the last one ends, at most the file's end. `stretch`: the one that it is part of, in a file in a pool.
+    For lists of records, `bounds` holds (start, stop) of each record of the batch, `firsts` the index of each shard's
+    first one (and the number of them, at the end), `base` the number of records in the file before.
     """
 
-    number: int
     file: int
     shard: int
     starts: Sequence[int]
     stop: int
+    stretch: Stretch | None = None
     bounds: array[int] = field(default_factory=lambda: array("Q"))
     firsts: tuple[int, ...] = ()
     base: int = 0
@@ -48,6 +58,11 @@ class Batch:
     def count(self) -> int:
         """How many shards it has."""
         return len(self.starts)
+
+    @property
+    def behind(self) -> int:
+        """The number of the shard behind the last one, with which the next batch begins."""
+        return self.shard + self.count
 
     @property
     def start(self) -> int:
@@ -70,16 +85,17 @@ class Batch:
 
 
 def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell) -> Iterator[Batch]:
-    """Yield the batches of a job, of `most` shards at the most. Pipes are waited for, lists scanned as they come."""
-    number = shard = 0
+    """Yield the batches of a job, of `most` shards at the most, none across the end of a stretch. Pipes are waited for,
+    lists scanned as they come."""
+    shard = 0
     for file, source in enumerate(sources):
         lead = PACKET_HEADER if records.kind is RecordKind.PCAP else 0
-        scan = _Scan(_listed(source, records, tell), lead) if records.kind in _LISTS else None
+        scan = _Scan(_listed(source, records, tell), lead) if records.kind in LISTS else None
         cuts = _cut(source, shard_bytes)
-        while taken := cuts.take(min(most, VMS_MAX - shard % VMS_MAX)):
-            batch = Batch(number, file, shard, *taken)
+        while taken := cuts.take(shard, min(most, VMS_MAX - shard % VMS_MAX)):
+            batch = Batch(file, shard, *taken)
             yield scan.take(batch) if scan is not None else batch
-            number, shard = number + 1, shard + batch.count
+            shard = batch.behind
 
 
 def most_shards(source: Source, shard_bytes: int) -> int:
@@ -88,11 +104,15 @@ def most_shards(source: Source, shard_bytes: int) -> int:
     return -(-(source.size or 0) // least)
 
 
+_Taken = tuple[Sequence[int], int, Stretch | None]
+"""Where shards begin, where the last one ends, and their stretch."""
+
+
 class _Cuts(Protocol):
     """The shards of one source, taken in order."""
 
-    def take(self, count: int) -> tuple[Sequence[int], int] | None:
-        """Return where the next shards begin, at most `count` of them, and where the last one ends; None at the end."""
+    def take(self, shard: int, count: int) -> _Taken | None:
+        """Return the next shards, of which the first is number `shard`, at most `count` of them; None at the end."""
 
 
 def _cut(source: Source, shard_bytes: int) -> _Cuts:
@@ -105,29 +125,37 @@ class _Regular:
     def __init__(self, source: Source, shard_bytes: int) -> None:
         self._source, self._shard_bytes, self._at = source, shard_bytes, 0
 
-    def take(self, count: int) -> tuple[Sequence[int], int] | None:
+    def take(self, shard: int, count: int) -> _Taken | None:
+        del shard
         start, stop = self._at, self._source.ensure(self._at + count * self._shard_bytes)
         self._at = stop
-        return (range(start, stop, self._shard_bytes), stop) if stop > start else None
+        return (range(start, stop, self._shard_bytes), stop, None) if stop > start else None
 
 
 class _ByContent:
     """Shards of a file in a pool."""
 
     def __init__(self, source: PoolFile, shard_bytes: int) -> None:
-        self._at = 0
-        self._ends = shard_ends(source.program, source.root, shard_bytes)
-        self._next = next(self._ends, None)
+        self._stretches = stretches(source.program, source.root, shard_bytes)
+        self._stretch: Stretch | None = None
+        self._taken = 0
 
-    def take(self, count: int) -> tuple[Sequence[int], int] | None:
-        starts: list[int] = []
-        while self._next is not None and len(starts) < count:
-            starts.append(self._at)
-            self._at, self._next = self._next, next(self._ends, None)
-        return (tuple(starts), self._at) if starts else None
+    def take(self, shard: int, count: int) -> _Taken | None:
+        stretch = self._stretch
+        if stretch is None or self._taken == len(stretch.starts):
+            ends = next(self._stretches, None)
+            if ends is None:
+                return None
+            start = 0 if stretch is None else stretch.stop
+            self._stretch = stretch = Stretch(shard, (start, *ends[:-1]), ends[-1])
+            self._taken = 0
+        first, self._taken = self._taken, min(self._taken + count, len(stretch.starts))
+        stop = (*stretch.starts, stretch.stop)[self._taken]
+        return stretch.starts[first : self._taken], stop, stretch
 
 
-_LISTS = (RecordKind.PCAP, RecordKind.EXTENT)
+LISTS = (RecordKind.PCAP, RecordKind.EXTENT)
+"""Framings whose records are listed before they run."""
 
 
 def _listed(source: Source, records: Records, tell: Tell) -> Iterator[tuple[int, int]]:

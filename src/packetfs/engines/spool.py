@@ -1,6 +1,7 @@
 """Output that waits for an earlier shard, in a file of shared memory: a log of what each turn of a batch emitted.
 
-    0..7 batch   8..15 bytes   16..19 microVMs n   20..23 zero   then n lengths u64, then the bytes of each microVM
+    0..7 batch (its first shard)   8..15 bytes   16..19 microVMs n   20..23 zero
+    then n lengths u64, then the bytes of each microVM
 
 n = 0 takes back all that the log has of the batch: it was begun again. The ledger says where the log begins and ends;
 what has been delivered is given back from the front.

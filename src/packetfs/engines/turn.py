@@ -42,15 +42,22 @@ SLICE_MIN = 1024
 
 @dataclass(slots=True)
 class Live:
-    """A batch and what a worker knows of it. `located`: the first lines of its shards were looked up; `lines`: newlines
-    before it in its file, if they were counted; `emitted`: output of the shards that are to be remembered, by index."""
+    """A batch and what a worker knows of it. `output`: what it emits, where all of it was remembered as a stretch.
+    `located`: the first lines of its shards were looked up; `lines`: newlines before it in its file, if they were
+    counted; `emitted`: output of the shards that are to be remembered, by index."""
 
     batch: Batch
+    output: bytes | None = None
     located: bool = False
     lines: int | None = None
     finished: bool = False
     faulted: bool = False
     emitted: dict[int, bytearray] = field(default_factory=dict)
+
+    @property
+    def living(self) -> int:
+        """How many microVMs it takes."""
+        return self.batch.count if self.output is None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,12 @@ class Work:
 
 def begin_batch(work: Work, live: Live) -> None:
     """Make the microVMs of a batch READY, or DONE where their results are remembered; their slots must be free. A
-    process that dies here leaves them claimed."""
+    process that dies here leaves them claimed. A stretch that was remembered takes none."""
     table, image, batch = work.table, work.image, live.batch
+    if live.output is not None:
+        live.finished = True
+        work.delivery.add(batch.shard, batch.count, True, [len(live.output)], [live.output])
+        return
     table.ledger.claims[batch.slot] = 1
     table.allocate(batch.slot, batch.count)
     if image.initial:
@@ -104,7 +115,7 @@ def _recall(work: Work, memo: Memo, live: Live) -> None:
     live.finished = not live.emitted
     output = [known.output if known is not None else b"" for known in found]
     if any(output) or live.finished:
-        work.delivery.add(batch.number, batch.count, live.finished, list(map(len, output)), output)
+        work.delivery.add(batch.shard, batch.count, live.finished, list(map(len, output)), output)
 
 
 class Turns:
@@ -145,7 +156,7 @@ class Turns:
             lengths = [0] * first + [sum(lengths)]  # not to the first microVM: its turn may be over
         data = [*self._taken, bytes(memoryview(self._out)[: self._used])]
         self._taken, self._used = [], 0
-        self._work.delivery.add(live.batch.number, live.batch.count, live.finished, lengths, data)
+        self._work.delivery.add(live.batch.shard, live.batch.count, live.finished, lengths, data)
 
     def _gather(self, memo: Memo, live: Live, lengths: list[int]) -> None:
         """Keep what shards emitted that are to be remembered; one that emits too much for that is given up."""

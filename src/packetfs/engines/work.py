@@ -6,17 +6,16 @@ import os
 import threading
 from collections.abc import Sequence
 
-from packetfs.engines.columns import states
 from packetfs.engines.jobfile import JobFile
 from packetfs.engines.options import JobOptions
+from packetfs.engines.outcome import Outcome, save
 from packetfs.engines.records import RecordKind
-from packetfs.engines.reduce import Reduction
+from packetfs.engines.reducing import Reducing
 from packetfs.engines.result import JobEvent, JobListener, MapResult, RunResult
 from packetfs.engines.scheduler import Bounds
 from packetfs.engines.shards import Batch, most_shards, plan
 from packetfs.engines.source import Source
 from packetfs.engines.table import PAGE
-from packetfs.engines.totals import Totals, save
 from packetfs.engines.turn import Live, Work, begin_batch
 from packetfs.limits import (
     LIVE_A_WORKER,
@@ -27,7 +26,7 @@ from packetfs.limits import (
     PIPE_HELD,
     RUN_WINDOW,
 )
-from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
+from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
 from packetfs.vm.memory import SPILL_STRIDE
 
 TURNS_A_WORKER = 4
@@ -39,18 +38,23 @@ ALL_LIVE = VMS_MAX // 2
 class JobCare:
     """The scheduler's Care for one job (scheduler.py says what each method is for)."""
 
-    def __init__(self, work: Work, job: JobFile, totals: Totals, found: dict[int, Reduction], first: int = 0) -> None:
-        """`first`: the first batch that has not begun."""
+    def __init__(self, work: Work, job: JobFile, outcome: Outcome, first: int = 0) -> None:
+        """`first`: the first shard that has not begun."""
         self._work = work
-        self.totals = totals
-        self.found = found
+        self._outcome = outcome
+        self._reducing = Reducing(outcome, work.image, work.memo)
+        self._known: dict[int, Outcome] = {}
+        """What was remembered of stretches, by their first shard, until they are reduced."""
         batches = plan(work.sources, work.records, job.options.shard_bytes, job.batch, work.listener)
-        self._batches = (batch for batch in batches if batch.number >= first)
+        self._batches = (batch for batch in batches if batch.shard >= first)
 
     def plan(self) -> Live | None:
         batch = next(self._batches, None)
         if batch is None:
             return None
+        known = self._recall(batch)
+        if known is not None:
+            return known
         live = Live(batch)
         source = self._work.sources[batch.file]
         if source.is_pipe and self._work.counters:  # its bytes will not be there any more when they must be counted
@@ -58,6 +62,20 @@ class JobCare:
             live.lines = counter.here
             counter.advance(batch.stop)
         return live
+
+    def _recall(self, batch: Batch) -> Live | None:
+        """Return the whole stretch that a batch begins, if it is remembered; its other batches are passed over."""
+        work, stretch = self._work, batch.stretch
+        if work.memo is None or stretch is None or batch.shard != stretch.shard:
+            return None
+        found = work.memo.recall_stretch(work.sources[batch.file], batch.file, stretch)
+        if found is None:
+            return None
+        whole = Batch(batch.file, batch.shard, stretch.starts, stretch.stop, stretch)
+        while batch.behind < whole.behind:
+            batch = next(self._batches)
+        self._known[whole.shard] = found.outcome
+        return Live(whole, output=found.output)
 
     def begin(self, live: Live) -> None:
         begin_batch(self._work, live)
@@ -73,28 +91,26 @@ class JobCare:
         self._work.sources[file].release(max(0, start - 1))
 
     def reduce(self, ended: Sequence[Batch], *, last: bool = False) -> None:
-        table = self._work.table
+        work, table = self._work, self._work.table
+        ran: list[Batch] = []
         for batch in ended:
-            self._count(batch)
+            known = self._known.pop(batch.shard, None)
+            if known is not None:
+                self._reducing.merge(known)
+                continue
+            self._reducing.add(table, batch, work.sources[batch.file])
+            ran.append(batch)
+        outcome = self._reducing.settled()
         if last:
             return
-        save(table.directory, self.totals, self.found, table.taking)
-        for batch in ended:
+        save(table.directory, outcome, table.taking)
+        for batch in ran:
             table.clear(batch.slot, batch.count)
-
-    def _count(self, batch: Batch) -> None:
-        table, image = self._work.table, self._work.image
-        self.totals.add(table.words, batch)
-        if State.FAULTED in states(table.words, batch.slot, batch.count):
-            name = self._work.sources[batch.file].name
-            self.totals.add_faults(table.contexts, table.words, batch, image, name)
-        for reduction in self.found.values():
-            reduction.add(table.maps, batch.slot, batch.count, image.maps_bytes)
 
     def result(self, seconds: float = 0.0) -> RunResult:
         """Return the job's result, when everything is reduced."""
-        totals, definitions = self.totals, self._work.image.definitions
-        maps = [MapResult(definitions[i], tuple(found.entries())) for i, found in self.found.items()]
+        totals, definitions = self._outcome.totals, self._work.image.definitions
+        maps = [MapResult(definitions[i], tuple(found.entries())) for i, found in self._outcome.maps.items()]
         return RunResult(
             records=totals.records,
             bytes=totals.bytes,
