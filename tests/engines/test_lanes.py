@@ -7,9 +7,12 @@ from random import Random
 
 import pytest
 
+from packetfs.engines.compiled.graph import make_graph
+from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.machine import LANES, WIDTH, lane
 from packetfs.engines.options import JobOptions
 from packetfs.engines.source import HostFile
+from packetfs.vm.image import load
 from packetfs.vm.layout import ContextKind, Fault
 from packetfs.vm.machine import NATIVE
 from tests.engines.rig import run
@@ -31,6 +34,13 @@ COUNTER = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nand r3, 3\nstxw [r10-4], r3\nldd
     call 1\njeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nout: mov r0, 2\nexit"""
 
 
+JOINS = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nmov r0, 1\nmov r6, 9\njgt r3, 100, more\nmov r0, 2\njeq r3, 7, more
+    add r6, r3\nmore: ldxb r4, [r2+1]\nand r4, 3\nagain: add r0, r6\nadd r6, 1\nsub r4, 1\njsgt r4, 0, again
+    behind: xor r0, r6\nexit"""
+EARLY = """ldxdw r2, [r1+0]\nldxb r3, [r2+0]\nmov r0, 1\njgt r3, 200, out\nmov r0, 2\njgt r3, 100, join\nmov r0, 3
+    join: add r0, r3\nout: exit"""
+
+
 def both(text: str, *slices: int, size: int = 64, fuel: int = 1 << 20, maps: tuple = ()) -> Rig:  # type: ignore[type-arg]
     """Run a program in lanes and in the C core; all that remains is the same. Returns the one in lanes."""
     assert NATIVE is not None
@@ -41,7 +51,9 @@ def both(text: str, *slices: int, size: int = 64, fuel: int = 1 << 20, maps: tup
     return rigs[1]
 
 
-@pytest.mark.parametrize("text", [LOOP, CALLS, FIELDS, MIXED], ids=["loop", "calls", "fields", "mixed"])
+@pytest.mark.parametrize(
+    "text", [LOOP, CALLS, FIELDS, MIXED, JOINS, EARLY], ids=["loop", "calls", "fields", "mixed", "joins", "early"]
+)
 @pytest.mark.parametrize("size", [64, 72, 128])
 def test_whole_blocks_run_in_lanes(text: str, size: int) -> None:
     ran = both(text, size=size)
@@ -70,6 +82,19 @@ def test_jobs_of_many_shards_count_each_record_once(tmp_path: Path, engine: str)
 
 def test_a_slice_that_ends_within_a_block_drops_it() -> None:
     assert 0 < LANES.ran(both(LOOP, 3000, 700).prepared)["lanes"] < len(DATA) // 64
+
+
+@pytest.mark.parametrize(("text", "meetings"), [(JOINS, {8, 14}), (EARLY, {8}), (LOOP, {10})])
+def test_lanes_meet_where_none_can_pass_by(text: str, meetings: set[int]) -> None:
+    image = load(program(text))
+    facts = Facts(make_graph(image), image, known_length=True)
+    assert {slot for (slot,) in facts.meetings} == meetings
+    assert not facts.meetings & facts.parted
+
+
+def test_fuel_that_lanes_together_exceed_is_that_of_each() -> None:
+    for fuel in (40, 150, 1000):  # each record takes 5 + 6 * (its first byte mod 32) slots and some
+        both(LOOP, fuel=fuel)
 
 
 def test_faults_are_those_of_one_record_after_the_other() -> None:

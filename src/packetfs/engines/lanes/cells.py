@@ -50,9 +50,6 @@ class Block:
         self.index: Final = text.cell("i64", "index")
         self.stride: Final = text.cell("i64", "stride")
         self.read: Final = text.cell("i64", "read")
-        self.spent: Final = text.cell("i64", "spent")
-        self.spent_apart: Final = text.cell(WORDS, "apart")
-        self.limit: Final = text.cell("i64", "limit")
 
     def get(self, cell: str, kind: str = "i64") -> str:
         return self.text.new(f"load {kind}, ptr {cell}")

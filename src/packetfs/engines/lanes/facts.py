@@ -7,6 +7,7 @@ number. What is loaded varies; what is computed under a condition that varies do
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from packetfs.engines.compiled.graph import Graph, Run, Step
@@ -55,24 +56,41 @@ def constant(value: int) -> Fact:
 
 
 class Facts:
-    """The facts at the beginning of each node, in order; `parted`: nodes that lanes may reach one by one."""
+    """The facts at the beginning of each node, in order. `parted`: nodes that lanes may reach one by one. `meetings`:
+    those where lanes that had parted are together again, all of them."""
 
     def __init__(self, graph: Graph, image: Image, *, known_length: bool) -> None:
         self.graph = graph
         self.kind = image.context
-        self.at: dict[Node, State] = {}
+        self.meetings: frozenset[Node] = frozenset()
+        self._entry: Node = (graph.entry,)
+        self._spread(known_length)
+        before, meetings = self._ways, find_meetings(self._entry, self._ways, self._ends) & self.parted
+        if meetings:
+            self.meetings = meetings
+            self._spread(known_length)
+        if any(not set(targets) <= set(before.get(node, ())) for node, targets in self._ways.items()):
+            self.meetings = frozenset()  # more is known now, and so more nodes are reached: too rare to go on
+            self._spread(known_length)
+        self.nodes = sorted(self.at)
+
+    def _spread(self, known_length: bool) -> None:
+        """Find the facts of all nodes that can be reached, from the entry on."""
+        self.at: dict[Node, State] = {self._entry: self._first(known_length)}
         self.parted: set[Node] = set()
-        entry: Node = (graph.entry,)
-        self.at[entry] = self._first(known_length)
-        waiting = [entry]
+        self._ways: dict[Node, tuple[Node, ...]] = {}
+        self._ends: set[Node] = set()
+        waiting = [self._entry]
         while waiting:
             node = waiting.pop()
             after, targets = self._through(node)
+            self._ways[node] = targets
+            if self.ends(node):
+                self._ends.add(node)
             parts = node in self.parted or self._varying(node)
             waiting += [target for target in targets if self._reach(target, after, parts=parts)]
             if len(self.at) > NODES_MAX:
                 raise TooLarge
-        self.nodes = sorted(self.at)
 
     def _first(self, known_length: bool) -> State:
         record = constant(DATA) if known_length else Fact(region=Region.DATA)
@@ -84,7 +102,7 @@ class Facts:
 
     def _reach(self, node: Node, state: State, *, parts: bool) -> bool:
         """Add what is known on one way to a node; tell whether that is news."""
-        known = self.at.get(node)
+        known, parts = self.at.get(node), parts and node not in self.meetings
         joined = state if known is None else tuple(map(_join, known, state))
         news = joined != known or (parts and node not in self.parted)
         self.at[node] = joined
@@ -112,6 +130,10 @@ class Facts:
 
     def run(self, node: Node) -> Run:
         return self.graph.runs[node[-1]]
+
+    def ends(self, node: Node) -> bool:
+        """Tell whether the record is over behind a node."""
+        return self.run(node).last.instruction.opcode == EXIT and len(node) == 1
 
     def targets(self, node: Node, state: State) -> tuple[Node, ...]:
         """Return where the last step of a node goes, with the facts before it; nowhere is the end, or the long way."""
@@ -193,6 +215,23 @@ class Facts:
         if name == ("ldxdw" if size == 8 else "ldxw") and at in (data, meta, end):
             return Fact(region=Region.DATA) if at == end else constant(DATA)
         return Fact(varies=self.kind is ContextKind.PACKETFS and 16 < at < 40)
+
+
+def find_meetings(entry: Node, ways: dict[Node, tuple[Node, ...]], ends: set[Node]) -> frozenset[Node]:
+    """Return the nodes that every lane comes by, once, before any lane is behind it in their order.
+
+    Nodes run in order while lanes wait at them. So all have come when none can pass by, end before, or come back.
+    """
+    order = {node: at for at, node in enumerate(sorted(ways))}
+    passed = [0] * (len(order) + 1)
+    for node, targets in ways.items():
+        here = order[node]
+        for there in [order[target] for target in targets] + [len(order)] * (node in ends):
+            first, behind = (here + 1, there) if there > here else (there, here + 1)
+            passed[first] += 1
+            passed[behind] -= 1
+    passing = list(accumulate(passed))
+    return frozenset(node for node, at in order.items() if not passing[at] and node > entry)
 
 
 def _join(a: Fact, b: Fact) -> Fact:

@@ -11,6 +11,7 @@ from typing import Final
 from packetfs.engines.compiled.graph import Step
 from packetfs.engines.lanes.cells import ALL, LANES, MASK, ROLLBACK, WORDS, Block, Value
 from packetfs.engines.lanes.facts import CLOCK, Facts, Node, State, goes_on
+from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, ContextKind, Region
@@ -25,16 +26,28 @@ class Program:
 
     def __init__(self, block: Block, memory: Memory, facts: Facts, done: str) -> None:
         self._block, self._text, self._memory, self._facts = block, block.text, memory, facts
+        self.fuel: Final = Fuel(block)
         self._done = done
         text = block.text
         self._labels = {node: text.name("node") for node in facts.nodes}
         self._tries = {node: text.name("try") for node in facts.nodes if node in facts.parted}
         self._masks = {node: text.cell(MASK, "mask") for node in self._tries}
-        tries = [*self._tries.values(), done]
-        self._behind = dict(zip(self._tries, tries[1:], strict=True))
+        self._behind = self._following(done)
         self._mask = ALL
         self._node: Node = ()
         self._state: State = ()
+
+    def _following(self, done: str) -> dict[Node, str]:
+        """Return, for each node with a mask, where the next one is that lanes may wait at."""
+        behind, label = {}, done
+        for node in reversed(self._facts.nodes):
+            behind[node] = label
+            if node in self._tries or node in self._facts.meetings:
+                label = self._way_to(node)
+        return behind
+
+    def _way_to(self, node: Node) -> str:
+        return self._tries.get(node, self._labels[node])
 
     def begin(self) -> None:
         """Set registers, masks and counters, and go to the entry. Ends the block."""
@@ -48,8 +61,7 @@ class Program:
         block.set(block.numbers[1], self._first_argument())
         block.set(block.numbers[2], block.length)
         block.set(block.numbers[FRAME_POINTER], str(Region.STACK << REGION_SHIFT | STACK_BYTES))
-        block.set(block.spent, "0")
-        block.set(block.spent_apart, _NOTHING, WORDS)
+        self.fuel.begin()
         entry = (self._facts.graph.entry,)
         self._state = self._entry_state()
         self._mask = block.everyone
@@ -110,12 +122,8 @@ class Program:
     def _go(self, target: Node) -> None:
         """Hand the lanes of the mask over to a node and go on with the first that has lanes. Ends the block."""
         self._hand_over(target, self._mask)
-        if target not in self._tries:
-            self._text.jump(self._labels[target])
-        elif self._parted and target > self._node:
-            self._text.jump(self._behind[self._node])
-        else:
-            self._text.jump(self._tries[target])
+        waits = self._parted and target > self._node
+        self._text.jump(self._behind[self._node] if waits else self._way_to(target))
 
     def _hand_over(self, target: Node, mask: str) -> None:
         block, wanted = self._block, self._facts.at[target]
@@ -123,7 +131,8 @@ class Program:
         for number, fact in enumerate(wanted):
             if fact.varies and not self._state[number].varies:
                 value = block.splat(self._register(number))
-                block.blend(mask if parted else ALL, value, block.vectors[number])
+                apart = parted or target in self._facts.meetings
+                block.blend(mask if apart else ALL, value, block.vectors[number])
         if parted:
             waiting = block.get(self._masks[target], MASK)
             block.set(self._masks[target], self._text.new(f"or {MASK} {waiting}, {mask}"), MASK)
@@ -137,7 +146,7 @@ class Program:
             self._step(step, step.slot - run.slot)
         step = run.last
         targets = self._facts.targets(node, self._state)
-        ends = step.instruction.opcode == EXIT and len(node) == 1
+        ends = self._facts.ends(node)
         if not targets and not ends:
             self._drop()
             return
@@ -147,14 +156,14 @@ class Program:
             self._step(step, step.slot - run.slot)
         elif calls and not ends:
             self._move(node, step, step.slot - run.slot)
-        self._spend(run.next - run.slot)
+        self.fuel.spend(run.next - run.slot, self._mask, parted=self._parted)
         if ends:
             self._end()
         elif jumps and not step.is_plain_jump:
             self._jump(step, targets)
         else:
             if targets[0][-1] <= step.slot if jumps else self._is_call(step, targets[0]):
-                self._test(self._mask)
+                self.fuel.test()
             self._go(targets[0])
 
     def _is_call(self, step: Step, target: Node) -> bool:
@@ -170,28 +179,6 @@ class Program:
             block.blend(mask, block.splat(self._register(0)), block.vectors[0])
         self._text.jump(self._behind[self._node] if self._parted else self._done)
 
-    def _spend(self, cost: int) -> None:
-        block, text = self._block, self._text
-        if not block.safety.fuel:
-            return
-        if not self._parted:
-            block.set(block.spent, text.new(f"add i64 {block.get(block.spent)}, {cost}"))
-            return
-        paid = block.vector.select(self._mask, block.splat(Value(str(cost))), _NOTHING)
-        block.set(block.spent_apart, text.new(f"add {WORDS} {block.get(block.spent_apart, WORDS)}, {paid}"), WORDS)
-
-    def _test(self, mask: str) -> None:
-        """Drop the block if a lane's fuel, or the slice, is used up."""
-        block, text = self._block, self._text
-        if not block.safety.fuel:
-            return
-        spent, limit = block.get(block.spent), block.get(block.limit)
-        if not self._tries:
-            block.require(text.new(f"icmp slt i64 {spent}, {limit}"), mask, lanes=False)
-            return
-        total = text.new(f"add {WORDS} {block.get(block.spent_apart, WORDS)}, {block.splat(Value(spent))}")
-        block.require(block.vector.compare("slt", total, block.splat(Value(limit))), mask, lanes=True)
-
     def _jump(self, step: Step, targets: tuple[Node, ...]) -> None:
         block, text = self._block, self._text
         taken, behind = targets
@@ -202,7 +189,7 @@ class Program:
             text.branch(condition.text, yes, no)
             text.begin(yes)
             if back:
-                self._test(self._mask)
+                self.fuel.test()
             self._go(taken)
             text.begin(no)
             self._go(behind)
@@ -213,14 +200,14 @@ class Program:
             goes = text.new(f"select i1 {condition.text}, {MASK} {self._mask}, {MASK} zeroinitializer")
         stays = block.without(self._mask, goes)
         if back:
-            self._test(goes)
+            self.fuel.test()
         self._hand_over(taken, goes)
         self._hand_over(behind, stays)
         first = min(targets)
         if back and self._parted:
             text.branch(block.any(goes), self._labels[taken], self._behind[self._node])
         elif not self._parted:
-            text.jump(self._tries[first])
+            text.jump(self._way_to(first))
         else:
             text.jump(self._behind[self._node])
 
@@ -265,9 +252,7 @@ class Program:
         more = text.new(f"and i{LANES} {alone}, {less}")
         text.unless(text.new(f"icmp ne i{LANES} {more}, 0"), ROLLBACK)
         first = text.new(f"add i64 {block.fields.load('%vm', 'executed')}, {cost}")
-        first = text.new(f"add i64 {first}, {block.get(block.spent)}")
-        apart = block.get(block.spent_apart, WORDS)
-        return Value(text.new(f"add {WORDS} {apart}, {block.splat(Value(first))}"), lanes=True)
+        return Value(text.new(f"add i64 {first}, {self.fuel.of_only()}"))
 
     # one instruction that goes on behind itself
 

@@ -10,6 +10,7 @@ from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, 
 from packetfs.engines.compiled.text import Cells, Text
 from packetfs.engines.lanes.cells import ALL, LANES, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
 from packetfs.engines.lanes.facts import Facts
+from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.program import Program
 from packetfs.engines.lanes.rows import take_records
@@ -91,15 +92,15 @@ class _Blocks:
         behind = text.new(f"mul i64 {done}, {self.size}")
         block.set(block.start, text.new(f"add i64 {self.shard.position}, {behind}"))
         block.set(block.index, text.new(f"add i64 {self.shard.records}, {done}"))
-        block.set(block.limit, limit_of(text, self.shard.fuel, block.get(self.slice)))
         host = text.new(f"getelementptr i8, ptr {first}, i64 {behind}")
         take_records(text, rows, host, self.size)
         _clear(text, self.facts, stack)
         program = Program(block, memory, self.facts, "done")
+        block.set(program.fuel.limit, limit_of(text, self.shard.fuel, block.get(self.slice)))
         program.begin()
         program.emit()
         text.begin("done")
-        self._commit()
+        self._commit(program.fuel)
         text.begin(ROLLBACK)
         block.set(block.read, block.get(read))
         block.set(self.kind, str(DROPPED), "i32")
@@ -108,18 +109,13 @@ class _Blocks:
         self._finish()
         return _function(BLOCKS, text)
 
-    def _commit(self) -> None:
+    def _commit(self, fuel: Fuel) -> None:
         """The block went well if all of it fits the slice: then it counts, and the next one begins."""
         text, block = self.text, self.block
-        together, apart = block.get(block.spent), block.get(block.spent_apart, WORDS)
-        name = f"@llvm.vector.reduce.add.v{LANES}i64"
-        summed = text.call(f"declare i64 {name}({WORDS})", f"call i64 {name}({WORDS} {apart})")
-        total = text.new(f"add i64 {summed}, {text.new(f'mul i64 {together}, {LANES}')}")
-        left = text.new(f"sub i64 {block.get(self.slice)}, {total}")
+        left = text.new(f"sub i64 {block.get(self.slice)}, {fuel.total()}")
         text.unless(text.new(f"icmp sle i64 {left}, 0"), ROLLBACK)
         block.set(self.slice, left)
-        last = text.new(f"extractelement {WORDS} {apart}, i64 {LANES - 1}")
-        block.set(self.last, text.new(f"add i64 {last}, {together}"))
+        block.set(self.last, fuel.of_last())
         results = block.get(block.vectors[0], WORDS)
         block.set(self.result, text.new(f"extractelement {WORDS} {results}, i64 {LANES - 1}"))
         for verdict, cell in enumerate(self.verdicts):
@@ -188,17 +184,16 @@ def record_alone(image: Image, places: dict[str, int]) -> str:
     block.set(block.start, begins)
     block.set(block.stride, "0")
     block.set(block.index, text.new(f"sub i64 {fields.load('%vm', 'records')}, {lane}"))
-    block.set(block.limit, limit_of(text, fields.load("%vm", "fuel"), fields.load("%vm", "slice")))
     _take_alone(text, fields, rows, lane, length)
     _clear(text, facts, stack)
     program = Program(block, memory, facts, "done")
+    block.set(program.fuel.limit, limit_of(text, fields.load("%vm", "fuel"), fields.load("%vm", "slice")))
     program.begin()
     program.emit()
     text.begin("done")
     result = text.new(f"extractelement {WORDS} {block.get(block.vectors[0], WORDS)}, i64 {lane}")
-    apart = text.new(f"extractelement {WORDS} {block.get(block.spent_apart, WORDS)}, i64 {lane}")
     fields.store("%vm", "r", result)
-    fields.store("%vm", "spent", text.new(f"add i64 {apart}, {block.get(block.spent)}"))
+    fields.store("%vm", "spent", program.fuel.of_only())
     remember_fields(text, block.fields, block.get(block.read))
     text.do(f"ret i32 {FINISHED}")
     text.begin(ROLLBACK)
