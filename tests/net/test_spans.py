@@ -1,4 +1,4 @@
-"""A delta as a whole says of every byte what running it piece by piece says; what it calls unchanged is."""
+"""A delta as instructions says of every byte what running it piece by piece says; what it calls unchanged is."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ OLD = random.Random(3).randbytes(5000)
 def make(seed: int) -> tuple[Spans, bytes]:
     """Return some delta from OLD, and the bytes that it makes."""
     rng = random.Random(seed)
-    items, literals, new = [], b"", b""
+    steps, new = [], b""
     while len(new) < 4000:
         length, kind = rng.randrange(1, 600), rng.choice((COPY, COPY, FILL, LITERAL))
         if kind == COPY:
             offset = rng.choice((len(new), rng.randrange(4000)))
-            items.append(Instruction(COPY, length, offset))
+            steps.append((Instruction(COPY, length, offset), b""))
             new += OLD[offset : offset + length]
         elif kind == FILL:
-            items.append(Instruction(FILL, length, byte=7))
+            steps.append((Instruction(FILL, length, byte=7), b""))
             new += b"\7" * length
         else:
             data = rng.randbytes(length)
-            items.append(Instruction(LITERAL, length))
-            literals, new = literals + data, new + data
-    return Spans(b"f", items, literals, lambda _, at, size: OLD[at : at + size]), new
+            steps.append((Instruction(LITERAL, length), data))
+            new += data
+    return Spans(b"f", len(new), iter(steps), lambda _, at, size: OLD[at : at + size]), new
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -54,6 +54,23 @@ def test_what_is_unchanged_is_so(seed: int) -> None:
 
 
 def test_an_old_file_that_is_shorter_than_told_is_no_success() -> None:
-    spans = Spans(b"f", [Instruction(COPY, 10, 0)], b"", lambda *_: b"")
+    spans = Spans(b"f", 10, iter([(Instruction(COPY, 10, 0), b"")]), lambda *_: b"")
     with pytest.raises(Unverified):
         spans.read_into(0, memoryview(bytearray(10)))
+
+
+@pytest.mark.parametrize("size", [5, 20])
+def test_a_delta_that_makes_more_or_less_than_announced_is_no_success(size: int) -> None:
+    spans = Spans(b"f", size, iter([(Instruction(LITERAL, 10), bytes(10))]), lambda *_: b"")
+    with pytest.raises(Unverified):
+        spans.finish()
+
+
+def test_of_many_instructions_the_last_are_held() -> None:
+    steps = ((Instruction(LITERAL, 1), b"x") for _ in range(200_000))
+    spans = Spans(b"f", 200_000, steps, lambda *_: b"")
+    view = memoryview(bytearray(1))
+    assert spans.read_into(199_000, view) == spans.read_into(190_000, view) == 1
+    with pytest.raises(Unverified):
+        spans.read_into(100, view)
+    assert spans.unchanged(100) == 100

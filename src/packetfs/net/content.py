@@ -91,13 +91,14 @@ def take_in(
 ) -> Digest:
     """Put a delivery into a pool (`keep` False: its programs only) and return its root.
 
-    `spans` is the delivery as a whole, where what it leaves in place is so in `old_root`. Unverified unless the root
-    is `root`; what comes early has none to compare yet.
+    `spans` is the delivery as instructions, where what it leaves in place is so in `old_root`. Unverified unless the
+    root is `root`; what comes early has none to compare yet.
     """
     if delivery.whole:
         taken = _build(pool, delivery, keep, tee)
     elif spans is not None:
         taken = ingest(pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans).root
+        spans.finish()
     else:
         feed = Feed(delivery, tee)
         taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep).root

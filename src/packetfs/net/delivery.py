@@ -17,8 +17,6 @@ from packetfs.packet.layout import Buffer
 
 _PIECE: Final = 1 << 20
 """Bytes that are copied from an old file at a time."""
-_SMALL: Final = 1 << 20
-"""Bytes of literals of a delta that is looked at as a whole."""
 _ANYWHERE: Final = 1 << 128
 """An offset that no number of relative steps back in one frame leads below zero."""
 
@@ -66,7 +64,6 @@ class Delivery:
         self._ended = False
         self._broken: PacketFSError | None = None
         self._runs = 0
-        self._waiting: BlockItem | None = None
 
     def pieces(self, settle: Callable[[], None] = _nothing) -> Iterator[Buffer | Run]:
         """Yield the new content in order; Unverified when it is longer or shorter than announced.
@@ -79,39 +76,28 @@ class Delivery:
                 left -= item.length
                 if left < 0:
                     raise Unverified(path=self.path)
+                self._check(item)
                 if item.kind == LITERAL:
                     yield self._take(block, item.length)
+                elif item.kind == FILL:
+                    yield Run(item.byte, item.length)
                 else:
-                    yield from self._run(item)
+                    yield from self._copy(item)
             settle()
         if left:
             raise Unverified(path=self.path)
 
-    def spans(self) -> Spans | None:
-        """Return a delta that is one small block as a whole; None where it is more: then its pieces are there still."""
-        if self.whole or (block := self._peek()) is None:
-            return None
-        items = list(self._instructions(block, Expected()))
-        wanted = sum(item.length for item in items if item.kind == LITERAL)
-        size = sum(item.length for item in items)
-        runs = sum(item.length for item in items if item.kind == FILL)
-        if wanted > block.literals.end - block.start or size != self.size or runs > RUNS_MAX:
-            return None  # what is wrong with it is found piece by piece
-        if any(item.offset + item.length > COPIED_MAX for item in items):
-            return None
-        literals = bytes(memoryview(block.literals.data)[block.start : block.start + wanted])
-        block.literals.at = block.start + wanted
-        self._waiting = None
-        while (following := self._next()) is not None:
-            if following.instructions:
-                raise self._break("a delta goes on behind its end")
-        return Spans(self.path, items, literals, self._read)
+    def spans(self, take: Callable[[Instruction, bytes], None] | None = None) -> Spans:
+        """Return the same content as instructions, to be read where it must be, instead of its pieces."""
+        return Spans(self.path, self.size, self._steps(), self._read, take)
 
-    def _peek(self) -> BlockItem | None:
-        """Return the first block, which is next still."""
-        block = self._next()
-        self._waiting = block
-        return block if block is not None and block.literals.end - block.start <= _SMALL else None
+    def _steps(self) -> Iterator[tuple[Instruction, bytes]]:
+        """Yield the instructions, each with its literals."""
+        expected = Expected()
+        while (block := self._next()) is not None:
+            for item in self._instructions(block, expected):
+                self._check(item)
+                yield item, bytes(self._take(block, item.length)) if item.kind == LITERAL else b""
 
     def open(self, source: int) -> OldFile:
         """Return what copies from a source copy from."""
@@ -135,9 +121,6 @@ class Delivery:
 
     def _next(self) -> BlockItem | None:
         """Return the next block, None behind the last."""
-        if self._waiting is not None:
-            self._block, self._waiting = self._waiting, None
-            return self._block
         self._block = None
         try:
             block = next(self._blocks)
@@ -163,22 +146,20 @@ class Delivery:
             self._broken = error
             raise
 
-    def _run(self, item: Instruction) -> Iterator[Buffer | Run]:
+    def _check(self, item: Instruction) -> None:
+        """Refuse what no sender of a file as it was announced can ask for."""
         if item.kind == FILL:
             self._runs += item.length
             if self._runs > RUNS_MAX:
                 raise TooLong(path=self.path, size=self._runs, limit=RUNS_MAX)
-            yield Run(item.byte, item.length)
-        elif self.whole:
+        elif item.kind != LITERAL and self.whole:
             raise self._break("a copy in a file that has no base")
-        else:
-            yield from self._copy(item)
+        elif item.offset + item.length > COPIED_MAX:
+            raise Unverified(path=self.path)
 
     def _copy(self, item: Instruction) -> Iterator[bytes]:
         old = self.open(item.source)
         at, end = item.offset, item.offset + item.length
-        if end > COPIED_MAX:
-            raise Unverified(path=self.path)
         while at < end:
             data = old.read(at, min(_PIECE, end - at))
             if not data:

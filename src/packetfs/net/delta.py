@@ -16,6 +16,7 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import MissingExtent
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
 from packetfs.net.packed import Packer
+from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.slots import SLOT, SlotIndex
@@ -27,6 +28,12 @@ _PLACES_MAX: Final = 4
 """Places remembered of one extent: content that repeats a thousand times needs no more to be found."""
 _GAP_MAX: Final = 8 * WINDOW_NEW
 """Bytes of a gap after which it is matched without waiting for its end."""
+_SEARCHES: Final = 16
+"""Searches before they are judged, how rarely one is tried where they do not pay, and the part that is worth them."""
+_WORTH_SEARCHING: Final = 64
+"""Literal bytes for fewer of which there is no search."""
+_COPY_COST: Final = 5
+"""Bytes that a copy and the literal before it take beside the literal itself."""
 _VOTES: Final = 256
 """Leaves of a new file that decide which old file is its base."""
 
@@ -123,6 +130,30 @@ def _found(places: ExtentMap, copies: Iterable[tuple[int, bytes]], source: int) 
     return (places.find(digest, (source, offset)) for offset, digest in copies)
 
 
+class _Wider:
+    """Whether to search around changed bytes for where they came from: as far as that paid so far.
+
+    To search costs ten times what comparing in place does, and where records were overwritten there is nothing to find.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._searched = 0
+        self._cost = self._saved = 0
+
+    def pays(self, literals: int) -> bool:
+        """Tell whether to search for so many bytes: at first, now and then, and wherever it saved a part worth it."""
+        if literals < _WORTH_SEARCHING:
+            return False
+        self._asked += 1
+        return self._searched < _SEARCHES or not self._asked % _SEARCHES or self._saved * _SEARCHES > self._cost
+
+    def note(self, cost: int, searched: int) -> None:
+        """Take what there was to send without a search, and with one."""
+        self._searched += 1
+        self._cost += cost
+        self._saved += max(cost - searched, 0)
+
+
 class Difference:
     """Writes one file's delta to a packer: `run` yields whenever a block should be taken."""
 
@@ -139,6 +170,7 @@ class Difference:
         self._gap: list[Leaf] = []
         self._gap_bytes = 0
         self._data = Gathered()
+        self._wider = _Wider()
         self.copied = 0
 
     def run(self, leaves: Iterable[Leaf]) -> Iterator[None]:
@@ -201,27 +233,61 @@ class Difference:
             self._match(window, size, until)
 
     def _match(self, leaves: list[Leaf], size: int, until: int | None) -> None:
+        """Pack the new bytes of some leaves: what a gap as long as the old one has changed in place, else, and as far
+        as that has been of use, what is found about where they should be."""
         data = self._data.fill(size, starmap(self._new, leaves))
-        window = self._window(len(data), until)
-        packer = self._packer
-        if window is None:
-            packer.literal(bytes(data))
+        at = self._packer.expected
+        stretches = self._in_place(data, at) if until is not None and until - at == len(data) else None
+        literals = sum(end - start for start, end in stretches) if stretches is not None else 0
+        if stretches is not None and not self._wider.pays(literals):
+            self._patch(data, stretches, at)
             return
-        old, start = window
-        before = packer.literal_bytes
-        packer.splice(*match(old, start, data, packer.expected))
-        self.copied += len(data) - (packer.literal_bytes - before)
+        found = self._search(data, until)
+        if stretches is not None:
+            cost = literals + _COPY_COST * len(stretches)
+            searched = cost if found is None else len(found[0]) + len(found[1])
+            self._wider.note(cost, searched)
+            if cost <= searched:
+                self._patch(data, stretches, at)
+                return
+        if found is None:
+            self._packer.literal(bytes(data))
+            return
+        self.copied += len(data) - len(found[1])
+        self._packer.splice(*found)
 
-    def _window(self, size: int, until: int | None) -> tuple[memoryview, int] | None:
-        """Return the old bytes about where the new ones belong, and where they begin."""
-        expected = min(self._packer.expected, self._size)
-        start = max(0, expected - WINDOW_SLACK)
-        end = max(expected + size, until or 0) + WINDOW_SLACK
-        end = min(end, self._size, start + WINDOW_OLD)
+    def _in_place(self, data: memoryview, at: int) -> list[tuple[int, int]] | None:
+        """Return the stretches that differ from the old bytes at the same place; None where those cannot be read."""
         try:
-            return self._old.read(self._base, start, end - start), start
+            old = self._old.read(self._base, at, len(data))
         except MissingExtent:
             return None
+        return list(differing(data, old)) if len(old) == len(data) else None
+
+    def _patch(self, data: memoryview, stretches: list[tuple[int, int]], base: int) -> None:
+        at = 0
+        for start, end in stretches:
+            self._keep(base, at, start)
+            self._packer.literal(bytes(data[start:end]))
+            at = end
+        self._keep(base, at, len(data))
+
+    def _keep(self, base: int, start: int, end: int) -> None:
+        if start < end:
+            self.copied += end - start
+            self._packer.copy(base + start, end - start)
+
+    def _search(self, data: memoryview, until: int | None) -> tuple[bytes, bytes, int] | None:
+        """Match new bytes against the old ones about where they belong; None where those cannot be read any more."""
+        expected = min(self._packer.expected, self._size)
+        start = max(0, expected - WINDOW_SLACK)
+        end = max(expected + len(data), until or 0) + WINDOW_SLACK
+        end = min(end, self._size, start + WINDOW_OLD)
+        try:
+            old = self._old.read(self._base, start, end - start)
+        except MissingExtent:
+            return None
+        return match(old, start, data, self._packer.expected)
 
     def _full(self) -> bool:
         return self._packer.literal_bytes >= BATCH_LITERALS or self._packer.size >= BATCH_CONTROL

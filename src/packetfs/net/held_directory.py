@@ -20,7 +20,7 @@ from packetfs.errors import BadMessage, NotFound, PacketFSError, UnsafePath
 from packetfs.events import Event, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.host.metadata import pack_signature
+from packetfs.fs.host.metadata import UNREAD, is_as_left, is_unread, pack_signature, proves_content
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.ingest import ingest
 from packetfs.limits import DRIFT_MAX, LEAVERS, LEAVERS_SEEN
@@ -73,14 +73,11 @@ class HeldDirectory(ABC):
         self._leaders: dict[int, tuple[bytes, bool]] = {}
         self._kept: dict[bytes, bytes] = {}
         self._early: dict[bytes, Digest] = {}
+        self._groups: list[bytes] = []
 
     @abstractmethod
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         """Make `path` what `entry` says; without a delivery its content stays."""
-
-    @abstractmethod
-    def _remember(self, path: bytes, entry: Entry) -> None:
-        """Note in the history that `path` is `entry`, and its stat."""
 
     @property
     def _tree(self) -> Beneath:
@@ -140,7 +137,7 @@ class HeldDirectory(ABC):
             status = self._status(below)
             if status is None:
                 yield below, 0, 0
-            elif not entry.is_dir and seen != pack_signature(status):
+            elif not entry.is_dir and not is_as_left(seen, status):
                 regular = stat.S_ISREG(status.st_mode)
                 yield below, status.st_size if regular else 0, status.st_mtime_ns if regular else 0
             elif entry.is_dir and not _is_same_directory(entry, status):
@@ -322,8 +319,43 @@ class HeldDirectory(ABC):
             return True
         entry = self._history.entry(leader)
         if entry is not None:
-            self._remember(path, replace(entry, name=path.rpartition(b"/")[2]))
+            self._remember(path, replace(entry, name=path.rpartition(b"/")[2]), read=self._was_read(leader))
         return False
+
+    # what is remembered of a file
+
+    def _remember(self, path: bytes, entry: Entry, *, read: bool) -> None:
+        """Note that `path` is `entry`, with its stat; `read`: its content went through our hands, or is as it did."""
+        status = self._tree.lstat(self._here(path))
+        self._history.set(path, entry, _sign(status, read=read and status.st_mtime_ns == entry.mtime_ns), within=b"")
+        if entry.group:
+            self._groups.append(path)
+
+    def _sign_groups(self) -> None:
+        """Note the stat of files of several names again: each further name changed the inode's ctime."""
+        for path in self._groups:
+            status, entry = self._tree.lstat(self._here(path)), self._history.entry(path)
+            read = entry is not None and self._was_read(path) and status.st_mtime_ns == entry.mtime_ns
+            self._history.set_seen(path, _sign(status, read=read))
+        self._groups = []
+
+    def _was_read(self, path: bytes) -> bool:
+        """Tell whether the content of a path, as it was left, had gone through our hands."""
+        seen = self._history.seen(path) if self._history.entry(path) is not None else None
+        return seen is not None and not is_unread(seen)
+
+    def _stays_read(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        """Tell the same of what is there now and gets metadata. A new time would hide what is written meanwhile."""
+        if status is None or status.st_mtime_ns != entry.mtime_ns:
+            return False
+        return self._was_read(path) and is_as_left(self._history.seen(path), status)
+
+    def _proven_root(self, path: bytes, status: os.stat_result) -> Digest | None:
+        """Return the root of what is at a path, if its stat proves that it is what a sync left there."""
+        entry = self._history.entry(path)
+        if entry is None or not entry.is_file or not proves_content(self._history.seen(path), status):
+            return None
+        return Digest(entry.root)
 
     def _is_current(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
@@ -346,6 +378,10 @@ def _has_entries(root: bytes) -> bool:
             return any(entry.name != STAGING for entry in entries)
     except FileNotFoundError:
         return False
+
+
+def _sign(status: os.stat_result, *, read: bool) -> bytes:
+    return pack_signature(status) + (b"" if read else UNREAD)
 
 
 def _is_same_directory(entry: Entry, status: os.stat_result) -> bool:

@@ -13,12 +13,14 @@ from contextlib import suppress
 from packetfs.errors import InTheWay, NotFound, PacketFSError, Unverified
 from packetfs.events import Listener, Trouble
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.host.staging import STAGING, Committed, Staging
+from packetfs.fs.host.writer import Writer
+from packetfs.net.batch import Content
 from packetfs.net.content import take_in
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.held_directory import PLACE_NOTE, ROOT_NOTE, HeldDirectory
-from packetfs.net.written import Written
+from packetfs.net.host_file import HostFile
+from packetfs.net.written import Patched, Written
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 
@@ -47,7 +49,6 @@ class HostTarget(HeldDirectory):
         self._staging = Staging(self._tree, keep_old=not self.empty) if not dry_run else None
         self._directories: dict[bytes, None] = {}
         self._parent: bytes | None = None
-        self._groups: list[bytes] = []
         self._finished = False
         self.deleted: list[bytes] = []
 
@@ -81,7 +82,7 @@ class HostTarget(HeldDirectory):
             self._put_metadata(path, entry)
         else:
             self._note(path, self._stage.make(self._here(path), entry, as_root=self._as_root))
-            self._remember(path, entry)
+            self._remember(path, entry, read=True)
 
     def _put_top(self, entry: Entry) -> None:
         if self._rename is None:
@@ -108,8 +109,9 @@ class HostTarget(HeldDirectory):
             raise Unverified(path=path)
         if entry.is_file and (self._early.pop(path, None) or self._held_root(path)) != entry.root:
             raise Unverified(path=path)  # a root that was only announced
+        was_read = self._stays_read(path, entry, status)
         self._report(path, self._tree.set_metadata(self._here(path), entry, as_root=self._as_root))
-        self._remember(path, entry)
+        self._remember(path, entry, read=was_read)
 
     def _held_root(self, path: bytes) -> bytes | None:
         """Return the root of what a sync left at a path, if none failed there since."""
@@ -118,12 +120,24 @@ class HostTarget(HeldDirectory):
 
     def _put_content(self, path: bytes, entry: Entry, delivery: Delivery) -> None:
         with self._stage.create(self._here(path)) as writer:
-            tee = Written(writer, sparse=entry.sparse)
-            root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
-            if delivery.early:
-                self._early[path] = root
+            base = _base_of(delivery)
+            if base is not None:
+                self._patch(path, entry, delivery, writer, base)
+            else:
+                tee = Written(writer, sparse=entry.sparse)
+                root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
+                if delivery.early:
+                    self._early[path] = root
             self._note(path, self._stage.commit(writer, entry, as_root=self._as_root))
-        self._remember(path, entry)
+        self._remember(path, entry, read=True)
+
+    def _patch(self, path: bytes, entry: Entry, delivery: Delivery, writer: Writer, base: HostFile) -> None:
+        """Write a changed file without reading what stays in place: the old program says what that is."""
+        patched = Patched(writer, delivery.open, sparse=entry.sparse)
+        spans = delivery.spans(patched.take)
+        take_in(self._history.pool, path, delivery, entry.root, keep=False, old_root=base.root, spans=spans)
+        if not base.is_as_opened():
+            raise Unverified(path=path)  # somebody wrote to it while it was copied
 
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
         if self._dry_run:
@@ -134,7 +148,7 @@ class HostTarget(HeldDirectory):
         if entry.is_file and self._held_root(leader) not in (None, entry.root):
             raise Unverified(path=path)
         self._note(path, self._stage.link(self._here(leader), self._here(path)))
-        self._remember(path, entry)
+        self._remember(path, entry, read=self._was_read(leader))
 
     def remove(self, path: bytes) -> None:
         self._parent = None
@@ -172,12 +186,6 @@ class HostTarget(HeldDirectory):
         """Remember that the directory above needs its own times again."""
         self._directories[path.rpartition(b"/")[0]] = None
 
-    def _remember(self, path: bytes, entry: Entry) -> None:
-        status = self._tree.lstat(self._here(path))
-        self._history.set(path, entry, pack_signature(status), within=b"")
-        if entry.group:
-            self._groups.append(path)
-
     def _note(self, path: bytes, committed: Committed) -> None:
         if committed.old is not None:
             self._kept[path] = committed.old
@@ -193,7 +201,8 @@ class HostTarget(HeldDirectory):
     # old content
 
     def old(self, path: bytes) -> OldFile:
-        return _HostFile(self._tree.open_read(self._kept.get(path, self._here(path))))
+        descriptor = self._tree.open_read(self._kept.get(path, self._here(path)))
+        return HostFile(descriptor, self._proven_root(path, os.fstat(descriptor)))
 
     def held(self, path: bytes) -> OldFile:
         return self._old.open(path)
@@ -206,9 +215,7 @@ class HostTarget(HeldDirectory):
         if self._dry_run:
             return root
         self._restore_directories()
-        for path in self._groups:  # each further name changed the inode's ctime
-            self._history.set_seen(path, pack_signature(self._tree.lstat(self._here(path))))
-        self._groups = []
+        self._sign_groups()
         held = self._history.tree_root()
         if held == root:
             self._history.set_note(ROOT_NOTE, root)
@@ -268,14 +275,12 @@ class HostTarget(HeldDirectory):
             self._host.close()
 
 
-class _HostFile:
-    """An old file of the directory, open."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
-
-    def __del__(self) -> None:
-        os.close(self._descriptor)
+def _base_of(delivery: Delivery) -> HostFile | None:
+    """Return the file that a delta is based on, if what it has is proven."""
+    if delivery.kind is not Content.DELTA:
+        return None
+    try:
+        base = delivery.open(0)
+    except (OSError, PacketFSError):
+        return None  # whoever copies from it says what is wrong
+    return base if isinstance(base, HostFile) and base.root is not None else None

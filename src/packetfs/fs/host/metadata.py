@@ -21,6 +21,8 @@ from packetfs.packet.entry import Entry
 Xattrs = tuple[tuple[bytes, bytes], ...]
 
 _SIGNATURE: Final = struct.Struct("<5Q")
+UNREAD: Final = b"\0"
+"""Behind a packed signature: size and time said what the content is, and nobody read it."""
 _U64: Final = (1 << 64) - 1
 _TIME_MAX: Final = (1 << 63) - 1
 """Nanoseconds, the year 2262: disks can hold later ones, entries cannot."""
@@ -62,8 +64,36 @@ class Signature:
         The change time decides, which no program can set; filesystems that have none keep it at 0 or equal.
         """
         stamp = self.ctime_ns or self.mtime_ns
-        lag = RACY_NS if stamp % 1_000_000_000 else RACY_COARSE_NS
-        return stamp + lag >= scan_start_ns
+        return stamp + _lag(stamp) >= scan_start_ns
+
+    @property
+    def shows_writes(self) -> bool:
+        """Whether no write after the last change could have left this very signature.
+
+        A write makes both times those of the write. So it shows where the time of the content was set to one far from
+        that of the change, as on every file that a sync leaves, unless it was as new as the sync.
+        """
+        return abs(self.ctime_ns - self.mtime_ns) > max(_lag(self.ctime_ns), _lag(self.mtime_ns))
+
+
+def _lag(stamp: int) -> int:
+    """Return by how many nanoseconds a stamp may lag behind the clock."""
+    return RACY_NS if stamp % 1_000_000_000 else RACY_COARSE_NS
+
+
+def is_as_left(seen: bytes | None, status: os.stat_result) -> bool:
+    """Tell whether a file has the signature that was packed, whoever knew its content or did not."""
+    return seen is not None and seen[: _SIGNATURE.size] == pack_signature(status)
+
+
+def is_unread(seen: bytes) -> bool:
+    """Tell whether a packed signature is followed by UNREAD."""
+    return len(seen) > _SIGNATURE.size
+
+
+def proves_content(seen: bytes | None, status: os.stat_result) -> bool:
+    """Tell whether a file has the very bytes that it had when its signature was packed."""
+    return seen == pack_signature(status) and Signature.of(status).shows_writes
 
 
 def pack_signature(status: os.stat_result) -> bytes:
