@@ -26,7 +26,6 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> int:
     """Segments of 20 KiB and small buffers, so that a few extents reach every branch."""
     import packetfs.pool.check
     import packetfs.pool.gc
-    import packetfs.pool.handover
     import packetfs.pool.pool  # noqa: F401
 
     sizes = {"SEGMENT": SMALL_SEGMENT, "APPEND_BUFFER": 4096, "APPEND_DIRECT": 2048, "SCAN_WINDOW": 4096}

@@ -12,7 +12,6 @@ import pytest
 from packetfs.errors import MissingExtent, PoolBusy
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.gc import collect, mark
-from packetfs.pool.handover import Taker
 from packetfs.pool.pool import Pool
 
 HOLD = """
@@ -125,21 +124,3 @@ def test_a_collection_that_cannot_read_a_root_discards_nothing(place: Path) -> N
     pool = Pool.create(str(place / "pool"))
     with pytest.raises(MissingExtent):
         mark([digest_of(b"lost root")], lambda digest: [Digest(pool.read(digest))])
-
-
-def test_handing_over_by_offset_maps_the_same_bytes(place: Path) -> None:
-    data = os.urandom(100_000)
-    with Pool.create(str(place / "pool")) as pool:
-        digest = pool.put(data)
-        taker = Taker(str(place / "pool"))
-        location = pool.locate(digest)
-        view = taker.view(digest, location)
-        assert view == data
-        with pytest.raises(MissingExtent):
-            taker.view(digest_of(b"other"), location)
-        taker.close()
-        assert pool.evict(digest) == 0
-        del view
-        assert collect(pool, set()) >= 100_000
-        with pytest.raises(MissingExtent):
-            Taker(str(place / "pool")).view(digest, location)

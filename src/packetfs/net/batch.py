@@ -6,6 +6,7 @@ Control is a sequence of items: kind u8, then
     2 BLOCK   length-prefixed instructions that take the next literals of this batch; for the last ENTRY
     3 END     the last ENTRY's content is whole: verify it
     7 ABANDON instead of END: the file changed while it was read, what came of it is no version of it
+    8 OFFER   a file of this machine came with the batch: whole content may be copied from it, until the next OFFER
     4 REMOVE  path, as in ENTRY
     5 SOURCE  path of the base, as in ENTRY; sources are numbered from 1 in the order they are declared
     6 LINK    path and packed entry, then the path of an earlier name of the same file
@@ -48,13 +49,15 @@ class Item(IntEnum):
     SOURCE = 5
     LINK = 6
     ABANDON = 7
+    OFFER = 8
 
 
 class Content(IntEnum):
     """What follows an ENTRY.
 
     LITERAL and EARLY are whole: each instruction stands for one leaf of the file's program, so the receiver need not
-    cut. EARLY comes while the sender still reads the file: the entry's root follows in a later ENTRY with NONE.
+    cut; a COPY is from the file of this machine that was offered last. EARLY comes while the sender still reads the
+    file: the entry's root follows in a later ENTRY with NONE.
     """
 
     NONE = 0
@@ -64,6 +67,9 @@ class Content(IntEnum):
     LISTED = 3
     """Copies from the new file itself, where the receiver holds its extents."""
     EARLY = 4
+
+
+WHOLE: Final = frozenset((Content.LITERAL, Content.EARLY))
 
 
 class Origin(NamedTuple):
@@ -81,6 +87,8 @@ class Batch:
     literals: Sequence[Buffer]
     origin: Origin | None = None
     """Set where the sender may as well take the literals from a file."""
+    descriptor: int = -1
+    """The open file that an OFFER in it is about; it passes with the batch."""
 
 
 def encode_batch(batch: Batch) -> list[Buffer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Final, Protocol, TypeVar
@@ -9,8 +10,8 @@ from typing import Final, Protocol, TypeVar
 from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError, Stalled
 from packetfs.limits import FRAME_MAX, HEARTBEAT
 from packetfs.net.batch import Batch, Origin, decode_batch, encode_batch
-from packetfs.net.stream import Stream
-from packetfs.net.wire import COMPRESSED, FRAME, Failed, Heartbeat, Message, Type, decode_message, encode_message
+from packetfs.net.stream import HandingStream, Stream
+from packetfs.net.wire import COMPRESSED, FRAME, Failed, Heartbeat, Hello, Message, Type, decode_message, encode_message
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 
@@ -32,6 +33,10 @@ class Channel(Protocol):
     """What a session speaks through: bytes in both directions, and how often the other side's turn came."""
 
     @property
+    def hands(self) -> bool:
+        """Tell whether open files pass too: batches may have a descriptor."""
+
+    @property
     def sent(self) -> int: ...
     @property
     def received(self) -> int: ...
@@ -42,6 +47,8 @@ class Channel(Protocol):
     def send_batch(self, batch: Batch) -> None: ...
     def expect(self, kind: type[M]) -> M: ...
     def receive(self) -> Message | Batch: ...
+    def take(self) -> int:
+        """Return the open file that came with the last batch, for the caller to close; BadMessage if none did."""
 
 
 class FrameChannel:
@@ -49,6 +56,8 @@ class FrameChannel:
 
     def __init__(self, stream: Stream, peer: str) -> None:
         self._stream, self._peer = stream, peer
+        self._handing = stream if isinstance(stream, HandingStream) else None
+        self.hands = False
         self.sent = self.received = self.turns = 0
         self.literals_sent = self.literals_received = 0
         self._speaking = False
@@ -65,8 +74,36 @@ class FrameChannel:
                 payload, flags = packed, COMPRESSED
         self._write(message.TYPE, flags, [payload])
 
+    def greet(self, hello: Hello) -> None:
+        """Send the first message, where the stream may hand files over with one: whoever gets it knows that they do."""
+        if self._handing is None:
+            self.send(hello)
+            return
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        try:
+            self._write(hello.TYPE, 0, [encode_message(hello)], descriptor=nothing)
+        finally:
+            os.close(nothing)
+
+    def greeted(self) -> bool:
+        """Tell, behind the first message, whether a file came with it; then files pass in both directions."""
+        found = self._handing.handed() if self._handing is not None else None
+        if found is not None:
+            os.close(found)
+        self.hands = found is not None
+        return self.hands
+
+    def take(self) -> int:
+        found = self._handing.handed() if self._handing is not None else None
+        if found is None:
+            raise BadMessage(reason="a file is offered that did not come along")
+        return found
+
     def send_batch(self, batch: Batch) -> None:
         parts = encode_batch(batch)
+        if batch.descriptor >= 0:
+            self._write(Type.BATCH, 0, parts, descriptor=batch.descriptor)
+            return
         stored = sum(len(part) for part in parts[2:])
         self.literals_sent += stored
         is_plain = stored == sum(len(part) for part in batch.literals)
@@ -129,14 +166,16 @@ class FrameChannel:
         finally:
             self._writing.release()
 
-    def _write(self, kind: Type, flags: int, parts: list[Buffer], origin: Origin | None = None) -> None:
+    def _write(
+        self, kind: Type, flags: int, parts: list[Buffer], origin: Origin | None = None, descriptor: int = -1
+    ) -> None:
         size = sum(len(part) for part in parts)
         if size > FRAME_MAX:
             raise BadMessage(reason=f"a frame of {size} bytes")
         self._turn(speaking=True)
         try:
             with self._writing:
-                self._put([FRAME.pack(size, kind, flags), *parts], origin)
+                self._put([FRAME.pack(size, kind, flags), *parts], origin, descriptor)
         except PacketFSError:
             raise
         except TimeoutError:
@@ -145,8 +184,10 @@ class FrameChannel:
             raise self._last_words() or self._gone(str(error.strerror)) from None
         self.sent += FRAME.size + size
 
-    def _put(self, frame: list[Buffer], origin: Origin | None) -> None:
-        if origin is None:
+    def _put(self, frame: list[Buffer], origin: Origin | None, descriptor: int) -> None:
+        if descriptor >= 0 and self._handing is not None:
+            self._handing.hand(descriptor, frame)
+        elif origin is None:
             self._stream.write(frame)
         else:
             self._stream.write(frame[:3])

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 from packetfs.dataclass import dataclass
 from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unverified
 from packetfs.limits import COPIED_MAX, RUNS_MAX
-from packetfs.net.batch import Content
+from packetfs.net.batch import WHOLE, Content
 from packetfs.net.items import AbandonItem, BlockItem, EndItem
-from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
+from packetfs.net.packed import FILL, LITERAL, SOURCE, Expected, Instruction, read_instructions
 from packetfs.net.spans import Spans
 from packetfs.packet.layout import Buffer
 
@@ -52,7 +52,7 @@ class Delivery:
         source: Callable[[int], OldFile],
     ) -> None:
         """`source` opens what a COPY names: 0 is the base, STALE the stale content, others as they were declared."""
-        self.whole = content in (Content.LITERAL, Content.EARLY)
+        self.whole = content in WHOLE
         self.early = content is Content.EARLY
         self.kind = content
         self.path = path
@@ -152,8 +152,8 @@ class Delivery:
             self._runs += item.length
             if self._runs > RUNS_MAX:
                 raise TooLong(path=self.path, size=self._runs, limit=RUNS_MAX)
-        elif item.kind != LITERAL and self.whole:
-            raise self._break("a copy in a file that has no base")
+        elif item.kind == SOURCE and self.whole:
+            raise self._break("a copy from another file in one that is sent whole")
         elif item.offset + item.length > COPIED_MAX:
             raise Unverified(path=self.path)
 

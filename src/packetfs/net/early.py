@@ -18,6 +18,7 @@ from typing import Final
 from packetfs.errors import PacketFSError
 from packetfs.limits import EARLY_MIN
 from packetfs.net.batch import Content, Origin
+from packetfs.net.handing import Handing
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -34,8 +35,10 @@ _MARKS_AHEAD: Final = 64
 class Early:
     """Sends files while they are imported, and knows afterwards which arrived."""
 
-    def __init__(self, items: ItemWriter) -> None:
+    def __init__(self, items: ItemWriter, handing: Handing | None = None) -> None:
+        """`handing`: large files need not travel, the receiver reads them where they lie."""
         self._items = items
+        self.handing = handing
         self._marks = array("I")
         self._passed = 0
         self.roots: dict[bytes, Digest] = {}
@@ -122,10 +125,16 @@ class LargeFile:
         self._at = self._first = self._last = 0  # in the file: here, and the first and last literal that waits
         self._packer = Packer(merging=False)
         self._root = NO_DIGEST
+        if (handing := early.handing) is not None:
+            self._send(lambda: handing.offer(self, fd))
         self._send(lambda: self._items.entry(path, entry, Content.EARLY))
 
     def leaf(self, leaf: bytes, data: memoryview) -> None:
         if self._early.error is not None:
+            return
+        if self._early.handing is not None and leaf[0] == Op.COPY:
+            self._packer.copy(self._at, produces(leaf))
+            self._at += produces(leaf)
             return
         if not self._packer.literal_bytes:
             self._first = self._at
@@ -136,7 +145,7 @@ class LargeFile:
 
     def settle(self) -> None:
         """Send what there is: it is not copied, and its memory changes next."""
-        if self._packer.literal_bytes:
+        if self._packer.literal_bytes or self._packer.size:
             self._block()
 
     def end(self, root: Digest) -> None:

@@ -42,4 +42,5 @@ def welcome(channel: FrameChannel) -> Welcome:
     """Await the far side's answer."""
     answer = channel.expect(Welcome)
     check_version(answer.magic, answer.protocol)
+    channel.hands = bool(answer.hands)
     return answer

@@ -106,6 +106,11 @@ class ItemWriter:
         pack_entry(self._control, entry)
         write_bytes(self._control, leader)
 
+    def offer(self, descriptor: int) -> None:
+        """Hand over an open file, of which the content that follows may be copied; it may be closed afterwards."""
+        self.flush()
+        self._send(Batch(bytes([Item.OFFER]), (), descriptor=descriptor))
+
     def block(self, packer: Packer, origin: Origin | None = None) -> None:
         """Append what the packer has; literals and the instructions that take them stay in one batch.
 
@@ -204,7 +209,12 @@ class LinkItem:
     leader: bytes
 
 
-AnyItem = EntryItem | BlockItem | EndItem | AbandonItem | RemoveItem | SourceItem | LinkItem
+@dataclass(frozen=True, slots=True)
+class OfferItem:
+    """A file of this machine came along, to copy from."""
+
+
+AnyItem = OfferItem | EntryItem | BlockItem | EndItem | AbandonItem | RemoveItem | SourceItem | LinkItem
 
 
 class ItemReader:
@@ -229,6 +239,8 @@ class ItemReader:
             return EndItem()
         if kind == Item.ABANDON:
             return AbandonItem()
+        if kind == Item.OFFER:
+            return OfferItem()
         path = self._paths.read(cursor)
         if kind == Item.ENTRY:
             return self._entry(cursor, path)

@@ -15,7 +15,7 @@ from packetfs.net.wire import Option
 def pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     """Take in what the source has."""
     target_place = place_of(job, job.destination)
-    channel.send(hello(job, job.source, job.source.path, b"", mean_of(target_place), Option.PULL))
+    channel.greet(hello(job, job.source, job.source.path, b"", mean_of(target_place), Option.PULL))
     answer = welcome(channel)
     if answer.shape not in set(Shape):
         raise BadMessage(reason=f"shape {answer.shape} is unknown")

@@ -21,7 +21,7 @@ def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     name = job.source.name or os.path.basename(os.path.realpath(job.source.path))
     path, single = below(job, shape, name)
     mean = mean_of(place)
-    channel.send(hello(job, job.destination, path, single, mean, Option(0)))
+    channel.greet(hello(job, job.destination, path, single, mean, Option(0)))
     load_source(place)
     answer = welcome(channel)
     sender = Sender(channel, listener, dry_run=job.dry_run)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import Abandoned, BadMessage, BaseMoved, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.limits import FAILURES_MAX, SOURCES_MAX
-from packetfs.net.batch import Batch, Content
+from packetfs.net.batch import WHOLE, Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delivery import Delivery, OldFile
+from packetfs.net.handing import HandedFiles
 from packetfs.net.items import (
     AbandonItem,
     AnyItem,
@@ -20,6 +21,7 @@ from packetfs.net.items import (
     EntryItem,
     ItemReader,
     LinkItem,
+    OfferItem,
     RemoveItem,
     SourceItem,
 )
@@ -60,6 +62,7 @@ class Receiver:
         self._failures: dict[bytes, bytes] = {}
         self._rounds = 0
         self._stale: StaleContent | None = None
+        self._handed = HandedFiles()
         self.changed = 0
         self.logical = 0
         self.literal = 0
@@ -68,6 +71,10 @@ class Receiver:
 
     def run(self) -> Done:
         """Receive until everything is committed; return what was answered."""
+        with closing(self._handed):
+            return self._run()
+
+    def _run(self) -> Done:
         self._channel.send(Ready(self._target.empty and not self._dry_run))
         self._channel.send(self._target.state())
         items = self._stream()
@@ -80,7 +87,8 @@ class Receiver:
         """Take one change on a connection that stands; BaseMoved where what it starts from is no longer here."""
         if begin.mode != Mode.DELTA or not self._target.holds(begin.base):
             raise BaseMoved
-        return self._run_to_the_end(begin, self._stream())
+        with closing(self._handed):
+            return self._run_to_the_end(begin, self._stream())
 
     def _run_to_the_end(self, begin: Begin, items: Iterator[AnyItem | Commit | Begin]) -> Done:
         while True:
@@ -168,6 +176,8 @@ class Receiver:
             self._remove(item.path)
         elif isinstance(item, SourceItem):
             self._add_source(item.path)
+        elif isinstance(item, OfferItem):
+            self._handed.take(self._channel.take())
         else:
             raise BadMessage(reason=f"{type(item).__name__} without an entry")
 
@@ -194,6 +204,8 @@ class Receiver:
         for item in items:
             if isinstance(item, SourceItem):
                 self._add_source(item.path)
+            elif isinstance(item, OfferItem):
+                self._handed.take(self._channel.take())
             elif isinstance(item, BlockItem | EndItem | AbandonItem):
                 yield item
             else:
@@ -207,6 +219,8 @@ class Receiver:
             return self._stale
         if item.content is Content.LISTED and not source:
             return self._target.held(item.path)
+        if item.content in WHOLE:
+            return self._handed
         number = source or item.base
         if number > len(self._sources):
             raise BadMessage(reason=f"source {number} was not declared")

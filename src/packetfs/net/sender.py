@@ -15,6 +15,7 @@ from packetfs.net.batch import Batch, Content
 from packetfs.net.channel import Channel
 from packetfs.net.delta import Basis, Difference, choose_base
 from packetfs.net.early import Early
+from packetfs.net.handing import HandedContent, Handing
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
 from packetfs.net.source import Source, file_leaves
@@ -63,7 +64,8 @@ class Sender:
         self._known: KnownBase | None = None
         self._declared: dict[int, int] = {}
         self._drift: dict[bytes, Drift] = {}
-        self._early = Early(self.items)
+        self._handing = Handing(self.items) if channel.hands else None
+        self._early = Early(self.items, self._handing)
         self.report = SendReport()
 
     def start(self) -> Offer | None:
@@ -183,7 +185,10 @@ class Sender:
         if self._early.roots.get(path) == new.root:
             self.items.entry(path, new, Content.NONE)
             self.note(path, "new", new)
-            self.report.literal += new.size
+            if self._handing is None:
+                self.report.literal += new.size
+            else:
+                self.report.copied += new.size
             return
         if known is None:
             self._send_file(path, new, content or Content.LITERAL, 0, NO_BASIS)
@@ -212,15 +217,18 @@ class Sender:
             return
         self.items.entry(path, entry, content, declared)
         packer = Packer(merging=content is not Content.LITERAL)
-        read = partial(self._source.read, path)
-        difference = Difference(basis, base, read, packer, self._declare)
-        self._blocks(path, difference, packer, entry)
-        self.report.copied += difference.copied
-        self.report.literal += entry.size - difference.copied
+        writing: Difference | HandedContent
+        if content is Content.LITERAL and self._handing is not None:
+            writing = HandedContent(self._handing, self._source, path, packer)
+        else:
+            writing = Difference(basis, base, partial(self._source.read, path), packer, self._declare)
+        self._blocks(path, writing, packer, entry)
+        self.report.copied += writing.copied
+        self.report.literal += entry.size - writing.copied
 
-    def _blocks(self, path: bytes, difference: Difference, packer: Packer, entry: Entry) -> None:
+    def _blocks(self, path: bytes, writing: Difference | HandedContent, packer: Packer, entry: Entry) -> None:
         try:
-            for _ in difference.run(file_leaves(self._source.store, entry)):
+            for _ in writing.run(file_leaves(self._source.store, entry)):
                 self.items.block(packer)
             self.items.block(packer)
         except Vanished as error:
@@ -233,6 +241,7 @@ class Sender:
         done = self._commit()
         again = [path for path, reason in done.failures if not reason]
         if again:
+            self._handing = None  # the bytes themselves, this time
             for path in dict.fromkeys(again):
                 entry = self._find(path)
                 if entry is not None and entry.is_file:

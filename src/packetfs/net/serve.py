@@ -91,6 +91,7 @@ def _report(channel: FrameChannel, told: Told, exit_code: int, message: str, hin
 
 def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told) -> None:
     hello = channel.receive()
+    channel.greeted()
     if not isinstance(hello, Hello | Run):
         raise BadMessage(reason=f"{type(hello).__name__} where Hello or Run belongs")
     check_version(hello.magic, hello.protocol)
@@ -151,7 +152,7 @@ def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) ->
     from packetfs.net.sender import Sender  # each side loads its own half
 
     shape = shape_of(place)
-    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape))
+    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape, channel.hands))
     mean = mean_of(place) if place.pool else hello.mean
     checksum = Option.CHECKSUM in options
     sender = Sender(channel, _to_stderr, dry_run=Option.DRY_RUN in options)
@@ -164,7 +165,7 @@ def _receive(channel: FrameChannel, hello: Hello, place: Place, options: Option,
     from packetfs.net.receiver import Receiver
 
     mean = mean_of(place)
-    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean, Shape.DIRECTORY))
+    channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean, Shape.DIRECTORY, channel.hands))
     terms = Terms(
         delete=Option.DELETE in options,
         checksum=Option.CHECKSUM in options,

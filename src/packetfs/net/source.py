@@ -11,11 +11,12 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.survey import entry_in, group_path, totals
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.net.handing import Place
+from packetfs.packet.digest import DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry, encode_entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
-from packetfs.packet.layout import HEADER, Op
+from packetfs.packet.layout import HEADER, Encoding, Op
 from packetfs.packet.tree import TreeWriter, leaves, name_key, produces, read_head
 from packetfs.pool.pool import Pool
 
@@ -42,6 +43,9 @@ class Source(Protocol):
 
     def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:
         """Return what a leaf of a file produces, `offset` bytes into it; Vanished where that cannot be had any more."""
+
+    def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
+        """Return where the extent of a leaf lies as it is, None where it does not; Vanished as in `read`."""
 
     def leader(self, group: int) -> bytes | None:
         """Return the first path of a group of hard links."""
@@ -86,6 +90,12 @@ class PoolSource:
     def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:  # noqa: ARG002 (the leaf is enough)
         return b"".join(run_leaf(self.store, leaf))
 
+    def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:  # noqa: ARG002 (the leaf is enough)
+        extent = self.store.locate(Digest(leaf[HEADER : HEADER + DIGEST]))
+        if extent.encoding is not Encoding.RAW or extent.length != produces(leaf):
+            return None
+        return Place(extent.segment, self.store.descriptor(extent.segment), extent.offset)
+
     def leader(self, group: int) -> bytes | None:
         return group_path(self._fs, group, self._path)
 
@@ -110,6 +120,12 @@ class HostSource(PoolSource):
         if leaf[0] == Op.COPY and digest_of(data) != leaf[HEADER : HEADER + 32]:
             raise Vanished(path=path)
         return data
+
+    def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
+        try:
+            return super().place(path, offset, leaf)
+        except MissingExtent:
+            return Place(path, self._descriptor(path), offset)
 
     def _read_host(self, path: bytes, offset: int, length: int) -> bytes:
         data = os.pread(self._descriptor(path), length, offset)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import termios
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from packetfs.limits import PATIENCE
 from packetfs.net.batch import Origin
@@ -39,6 +39,17 @@ class Stream(Protocol):
 
     def hears(self, seconds: float) -> bool:
         """Tell whether there is something to read, or the end, within some seconds."""
+
+
+@runtime_checkable
+class HandingStream(Stream, Protocol):
+    """A stream between two processes of one machine, which open files pass through too."""
+
+    def hand(self, descriptor: int, parts: list[Buffer]) -> None:
+        """Write all parts; with the first byte of them the other side gets the file."""
+
+    def handed(self) -> int | None:
+        """Return a file that came with what was read, once, for the caller to close."""
 
 
 class PipeStream:

@@ -1,7 +1,11 @@
-"""A daemon's Unix socket: who connects is known by the kernel, and must be the daemon's own user, or root."""
+"""A daemon's Unix socket: who connects is known by the kernel, and must be the daemon's own user, or root.
+
+Open files pass through it, so that content which lies in one is told by offset (handing.py).
+"""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import socket
@@ -11,10 +15,14 @@ from typing import Final
 from packetfs.errors import NotGranted, NotListening, PacketFSError, Unreachable
 from packetfs.limits import PATIENCE
 from packetfs.net.rights import Rights
-from packetfs.net.stream import PipeStream
+from packetfs.net.stream import PipeStream, await_room
+from packetfs.packet.layout import Buffer
 
 _CREDENTIALS: Final = struct.Struct("iII")
 """struct ucred: pid, uid, gid."""
+_INT: Final = array.array("i").itemsize
+_ROOM: Final = socket.CMSG_SPACE(_INT)
+"""Room for the one descriptor that comes at a time: the kernel closes what is beyond it."""
 
 
 class UnixStream(PipeStream):
@@ -23,14 +31,50 @@ class UnixStream(PipeStream):
     def __init__(self, connected: socket.socket, patience: float = PATIENCE) -> None:
         self._socket = connected
         self._ending: PacketFSError | None = None
+        self._handed: int | None = None
         super().__init__(connected.fileno(), connected.fileno(), patience)
 
     def read_into(self, view: memoryview) -> int:
-        count = super().read_into(view)
+        count = self._receive(view)
         if not count and self._ending is not None:
             reason, self._ending = self._ending, None
             raise reason
         return count
+
+    def _receive(self, view: memoryview) -> int:
+        while True:
+            try:
+                count, ancillary, _, _ = self._socket.recvmsg_into([view], _ROOM, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                if not self.hears(self.patience):
+                    raise TimeoutError from None
+                continue
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    self._keep(array.array("i", data[: len(data) // _INT * _INT]))
+            return count
+
+    def _keep(self, descriptors: array.array[int]) -> None:
+        """Keep the last file that came: a peer hands one over at a time, and waits for nothing."""
+        for descriptor in descriptors:
+            if self._handed is not None:
+                os.close(self._handed)
+            self._handed = descriptor
+
+    def hand(self, descriptor: int, parts: list[Buffer]) -> None:
+        frame = b"".join(parts)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        while True:
+            try:
+                count = self._socket.sendmsg([frame], rights)
+                break
+            except BlockingIOError:
+                await_room(self._writable, self._reading, self.patience)
+        self.write([memoryview(frame)[count:]])
+
+    def handed(self) -> int | None:
+        found, self._handed = self._handed, None
+        return found
 
     def end(self, reason: PacketFSError) -> None:
         """Let whoever reads from this stream meet `reason`, once: called from another thread."""
@@ -39,6 +83,8 @@ class UnixStream(PipeStream):
             self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
+        if (left := self.handed()) is not None:
+            os.close(left)
         self._socket.close()
 
 

@@ -46,7 +46,7 @@ from packetfs.limits import (
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 MAGIC: Final = b"PacketFS"
 FRAME: Final = struct.Struct("<IBB")
 COMPRESSED: Final = 1
@@ -133,7 +133,8 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The far side's version and chunk mean, and, where it sends, whether the source is a directory 1 or a file 2."""
+    """The far side's version and chunk mean, and, where it sends, whether the source is a directory 1 or a file 2.
+    `hands` 1: an open file came with HELLO, so both may hand files over."""
 
     TYPE: ClassVar[Type] = Type.WELCOME
     magic: bytes
@@ -141,6 +142,7 @@ class Welcome:
     program: bytes
     mean: int
     shape: int
+    hands: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,10 +297,14 @@ class Pool:
         return self.lookup.peek(digest)
 
     def locate(self, digest: Digest) -> Location:
-        """Return where the payload lies, for another process that shares the arena."""
+        """Return where the payload lies: in which segment, and how it is stored there."""
         self._hand_over()
         extent = self.lookup.require(digest)
         return Location(extent.payload // SEGMENT, extent.payload % SEGMENT, extent.length, extent.encoding)
+
+    def descriptor(self, segment: int) -> int:
+        """Return the open file of a segment, to be used or duplicated at once."""
+        return self.arena.file(segment).fd
 
     def scan(self) -> Iterator[Extent]:
         """Yield every extent in the arena, in order, whether the index leads to it or not."""

@@ -145,7 +145,7 @@ class Destination:
         job = self._job
         path, name = below(job, Shape.DIRECTORY, job.source.name)
         mean = self._tree.mean
-        channel.send(hello(job, job.destination, path, name, mean, Option.WATCH))
+        channel.greet(hello(job, job.destination, path, name, mean, Option.WATCH))
         answer = welcome(channel)
         if answer.mean != mean:
             raise OtherMean(destination=self.name, theirs=answer.mean, ours=mean)

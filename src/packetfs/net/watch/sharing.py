@@ -19,6 +19,13 @@ class SharingChannel:
         self._lock = lock
 
     @property
+    def hands(self) -> bool:
+        return self._channel.hands
+
+    def take(self) -> int:
+        return self._channel.take()
+
+    @property
     def sent(self) -> int:
         return self._channel.sent
 
