@@ -23,10 +23,14 @@ class Frame:
 
     `length`: bytes of the record, a number or a value. `publish`: appends what makes the context of the microVM
     current before C looks at it. `entered` is true once the C core has begun the record too, which it does for what is
-    rare only.
+    rare only, unless it has `begun` each one before.
     """
 
-    def __init__(self, text: Text, places: dict[str, int], image: Image, length: str, safety: Safety = SAFE) -> None:
+    def __init__(
+        self, text: Text, places: dict[str, int], image: Image, length: str,
+        safety: Safety = SAFE, *, begun: bool = False,
+    ) -> None:  # fmt: skip
+        self._begun: Final = begun
         self.text: Final = text
         self.shape: Final = Shape()
         self.arithmetic: Final = Arithmetic(text, self.shape)
@@ -82,6 +86,12 @@ class Frame:
 
     def enter(self) -> None:
         """See to it that C has begun the record, and knows how much of the stack is used."""
+        if not self._begun:
+            self._begin_late()
+        low = self.text.new(f"trunc i64 {self.get(self.low)} to i32")
+        self.fields.store("%vm", "stack_low", low, "i32")
+
+    def _begin_late(self) -> None:
         text = self.text
         begin, on = text.name("enter"), text.name("entered")
         text.branch(self.get(self.entered, "i1"), on, begin)
@@ -91,7 +101,6 @@ class Frame:
         self.set(self.entered, "true", "i1")
         text.jump(on)
         text.begin(on)
-        self.fields.store("%vm", "stack_low", text.new(f"trunc i64 {self.get(self.low)} to i32"), "i32")
 
     def look_again(self) -> None:
         """Take over what a call may have changed: the stack in use, and where the record lies."""

@@ -17,9 +17,11 @@ _ATOMICS: Final = {"add": "add", "or": "or", "and": "and", "xor": "xor"}
 
 
 class Memory:
-    """Appends accesses of one record. `wide`: addresses, as 64-bit values; `cost`: slots of the run before a step."""
+    """Appends accesses of one record. `address`: a 64-bit value; `cost`: slots of the run before a step; `exact`: an
+    offset of a kind is more than a guess."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, *, exact: bool) -> None:
+        self._exact = exact
         self._frame = frame
         self._text = frame.text
         self._scratch = frame.text.cell("i64", "scratch")
@@ -35,6 +37,9 @@ class Memory:
     def load_plain(self, step: Step, kind: Kind, address: str, size: int, cost: int) -> str:
         """Do the same without a look at the record context; a step that has no offset of its own may ask too."""
         text, frame = self._text, self._frame
+        known = self._known(step, kind, size, store=False)
+        if known is not None:
+            return frame.arithmetic.extend(text.new(f"load i{8 * size}, ptr {known}, align 1"), 8 * size)
         made, fast, slow, on = text.cell("i64", "loaded"), text.name("fast"), text.name("slow"), text.name("on")
         pointer = self._check(kind, address, size, fast, slow, store=False)
         word = text.new(f"load i{8 * size}, ptr {pointer}, align 1")
@@ -90,6 +95,10 @@ class Memory:
     def store(self, step: Step, kind: Kind, address: str, value: str, size: int, cost: int) -> None:
         """Store the low `size` bytes of a 64-bit value."""
         text, frame = self._text, self._frame
+        known = self._known(step, kind, size, store=True)
+        if known is not None:
+            text.do(f"store i{8 * size} {frame.arithmetic.cut(value, 8 * size)}, ptr {known}, align 1")
+            return
         fast, slow, on = text.name("fast"), text.name("slow"), text.name("on")
         pointer = self._check(kind, address, size, fast, slow, store=True)
         text.do(f"store i{8 * size} {frame.arithmetic.cut(value, 8 * size)}, ptr {pointer}, align 1")
@@ -135,6 +144,25 @@ class Memory:
         return arithmetic.plain(_ATOMICS[name], old, operand, bits)
 
     # checks
+
+    def _known(self, step: Step, kind: Kind, size: int, *, store: bool) -> str | None:
+        """Return the place of an access that is known to be inside, and needs no check."""
+        if not self._exact or kind.offset is None:
+            return None
+        text, frame, at = self._text, self._frame, kind.offset + step.instruction.offset
+        if kind.region is Region.STACK and 0 <= at <= STACK_BYTES - size:
+            if store:
+                self._use_stack(str(at))
+            return frame.fields.at("%vm", "stack", at)
+        record = at - HEADROOM
+        if (
+            kind.region is Region.DATA
+            and not store
+            and frame.length.isdigit()
+            and 0 <= record <= int(frame.length) - size
+        ):
+            return text.new(f"getelementptr i8, ptr {frame.get(frame.host, 'ptr')}, i64 {record}")
+        return None
 
     def _check(self, kind: Kind, address: str, size: int, fast: str, slow: str, *, store: bool) -> str:
         """Go to `fast` where all bytes of the access are inside, else to `slow`; go on in `fast`, return the place."""
@@ -204,7 +232,7 @@ class Memory:
 
     def _use_stack(self, at: str) -> None:
         text, frame = self._text, self._frame
-        line = text.new(f"and i64 {at}, -64")
+        line = str(int(at) & -64) if at.isdigit() else text.new(f"and i64 {at}, -64")
         function = "@llvm.umin.i64"
         least = text.call(
             f"declare i64 {function}(i64, i64)", f"call i64 {function}(i64 {frame.get(frame.low)}, i64 {line})"

@@ -7,7 +7,7 @@ from typing import Final
 from packetfs.engines.compiled.calls import Calls
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.graph import Graph, Run, Step, make_graph
-from packetfs.engines.compiled.kinds import NUMBER, Kind, State, advance, find_kinds
+from packetfs.engines.compiled.kinds import NUMBER, Kind, State, advance, find_kinds, is_exact
 from packetfs.engines.compiled.memory import Memory
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
@@ -26,7 +26,7 @@ class Program:
         self._graph: Final[Graph] = make_graph(frame.image)
         self._kinds = find_kinds(self._graph, frame.image.context)
         self._labels = {slot: frame.text.name(f"slot{slot}_") for slot in self._graph.runs}
-        self._memory = Memory(frame)
+        self._memory = Memory(frame, exact=is_exact(self._graph))
         self._calls = Calls(frame, self._memory, self._graph, self._labels, done)
 
     def begin(self) -> None:
