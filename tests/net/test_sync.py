@@ -202,6 +202,23 @@ def test_a_renamed_and_a_rotated_file_are_not_sent_again(rig: Rig, src: Path) ->
     assert summary.sent.wire < 34_000
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_copies_of_what_is_there_are_not_sent(rig: Rig, src: Path, end: str) -> None:
+    if "pfs:" in end:
+        rig.make_pool()
+    place = end.format(base=rig.base)
+    rig.sync(f"{src}/", place)
+    (src / "copies").mkdir()
+    for name in ("big", "again"):
+        (src / "copies" / name).write_bytes((src / "big").read_bytes())
+    (src / "copies" / "empty").touch()
+    summary = rig.sync(f"{src}/", place)
+    assert summary.sent.wire < 1000
+    assert summary.sent.copied == 2 * (src / "big").stat().st_size
+    rig.sync(f"{place}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_new_file_may_share_content_far_behind_its_beginning(rig: Rig, src: Path, shared: bool) -> None:
     old, new = random.Random(1).randbytes(3 << 20), random.Random(2).randbytes(20 << 20)

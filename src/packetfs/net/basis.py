@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from packetfs.errors import MissingExtent
@@ -10,30 +11,39 @@ from packetfs.fs.diff import Change
 from packetfs.fs.leaves import Leaves
 from packetfs.limits import PLACES_MAX, SOURCES_MAX
 from packetfs.net.delta import Basis, ExtentMap, Gathered
-from packetfs.packet.digest import Digest
-from packetfs.packet.entry import Entry
+from packetfs.net.names import walk
+from packetfs.packet.digest import DIGEST, Digest
+from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.execute import run_leaf
+from packetfs.packet.layout import HEADER
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
+
+_WORTH_A_NAME: Final = 1024
+"""Bytes of new content that are worth a look at one name: both take some microseconds on a fast line."""
 
 
 class KnownBase:
     """The old files that a sync changes or removes: each may serve as the base of a new one, wherever that lies.
 
-    Files that stay as they are do not take part: a copy of one is found only by a pool that holds its root.
+    Of those that stay as they are, the ones that new files are copies of, as far as a look at their names is worth it.
     """
 
-    def __init__(self, store: Pool, changes: Iterable[Change], excluded: Container[bytes]) -> None:
+    def __init__(self, store: Pool, base: Digest, changes: Iterable[Change], excluded: Container[bytes]) -> None:
         self._store = store
         self._files: list[tuple[bytes, Entry]] = []
         self._numbers: dict[bytes, int] = {}
         self._by_root: dict[bytes, int] = {}
+        newcomers: dict[bytes, int] = {}
         for change in changes:
             if change.old is not None and _is_basis(change.old) and change.path not in excluded:
                 self._add(change.path, change.old)
+            elif change.new is not None and change.new.is_file:
+                newcomers[change.new.root] = change.new.size
         self._window = Gathered()
         self._leaves = Leaves(store)
         self.places = self._map_extents()
+        self._find_copied(base, newcomers, excluded)
 
     def _add(self, path: bytes, old: Entry) -> None:
         if len(self._files) < SOURCES_MAX:
@@ -47,6 +57,17 @@ class KnownBase:
         for number, (_, old) in enumerate(self._files, 1):
             places.add_leaves(number, leaves(self._store, Digest(old.root)))
         return places
+
+    def _find_copied(self, base: Digest, newcomers: dict[bytes, int], excluded: Container[bytes]) -> None:
+        """Add the files that new ones are copies of. Only whole files: of all extents there may be too many."""
+        wanted = {root: size for root, size in newcomers.items() if size and root not in self._by_root}
+        for path, leaf in islice(walk(self._store, base), sum(wanted.values()) // _WORTH_A_NAME):
+            if leaf[HEADER : HEADER + DIGEST] in wanted and path not in excluded:
+                entry = decode_entry(leaf)
+                if entry.is_file and wanted.pop(entry.root, 0):
+                    self._add(path, entry)
+            if not wanted:
+                break
 
     def number(self, path: bytes) -> int:
         """Return the source number of the old version at `path`, 0 if there is none."""

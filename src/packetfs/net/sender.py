@@ -121,7 +121,7 @@ class Sender:
     def _send_changes(self, base: Digest | None) -> None:
         store, root = self._source.store, self._source.root
         if base is not None and base != root:
-            self._known = KnownBase(store, diff(store, base, root), self._drift)
+            self._known = KnownBase(store, base, diff(store, base, root), self._drift)
         for change in diff(store, base, root):
             self._drift.pop(change.path, None) if change.new is None else None
             self._send_change(change)
@@ -194,12 +194,28 @@ class Sender:
             self._send_file(path, new, content or Content.LITERAL, 0, NO_BASIS)
             return
         own = known.number(path)
-        base = known.same_content(new) or choose_base(known.places, file_leaves(self._source.store, new), own)
+        if same := known.same_content(new):
+            self._send_copy(path, new, self._declare(same) if same != own else 0)
+            return
+        base = choose_base(known.places, file_leaves(self._source.store, new), own)
         if not base:
             self._send_file(path, new, Content.LITERAL, 0, NO_BASIS)
             return
         declared = self._declare(base) if base != own else 0
         self._send_file(path, new, Content.DELTA, declared, Basis(known.places, known), base)
+
+    def _send_copy(self, path: bytes, entry: Entry, declared: int) -> None:
+        """Send a file that the receiver has byte for byte, under another name."""
+        self.note(path, "content", entry)
+        self.items.entry(path, entry, Content.NONE if self.dry_run else Content.DELTA, declared)
+        if self.dry_run:
+            return
+        packer = Packer()
+        if entry.size:
+            packer.copy(0, entry.size)
+        self.items.block(packer)
+        self.items.end()
+        self.report.copied += entry.size
 
     def _declare(self, source: int) -> int:
         """Return the number under which the receiver knows a source, telling it first where needed."""
