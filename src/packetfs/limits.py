@@ -216,8 +216,12 @@ HANDSHAKE: Final = 10.0
 """Seconds in which a stranger must have shown a key: TLS takes two round trips."""
 SESSIONS_MAX: Final = 64
 """Sessions of a daemon at a time, strangers included: each is a thread, and up to 30 MB."""
+STRANGERS_AN_ADDRESS: Final = 8
+"""Connections of one address that have shown no key yet: whoever opens more, and says nothing, keeps nobody out."""
 SESSIONS_A_KEY: Final = 16
 """Sessions of one key at a time, so that one does not keep the others out."""
+REVISIT: Final = 2.0
+"""Seconds after which a daemon looks whether the keys of running sessions still stand."""
 STOP_SECONDS: Final = 10.0
 """Seconds that sessions have to end when the daemon stops; they are told at once."""
 NAME_COST: Final = 512

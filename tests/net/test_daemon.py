@@ -35,7 +35,7 @@ from packetfs.net.identity import certificate_text, make_identity, require_curre
 from packetfs.net.job import Endpoint
 from packetfs.net.keys import Token, parse_token
 from packetfs.net.rights import parse_grant
-from packetfs.net.tls import TlsDoor
+from packetfs.net.tls import TlsDoor, split_address
 from packetfs.net.unix import UnixDoor, UnixGuest, UnixStream, visit
 from packetfs.net.visitor import client_identity, server_identity
 from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Listed, Option, Ready, State, Welcome
@@ -303,12 +303,38 @@ def test_a_key_has_so_many_sessions_and_no_more(host: Host, monkeypatch: pytest.
         first.receive()
 
 
-def opened(host: Host, token: Token) -> FrameChannel:
+def opened(host: Host, token: Token, below: str = "") -> FrameChannel:
     """Return the channel of a sync that has begun: the daemon waits for what comes."""
-    channel = host.channel(token, os.fsencode(host.export), pool=False)
+    channel = host.channel(token, os.fsencode(host.export / below), pool=False)
     for kind in (Welcome, Ready, State):
         channel.expect(kind)
     return channel
+
+
+def test_a_session_ends_when_its_key_is_revoked(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packetfs.net.daemon.REVISIT", 0.01)
+    channel = opened(host, host.mint(write=(str(host.export),)))
+    other = opened(host, host.mint("other", write=(str(host.export),)), "other")
+    host.ring.revoke("key")
+    with pytest.raises(FarSideFailed, match="revoked") as caught:
+        channel.receive()
+    assert caught.value.exit_code == 15
+    Path(host.ring.path).write_text("{ damaged")
+    assert not other.hears(0.1)
+
+
+def test_strangers_of_one_address_keep_nobody_out(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packetfs.net.daemon.STRANGERS_AN_ADDRESS", 2)
+    token = host.mint(write=(str(host.export),))
+    known = [opened(host, token, name) for name in "abc"]
+    silent = [socket.create_connection(split_address(host.door.address)) for _ in range(2)]
+    refused = socket.create_connection(split_address(host.door.address))
+    assert refused.recv(1) == b""
+    for stranger in (*silent, refused):
+        stranger.close()
+    while len(host.visits) < len(silent):  # they are forgotten once the daemon has seen that they went
+        threading.Event().wait(0.01)
+    known.append(opened(host, token, "d"))
 
 
 # the end

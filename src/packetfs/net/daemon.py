@@ -1,6 +1,7 @@
 """A daemon: it listens, lets in who has a key, and serves each peer in a thread of its own.
 
-Strangers have HANDSHAKE seconds to show a key. When the daemon stops, every session is told and has STOP_SECONDS.
+Strangers have HANDSHAKE seconds to show a key, and there are a few of an address at a time. A session ends soon after
+its key was revoked. When the daemon stops, every session is told and has STOP_SECONDS.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import NotListening, PacketFSError, ServerFull, ServerStopping
-from packetfs.limits import SESSIONS_A_KEY, SESSIONS_MAX, STOP_SECONDS
+from packetfs.errors import NotListening, PacketFSError, RevokedKey, ServerFull, ServerStopping
+from packetfs.limits import REVISIT, SESSIONS_A_KEY, SESSIONS_MAX, STOP_SECONDS, STRANGERS_AN_ADDRESS
 from packetfs.net.channel import FrameChannel
 from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Rights
@@ -35,6 +36,9 @@ class Guest(Protocol):
 
     def rights(self) -> Rights:
         """Return what the peer may do; an error that it is told where it may nothing."""
+
+    def check(self) -> None:
+        """Raise RevokedKey where the rights that were returned have ended."""
 
 
 class ClosingStream(Stream, Protocol):
@@ -79,10 +83,12 @@ class Daemon:
         self._service = service
         self._log = log
         self._lock = threading.Lock()
-        self._threads: dict[threading.Thread, ClosingStream | None] = {}
+        self._threads: dict[threading.Thread, Guest | None] = {}
+        self._strangers: Counter[str] = Counter()
         self._sessions: Counter[str] = Counter()
         self._wake, self._waker = os.pipe()
         self._stopping = False
+        self._due = 0.0
 
     def stop(self) -> None:
         """End `run` soon; may be called by a signal handler."""
@@ -99,9 +105,10 @@ class Daemon:
             poll.register(descriptor, select.POLLIN)
         try:
             while not self._stopping:
-                for descriptor, _ in poll.poll():
+                for descriptor, _ in poll.poll(REVISIT * 1000 if self._threads else None):
                     if descriptor in doors:
                         self._accept(doors[descriptor])
+                self._revisit()
         finally:
             self._close()
 
@@ -111,33 +118,51 @@ class Daemon:
         except OSError:  # gone already, or no descriptor left: the pause lets sessions end
             time.sleep(0.05)
             return
-        if len(self._threads) >= SESSIONS_MAX:
+        host = address[0] if isinstance(address, tuple) else ""
+        if len(self._threads) >= SESSIONS_MAX or (host and self._strangers[host] >= STRANGERS_AN_ADDRESS):
             raw.close()
             return
-        peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else door.address
-        thread = threading.Thread(target=self._host, args=(door, raw, peer), name=f"session {peer}", daemon=True)
+        visit = _Visit(f"{host}:{address[1]}" if host else door.address, host)
+        thread = threading.Thread(target=self._host, args=(door, raw, visit), name=f"session {visit.peer}", daemon=True)
         with self._lock:
             self._threads[thread] = None
+            self._strangers[host] += 1
         thread.start()
 
-    def _host(self, door: Door, raw: socket.socket, peer: str) -> None:
+    def _revisit(self) -> None:
+        """End the sessions whose rights have ended."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + REVISIT
+        with self._lock:
+            guests = list(self._threads.values())
+        for guest in guests:
+            if guest is not None:
+                try:
+                    guest.check()
+                except RevokedKey as error:
+                    guest.stream.end(error)
+                except (PacketFSError, OSError):  # keys that cannot be read let nobody in, and throw nobody out
+                    continue
+
+    def _host(self, door: Door, raw: socket.socket, visit: _Visit) -> None:
         """Serve one connection, and forget it."""
-        visit = _Visit(peer)
         try:
-            guest = door.admit(raw, peer)
+            guest = door.admit(raw, visit.peer)
             self._receive(guest, visit)
         except Exception as error:  # a stranger must not end the daemon
             visit.error = visit.error or f"{type(error).__name__}: {error}"
         finally:
             with contextlib.suppress(OSError):
                 raw.close()
+            self._is_known(visit)
             with self._lock:
                 del self._threads[threading.current_thread()]
             self._log(visit.done())
 
     def _receive(self, guest: Guest, visit: _Visit) -> None:
         with self._lock:
-            self._threads[threading.current_thread()] = guest.stream
+            self._threads[threading.current_thread()] = guest
         if self._stopping:
             guest.stream.end(ServerStopping())
         channel = FrameChannel(guest.stream, "the client")
@@ -153,6 +178,7 @@ class Daemon:
 
     def _enter(self, guest: Guest, visit: _Visit) -> Rights:
         rights = guest.rights()
+        self._is_known(visit)
         with self._lock:
             visit.name = rights.name
             self._sessions[visit.name] += 1
@@ -160,14 +186,22 @@ class Daemon:
                 raise ServerFull(limit=SESSIONS_A_KEY, of=f" of {rights.name}")
         return rights
 
+    def _is_known(self, visit: _Visit) -> None:
+        """Count a visitor no longer among the strangers of its address."""
+        with self._lock:
+            if visit.is_stranger:
+                visit.is_stranger = False
+                self._strangers[visit.host] -= 1
+                self._strangers += Counter()  # forgets addresses without any
+
     def _close(self) -> None:
         for door in self._doors:
             door.listening.close()
         with self._lock:
             running = dict(self._threads)
-        for stream in running.values():
-            if stream is not None:
-                stream.end(ServerStopping())
+        for guest in running.values():
+            if guest is not None:
+                guest.stream.end(ServerStopping())
         until = time.monotonic() + STOP_SECONDS
         for thread in running:
             thread.join(max(0.0, until - time.monotonic()))
@@ -178,8 +212,9 @@ class Daemon:
 class _Visit:
     """A session under way."""
 
-    def __init__(self, peer: str) -> None:
-        self.peer = peer
+    def __init__(self, peer: str, host: str) -> None:
+        self.peer, self.host = peer, host
+        self.is_stranger = True
         self.name = self.request = self.error = ""
         self.received = self.sent = self.exit_code = 0
         self._started = time.monotonic()

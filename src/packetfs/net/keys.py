@@ -115,7 +115,7 @@ class KeyRing:
         return Token(fingerprint, number, secret)
 
     def revoke(self, name: str) -> None:
-        """Let a key open nothing any more, from the next connection on."""
+        """Let a key open nothing any more."""
         with self._alone():
             keys = self.minted()
             if not any(key.name == name and not key.revoked for key in keys):
@@ -133,6 +133,11 @@ class KeyRing:
                     raise RevokedKey(name=key.name)
                 return key
         raise UnknownKey
+
+    def require(self, used: Key) -> None:
+        """Raise RevokedKey where a key that was found once opens nothing any more."""
+        if not any(key.number == used.number and not key.revoked for key in self.minted()):
+            raise RevokedKey(name=used.name)
 
     def _save(self, keys: list[Key]) -> None:
         records = [asdict(key) for key in keys]

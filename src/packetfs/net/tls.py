@@ -268,9 +268,15 @@ class TlsGuest:
         self.stream = stream
         self._ring = ring
         self._until = until
+        self._key: Key | None = None
 
     def rights(self) -> Rights:
-        return identify(self.stream, self._ring, self._until).rights
+        self._key = identify(self.stream, self._ring, self._until)
+        return self._key.rights
+
+    def check(self) -> None:
+        if self._key is not None:
+            self._ring.require(self._key)
 
 
 class TlsDoor:

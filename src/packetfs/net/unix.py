@@ -101,6 +101,9 @@ class UnixGuest:
             raise NotGranted(name=f"user {self._uid}", action="use", path="this socket")
         return Rights(f"user {self._uid}")
 
+    def check(self) -> None:
+        """The daemon's own user stays what it is."""
+
 
 class UnixDoor:
     """A socket in the filesystem, for its owner only; one that a dead daemon left is replaced."""
