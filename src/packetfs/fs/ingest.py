@@ -162,6 +162,8 @@ class _Ingest:
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
+            if self._known is not None and not queue:
+                at = self._take_over_unchanged(self._known)
             if self._known is not None and self._writer.between_nodes and self._take_over_nodes(self._known):
                 queue.clear()
                 at = self._at
@@ -184,6 +186,23 @@ class _Ingest:
         self._old.go_back(len(queue))
         self._differs_at = at
         self._following = False
+
+    def _take_over_unchanged(self, known: Known) -> int:
+        """Take over extents behind which so much did not change that their cuts hold; return the place behind them."""
+        if self._tee is not None:
+            return self._at
+        until = known.unchanged(self._at) - self._reach
+        while (segment := self._old.current()) is not None and segment.digest is not None:
+            end = self._at + segment.length
+            if segment.start != self._at or end > until or segment.length > self._mean * 3 // 2:
+                break
+            self._end_run()
+            self._writer.add(segment.leaf, segment.length, segment.digest)
+            self._at = end
+            self._old.advance()
+            if self._writer.between_nodes and self._take_over_nodes(known):
+                until = known.unchanged(self._at) - self._reach
+        return self._at
 
     def _take_over_nodes(self, known: Known) -> bool:
         """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
@@ -244,7 +263,7 @@ class _Ingest:
         if followed.unread and self._tee is None:
             self._write(segment.leaf, segment.length, digest or b"")
             return
-        if self._keep and digest is not None and not self._pool.holds(digest):
+        if self._keep and digest is not None and not self._pool.expects(digest):
             self._pool.put(self._stream.view(followed.start, segment.length), digest)
         view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
         self._write(segment.leaf, segment.length, digest or b"", view)
@@ -294,7 +313,7 @@ class _Ingest:
         is_old = self._known is None and self._old.find(digest)
         if not is_old:
             self._new += length
-        if self._keep and not (is_old and self._pool.holds(digest)):
+        if self._keep and not (is_old and self._pool.expects(digest)):
             self._pool.put(view, digest)
         self._write(copy_leaf(digest, length), length, digest, view)
         if self._at + length <= self._differs_at:

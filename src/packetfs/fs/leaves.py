@@ -9,23 +9,19 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from struct import Struct
 from typing import NamedTuple
 
 from packetfs.errors import BadProgram
 from packetfs.limits import NODES_KEPT, TREE_DEPTH_MAX
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import NO_DIGEST, Digest, short
+from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Head
 from packetfs.packet.layout import HEADER, PACKET, Op
-from packetfs.packet.tree import NODE_MAX, Store, produces, split
+from packetfs.packet.tree import Store, parts_of
 
 _LEVEL_AT = HEADER + 32
 _TREE = int(Op.TREE)
-_ENTRY = int(Op.ENTRY)
-_BY_LENGTH = (int(Op.COPY), int(Op.DATA))
-_BY_OPERAND = (int(Op.FILL), int(Op.TREE))
-_SIZES = Struct("<BxxxIQ48x")
 
 
 class _Node(NamedTuple):
@@ -58,6 +54,11 @@ class Leaves:
     def between(self, root: Digest, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield (output offset, leaf) for what produces any of [start, stop)."""
         return self._walk(self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
+
+    def pieces(self, root: Digest, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes [start, stop) of what a program makes."""
+        for at, leaf in self.between(root, start, stop):
+            yield from run_leaf(self._store, leaf, max(start - at, 0), stop - at)
 
     def runs(self, root: Digest, start: int, stop: int) -> Iterator[Run]:
         """Yield the same, as many leaves at a time as lie side by side in one node."""
@@ -121,7 +122,7 @@ class Leaves:
         return node
 
     def _keep(self, digest: Digest, packets: bytes, size: int) -> _Node:
-        parts, sizes = _parts(packets)
+        parts, sizes = parts_of(packets)
         starts = list(accumulate(sizes, initial=0))
         if starts[-1] != size:
             raise BadProgram(root=short(digest), reason=f"it produces {starts[-1]} instead of {size}")
@@ -133,15 +134,3 @@ class Leaves:
             except (KeyError, StopIteration, RuntimeError):  # another thread made room
                 break
         return node
-
-
-def _parts(packets: bytes) -> tuple[list[bytes], list[int]]:
-    """Return the parts of a node and how many bytes each makes: all at once, where each is one packet."""
-    if len(packets) % PACKET or len(packets) > NODE_MAX or _ENTRY in packets[::PACKET]:
-        parts = list(split(packets))
-        return parts, list(map(produces, parts))
-    sizes = [
-        length if op in _BY_LENGTH else operand if op in _BY_OPERAND else 0
-        for op, length, operand in _SIZES.iter_unpack(packets)
-    ]
-    return [packets[at : at + PACKET] for at in range(0, len(packets), PACKET)], sizes

@@ -9,6 +9,8 @@ from typing import Final, TypeAlias
 ReadInto: TypeAlias = Callable[[int, memoryview], int]
 """Fill the memory with the stream's bytes from an offset on, and return how many: 0 at the end alone."""
 
+_READ: Final = 256 * 1024
+"""Bytes read at a time: they are in the second-level cache still when they are hashed."""
 _spare: Final[list[bytearray]] = []
 
 
@@ -45,7 +47,7 @@ class Window:
         while at + size > self._end and not self.ended:
             if at + size - self._start > len(self._buffer):
                 self._move(keep)
-            room = self._memory[self._end - self._start :]
+            room = self._memory[self._end - self._start :][:_READ]
             if not room:
                 break
             count = self._read_into(self._end, room)

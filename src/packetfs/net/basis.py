@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from itertools import islice
 from typing import Final
 
@@ -14,7 +14,6 @@ from packetfs.net.delta import Basis, ExtentMap, Gathered
 from packetfs.net.names import walk
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
-from packetfs.packet.execute import run_leaf
 from packetfs.packet.layout import HEADER
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
@@ -81,12 +80,8 @@ class KnownBase:
         return self._by_root.get(new.root, 0)
 
     def read(self, source: int, offset: int, length: int) -> memoryview:
-        return self._window.fill(length, self._pieces(Digest(self._files[source - 1][1].root), offset, offset + length))
-
-    def _pieces(self, root: Digest, start: int, stop: int) -> Iterator[bytes]:
-        """Yield what a program makes; many windows of one file are read, and each would walk all of its nodes."""
-        for at, leaf in self._leaves.between(root, start, stop):
-            yield from run_leaf(self._store, leaf, max(start - at, 0), stop - at)
+        root = Digest(self._files[source - 1][1].root)
+        return self._window.fill(length, self._leaves.pieces(root, offset, offset + length))
 
     def size(self, source: int) -> int:
         return self._files[source - 1][1].size

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.leaves import Leaves
 from packetfs.fs.survey import entry_in
 from packetfs.limits import LEAVERS, LEAVERS_SEEN
 from packetfs.net.batch import Content
@@ -304,11 +305,11 @@ class _PoolFile:
     """An old file of the pool, by its root."""
 
     def __init__(self, fs: FileSystem, root: Digest) -> None:
-        self._fs = fs
+        self._leaves = Leaves(fs.pool)  # many stretches of one file are read, and each would walk all of its nodes
         self.root = root
 
     def read(self, offset: int, length: int) -> bytes:
-        return read_program(self._fs.pool, self.root, offset, length)
+        return b"".join(self._leaves.pieces(self.root, offset, offset + length))
 
 
 class _HeldExtents:

@@ -9,6 +9,7 @@ the same rule; the first level that needs no cut, behind a HEAD, is the root pro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import Struct
 from typing import Final, Protocol
 
 from packetfs.errors import BadProgram
@@ -21,6 +22,10 @@ from packetfs.packet.layout import PACKET, Mark, Op
 
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""
+
+_BY_LENGTH: Final = (int(Op.COPY), int(Op.DATA))
+_BY_OPERAND: Final = (int(Op.FILL), int(Op.TREE))
+_SIZES: Final = Struct("<BxxxIQ48x")
 
 
 class Store(Protocol):
@@ -129,8 +134,7 @@ def _walk(
     store: Store, root: Digest, node: bytes, offset: int, level: int | None, start: int, stop: int
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield (offset, size, leaf) in order; what lies outside [start, stop) comes with an empty leaf."""
-    for leaf in split(node):
-        size = produces(leaf)
+    for leaf, size in zip(*parts_of(node), strict=True):
         outside = offset + size <= start or offset >= stop
         if leaf[0] != Op.TREE:
             if level not in (None, 0):
@@ -168,6 +172,18 @@ def split(node: bytes) -> Iterator[bytes]:
         end = offset + leaf_size(node, offset)
         yield node[offset:end]
         offset = end
+
+
+def parts_of(node: bytes) -> tuple[list[bytes], list[int]]:
+    """Return the parts of a node and how many bytes each makes: all at once, where each is one packet."""
+    if len(node) % PACKET or len(node) > NODE_MAX or Op.ENTRY in node[::PACKET]:
+        parts = list(split(node))
+        return parts, list(map(produces, parts))
+    sizes = [
+        length if op in _BY_LENGTH else operand if op in _BY_OPERAND else 0
+        for op, length, operand in _SIZES.iter_unpack(node)
+    ]
+    return [node[at : at + PACKET] for at in range(0, len(node), PACKET)], sizes
 
 
 def produces(leaf: bytes) -> int:
