@@ -105,7 +105,7 @@ EDIT = st.tuples(
 
 def without(ran: Ran) -> Ran:
     """What it answers, without how it came to that."""
-    return Ran(replace(ran.result, remembered=0, ran=()), ran.output)
+    return Ran(replace(ran.result, remembered=0, ran=(), why=""), ran.output)
 
 
 def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:

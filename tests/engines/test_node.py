@@ -127,7 +127,7 @@ def here(what: Program, records: str, *files: Path, **options: object) -> tuple[
 
 def same(far: RunResult, near: RunResult) -> None:
     """Compare all that does not depend on the moment."""
-    skip = {"seconds": 0.0, "timings": (), "maps": (), "ran": ()}
+    skip = {"seconds": 0.0, "timings": (), "maps": (), "ran": (), "why": ""}
     assert replace(far, **skip) == replace(near, **skip)  # type: ignore[arg-type]
     assert [(found.definition, found.entries) for found in far.maps] == [
         (found.definition, found.entries) for found in near.maps if not found.definition.flags & MapFlag.READ_ONLY

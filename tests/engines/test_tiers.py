@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from packetfs.engines.compiled import tiers
+from packetfs.engines import tiers
 from packetfs.engines.compiled.machine import CPU, Prepared
-from packetfs.engines.compiled.tiers import AUTO, Tiered
-from packetfs.engines.lanes.machine import LANES
+from packetfs.engines.lanes.machine import LANES, does_all
+from packetfs.engines.tiers import AUTO, Tiered
 from packetfs.vm.image import load
 from packetfs.vm.layout import ContextKind, Framing
 from packetfs.vm.machine import TWIN
@@ -59,7 +59,8 @@ def test_a_busy_program_gets_code_and_the_same_answer(monkeypatch: pytest.Monkey
     making.join(60)
     _again(table)
     assert table.remains() == twin.remains()
-    assert table.prepared.ran() == {"compiled": 256, "interpreted": 256}
+    ran = table.prepared.ran()
+    assert (sum(ran.values()), ran["interpreted"]) == (512, 256)
 
 
 def test_what_spends_its_time_in_helpers_stays_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +70,40 @@ def test_what_spends_its_time_in_helpers_stays_in_the_interpreter(monkeypatch: p
     _again(table)
     assert isinstance(table.prepared, Tiered)
     assert table.prepared.making is None
-    assert table.prepared.ran() == {"compiled": 0, "interpreted": 256}
+    assert table.prepared.ran() == {"lanes": 0, "compiled": 0, "interpreted": 256}
+    assert "helpers" in table.prepared.why()
+
+
+def test_the_shape_that_takes_less_time_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "BUSY_NS", 0)
+    monkeypatch.setattr(tiers, "TRIAL_NS", 0)
+    table = rig(AUTO, WORK, data=DATA)
+    prepared = table.prepared
+    assert isinstance(prepared, Tiered)
+    assert prepared.why() == "too short to compile for"
+    table.run()
+    assert prepared.making is not None
+    prepared.making.join(60)
+    _again(table)
+    _again(table)
+    slow = iter((1000, 5))
+    monkeypatch.setattr(prepared, "_cost", lambda _: next(slow))
+    prepared.chosen = None
+    _again(table)
+    assert prepared.chosen == "lanes"
+    monkeypatch.undo()
+    _again(table)
+    ran = prepared.ran()
+    assert (sum(ran.values()), ran["interpreted"]) == (5 * 256, 256)
+    assert min(ran["lanes"] // 2, ran["compiled"]) >= 256
+    assert prepared.why().startswith("lanes, as it took least: interpreted ")
+
+
+def test_a_program_with_maps_is_not_tried_in_lanes() -> None:
+    counts = "lddw r1, map 0\nmov r2, r10\nadd r2, -4\nstw [r10-4], 0\ncall 1\nmov r0, 2\nexit"
+    assert not does_all(load(program(counts, array())), 64)
+    assert does_all(load(program(WORK)), 64)
+    assert not does_all(load(program(WORK)), 4096)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,6 @@ def choose(name: str = "auto") -> Machine:
 def _automatic() -> Machine:
     if not can_compile():
         return MACHINES[-1]
-    from packetfs.engines.compiled.tiers import AUTO
+    from packetfs.engines.tiers import AUTO
 
     return AUTO

@@ -80,7 +80,7 @@ class RunResult:
     `last`: r0 of the last record that ended. `faults`: those of the first FAULTS_MAX shards that have one; `faulted`:
     how many shards have one. `seconds`: the best run; `timings`: every run, in order (JobOptions.repeat). `remembered`:
     shards whose results were there already (memo.py). `ran`: how many records ran in which way, for engines that have
-    several; records that were paused count where they ended.
+    several; records that were paused count where they ended. `why`: what such an engine chose, in words.
     """
 
     records: int
@@ -98,6 +98,7 @@ class RunResult:
     timings: tuple[float, ...] = ()
     remembered: int = 0
     ran: tuple[tuple[str, int], ...] = ()
+    why: str = ""
 
     @property
     def best_ns(self) -> float:

@@ -123,6 +123,7 @@ class JobCare:
             faults=tuple(totals.faults),
             engine=self._work.machine.name,
             ran=tuple(self._work.machine.ran(self._work.prepared).items()),
+            why=self._work.machine.why(self._work.prepared),
             seconds=seconds,
             faulted=totals.faulted,
             remembered=self._work.memo.recalled if self._work.memo is not None else 0,

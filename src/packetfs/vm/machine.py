@@ -40,12 +40,13 @@ class Run(Protocol):
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What runs microVMs. prepare: what it makes of an image once, for `run` to take. ran: how many records ran so far
-    in which way, where there are several."""
+    in which way, where there are several; why: what it chose among them, and why, in words."""
 
     name: str
     run: Run
     prepare: Callable[[Image], object]
     ran: Callable[[Any], dict[str, int]] = lambda _: {}
+    why: Callable[[Any], str] = lambda _: ""
 
 
 def _same(image: Image) -> object:

@@ -5,6 +5,5 @@ surroundings (where records come from and how a run begins and ends), kind (whic
 as that can be known beforehand; a guess costs time, never safety), left (why machine code gave up a record).
 Rule: machine code does the common, the interpreter the rare, with the same registers, pc and fuel: so results, faults,
 pauses and counters are those of the interpreter, to the bit.
-In order: text, safety -> graph, kinds -> arithmetic, memory, calls -> program -> shard -> records -> cache -> machine
--> tiers.
+In order: text, safety -> graph, kinds -> arithmetic, memory, calls -> program -> shard -> records -> cache -> machine.
 """

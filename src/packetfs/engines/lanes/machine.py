@@ -7,9 +7,10 @@ import threading
 from typing import Any, Final
 
 from packetfs.accel import native
+from packetfs.engines.compiled.graph import make_graph
 from packetfs.engines.compiled.records import MANY, ONE, many_records, one_record
 from packetfs.engines.lanes import cells
-from packetfs.engines.lanes.facts import TooLarge
+from packetfs.engines.lanes.facts import TooLarge, goes_on
 from packetfs.engines.lanes.records import ALONE, BLOCKS, POSITION, RECORD_MAX, blocks_of_records, record_alone
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Framing, Stop
@@ -72,6 +73,12 @@ class Prepared:
             self.lanes += lanes + (compiled if alone else 0)
             self.compiled += 0 if alone else compiled
             self.interpreted += interpreted
+
+
+def does_all(image: Image, size: int) -> bool:
+    """Tell whether lanes do all that a program may do to records of `size` bytes; else they drop most blocks."""
+    steps = (step for run in make_graph(image).runs.values() for step in run.steps)
+    return size <= RECORD_MAX and all(goes_on(step) for step in steps)
 
 
 def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:

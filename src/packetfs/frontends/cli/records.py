@@ -71,7 +71,7 @@ RECORDS: Final = (
         "run", "run",
         (
             "records", "bytes", "shards", "remembered", "executed", "emitted", "verdicts", "last", "faulted", "engine",
-            "ran", "seconds", "timings", "best_ns", "median_ns",
+            "ran", "why", "seconds", "timings", "best_ns", "median_ns",
         ),
     ),
     Record(

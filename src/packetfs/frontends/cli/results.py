@@ -87,9 +87,10 @@ def _remembered(result: RunResult) -> str:
 
 
 def _engine(result: RunResult) -> str:
-    """Return the engine's name and in which ways records ran: none falls back in silence."""
-    ways = [f"{count:,} {way}" for way, count in result.ran if count]
-    return f"{result.engine} ({', '.join(ways)})" if ways else result.engine
+    """Return the engine's name, in which ways records ran, and why: none falls back in silence."""
+    ways = ", ".join(f"{count:,} {way}" for way, count in result.ran if count)
+    told = "; ".join(words for words in (ways, result.why) if words)
+    return f"{result.engine} ({told})" if told else result.engine
 
 
 def _counted(count: int, what: str) -> str:
@@ -155,6 +156,7 @@ def run_fields(result: RunResult) -> dict[str, Json]:
         "faulted": result.faulted,
         "engine": result.engine,
         "ran": dict(result.ran),
+        "why": result.why,
         "seconds": result.seconds,
         "timings": [*result.timings],
         "best_ns": round(result.best_ns, 3),
