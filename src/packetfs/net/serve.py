@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +21,7 @@ from packetfs.net.confine import confined
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, open_targets, shape_of
 from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Quota, Rights
-from packetfs.net.stream import PipeStream
+from packetfs.net.stream import PipeStream, Stream
 from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
 
 Answer: TypeAlias = Callable[[FrameChannel, Run], None]
@@ -53,9 +55,20 @@ def serve_stdio(service: Service, rights: Rights) -> int:
     """Serve one peer and return the exit code. Nothing but frames may reach stdout, so prints go to stderr."""
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
-    channel = FrameChannel(PipeStream(reading, writing), "the client")
+    channel = FrameChannel(_standard_stream(reading, writing), "the client")
     with Pulse(channel):
         return serve(channel, service, lambda: rights).exit_code
+
+
+def _standard_stream(reading: int, writing: int) -> Stream:
+    """Return what the two carry: pipes, or both ends of one Unix socket, which may hand files over."""
+    status = os.fstat(reading)
+    if not stat.S_ISSOCK(status.st_mode) or not os.path.samestat(status, os.fstat(writing)):
+        return PipeStream(reading, writing)
+    from packetfs.net.unix import UnixStream
+
+    connected = socket.socket(fileno=reading)
+    return UnixStream(connected) if connected.family == socket.AF_UNIX else PipeStream(reading, writing)
 
 
 def serve(channel: FrameChannel, service: Service, admit: Callable[[], Rights]) -> Told:
