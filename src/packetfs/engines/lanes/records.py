@@ -13,7 +13,7 @@ from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.program import Program
-from packetfs.engines.lanes.rows import take_records
+from packetfs.engines.lanes.rows import fetch_ahead, take_records
 from packetfs.engines.lanes.stack import stack_low
 from packetfs.vm.image import Image
 from packetfs.vm.layout import STACK_BYTES
@@ -93,6 +93,7 @@ class _Blocks:
         block.set(block.start, text.new(f"add i64 {self.shard.position}, {behind}"))
         block.set(block.index, text.new(f"add i64 {self.shard.records}, {done}"))
         host = text.new(f"getelementptr i8, ptr {first}, i64 {behind}")
+        fetch_ahead(text, host, self.size)
         take_records(text, rows, host, self.size)
         _clear(text, self.facts, stack)
         program = Program(block, memory, self.facts, "done")

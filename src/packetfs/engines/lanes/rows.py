@@ -10,12 +10,25 @@ from packetfs.engines.lanes.cells import ALL, LANES, MASK, WORDS
 
 _LINE: Final = "<8 x i64>"
 _POINTERS: Final = f"<{LANES} x ptr>"
+_LINE_BYTES: Final = 64
+_AHEAD: Final = 4096
+"""Bytes ahead of a block at which lines are asked for: from memory that saves a tenth of the time, in cache nothing is
+lost; 2 to 8 KiB are alike (measured)."""
 _STAGES: Final = (
     (1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
     (2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
     (4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
 )
 """Which lines are mixed, by their distance, and what the first and the second become of both."""
+
+
+def fetch_ahead(text: Text, host: str, size: int) -> None:
+    """Ask for the lines of records that come later. Behind the last record it asks for what nobody reads; that cannot
+    fault."""
+    text.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    for at in range(_AHEAD, _AHEAD + LANES * size, _LINE_BYTES):
+        line = text.new(f"getelementptr i8, ptr {host}, i64 {at}")
+        text.do(f"call void @llvm.prefetch.p0(ptr {line}, i32 0, i32 3, i32 1)")
 
 
 def take_records(text: Text, rows: str, host: str, size: int) -> None:
