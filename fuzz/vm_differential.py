@@ -43,6 +43,7 @@ MAPS: Final = (
 )
 TURNS: Final = 400
 """Runs of one program at the most: slices of few slots, and fuel that ends every loop, need fewer."""
+HANDED_OVER: Final = "handed over"
 BATCH: Final = 2000
 CHECKED: Final = 8
 """One in so many programs is also damaged, to see that both checkers refuse the same."""
@@ -119,31 +120,40 @@ class Table:
         return bytes(self.contexts), bytes(spill), bytes(self.maps), bytes(self.output)
 
 
-def _machine(name: str) -> Machine:
+def _machine(name: str, ends: Counter[str]) -> Machine:
     if name == "relay":
-        return relay()
+        return relay(ends)
     return lane(int(name[4:])) if name[4:].isdigit() else choose(name)
 
 
-def relay() -> Machine:
-    """Return a machine whose every run is another engine's: what pauses in one goes on in the next."""
+def relay(ends: Counter[str]) -> Machine:
+    """Return a machine whose every run is some engine's: what pauses in one goes on in another, which `ends` counts."""
     engines = [choose(name) for name in ("interpreter", "native", "cpu", "lanes")]
     rng = Random(1)
+    last = -1
+
+    def prepare(image: Image) -> list[object]:
+        nonlocal last
+        last = -1
+        return [engine.prepare(image) for engine in engines]
 
     def run(prepared: list[object], *arguments: object) -> tuple[int, Stop, int]:
+        nonlocal last
         number = rng.randrange(len(engines))
+        ends[HANDED_OVER] += number != last >= 0
+        last = number
         return engines[number].run(prepared[number], *arguments)  # type: ignore[arg-type]
 
-    return Machine("relay", run, lambda image: [engine.prepare(image) for engine in engines])
+    return Machine("relay", run, prepare)
 
 
 class Fuzzer:
     """A stream of cases, each made from its own seed."""
 
     def __init__(self, engines: tuple[str, ...] = ("native",)) -> None:
-        self.machines = [_machine(name) for name in engines]
-        self.blocks = "lanes" in engines
         self.ends: Counter[str] = Counter()
+        self.machines = [_machine(name, self.ends) for name in engines]
+        self.blocks = "lanes" in engines
         self.templates = {kind: load(Program(EXIT, MAPS, kind)) for kind in ContextKind}
 
     def case(self, rng: Random, source: Programs) -> Case:
@@ -290,7 +300,9 @@ def main() -> int:
             rate = done / (time.perf_counter() - begun)
             print(f"\r{done} programs, {bad} mismatches, {rate:.0f}/s", end="", file=sys.stderr, flush=True)
     rate = done / (time.perf_counter() - begun)
+    handed = max(all_ends.pop(HANDED_OVER, 0) - done, 0)  # where a program begins anew is no pause
     print(f"\n{done} programs from seed {options.seed}: {bad} mismatches, {rate:.0f} programs/s")
+    print(f"{handed} pauses, at the least, from which another engine went on")
     print(", ".join(f"{name} {count / done:.1%}" for name, count in all_ends.most_common()))
     return 1 if bad else 0
 
