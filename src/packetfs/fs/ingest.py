@@ -93,7 +93,7 @@ def ingest(
     `size_hint` says. A `tee` sees each leaf as it is found. With `known`, `read_into` is asked for what is needed
     alone, and the content of what did not change must be in the pool.
     """
-    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean)) as stream:
+    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
         return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known).run()
 
 
@@ -172,7 +172,7 @@ class _Ingest:
             if segment is None:
                 break
             unread = self._is_unchanged(segment, at)
-            if not unread and not self._is_next(segment, at, keep):
+            if not unread and (self._is_changed(segment, at) or not self._is_next(segment, at, keep)):
                 break
             queue.append(_Followed(at, segment, unread))
             at += segment.length
@@ -224,6 +224,10 @@ class _Ingest:
             return False
         end, same = at + segment.length, self._known.unchanged(at)
         return same > end or (same == end and (segment.byte < 0 or end == self._known.size))
+
+    def _is_changed(self, segment: Segment, at: int) -> bool:
+        """Tell whether an extent is known not to be as it was: its bytes are cut without being compared first."""
+        return self._known is not None and segment.start == at and segment.digest is not None
 
     def _is_next(self, segment: Segment, at: int, keep: int) -> bool:
         """Tell whether the stream goes on with what an old segment produces."""

@@ -17,8 +17,10 @@ _spare: Final[list[bytearray]] = []
 class Window:
     """A buffer over a stream, by offsets in the stream."""
 
-    def __init__(self, read_into: ReadInto, capacity: int) -> None:
+    def __init__(self, read_into: ReadInto, capacity: int, *, ahead: bool = True) -> None:
+        """Without `ahead` nothing is read but what is asked for."""
         self._read_into = read_into
+        self._ahead = ahead
         self._buffer = _spare.pop() if _spare and len(_spare[-1]) >= capacity else bytearray(capacity)
         self._memory = memoryview(self._buffer)
         self._start = self._end = 0
@@ -47,7 +49,8 @@ class Window:
         while at + size > self._end and not self.ended:
             if at + size - self._start > len(self._buffer):
                 self._move(keep)
-            room = self._memory[self._end - self._start :][:_READ]
+            wanted = _READ if self._ahead else at + size - self._end
+            room = self._memory[self._end - self._start :][:wanted]
             if not room:
                 break
             count = self._read_into(self._end, room)
