@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import pytest
 
-from packetfs.frontends.mount import nearness
+from packetfs.frontends.mount import nearness, slices
 from packetfs.frontends.mount.nearness import Nearness, processor_of
 
 HERE = min(os.sched_getaffinity(0))
@@ -51,6 +51,46 @@ def test_large_reads_end_it(near: Nearness, stays: list[set[int]]) -> None:
     near.part()
     near.part()
     assert stays == [{HERE}, near.everywhere]
+
+
+def test_it_gives_way_while_requests_are_quick() -> None:
+    now, ways = [0.0], list[bool]()
+    near = Nearness(lambda _: HERE, lambda _: None, ways.append, lambda: now[0])
+
+    def ask(count: int, pause: float = 0.0001) -> None:
+        for _ in range(count):
+            now[0] += pause
+            near.asked(7)
+
+    ask(ENOUGH, 0.1)
+    assert ways == []
+    ask(2 * ENOUGH)
+    assert ways == [True]
+    ask(1, 0.002)
+    assert ways == [True, False]
+    ask(ENOUGH)
+    assert ways == [True, False], "it did not last: more is wanted"
+    ask(3 * ENOUGH)
+    assert ways == [True, False, True]
+    near.asked(8)
+    assert ways == [True, False, True, False]
+
+
+def test_a_thread_that_gave_way_comes_back() -> None:
+    found = []
+
+    def attempt() -> None:
+        slices.give_way(True)
+        found.append(os.sched_getscheduler(0))
+        slices.give_way(False)
+        found.append(os.sched_getscheduler(0))
+
+    if slices.can_give_way():
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+        assert found == [os.SCHED_IDLE, os.SCHED_OTHER]
+    assert os.sched_getscheduler(0) != os.SCHED_IDLE
 
 
 @pytest.mark.parametrize("fault", [OSError, ValueError])

@@ -26,7 +26,7 @@ from packetfs.frontends.mount.nearness import Nearness
 from packetfs.frontends.mount.operations import Later, Operations, Parts
 from packetfs.frontends.mount.protocol import HEAD, Init, Opcode
 from packetfs.frontends.mount.replies import Replies
-from packetfs.frontends.mount.slices import SHORT, USUAL, ask_for_slices
+from packetfs.frontends.mount.slices import SHORT, USUAL, ask_for_slices, can_give_way, give_way
 from packetfs.frontends.mount.workers import Workers
 from packetfs.limits import (
     MOUNT_GOODBYE,
@@ -112,7 +112,7 @@ class Session:
 
     def serve(self) -> None:
         """Answer until the mount is gone; then what was changed is made durable by `close` of the operations."""
-        self._nearness = Nearness()
+        self._nearness = Nearness(give_way=give_way if can_give_way() else None)
         ask_for_slices(SHORT)
         buffer = mmap.mmap(-1, _BUFFER)
         view = memoryview(buffer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from typing import Final
 
 SHORT: Final = 100_000
@@ -41,3 +42,29 @@ def ask_for_slices(nanoseconds: int) -> bool:
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     wanted = _Attributes(ctypes.sizeof(_Attributes), os.SCHED_OTHER, 0, nice, 0, nanoseconds, 0, 0)
     return not ctypes.CDLL(None).syscall(number, 0, ctypes.byref(wanted), 0)
+
+
+def give_way(wanted: bool) -> None:
+    """Let whoever else wants the processor of the calling thread have it, or come first again with short slices."""
+    os.sched_setscheduler(0, os.SCHED_IDLE if wanted else os.SCHED_OTHER, os.sched_param(0))
+    if not wanted:
+        ask_for_slices(SHORT)
+
+
+def can_give_way() -> bool:
+    """Tell whether a thread of this process may come back from giving way: that takes CAP_SYS_NICE."""
+    came_back = False
+
+    def attempt() -> None:
+        nonlocal came_back
+        try:
+            give_way(True)
+            give_way(False)
+            came_back = True
+        except OSError:
+            return
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return came_back
