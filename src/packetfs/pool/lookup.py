@@ -18,7 +18,7 @@ from packetfs.packet.layout import PACKET, Buffer, Encoding
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
-from packetfs.pool.mapping import Mappings
+from packetfs.pool.mapping import LeasedMapping, Mappings
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
 
@@ -43,6 +43,8 @@ class Lookup:
         self._leases: Final = leases
         self._mappings: Final = mappings
         self._name: Final = os.path.dirname(places.path)
+        self._following = -1
+        """Where the extent behind the last one lies: what was written in one go is read in one go."""
 
     # finding
 
@@ -163,33 +165,42 @@ class Lookup:
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies; what must be decoded is a copy."""
         extent = self.require(digest)
-        held = self._mappings.view(extent.position, 0)  # the lease comes first: what is seen now will stay
+        held = self._mappings.hold(extent.position // SEGMENT)  # the lease comes first: what is seen now will stay
         if self.header_at(extent.position) != extent:
             raise MissingExtent(path=self._name, digest=short(digest))
         return self._show(extent, held)
 
     def peek(self, digest: Digest) -> memoryview | None:
         """Return the same, None where the disk would have to be waited for, as far as a look at its ends tells."""
-        for position in self.positions(digest):
-            held = self._mappings.view(position, 0)
+        guess = self._following
+        for position in self._places_of(digest, guess):
+            held = self._mappings.hold(position // SEGMENT)
             raw = self._arena.peek(position, PACKET)
             extent = None if raw is None else parse_header(raw, 0, position)
-            if raw is None:
-                return None
             if extent is not None and extent.digest == digest:
-                end = extent.payload + max(extent.length, 1) - 1
-                return None if self._arena.peek(end, 1) is None else self._show(extent, held)
+                end = extent.end
+                self._following = end if end % SEGMENT else -1
+                last = extent.payload + max(extent.length, 1) - 1
+                return None if self._arena.peek(last, 1) is None else self._show(extent, held)
+            if raw is None and position != guess:
+                return None
         return None
 
-    def _show(self, extent: Extent, held: memoryview) -> memoryview:
-        """Return the payload of an extent whose segment is held by a view of it."""
+    def _places_of(self, digest: Digest, guess: int) -> Iterator[int]:
+        if guess >= 0:
+            yield guess
+        yield from self.positions(digest)
+
+    def _show(self, extent: Extent, held: LeasedMapping) -> memoryview:
+        """Return the payload of an extent whose segment is held."""
         if extent.encoding is not Encoding.RAW or not extent.length:
             return memoryview(self.read(extent.digest, None))
         if extent.position not in self._verified:
             self.payload_of(extent)
-        view = self._mappings.view(extent.payload, extent.length)
-        held.release()
-        return view
+        start = extent.payload % SEGMENT
+        if len(held) < start + extent.length:
+            held = self._mappings.hold(extent.payload // SEGMENT, start + extent.length)
+        return memoryview(held)[start : start + extent.length]
 
     def _verify(self, extent: Extent, stored: bytes) -> bytes:
         try:

@@ -38,15 +38,19 @@ class Mappings:
     def view(self, position: int, length: int) -> memoryview:
         """Return the bytes at `position`, which must be in their file already."""
         segment, offset = divmod(position, SEGMENT)
+        return memoryview(self.hold(segment, offset + length))[offset : offset + length]
+
+    def hold(self, segment: int, size: int = 0) -> LeasedMapping:
+        """Return a segment's mapping, of `size` bytes at the least: who has it is a reader of the segment."""
         with self._lock:
             mapping = self._live.get(segment)
-            if mapping is None or len(mapping) < offset + length:
+            if mapping is None or len(mapping) < size:
                 mapping = self._map(segment)
             self._recent.pop(segment, None)
             self._recent[segment] = mapping
             if len(self._recent) > SEGMENTS_MAPPED:
                 del self._recent[next(iter(self._recent))]
-        return memoryview(mapping)[offset : offset + length]
+        return mapping
 
     def release(self, segment: int) -> None:
         """Let go of a mapping that is only kept for views to come."""
