@@ -245,12 +245,12 @@ def target_of(cage: Path, end: str) -> Place:
 def run_frames() -> list[Frame]:
     """Return a frame of each message of a run: they are strangers in a sync, and food for the decoders."""
     messages: tuple[RunMessage, ...] = (
-        Run(MAGIC, PROTOCOL, bytes(128), b"line", b"", b"", (b"/a", b"pfs:b"), (2, 0, 1, 1 << 26, 0, 1 << 20, 1)),
+        Run(MAGIC, PROTOCOL, bytes(128), b"line", b"", b"", (b"/a", b"pfs:b"), (2, 0, 1, 1 << 26, 0, 1 << 20, 1, 1)),
         Output(b"out" * 100),
         Told(b"/a", 1, b"text"),
         Faulted(1, 2, b"/a", 4096, 3, 1, 7, 0x10000000, b"exit"),
         Mapped(0, ((b"key1", bytes(8)), (b"key2", b"\xff" * 8))),
-        Ran(10, 100, 1, 50, 0, 2, 0, b"native", (0, 0, 10, 0, 0, 0), (1000, 900)),
+        Ran(10, 100, 1, 50, 0, 2, 0, b"auto", (0, 0, 10, 0, 0, 0), (1000, 900), 1, (b"compiled",), (10,), b"why"),
     )
     return [Frame(message.TYPE, encode_message(message)) for message in messages]
 

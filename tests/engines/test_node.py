@@ -19,7 +19,7 @@ from packetfs.engines.node import NodeJob, collect, request_of, run_on_node
 from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.records import parse_records
 from packetfs.engines.result import JobEvent, RunResult, Traced
-from packetfs.engines.serve import answer_run, options_of, watched
+from packetfs.engines.serve import Opened, answer_run, options_of, watched
 from packetfs.engines.source import HostFile
 from packetfs.errors import (
     BadMessage,
@@ -47,7 +47,7 @@ COUNTS = MapDefinition(b"counts", MapType.ARRAY, 4, 8, 4, reducer=Reducer.SUM)
 WORDS = MapDefinition(b"words", MapType.HASH, 4, 8, 2)
 FIXED = MapDefinition(b"fixed", MapType.ARRAY, 4, 8, 1, flags=int(MapFlag.READ_ONLY))
 RING = MapDefinition(b"ring", MapType.RINGBUF, 0, 0, 4096)
-RAN = Ran(10, 100, 1, 50, 0, 2, 0, b"native", (0, 0, 10, 0, 0, 0), (1000, 900))
+RAN = Ran(10, 100, 1, 50, 0, 2, 0, b"native", (0, 0, 10, 0, 0, 0), (1000, 900), 0, (), (), b"")
 
 
 def program(text: str, *maps: MapDefinition) -> Program:
@@ -134,6 +134,15 @@ def same(far: RunResult, near: RunResult) -> None:
     ]
 
 
+@pytest.mark.parametrize("engine", ["native", "cpu"])
+def test_what_a_run_tells_of_itself_comes_back(tmp_path: Path, heard: Heard, engine: str) -> None:
+    (tmp_path / "data").write_bytes(bytes(64) * 1000)
+    far, _ = run_on_node(there(tmp_path, COUNT, "packet", tmp_path / "data", engine=engine), heard.out, heard.listen)
+    near, _ = here(COUNT, "packet", tmp_path / "data", engine=engine)
+    assert (far.ran, far.why, far.engine) == (near.ran, near.why, near.engine)
+    assert dict(far.ran) == ({"compiled": 1000, "interpreted": 0} if engine == "cpu" else {})
+
+
 def test_one_percent_selected_moves_less_than_two_percent(tmp_path: Path, heard: Heard) -> None:
     file = tmp_path / "log"
     lines = [b"%c%s\n" % (33 if i % 100 == 0 else 46, os.urandom(60).hex().encode()) for i in range(30_000)]
@@ -195,7 +204,7 @@ def test_the_far_side_ends_when_the_near_side_goes_away(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         far.wait(1)
     far.stdin.close()
-    assert far.wait(20) == 130
+    assert far.wait(20) == 20
     far.stdout.close()
 
 
@@ -256,6 +265,11 @@ def test_an_honest_far_side_is_heard(channel: FrameChannel, heard: Heard) -> Non
         (replace(RAN, verdicts=(1,)),),
         (replace(RAN, timings=()),),
         (replace(RAN, engine=b"\x1b[2J"),),
+        (replace(RAN, remembered=2),),
+        (replace(RAN, why=b"x" * 1001),),
+        (replace(RAN, ways=(b"\x1b[2J",), ran=(1,)),),
+        (replace(RAN, ways=(b"lanes",), ran=()),),
+        (replace(RAN, ways=(b"lanes", b"lanes"), ran=(1, 2)),),
         (Run(b"", 1, b"", b"", b"", b"", (), ()),),
         (Done(NO_DIGEST, (), (), b""),),
     ],
@@ -294,15 +308,15 @@ def request(tmp_path: Path, **changes: object) -> Run:
     [
         (),
         (0, 0, 0, 1, 0, 4096),
-        (len(ENGINES), 0, 0, 1, 0, 4096, 1),
-        (0, 65_536, 0, 1, 0, 4096, 1),
-        (0, 0, 1 << 40, 1, 0, 4096, 1),
-        (0, 0, 0, 0, 0, 4096, 1),
-        (0, 0, 0, 1 << 57, 0, 4096, 1),
-        (0, 0, 0, 1, 0, 0, 1),
-        (0, 0, 0, 1, 0, 1 << 50, 1),
-        (0, 0, 0, 1, 0, 4096, 0),
-        (0, 0, 0, 1, 0, 4096, 1 << 60),
+        (len(ENGINES), 0, 0, 1, 0, 4096, 1, 1),
+        (0, 65_536, 0, 1, 0, 4096, 1, 1),
+        (0, 0, 1 << 40, 1, 0, 4096, 1, 1),
+        (0, 0, 0, 0, 0, 4096, 1, 1),
+        (0, 0, 0, 1 << 57, 0, 4096, 1, 1),
+        (0, 0, 0, 1, 0, 0, 1, 1),
+        (0, 0, 0, 1, 0, 1 << 50, 1, 1),
+        (0, 0, 0, 1, 0, 4096, 0, 1),
+        (0, 0, 0, 1, 0, 4096, 1 << 60, 1),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(limits: tuple[int, ...]) -> None:
@@ -311,8 +325,8 @@ def test_limits_that_make_no_sense_are_refused(limits: tuple[int, ...]) -> None:
 
 
 def test_workers_are_at_most_the_cores() -> None:
-    assert options_of((0, 0, 1000, 1, 0, 4096, 1), "/nowhere").workers == os.cpu_count()
-    assert options_of((0, 0, 0, 1, 0, 4096, 1), "/nowhere").workers is None
+    assert options_of((0, 0, 1000, 1, 0, 4096, 1, 1), "/nowhere").workers == os.cpu_count()
+    assert options_of((0, 0, 0, 1, 0, 4096, 1, 1), "/nowhere").workers is None
 
 
 @pytest.mark.parametrize(
@@ -324,7 +338,7 @@ def test_workers_are_at_most_the_cores() -> None:
         ({"program": encode_program(program("ja -1"))}, None),
         ({"records": b"\xff"}, BadMessage),
         ({"records": b"fixed:999999999"}, UsageError),
-        ({"limits": (9,) * 7}, BadMessage),
+        ({"limits": (9,) * 8}, BadMessage),
         ({"program": encode_program(Program(b"\xff" * 8))}, IllegalInstruction),
     ],
 )
@@ -335,7 +349,7 @@ def test_requests_that_make_no_sense_are_refused(
     try:
         channel = FrameChannel(PipeStream(reading, writing), "near")
         with nullcontext() if error is None else pytest.raises(error):
-            answer_run(channel, request(tmp_path, **changes), lambda _: nullcontext([]), str(tmp_path), lambda: None)
+            answer_run(channel, request(tmp_path, **changes), lambda _: nullcontext(Opened([])), str(tmp_path))
     finally:
         os.close(reading)
         os.close(writing)

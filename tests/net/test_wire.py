@@ -551,7 +551,9 @@ def test_messages_have_these_bytes() -> None:
         Told(b"f", 1, b"t"): "0166010174",
         Faulted(1, 2, b"f", 300, 4, 1, 7, 0, b"exit"): "01020166ac0204010700" + "0465786974",
         Mapped(0, ((b"k", b"v"),)): "0001016b0176",
-        Ran(1, 2, 3, 4, 5, 6, 7, b"native", (1, 2), (300,)): "01020304050607066e61746976650201" + "0201ac02",
+        Ran(1, 2, 3, 4, 5, 6, 7, b"native", (1, 2), (300,), 9, (b"w",), (8,), b"y"): (
+            "01020304050607066e6174697665020102" + "01ac02" + "09" + "010177" + "0108" + "0179"
+        ),
     }
     for message, written_bytes in golden.items():
         assert encode_message(message).hex() == written_bytes

@@ -14,7 +14,7 @@ from packetfs.net.daemon import ClosingStream, Daemon, Visit, listen
 from packetfs.net.identity import certificate_of, fingerprint, make_identity
 from packetfs.net.job import Endpoint, Job, Summary
 from packetfs.net.keys import Key, KeyRing, Servers, Token
-from packetfs.net.serve import Service
+from packetfs.net.serve import Answer, Service
 from packetfs.net.sync import run
 from packetfs.net.tls import Credentials, TlsDoor, TlsStream, dial
 from packetfs.net.visitor import client_identity, server_identity
@@ -25,7 +25,7 @@ from packetfs.pool.pool import Pool
 class Host:
     """A running daemon below `base`: its pool, `base/export`, and what it logged."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, answer: Answer | None = None) -> None:
         self.base, self.export, self.pool = base, base / "export", base / "pool"
         self.keys, self.near = str(base / "keys"), str(base / "near")
         self.export.mkdir()
@@ -35,7 +35,7 @@ class Host:
         self.ring = KeyRing(self.keys)
         self.visits: list[Visit] = []
         self.door = TlsDoor(listen(("127.0.0.1", 0)), server_identity(self.keys), self.ring)
-        self.service = Service(str(self.pool), str(base / "history"), wait=20)
+        self.service = Service(str(self.pool), str(base / "history"), answer, wait=20)
         self.daemon = Daemon([self.door], self.service, self.visits.append)
         self.streams: list[ClosingStream] = []
         self._thread = threading.Thread(target=self.daemon.run)

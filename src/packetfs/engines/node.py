@@ -1,7 +1,7 @@
 """A job on the machine that has the files: the program goes there, its output and its reduced maps come back.
 
-The carrier is that of a sync: ssh runs `pfs serve --stdio`, which answers RUN. What comes back is checked against the
-program that was sent: maps that it does not have, or entries of other sizes, end the job.
+The carrier is that of a sync: ssh runs `pfs serve --stdio`, or a daemon listens there; either answers RUN. What comes
+back is checked against the program that was sent: maps that it does not have, or entries of other sizes, end the job.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from typing import Final
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.reduce import Union
-from packetfs.engines.result import VERDICT_NAMES, FaultReport, JobListener, MapResult, RunResult, Traced
+from packetfs.engines.result import VERDICT_NAMES, WAYS, FaultReport, JobListener, MapResult, RunResult, Traced
 from packetfs.errors import BadMessage
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX
 from packetfs.net.batch import Batch
-from packetfs.net.carrier import Carrier
+from packetfs.net.carrier import Carrier, Carrying
 from packetfs.net.channel import FrameChannel
 from packetfs.net.wire import MAGIC, PROTOCOL, Faulted, Mapped, Message, Output, Ran, Run, Told
 from packetfs.packet.layout import Buffer
 from packetfs.vm.layout import SLOTS_A_PACKET, Fault, MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program, encode_program
 
+_WHY_MAX: Final = 1000
+"""Bytes of RAN.why: a sentence, which is shown."""
 _ARRAYS: Final = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeJob:
-    """What to run where. `files`: paths on that machine, or pfs:PATH in `pool` (empty: its own choice)."""
+    """What to run where. `files`: paths on that machine, or pfs:PATH in `pool` (empty: its own choice). `memo`: whether
+    that pool may remember results. `daemon`: `host` is the address of one, and `keys` the directory of this side's."""
 
     host: str
     program: Program
@@ -41,14 +44,25 @@ class NodeJob:
     options: JobOptions = field(default_factory=JobOptions)
     shell: tuple[str, ...] | None = None
     far_command: str = "pfs"
+    memo: bool = True
+    daemon: bool = False
+    keys: str = ""
 
 
 def run_on_node(job: NodeJob, out: Callable[[Buffer], None], listener: JobListener) -> tuple[RunResult, int]:
     """Run `job` on its node and return its result with the bytes that crossed the network, both ways."""
-    with Carrier(job.host, job.shell, job.far_command) as carrier:
+    with _reach(job) as carrier:
         carrier.channel.send(request_of(job))
         result = collect(job.program, out, listener, carrier.channel)
         return result, carrier.channel.sent + carrier.channel.received
+
+
+def _reach(job: NodeJob) -> Carrying:
+    if not job.daemon:
+        return Carrier(job.host, job.shell, job.far_command)
+    from packetfs.net.visitor import Visitor  # TLS is for those who use it
+
+    return Visitor(job.host, job.keys)
 
 
 def request_of(job: NodeJob) -> Run:
@@ -62,6 +76,7 @@ def request_of(job: NodeJob) -> Run:
         options.seed,
         options.shard_bytes,
         options.repeat,
+        int(job.memo),
     )
     pool, snapshot = os.fsencode(job.pool), os.fsencode(job.snapshot)
     packets = encode_program(job.program)
@@ -130,6 +145,13 @@ class _Collector:
             raise BadMessage(reason="a run without verdicts or timings, or by an engine that is unknown")
         if ran.faulted < len(self._faults):
             raise BadMessage(reason=f"{ran.faulted} faults were announced, {len(self._faults)} told")
+        ways = tuple(map(_text, ran.ways))
+        if len(ran.ran) != len(ways) or len(set(ways)) != len(ways) or not set(ways) <= set(WAYS):
+            raise BadMessage(reason="a run whose records ran in ways that are unknown")
+        if len(ran.why) > _WHY_MAX or not _text(ran.why).isprintable():
+            raise BadMessage(reason="why an engine was chosen is no sentence")
+        if ran.remembered > ran.shards:
+            raise BadMessage(reason=f"{ran.remembered} of {ran.shards} shards were remembered")
         timings = tuple(micro / 1e6 for micro in ran.timings)
         return RunResult(
             records=ran.records,
@@ -145,6 +167,9 @@ class _Collector:
             seconds=min(timings),
             faulted=ran.faulted,
             timings=timings,
+            remembered=ran.remembered,
+            why=_text(ran.why),
+            ran=tuple(zip(ways, ran.ran, strict=True)),
         )
 
     def _reduced(self) -> Iterator[MapResult]:

@@ -10,6 +10,8 @@ from packetfs.events import Event
 from packetfs.vm.layout import FAULT_MEANING, Fault
 from packetfs.vm.program import MapDefinition
 
+WAYS: Final = ("lanes", "compiled", "interpreted")
+"""How records run, where an engine has several ways."""
 VERDICT_NAMES: Final = ("ABORTED", "DROP", "PASS", "TX", "REDIRECT", "other")
 """What the six counters of verdicts count: r0 of 0 to 4, and any other."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from packetfs.dataclass import replace
+from packetfs.dataclass import dataclass, replace
 from packetfs.engines.job import run_job
 from packetfs.engines.options import ENGINES, JobOptions, check_options
 from packetfs.engines.records import parse_records
 from packetfs.engines.result import FaultReport, JobEvent, MapResult, RunResult, Traced
-from packetfs.errors import BadMessage
+from packetfs.errors import BadMessage, JobCancelled
 from packetfs.events import Trouble
 from packetfs.limits import MIB
 from packetfs.net.channel import FrameChannel
@@ -23,9 +23,21 @@ from packetfs.vm.layout import MapFlag
 from packetfs.vm.program import Program, decode_program
 
 if TYPE_CHECKING:
+    from packetfs.engines.memo import Memory
     from packetfs.engines.source import Source
 
-OpenSources: TypeAlias = Callable[[Run], AbstractContextManager[list["Source"]]]
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The files of a request, and what their pool remembers, if that is used; `count` is told how many of a run's
+    shards were remembered, and how many it has."""
+
+    sources: Sequence[Source]
+    memory: Memory | None = None
+    count: Callable[[int, int], None] | None = None
+
+
+OpenFiles: TypeAlias = Callable[[Run], AbstractContextManager[Opened]]
 """Opens the files of a request: frontends know pools and names."""
 
 _OUTPUT: Final = MIB
@@ -33,22 +45,39 @@ _ENTRIES: Final = 256 * 1024
 """Bytes of output, and about as many of entries, in one frame."""
 _LOOK: Final = 0.1
 """Seconds after which the watch ends, once the run has."""
-_LIMITS: Final = 7
+_LIMITS: Final = 8
 """Numbers in Run.limits."""
 
 
-def answer_run(
-    channel: FrameChannel, request: Run, open_sources: OpenSources, parent: str, interrupt: Callable[[], None]
-) -> None:
-    """Run what `request` asks for and send everything that came of it. `interrupt` is called, in another thread, when
-    the near side speaks or goes away before the end; it must make this thread raise."""
+def answer_run(channel: FrameChannel, request: Run, open_files: OpenFiles, parent: str) -> None:
+    """Run what `request` asks for and send everything that came of it. The job is cancelled when the near side speaks
+    or goes away before the end."""
     program = decode_program(request.program)
     records = parse_records(_ascii(request.records))
     options = options_of(request.limits, parent)
     answer = _Answer(channel)
-    with watched(channel, interrupt), open_sources(request) as sources:
-        result = run_job(program, sources, records, out=answer.output, options=options, listener=answer.tell)
+    try:
+        with watched(channel, answer.cancelled.set), open_files(request) as opened:
+            result = run_job(
+                program,
+                opened.sources,
+                records,
+                out=answer.output,
+                options=options,
+                listener=answer.tell,
+                memory=opened.memory,
+            )
+            if opened.count is not None:
+                opened.count(result.remembered, result.shards)
+    except JobCancelled:
+        said = channel.receive()  # or it raises why the other side is gone
+        raise BadMessage(reason=f"{type(said).__name__} while a program runs") from None
     answer.result(result, program)
+
+
+def may_remember(request: Run) -> bool:
+    """Tell whether a request lets the pool remember results: it says so, and does not measure."""
+    return bool(request.limits[7:8] == (1,) and request.limits[6] == 1)
 
 
 def options_of(limits: tuple[int, ...], parent: str) -> JobOptions:
@@ -56,7 +85,7 @@ def options_of(limits: tuple[int, ...], parent: str) -> JobOptions:
     than cores help nobody here."""
     if len(limits) != _LIMITS or not 0 <= limits[0] < len(ENGINES):
         raise BadMessage(reason="the limits of a run are not what this version knows")
-    engine, vms, workers, fuel, seed, shard, repeat = limits
+    engine, vms, workers, fuel, seed, shard, repeat, _ = limits
     options = JobOptions(
         engine=ENGINES[engine],
         vms=vms or None,
@@ -99,6 +128,8 @@ class _Answer:
     """Sends what comes of a run; output and events may come from several threads."""
 
     def __init__(self, channel: FrameChannel) -> None:
+        self.cancelled = threading.Event()
+        """Nobody waits for the rest."""
         self._channel = channel
         self._lock = threading.Lock()
 
@@ -109,6 +140,8 @@ class _Answer:
                 self._channel.send(Output(bytes(view[at : at + _OUTPUT])))
 
     def tell(self, event: JobEvent) -> None:
+        if self.cancelled.is_set():  # a job tells its progress ten times a second, so this ends it soon
+            raise JobCancelled
         if isinstance(event, Traced):
             told = Told(os.fsencode(event.file), event.vm, event.text.encode("utf-8", "backslashreplace"))
         elif isinstance(event, Trouble):
@@ -169,4 +202,8 @@ def _ran(result: RunResult) -> Ran:
         result.engine.encode(),
         result.verdicts,
         timings,
+        result.remembered,
+        tuple(way.encode() for way, _ in result.ran),
+        tuple(count for _, count in result.ran),
+        result.why.encode(),
     )

@@ -64,6 +64,7 @@ class FrameChannel:
         self._spoke = time.monotonic()
         self._writing = threading.Lock()
         self._head: memoryview | None = None
+        self._ended: PacketFSError | None = None
         self._buffer = bytearray(_BUFFER)
 
     def send(self, message: Message) -> None:
@@ -137,6 +138,8 @@ class FrameChannel:
     def _frame(self) -> tuple[int, int, memoryview]:
         """Return the type, the bytes on the wire and the payload of the next frame."""
         self._turn(speaking=False)
+        if self._ended is not None:
+            raise self._ended
         head, self._head = self._head or self._read(FRAME.size), None
         size, kind, flags = FRAME.unpack(head)
         if size > FRAME_MAX or flags & ~COMPRESSED:
@@ -150,7 +153,8 @@ class FrameChannel:
         while self._head is None and self._stream.hears(max(0.0, until - time.monotonic())):
             try:
                 head = bytes(self._read(FRAME.size))
-            except PacketFSError:
+            except PacketFSError as error:
+                self._ended = error  # whoever receives next is told
                 return True
             if head != _HEARTBEAT:
                 self._head = memoryview(head)

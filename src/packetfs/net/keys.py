@@ -75,6 +75,7 @@ class Key:
     stored_max: int = 0
     created: int = 0
     revoked: int = 0
+    run: bool = False
 
     @property
     def rights(self) -> Rights:
@@ -82,7 +83,7 @@ class Key:
             *(parse_grant(path, write=False) for path in self.read),
             *(parse_grant(path, write=True) for path in self.write),
         )
-        return Rights(f"the key {self.name}", grants, self.sync_max, self.stored_max)
+        return Rights(f"the key {self.name}", grants, self.sync_max, self.stored_max, self.run)
 
 
 class KeyRing:

@@ -1,6 +1,7 @@
-"""What a peer may do: read or write below some paths of the pool and of the host, and how much.
+"""What a peer may do: read or write below some paths of the pool and of the host, how much, and run programs there.
 
-Who may write a path may read it too: a sync answers with what is there already.
+Who may write a path may read it too: a sync answers with what is there already. Running is a right of its own: it tells
+no more than reading does, but it takes time and memory of this machine.
 """
 
 from __future__ import annotations
@@ -59,6 +60,17 @@ class Rights:
     grants: tuple[Grant, ...] | None = None
     sync_max: int = 0
     stored_max: int = 0
+    run: bool = False
+
+    @property
+    def may_run(self) -> bool:
+        """Whether it may run programs over what it may read."""
+        return self.grants is None or self.run
+
+    @property
+    def has_whole_pool(self) -> bool:
+        """Whether it may read all of the pool, and so may know what is in it."""
+        return self.grants is None or any(grant.covers(b"", True) for grant in self.grants)
 
     def grant(self, path: bytes, *, in_pool: bool, write: bool) -> Grant:
         """Return the widest grant that lets the peer read, or write, `path`; NotGranted when there is none."""

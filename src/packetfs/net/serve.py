@@ -24,8 +24,8 @@ from packetfs.net.rights import Quota, Rights
 from packetfs.net.stream import PipeStream, Stream
 from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
 
-Answer: TypeAlias = Callable[[FrameChannel, Run], None]
-"""Answers a RUN; what runs programs lies above this layer."""
+Answer: TypeAlias = Callable[[FrameChannel, Run, Rights], None]
+"""Answers a RUN of a peer that may run programs; what runs programs lies above this layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told
     check_version(hello.magic, hello.protocol)
     if isinstance(hello, Run):
         told.request = "run a program"
-        if service.answer is None or rights.grants is not None:
+        if service.answer is None or not rights.may_run:
             raise NotGranted(name=rights.name, action="run", path="programs")
-        service.answer(channel, hello)
+        service.answer(channel, hello, rights)
         return
     options = Option(hello.options)
     if rights.grants is not None:

@@ -292,8 +292,8 @@ class Heartbeat:
 @dataclass(frozen=True, slots=True)
 class Run:
     """A program as packets, and the files to run it over, which lie there: paths, or pfs:PATH in `pool` (empty: the far
-    side's own). `limits`: engine (0 auto, 1 interpreter, 2 native), microVMs, workers (0: its own choice), fuel, seed,
-    bytes of a shard, repeats."""
+    side's own). `limits`: engine (0 auto, 1 interpreter, 2 native, 3 cpu, 4 lanes), microVMs, workers (0: its own
+    choice), fuel, seed, bytes of a shard, repeats, 1 where the pool there may remember results."""
 
     TYPE: ClassVar[Type] = Type.RUN
     magic: bytes
@@ -351,7 +351,9 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The end of a run. `verdicts`: r0 of 0 to 4, any other. `timings`: microseconds of each run."""
+    """The end of a run. `verdicts`: r0 of 0 to 4, any other. `timings`: microseconds of each run. `remembered`: shards
+    whose results were there already. `ways` and `ran`: in which ways records ran, and how many in each; `why`: what
+    the engine chose, in words."""
 
     TYPE: ClassVar[Type] = Type.RAN
     records: int
@@ -364,6 +366,10 @@ class Ran:
     engine: bytes
     verdicts: tuple[int, ...]
     timings: tuple[int, ...]
+    remembered: int
+    ways: tuple[bytes, ...]
+    ran: tuple[int, ...]
+    why: bytes
 
 
 SyncMessage: TypeAlias = (

@@ -6,20 +6,18 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from packetfs.engines.pipe import Pipe
 from packetfs.engines.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
-from packetfs.frontends import settings
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
 
 if TYPE_CHECKING:
     from packetfs.engines.records import Records
     from packetfs.frontends.cli.reading import View
-    from packetfs.net.wire import Run
     from packetfs.pool.pool import Pool
 
 
@@ -32,7 +30,7 @@ def open_sources(
     with ExitStack() as stack:
         stored = None
         if any(name.startswith("pfs:") for name in names):
-            stored = stack.enter_context(_open_stored(pool, snapshot))
+            stored = stack.enter_context(open_stored(pool, snapshot))
         sources = []
         for name in names:
             sources.append(_open(name, stored, records))
@@ -40,19 +38,8 @@ def open_sources(
         yield sources
 
 
-def open_requested(request: Run, pool: str | None) -> AbstractContextManager[list[Source]]:
-    """Open the files that a request from another machine names; standard input is the connection, and none of them."""
-    if not request.paths or any(path in (b"", b"-") or b"\0" in path for path in request.paths):
-        raise UsageError(reason="a run on a node needs files that lie there")
-    names = [os.fsdecode(os.path.expanduser(path) if path.startswith(b"~") else path) for path in request.paths]
-    if any(map(_is_stream, names)):
-        raise UsageError(reason="a run on a node reads files, not pipes or terminals")
-    chosen = settings.pool_path(os.fsdecode(request.pool) or pool)
-    return open_sources(names, chosen, os.fsdecode(request.snapshot) or None)
-
-
 @contextmanager
-def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
+def open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
     from packetfs.frontends.cli.reading import View  # a file of this machine needs no pool
     from packetfs.fs.filesystem import open_names
     from packetfs.pool.pool import Pool
@@ -64,7 +51,7 @@ def _open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]
 def _open(name: str, stored: tuple[View, Pool] | None, records: Records | None) -> Source:
     if name == "-":
         return Pipe(_stdin(), records=records)
-    if _is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
+    if is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
         return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name, records)
     if stored is None or not name.startswith("pfs:"):
         return HostFile(raw(name), name)
@@ -72,7 +59,7 @@ def _open(name: str, stored: tuple[View, Pool] | None, records: Records | None) 
     return PoolFile(pool, Digest(view.file(pool_name(name)).root), name)
 
 
-def _is_stream(name: str) -> bool:
+def is_stream(name: str) -> bool:
     """Tell whether a name is that of a pipe or terminal, as `<(command)` of a shell gives."""
     try:
         mode = os.stat(raw(name)).st_mode

@@ -11,6 +11,7 @@ from typing import Final
 
 from packetfs.errors import NoKeys, UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.commands.serve import answering
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import HISTORY_WAIT
@@ -29,7 +30,8 @@ def run_daemon(options: Namespace, output: Output) -> int:
     """Serve until SIGTERM or SIGINT; NoKeys before anything listens where nobody could come in."""
     output.bar = None
     doors = [_door(text) for text in options.listen]
-    service = Service(settings.pool_path(options.pool), settings.history_path(), wait=HISTORY_WAIT)
+    pool, history = settings.pool_path(options.pool), settings.history_path()
+    service = Service(pool, history, answering(options.pool), wait=HISTORY_WAIT)
     log = _Log(output)
     daemon = Daemon(doors, service, log.visit)
     for number in (signal.SIGTERM, signal.SIGINT):

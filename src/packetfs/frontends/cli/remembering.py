@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packetfs.engines.source import PoolFile, Source
-from packetfs.frontends.cli.output import Output
 
 if TYPE_CHECKING:
     from packetfs.pool.memo import MemoStore
 
 
 @contextmanager
-def remembering(sources: Sequence[Source], output: Output, *, wanted: bool) -> Iterator[MemoStore | None]:
+def remembering(sources: Sequence[Source], note: Callable[[str], None], *, wanted: bool) -> Iterator[MemoStore | None]:
     """Give what the sources' pool remembers; None where no file lies in one, or it is not `wanted`. What is new is
-    written at the end, however that comes; where it cannot be, the user is told."""
+    written at the end, however that comes; where it cannot be, `note` is told."""
     stored = next((source for source in sources if isinstance(source, PoolFile)), None)
     if stored is None or not wanted:
         yield None
@@ -33,4 +32,4 @@ def remembering(sources: Sequence[Source], output: Output, *, wanted: bool) -> I
     finally:
         store.close()
         if store.refused is not None:
-            output.note(f"not remembered: {store.refused.message}")
+            note(f"not remembered: {store.refused.message}")

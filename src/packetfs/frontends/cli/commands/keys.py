@@ -27,6 +27,7 @@ from packetfs.net.visitor import client_identity, server_identity
 EXAMPLES: Final = (
     ("pfs keys add laptop --write pfs:laptop --read /srv/docs", "mint a key; prints its token"),
     ("pfs keys add phone --write pfs:phone --sync-max 1G --stored-max 20G", "with quotas"),
+    ("pfs keys add jobs --read /var/log --run", "one that may run programs over these files"),
     ("pfs keys trust backup.example:7272 < token", "on the client: keep the token"),
     ("pfs keys revoke laptop", "let it open nothing any more"),
 )
@@ -43,6 +44,7 @@ def declare(parser: ArgumentParser) -> None:
     add(
         "--write", metavar="PATH", action="append", default=[], help="it may read and write this directory, or pfs:PATH"
     )
+    add("--run", action="store_true", help="it may run programs over what it may read (`pfs run --node`)")
     add("--sync-max", metavar="SIZE", help="it may bring at most SIZE at once")
     add("--stored-max", metavar="SIZE", help="it may have at most SIZE at each path that it syncs to")
     add("--certificate", metavar="FILE", help="it shows this certificate instead of a secret")
@@ -73,6 +75,7 @@ def _add(options: Namespace, output: Output, keys: str) -> int:
         write=tuple(paths[1]),
         sync_max=parse_size(options.sync_max) if options.sync_max else 0,
         stored_max=parse_size(options.stored_max) if options.stored_max else 0,
+        run=options.run,
     )
     token = KeyRing(keys).add(key, fingerprint(certificate_of(identity)))
     if output.json:
@@ -99,6 +102,7 @@ def _list(options: Namespace, output: Output, keys: str) -> int:
             output.record("key", _fields(key))
             continue
         paths = [f"read {path}" for path in key.read] + [f"write {path}" for path in key.write]
+        paths += ["run programs"] if key.run else []
         state = "revoked" if key.revoked else ", ".join(paths)
         output.line(f"{key.name}: {state}")
     return 0
@@ -107,7 +111,14 @@ def _list(options: Namespace, output: Output, keys: str) -> int:
 def _fields(key: Key) -> dict[str, Json]:
     numbers = {name: getattr(key, name) for name in ("sync_max", "stored_max", "created", "revoked")}
     shows = "certificate" if key.certificate else "token"
-    return {"name": key.name, "shows": shows, "read": list(key.read), "write": list(key.write), **numbers}
+    return {
+        "name": key.name,
+        "shows": shows,
+        "read": list(key.read),
+        "write": list(key.write),
+        "run": key.run,
+        **numbers,
+    }
 
 
 def _revoke(options: Namespace, output: Output, keys: str) -> int:

@@ -44,6 +44,7 @@ EXAMPLES: Final = (
     ("tail -f app.log | pfs run grep --arg pattern=ERROR", "each as soon as it is written"),
     ("zcat capture.pcap.gz | pfs run pcap --records pcap --json", "what a capture holds, for a script"),
     ("pfs run --node db1 count.py /var/log/app.log", "there; only the result comes back"),
+    ("pfs run --node pfs+tls://db1 wc pfs:app.log", "by a daemon, where the key may run programs"),
 )
 OPTIONS: Final = ("json", "pool")
 
@@ -56,6 +57,7 @@ _RANGES: Final = (
     ("top", 1, 1 << 32),
 )
 """Options that are numbers: least and most."""
+_TLS: Final = "pfs+tls://"
 _LINES: Final = 1 << 28
 """Addresses below are never mapped: a program in Python loads from the number of its source line to fault."""
 
@@ -79,7 +81,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--keep", action="store_true", help="keep the microVMs when it is stopped: `pfs vms` lists and resumes them")
     add("--no-memo", action="store_true", help="neither use nor keep what the pool remembers of runs (`pfs memo`)")
     add("--repeat", metavar="N", type=int, default=1, help="run N times and tell the best and the median")
-    add("--node", metavar="HOST", help="run on the machine that has the files, over ssh")
+    add("--node", metavar="HOST", help="run on the machine that has the files: over ssh, or pfs+tls://HOST[:PORT]")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
     add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
     add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
@@ -146,9 +148,12 @@ def _check(options: Namespace) -> None:
 
 
 def checked_node(host: str) -> str:
-    """Return the name of a host, with or without user; UsageError where a path or a port stands behind it."""
-    from packetfs.frontends.cli.endpoint import checked_host
+    """Return the name of a host, with or without user, or the address of a daemon; UsageError where a path stands
+    behind it, or a port behind a host that is reached over ssh."""
+    from packetfs.frontends.cli.endpoint import checked_host, daemon_address
 
+    if host.startswith(_TLS):
+        return daemon_address(host.removeprefix(_TLS).removesuffix("/"))
     name = host.rpartition("@")[2]
     if name[:1] == "[" and name[-1:] == "]":
         return checked_host(host.replace("[", "").replace("]", ""))
@@ -175,7 +180,7 @@ def _run_here(
         keep_code(settings.code_path())
     with open_sources(options.files or ["-"], settings.pool_path(options.pool), options.snapshot, records) as sources:
         try:
-            with remembering(sources, output, wanted=not options.no_memo and options.repeat == 1) as memory:
+            with remembering(sources, output.note, wanted=not options.no_memo and options.repeat == 1) as memory:
                 result = run_job(
                     chosen.program, sources, records, out=write, options=made, listener=reporter, memory=memory
                 )
@@ -203,6 +208,7 @@ def _run_there(
     from packetfs.engines.records import parse_records
     from packetfs.frontends.cli.endpoint import shell_words
 
+    daemon = options.node.startswith(_TLS)
     job = NodeJob(
         host=checked_node(options.node),
         program=chosen.program,
@@ -213,6 +219,9 @@ def _run_there(
         options=_job_options(options, chosen, None),
         shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
+        memo=not options.no_memo,
+        daemon=daemon,
+        keys=settings.keys_path() if daemon else "",
     )
     result, moved = run_on_node(job, write, reporter)
     output.note(f"{format_size(moved)} moved, {moved / max(result.bytes, 1):.3%} of the input")

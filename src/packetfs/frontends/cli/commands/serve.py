@@ -1,6 +1,6 @@
 """Be the far side of `pfs sync`: over standard input and output, which it starts by itself, or as a daemon.
 
---stdio also answers `pfs run --node`. With --only it serves these paths and nothing else, whatever the client asks ssh
+It also answers `pfs run --node`. With --only it serves these paths and nothing else, whatever the client asks ssh
 to run; so a key can be given away that opens no more. In authorized_keys:
 command="pfs serve --stdio --only /srv/backup --read-only",restrict ssh-ed25519 AAAA...
 
@@ -11,8 +11,6 @@ foreground until SIGTERM or Ctrl-C, and writes a line for each session; docs/pac
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from packetfs.fs.filesystem import FileSystem
     from packetfs.net.channel import FrameChannel
     from packetfs.net.rights import Rights
+    from packetfs.net.serve import Answer
     from packetfs.net.wire import Run
 
 EXAMPLES: Final = (
@@ -56,16 +55,22 @@ def run(options: Namespace, output: Output) -> int:
     output.bar = None
     from packetfs.net.serve import Service, serve_stdio
 
-    def answer(channel: FrameChannel, request: Run) -> None:
-        from packetfs.engines.serve import answer_run  # a sync does not pay for it
-        from packetfs.frontends.cli.inputs import open_requested
-        from packetfs.frontends.cli.live import runtime
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-        answer_run(channel, request, lambda asked: open_requested(asked, options.pool), runtime(), _interrupt)
-
+    answer = answering(options.pool)
     service = Service(settings.pool_path(options.pool), settings.history_path(), answer, prepare=_prepare)
     return serve_stdio(service, _rights(options))
+
+
+def answering(pool: str | None) -> Answer:
+    """Return what answers a run on this machine, over `pool` or the user's own."""
+
+    def answer(channel: FrameChannel, request: Run, rights: Rights) -> None:
+        from packetfs.engines.serve import answer_run  # a sync does not pay for it
+        from packetfs.frontends.cli.live import runtime
+        from packetfs.frontends.cli.requested import open_requested
+
+        answer_run(channel, request, lambda asked: open_requested(asked, pool, rights), runtime())
+
+    return answer
 
 
 def _rights(options: Namespace) -> Rights:
@@ -85,8 +90,3 @@ def _prepare(filesystem: FileSystem) -> None:
         from packetfs.frontends.deriving import run_waiting
 
         run_waiting(filesystem)
-
-
-def _interrupt() -> None:
-    """End the job as Ctrl-C would."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
