@@ -11,12 +11,11 @@ Content is named by digest, so a derived file is derived of what its source was,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from packetfs.dataclass import replace
 from packetfs.errors import NotAFile
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.ingest import Ingested
 from packetfs.packet.derived import Call, derive, is_derived
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
@@ -24,7 +23,10 @@ from packetfs.packet.layout import Mark
 from packetfs.packet.tree import Store
 from packetfs.pool.pool import Pool
 
-Deriver: TypeAlias = Callable[[Pool, Digest], Ingested]
+if TYPE_CHECKING:
+    from packetfs.fs.ingest import Ingested
+
+Deriver: TypeAlias = Callable[[Pool, Digest], "Ingested"]
 """Runs a derived file, puts what comes out into the pool, and returns its root and size."""
 
 _NOTE: Final = b"derived/"
@@ -77,4 +79,6 @@ def _known(fs: FileSystem, root: Digest) -> Ingested | None:
     value = fs.note(_NOTE + root)
     if value is None or len(value) != DIGEST + 8 or not fs.pool.holds(Digest(value[:DIGEST])):
         return None
+    from packetfs.fs.ingest import Ingested  # who reads needs none of it
+
     return Ingested(Digest(value[:DIGEST]), int.from_bytes(value[DIGEST:], "little"), 0, 0)

@@ -11,24 +11,24 @@ import stat
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadNamespace, BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
-from packetfs.fs.build import build_directory
 from packetfs.fs.directory import find_entry
-from packetfs.fs.ingest import ingest
 from packetfs.fs.namespace import Inode, Namespace
 from packetfs.fs.paths import Paths
 from packetfs.fs.reader import ProgramReader
 from packetfs.fs.schema import ROOT_INO
 from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
-from packetfs.fs.window import ReadInto
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import Mark
 from packetfs.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from packetfs.fs.window import ReadInto
 
 NAMES: Final = "names"
 _NEW_DIRECTORY: Final = 0o40755
@@ -144,6 +144,8 @@ class FileSystem:
 
     def put_file(self, path: bytes, source: ReadInto, entry: Entry) -> Entry:
         """Store a stream as the content of a file; return its entry, with root and size. The old content helps."""
+        from packetfs.fs.ingest import ingest  # who reads needs none of it
+
         old = self.paths.find(path)
         known = Digest(old.entry.root) if old is not None and old.entry.is_file else NO_DIGEST
         done = ingest(self.pool, source, entry.size, None if known == NO_DIGEST else known)
@@ -210,6 +212,8 @@ class FileSystem:
 
     def tree_root(self, path: bytes = b"") -> Digest:
         """Return the root of a directory, building the programs of what changed in and below it."""
+        from packetfs.fs.build import build_directory  # nor of this
+
         return build_directory(self.pool, self.names, self.paths.directory(path), self.pool.mean)
 
     def commit(self) -> None:
