@@ -2,7 +2,7 @@
 
 For another host the child is ssh (or the user's `-e` command) and runs `pfs serve --stdio` there, behind two pipes; for
 this host it is another Python process, so that both cores work and one code path is all there is. That one has a Unix
-socket, through which large content is handed over by offset: a first copy takes an eighth less CPU than through pipes.
+socket, through which large content is handed over by offset.
 """
 
 from __future__ import annotations
