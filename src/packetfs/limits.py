@@ -43,6 +43,10 @@ APPEND_BUFFER: Final = 256 * KIB
 """Bytes of small extents gathered for one write: more gained nothing and leaves the processor's cache (measured)."""
 APPEND_DIRECT: Final = 128 * KIB
 """Payloads from this size on are written from where they lie instead of being gathered."""
+ROOM_KEPT: Final = 2 * MIB
+"""Bytes of the disk that the arena leaves free: without them SQLite can neither be read nor free anything."""
+ROOM_ASKED: Final = 16 * MIB
+"""Bytes that are appended at the most before the disk is asked again how much is free."""
 SCAN_WINDOW: Final = 256 * KIB
 """Bytes that a scan reads at a time while extents are small; it reads one page where it jumps over payload."""
 SCAN_PEEK: Final = 4 * KIB

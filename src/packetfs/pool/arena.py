@@ -11,8 +11,16 @@ import os
 import threading
 from typing import Final
 
-from packetfs.errors import BadPacket, NotAPool, PoolReadOnly
-from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, SEGMENT, SEGMENTS_MAX, SEGMENTS_OPEN
+from packetfs.errors import BadPacket, NotAPool, PoolFull, PoolReadOnly
+from packetfs.limits import (
+    APPEND_BUFFER,
+    APPEND_DIRECT,
+    ROOM_ASKED,
+    ROOM_KEPT,
+    SEGMENT,
+    SEGMENTS_MAX,
+    SEGMENTS_OPEN,
+)
 from packetfs.packet.layout import PACKET, Buffer
 from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
@@ -52,6 +60,7 @@ class Arena:
         self._lock = threading.RLock()
         self._space = memoryview(bytearray(APPEND_BUFFER)) if writable else memoryview(b"")  # growing one cost more
         self._gathered = 0
+        self._room = 0
         self._entry_unsynced = False
         self._unsynced = False
         self.last = self.segments()[-1]
@@ -75,6 +84,10 @@ class Arena:
 
     def segment_size(self, number: int) -> int:
         return self._storage.size(self.file(number).fd)
+
+    def blocks_of(self, number: int) -> int:
+        """Return the bytes that a segment takes on the disk."""
+        return os.fstat(self.file(number).fd).st_blocks * 512
 
     def stop_of(self, position: int) -> int:
         """Return where the segment that `position` is in ends by now."""
@@ -224,8 +237,19 @@ class Arena:
     def _write(self, buffers: list[Buffer]) -> None:
         if not self.writable:
             raise PoolReadOnly(path=self.path)
+        fd = self.file(self.last).fd
+        self._take_room(fd, sum(map(len, buffers)))
         self._unsynced = True
-        self._storage.write(self.file(self.last).fd, buffers, self._written - self.last * SEGMENT)
+        self._storage.write(fd, buffers, self._written - self.last * SEGMENT)
+
+    def _take_room(self, fd: int, length: int) -> None:
+        """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""
+        if length > self._room:
+            self._room = min(self._storage.free(fd) - ROOM_KEPT, max(length, ROOM_ASKED))
+            if length > self._room:
+                self._room = 0
+                raise PoolFull(path=self.path)
+        self._room -= length
 
     def _begin_segment(self) -> None:
         """Go on in a new file. Until it is ready nothing changes, so a full disk can be tried again."""

@@ -36,16 +36,28 @@ _loaded: list[str] = []
 
 
 def connect(path: str, *, writable: bool, durable: bool, vfs: str = "") -> Connection:
-    """Open or create a database in WAL mode; over another `vfs` exclusively, since those have no shared memory."""
+    """Open or create a database in WAL mode; over another `vfs` exclusively, since those have no shared memory.
+
+    Exclusively too where the disk has no room for that memory: what makes room has to be able to begin.
+    """
     load_checksums()
     with explained(path):
-        connection = _open(path, writable, vfs or _VFS)
         try:
-            _configure(connection, path, writable, durable, bool(vfs))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return _connect(path, writable, durable, vfs or _VFS, exclusive=bool(vfs))
+        except apsw.IOError as error:
+            if not writable or not _is_full(error):
+                raise
+            return _connect(path, writable, durable, _VFS, exclusive=True)
+
+
+def _connect(path: str, writable: bool, durable: bool, vfs: str, *, exclusive: bool) -> Connection:
+    connection = _open(path, writable, vfs)
+    try:
+        _configure(connection, path, writable, durable, exclusive)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def load_checksums(extension: str | None = None) -> None:
@@ -92,7 +104,7 @@ def explained(path: str) -> Iterator[None]:
 
 def explain_database(error: apsw.Error, path: str) -> PacketFSError:
     """Return the error of ours that says what SQLite's error on the database at `path` means."""
-    if isinstance(error, apsw.FullError):
+    if isinstance(error, apsw.FullError) or _is_full(error):
         return PoolFull(path=path)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError) or _is_checksum(error):
         return CorruptDatabase(path=path, reason=str(error))
@@ -109,19 +121,34 @@ def _is_checksum(error: apsw.Error) -> bool:
     return getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA
 
 
+def _is_full(error: apsw.Error) -> bool:
+    """Say whether shared memory beside the database cannot be made longer: SQLite does not say that it is the disk."""
+    return getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+
+
 def _open(path: str, writable: bool, vfs: str) -> Connection:
     if writable:
         return apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
     connection = apsw.Connection(path, apsw.SQLITE_OPEN_READONLY, vfs)
     try:
         connection.pragma("schema_version")
-    except apsw.CantOpenError:  # a directory that we cannot write, and no writer: nothing can change under us
+    except (apsw.CantOpenError, apsw.IOError) as error:
         connection.close()
-        if os.path.exists(path + "-wal"):
+        if not _is_at_rest(error, path + "-wal"):
             raise
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         return apsw.Connection(f"file:{_quote(path)}?immutable=1", flags, vfs)
     return connection
+
+
+def _is_at_rest(error: apsw.Error, log: str) -> bool:
+    """Say whether nothing can change under a reader without shared memory, and the database has all that was written.
+
+    In a directory that we cannot write: there is no log, so no writer. On a full disk: a writer would have the memory.
+    """
+    if isinstance(error, apsw.CantOpenError):
+        return not os.path.exists(log)
+    return _is_full(error) and not (os.path.exists(log) and os.path.getsize(log))
 
 
 def _quote(path: str) -> str:

@@ -158,13 +158,13 @@ def _erase(pool: Pool, extents: list[Extent]) -> None:
 
 
 def _punch(pool: Pool, number: int, ranges: list[tuple[int, int]]) -> int:
+    """Return what the disk has more by it: ranges may be holes in part, and neighbours share blocks."""
     pool.mappings.release(number)
-    freed = 0
+    before = pool.arena.blocks_of(number)
     with pool.leases.exclude(number) as is_free:
         for start, stop in ranges if is_free else ():
             pool.arena.punch(start, stop)
-            freed += stop - start
-    return freed
+    return max(0, before - pool.arena.blocks_of(number))
 
 
 def _gaps(pool: Pool, number: int, live: Container[Digest], dead: list[Extent]) -> Iterator[tuple[int, int]]:
