@@ -81,7 +81,7 @@ def test_the_table_is_aligned_and_safe_on_a_terminal() -> None:
     assert streams.err == [
         (
             "1,000 records (64.0 kB), r0: 400 DROP, 600 PASS; 2 shards, native, 0.001 s, "
-            "1,000.0 ns a record at best, 2,000.0 in the median of 3 runs"
+            "1.0 us a record at best, 2.0 us in the median of 3 runs"
         )
     ]
 

@@ -20,12 +20,12 @@ from packetfs.errors import (
     Disconnected,
     FarSideFailed,
     KeyExists,
+    NoDaemon,
     NoKey,
     NoSuchKey,
     NotGranted,
     NotListening,
     PacketFSError,
-    Unreachable,
     UnsafePath,
     WrongServer,
 )
@@ -377,7 +377,7 @@ def test_a_unix_socket_needs_no_key_of_its_own_user(host: Host, tree: Path) -> N
     stream.close()
     thread.join()
     assert {visit.name for visit in host.visits} == {f"user {os.geteuid()}"}
-    with pytest.raises(Unreachable):
+    with pytest.raises(NoDaemon):
         visit(path)
 
 

@@ -67,6 +67,7 @@ from packetfs.errors.net import Disconnected as Disconnected
 from packetfs.errors.net import FarSideFailed as FarSideFailed
 from packetfs.errors.net import InTheWay as InTheWay
 from packetfs.errors.net import KeyExists as KeyExists
+from packetfs.errors.net import NoDaemon as NoDaemon
 from packetfs.errors.net import NoKey as NoKey
 from packetfs.errors.net import NoKeys as NoKeys
 from packetfs.errors.net import NoSuchKey as NoSuchKey

@@ -40,6 +40,12 @@ class Unreachable(PacketFSError, ConnectionError):
     hint = "Try the same command that PacketFS runs: ssh HOST pfs --version."
 
 
+class NoDaemon(Unreachable):
+    """{peer} cannot be reached: {reason}"""
+
+    hint = "`pfs serve --listen [HOST]:PORT` (or unix:PATH) has to run there, and firewalls have to let it through."
+
+
 class OtherSideFailed(PacketFSError):
     """{reason}"""
 

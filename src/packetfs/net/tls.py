@@ -17,7 +17,7 @@ import time
 from typing import Final
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import CertificateRefused, NoKey, PacketFSError, UnknownKey, Unreachable, WrongServer
+from packetfs.errors import CertificateRefused, NoDaemon, NoKey, PacketFSError, UnknownKey, WrongServer
 from packetfs.limits import HANDSHAKE, PATIENCE
 from packetfs.net.batch import Origin
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, require_current, shown
@@ -186,16 +186,16 @@ def dial(address: str, credentials: Credentials, patience: float = PATIENCE) -> 
         raw = socket.create_connection((host, port), HANDSHAKE)
         stream = TlsStream(context.wrap_socket(raw, do_handshake_on_connect=False), until, patience)
     except TimeoutError:
-        raise Unreachable(peer=address, reason="it does not answer") from None
+        raise NoDaemon(peer=address, reason="it does not answer") from None
     except OSError as error:
-        raise Unreachable(peer=address, reason=error.strerror or str(error)) from None
+        raise NoDaemon(peer=address, reason=error.strerror or str(error)) from None
     try:
         _require_server(stream, address, credentials.token)
         _show(stream, address, credentials.token)
     except BaseException as error:
         stream.close()
         if isinstance(error, OSError) and not isinstance(error, PacketFSError):
-            raise Unreachable(peer=address, reason=error.strerror or str(error)) from None
+            raise NoDaemon(peer=address, reason=error.strerror or str(error)) from None
         raise
     return stream
 
@@ -206,7 +206,7 @@ def _show(stream: TlsStream, address: str, token: Token) -> None:
         stream.write([MAGIC, token.number, token.secret])
     except OSError:
         stream.read_into(memoryview(bytearray(1)))
-        raise Unreachable(peer=address, reason="it closed the connection") from None
+        raise NoDaemon(peer=address, reason="it closed the connection") from None
 
 
 def _load_identity(context: ssl.SSLContext, path: str, address: str) -> None:

@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import Final
 
-from packetfs.errors import NotGranted, NotListening, PacketFSError, Unreachable
+from packetfs.errors import NoDaemon, NotGranted, NotListening, PacketFSError
 from packetfs.limits import PATIENCE
 from packetfs.net.rights import Rights
 from packetfs.net.stream import PipeStream, await_room
@@ -143,5 +143,5 @@ def visit(path: str) -> UnixStream:
         connected.connect(path)
     except OSError as error:
         connected.close()
-        raise Unreachable(peer=path, reason=error.strerror or str(error)) from None
+        raise NoDaemon(peer=path, reason=error.strerror or str(error)) from None
     return UnixStream(connected)

@@ -101,9 +101,18 @@ def _cost(result: RunResult) -> str:
     if not result.records:
         return "no records"
     if len(result.timings) < 2:
-        return f"{result.best_ns:,.1f} ns a record"
-    runs = len(result.timings)
-    return f"{result.best_ns:,.1f} ns a record at best, {result.median_ns:,.1f} in the median of {runs} runs"
+        return f"{_duration(result.best_ns)} a record"
+    best, median = _duration(result.best_ns), _duration(result.median_ns)
+    return f"{best} a record at best, {median} in the median of {len(result.timings)} runs"
+
+
+def _duration(nanoseconds: float) -> str:
+    """Return a time in the unit that leaves at most three digits before the point."""
+    for unit in ("ns", "us", "ms"):
+        if nanoseconds < 1000:
+            return f"{nanoseconds:.1f} {unit}"
+        nanoseconds /= 1000
+    return f"{nanoseconds:,.1f} s"
 
 
 def print_records(result: RunResult, output: Output, decimals: Decimals, *, top: int | None) -> None:
