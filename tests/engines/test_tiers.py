@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -61,6 +63,46 @@ def test_a_busy_program_gets_code_and_the_same_answer(monkeypatch: pytest.Monkey
     assert table.remains() == twin.remains()
     ran = table.prepared.ran()
     assert (sum(ran.values()), ran["interpreted"]) == (512, 256)
+
+
+@pytest.mark.parametrize("module", ["compiled", "lanes"])
+def test_a_job_goes_on_where_llvm_fails(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> object:
+        raise RuntimeError("LLVM ERROR:\n\x1b[31mout of registers" + "x" * 1000)
+
+    monkeypatch.setattr(tiers, "BUSY_NS", 0)
+    monkeypatch.setattr(f"packetfs.engines.{module}.machine.Prepared._compile", fail)
+    table, twin = rig(AUTO, WORK, data=DATA), rig(TWIN, WORK, data=DATA).finish()
+    assert isinstance(table.prepared, Tiered)
+    table.run()
+    assert table.prepared.making is not None
+    table.prepared.making.join(60)
+    _again(table)
+    assert table.remains() == twin.remains()
+    why = table.prepared.why()
+    assert "RuntimeError: LLVM ERROR:[31mout of registers" in why
+    assert why.isprintable()
+    assert len(why) < 500
+
+
+ENDING = """
+import sys, threading
+from packetfs.engines import beside
+begun = threading.Event()
+def work():
+    begun.set()
+    beside._ending.wait(60)
+    print("began", beside.is_ending(), flush=True)
+beside.begin(work)
+begun.wait(60)
+beside.begin(lambda: None).join()
+sys.exit(7)
+"""
+
+
+def test_a_process_that_ends_waits_for_what_is_in_llvm() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, "began True\n", "")
 
 
 def test_what_spends_its_time_in_helpers_stays_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from packetfs.accel import native
+from packetfs.engines.beside import begin, is_ending
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Framing, Stop
 from packetfs.vm.machine import Machine
@@ -29,6 +30,8 @@ SLOTS_A_MICROSECOND: Final = 30
 live in helpers, fewer than 10; a filter of seven instructions on a busy machine 70 (measured)."""
 TRIAL_NS: Final = 5_000_000
 """What each shape of machine code runs before they are compared: some thousand records at the least."""
+_TOLD: Final = 200
+"""Characters of what LLVM said that are repeated."""
 INTERPRETED, COMPILED, LANES = "interpreted", "compiled", "lanes"
 _EXECUTED: Final = next(field.offset for field in CONTEXT if field.name == "executed") // 8
 _WORDS: Final = CONTEXT_BYTES // 8
@@ -44,6 +47,7 @@ class Tiered:
         self._made: dict[str, OneByOne | Lanes] = {}
         self.making: threading.Thread | None = None
         self.chosen: str | None = None
+        self._failed = ""
         self._lock = threading.Lock()
         self._slots = 0
         self._ns = dict.fromkeys((INTERPRETED, COMPILED, LANES), 0)
@@ -92,12 +96,18 @@ class Tiered:
             busy = self._ns[INTERPRETED]
             if busy <= BUSY_NS or self._slots * 1000 <= SLOTS_A_MICROSECOND * busy:
                 return
-            self.making = threading.Thread(target=self._make, args=(framing, size), daemon=True)
-        self.making.start()
+            self.making = begin(lambda: self._try(framing, size))
 
     def _cost(self, way: str) -> float:
         """Return nanoseconds a record."""
         return self._ns[way] / max(self._records[way], 1)
+
+    def _try(self, framing: int, size: int) -> None:
+        """Make code; where that fails, which is LLVM's to know, the job goes on with what it has."""
+        try:
+            self._make(framing, size)
+        except Exception as error:
+            self._failed = "".join(filter(str.isprintable, f"{type(error).__name__}: {error}"))[:_TOLD]
 
     def _make(self, framing: int, size: int) -> None:
         from packetfs.engines.compiled.machine import Prepared  # most jobs end before they need it
@@ -105,7 +115,7 @@ class Tiered:
         made = Prepared(self._image)
         made.loaded(framing, size)
         self._made[COMPILED] = made
-        if framing != Framing.FIXED:
+        if framing != Framing.FIXED or is_ending():
             return
         from packetfs.engines.lanes import machine as lanes
 
@@ -121,6 +131,8 @@ class Tiered:
     def why(self) -> str:
         """Return in words what was measured and chosen."""
         took = ", ".join(f"{way} {self._cost(way):.1f} ns a record" for way in self._ns if self._records[way])
+        if self._failed:
+            return f"{took}; there is no code of another shape ({self._failed})"
         if self.making is None:
             few = self._ns[INTERPRETED] <= BUSY_NS
             return "too short to compile for" if few else "helpers take the time, code would not help"
