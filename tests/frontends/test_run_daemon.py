@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from packetfs.engines.result import RunResult, ignore
 from packetfs.errors import FarSideFailed
 from packetfs.frontends.cli.commands.serve import answering
 from packetfs.frontends.cli.exit_codes import ExitCode
+from packetfs.net.daemon import Daemon
 from packetfs.net.keys import Servers
+from packetfs.net.unix import UnixDoor
 from tests.engines.rig import counting
 from tests.frontends.command import Pfs
 from tests.net.visit import Host
@@ -90,3 +93,19 @@ def test_the_command_finds_its_key_by_the_url(host: Host, pfs: Pfs) -> None:
     ended = pfs.good("run", "wc", "--node", f"pfs+tls://{host.door.address}", str(host.export / "log"))
     assert "60,000" in ended.text
     assert pfs("run", "wc", "--node", "pfs+tls://a/b", "/x").code == ExitCode.USAGE
+
+
+def test_a_daemon_of_this_machine_needs_no_key(host: Host, pfs: Pfs) -> None:
+    path = str(host.base / "socket")
+    daemon = Daemon([UnixDoor(path)], host.service, host.visits.append)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        ended = pfs.good("run", "wc", "--node", f"pfs+unix://{path}", str(host.export / "log"))
+    finally:
+        daemon.stop()
+        thread.join()
+    assert "60,000" in ended.text
+    assert "serve --listen" in pfs("run", "wc", "--node", f"pfs+unix://{path}", "/x").err
+    for wrong in ("pfs+unix://relative", f"pfs+unix://{path}:/x"):
+        assert pfs("run", "wc", "--node", wrong, "/x").code == ExitCode.USAGE

@@ -12,6 +12,8 @@ from packetfs.net.job import PORT, Endpoint
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TLS: Final = re.compile(r"pfs\+tls://(?P<address>[^/]+)/(?P<path>.*)", re.DOTALL)
 _UNIX: Final = re.compile(r"pfs\+unix://(?P<socket>/[^:]+):(?P<path>.+)", re.DOTALL)
+_TLS_NODE: Final = "pfs+tls://"
+_UNIX_NODE: Final = "pfs+unix:///"
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]/]+\]|[^/:\[\]@]+)(:(?P<port>[0-9]{1,5}))?")
 _HOST: Final = re.compile(
     r"(?P<user>[^@/:\[\]]+@)?(?:\[(?P<bracketed>[^\]/]*)\]|(?P<plain>[^/:\[\]]*)):(?P<rest>.*)", re.DOTALL
@@ -55,6 +57,24 @@ def daemon_address(text: str) -> str:
     return f"{host}:{match['port'] or PORT}"
 
 
+def parse_node(text: str) -> tuple[str, bool]:
+    """Return the host that `--node` names, with or without user, or a daemon's address and True.
+
+    UsageError where a path stands behind it, or a port behind a host that is reached over ssh.
+    """
+    if text.startswith(_UNIX_NODE) and ":" not in text.removeprefix(_UNIX_NODE):
+        return text.removeprefix(_UNIX_NODE[:-1]), True
+    if text.startswith(_TLS_NODE):
+        return daemon_address(text.removeprefix(_TLS_NODE).removesuffix("/")), True
+    name = text.rpartition("@")[2]
+    if name[:1] == "[" and name[-1:] == "]":
+        return _checked_host(text.replace("[", "").replace("]", "")), False
+    if not name or text[0] == "-" or "/" in name or name.count(":") == 1 or not name.isprintable() or " " in name:
+        reason = f"--node {text}: it takes a host alone; paths on it are the FILEs, a port goes into -e 'ssh -p PORT'"
+        raise UsageError(reason=f"{reason}; a daemon is {_TLS_NODE}HOST[:PORT] or {_UNIX_NODE[:-1]}SOCKET")
+    return _checked_host(text), False
+
+
 def _far_endpoint(argument: str, match: re.Match[str], far_pool: str | None) -> Endpoint:
     host = (match["user"] or "") + (match["bracketed"] or match["plain"] or "")
     _check_host(argument, host, match["rest"])
@@ -63,7 +83,7 @@ def _far_endpoint(argument: str, match: re.Match[str], far_pool: str | None) -> 
     return Endpoint(host, None, raw(match["rest"]))
 
 
-def checked_host(host: str) -> str:
+def _checked_host(host: str) -> str:
     """Return the name of a host, with or without user; UsageError where ssh would read it as an option."""
     _check_host(host, host, "")
     return host

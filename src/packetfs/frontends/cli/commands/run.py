@@ -44,7 +44,7 @@ EXAMPLES: Final = (
     ("tail -f app.log | pfs run grep --arg pattern=ERROR", "each as soon as it is written"),
     ("zcat capture.pcap.gz | pfs run pcap --records pcap --json", "what a capture holds, for a script"),
     ("pfs run --node db1 count.py /var/log/app.log", "there; only the result comes back"),
-    ("pfs run --node pfs+tls://db1 wc pfs:app.log", "by a daemon, where the key may run programs"),
+    ("pfs run --node pfs+tls://db1 wc pfs:app.log", "by a daemon (also pfs+unix://SOCKET), where the key may run"),
 )
 OPTIONS: Final = ("json", "pool")
 
@@ -57,7 +57,6 @@ _RANGES: Final = (
     ("top", 1, 1 << 32),
 )
 """Options that are numbers: least and most."""
-_TLS: Final = "pfs+tls://"
 _LINES: Final = 1 << 28
 """Addresses below are never mapped: a program in Python loads from the number of its source line to fault."""
 
@@ -81,7 +80,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--keep", action="store_true", help="keep the microVMs when it is stopped: `pfs vms` lists and resumes them")
     add("--no-memo", action="store_true", help="neither use nor keep what the pool remembers of runs (`pfs memo`)")
     add("--repeat", metavar="N", type=int, default=1, help="run N times and tell the best and the median")
-    add("--node", metavar="HOST", help="run on the machine that has the files: over ssh, or pfs+tls://HOST[:PORT]")
+    add("--node", metavar="HOST", help="run on the machine that has the files: over ssh, or a daemon's URL")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
     add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
     add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
@@ -139,28 +138,14 @@ def _check(options: Namespace) -> None:
     if options.format == "arrow" and options.output is None:
         raise UsageError(reason="--format arrow needs -o FILE")
     if options.node is not None:
-        checked_node(options.node)
+        from packetfs.frontends.cli.endpoint import parse_node
+
+        parse_node(options.node)
     if options.node is not None and (not options.files or "-" in options.files):
         raise UsageError(reason="--node needs FILEs that lie there; standard input lies here")
     for name in ("far_pool", "rsh"):
         if options.node is None and getattr(options, name) is not None:
             raise UsageError(reason=f"--{name.replace('_', '-')} goes with --node only")
-
-
-def checked_node(host: str) -> str:
-    """Return the name of a host, with or without user, or the address of a daemon; UsageError where a path stands
-    behind it, or a port behind a host that is reached over ssh."""
-    from packetfs.frontends.cli.endpoint import checked_host, daemon_address
-
-    if host.startswith(_TLS):
-        return daemon_address(host.removeprefix(_TLS).removesuffix("/"))
-    name = host.rpartition("@")[2]
-    if name[:1] == "[" and name[-1:] == "]":
-        return checked_host(host.replace("[", "").replace("]", ""))
-    if not name or host[0] == "-" or "/" in name or name.count(":") == 1 or not name.isprintable() or " " in name:
-        reason = f"--node {host}: it takes a host alone; paths on it are the FILEs, a port goes into -e 'ssh -p PORT'"
-        raise UsageError(reason=reason)
-    return checked_host(host)
 
 
 def _run_here(
@@ -206,11 +191,11 @@ def _run_there(
 ) -> RunResult:
     from packetfs.engines.node import NodeJob, run_on_node
     from packetfs.engines.records import parse_records
-    from packetfs.frontends.cli.endpoint import shell_words
+    from packetfs.frontends.cli.endpoint import parse_node, shell_words
 
-    daemon = options.node.startswith(_TLS)
+    host, daemon = parse_node(options.node)
     job = NodeJob(
-        host=checked_node(options.node),
+        host=host,
         program=chosen.program,
         records=str(parse_records(options.records or chosen.records)),
         files=tuple(raw(name) for name in options.files),
