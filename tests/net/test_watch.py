@@ -205,6 +205,47 @@ def test_a_lost_line_is_made_again_and_brings_what_it_missed(
     assert describe(rig.base / "plain") == describe(rig.base / "src")
 
 
+@pytest.mark.parametrize("to", ["{base}/plain", "pfs:dst"])
+@pytest.mark.parametrize("before", range(3))
+def test_a_line_that_is_cut_within_a_change_tears_nothing(
+    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch, to: str, before: int
+) -> None:
+    """Kill the far side before the message with this number of a change that holds three files."""
+    carriers: list[Carrier] = []
+    cut, real = threading.Event(), SharingChannel.send
+    left = iter(range(before, -1, -1))
+    versions, held = [(rig.base / "src" / "big").read_bytes()], list[bytes]()
+
+    def reach(*_: object) -> Carrying:
+        carriers.append(Carrier(None, None, "pfs"))
+        return carriers[-1]
+
+    def send(self: SharingChannel, message: Message) -> None:
+        if len(carriers) == 1 and cut.is_set() and next(left) == 0:
+            carriers[0]._process.kill()
+            carriers[0]._process.wait()
+            held.append((rig.base / "plain" / "big").read_bytes() if "plain" in to else versions[0])
+        real(self, message)
+
+    monkeypatch.setattr(destination, "reach", reach)
+    watching = started(to, delete=True)
+    monkeypatch.setattr(SharingChannel, "send", send)
+    cut.set()
+    (rig.base / "src" / "sub").rename(rig.base / "src" / "moved")
+    source = random.Random(before)
+    for name in ("moved/first", "big", "second"):
+        (rig.base / "src" / name).write_bytes(source.randbytes(700_000))
+    versions.append((rig.base / "src" / "big").read_bytes())
+    watching.await_connections()  # the second: it begins with an ordinary sync
+    (rig.base / "src" / "end").write_bytes(b"end")
+    watching.await_path(b"end")
+    watching.end()
+    assert watching.error is None
+    assert held[0] in versions
+    rig.sync(f"{to.format(base=rig.base)}/", f"{rig.base}/back")
+    assert describe(rig.base / "back") == describe(rig.base / "src")
+
+
 def test_one_that_changes_the_destination_is_overruled(rig: Rig, started: Callable[..., Watching]) -> None:
     watching = started("pfs:dst", delete=True)
     (rig.base / "other").mkdir()
