@@ -30,12 +30,13 @@ from bench import engines_start, machine, report, tables
 from bench.engines_peers import Peer, build
 from bench.engines_programs import PROGRAMS, RECORD, Timed
 from packetfs.accel import native
-from packetfs.engines.compiled.cache import load_code
-from packetfs.engines.compiled.records import MANY as MANY_CODE
+from packetfs.engines.compiled.cache import Code, load_code
+from packetfs.engines.compiled.recipe import MANY as MANY_CODE
 from packetfs.engines.compiled.records import many_records
 from packetfs.engines.compiled.safety import SAFE, Safety
-from packetfs.engines.lanes.machine import WIDTH
-from packetfs.engines.lanes.records import BLOCKS, blocks_of_records
+from packetfs.engines.lanes.records import blocks_of_records
+from packetfs.engines.lanes.shape import BLOCKS
+from packetfs.engines.lanes.shape import LANES as WIDTH
 from packetfs.vm.context import Context, begin_shard
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import CONTEXT_BYTES, Framing, State
@@ -62,13 +63,17 @@ Results = dict[str, Any]
 def prepare(image: Image, engine: str, safety: Safety) -> tuple[object, object]:
     """Return a program in the C core with machine code attached, and what holds that in memory."""
     places, capsule = _core.vm_places(), hand_over(image)
-    many = load_code(many_records(image, places, RECORD, safety), MANY_CODE)
+    many = _load(many_records(image, places, RECORD, safety), MANY_CODE)
     if engine == "cpu":
         _core.vm_attach(capsule, many.address, 0, RECORD)
         return capsule, many
-    blocks = load_code(blocks_of_records(image, places, RECORD, safety), BLOCKS)
+    blocks = _load(blocks_of_records(image, places, RECORD, safety), BLOCKS)
     _core.vm_attach(capsule, many.address, 0, RECORD, blocks.address, WIDTH)
     return capsule, (many, blocks)
+
+
+def _load(text: str, name: str) -> Code:
+    return load_code(text.encode(), name, lambda: text)
 
 
 def engine(program: Timed, name: str, safety: Safety, data: bytearray) -> Runner:

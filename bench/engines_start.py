@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from bench.engines_programs import RECORD
 from packetfs.accel import native
-from packetfs.engines.compiled.records import MANY, ONE, many_records, one_record
+from packetfs.engines.compiled.recipe import MANY, ONE
+from packetfs.engines.compiled.records import many_records, one_record
 from packetfs.toolchain.python.backend import load_object, make_object
 from packetfs.toolchain.shipped.catalogue import Shipped, programs
 from packetfs.vm.image import load

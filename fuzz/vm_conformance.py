@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fuzz.ptx_conformance import read_public
-from packetfs.engines.lanes.machine import WIDTH, lane
+from packetfs.engines.lanes.machine import lane
+from packetfs.engines.lanes.shape import LANES as WIDTH
 from packetfs.engines.machines import choose
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.image import Image, load

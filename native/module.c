@@ -396,6 +396,7 @@ static PyMethodDef methods[] = {
     {"sketch", pfs_python_sketch, METH_VARARGS, "sketch(ids, start, end) -> bytes: symbols of 16 bytes."},
     {"sketch_peel", pfs_python_sketch_peel, METH_VARARGS, "sketch_peel(symbols) -> (ours, theirs, whole)"},
     {"vm_load", pfs_python_vm_load, METH_VARARGS, "vm_load(code, places, shared, entry, context_kind) -> capsule"},
+    {"vm_code", pfs_python_vm_code, METH_VARARGS, "vm_code(bytes) -> (address, capsule that holds it): executable memory"},
     {"vm_attach", pfs_python_vm_attach, METH_VARARGS, "vm_attach(prepared, records, record, size): machine code to use"},
     {"vm_places", pfs_python_vm_places, METH_NOARGS, "vm_places() -> offsets of the fields that machine code uses"},
     {"vm_run", pfs_python_vm_run, METH_VARARGS,

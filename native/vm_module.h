@@ -6,6 +6,7 @@
 #include <Python.h>
 
 PyObject *pfs_python_vm_load(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_code(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_attach(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_places(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args);

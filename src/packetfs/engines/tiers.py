@@ -1,5 +1,7 @@
 """The engine `auto`: the interpreter at once, machine code as soon as that pays, and of it the shape that is faster.
 
+Code that was made before costs nothing, so it runs from the first record on. Else:
+
 What pays is measured, not guessed. Machine code costs some tenths of a second once, in a thread beside the job; a
 program earns that when the interpreter has been busy with it for a while and executes many instructions in that time.
 One that spends its time in helpers, which are as fast from either, stays in the interpreter. Where lanes can do all
@@ -48,6 +50,7 @@ class Tiered:
         self.making: threading.Thread | None = None
         self.chosen: str | None = None
         self._failed = ""
+        self._looked = False
         self._lock = threading.Lock()
         self._slots = 0
         self._ns = dict.fromkeys((INTERPRETED, COMPILED, LANES), 0)
@@ -57,9 +60,12 @@ class Tiered:
     def run(self, *arguments: Any) -> tuple[int, Stop, int]:
         """Run with what there is now."""
         framing, size = arguments[8], arguments[9]
+        if not self._looked:
+            self._look(framing, size)
         way = self._way()
         prepared = self._interpreted if way == INTERPRETED else self._made[way].loaded(framing, size)
-        before, begun = self._executed(arguments), time.perf_counter_ns()
+        before = self._executed(arguments) if way == INTERPRETED and self.making is None else None
+        begun = time.perf_counter_ns()
         slot, stop, used, *counts = _core.vm_run(prepared, *arguments)
         spent = time.perf_counter_ns() - begun
         with self._lock:
@@ -67,10 +73,37 @@ class Tiered:
             self._records[way] += sum(counts)
             for ran, count in zip((COMPILED, INTERPRETED, LANES), counts, strict=True):
                 self._ran[ran] += count
-            if way == INTERPRETED and self.making is None:
+            if before is not None:
                 self._slots += self._executed(arguments) - before
         self._consider(framing, size)
         return slot, Stop(stop), used
+
+    def _look(self, framing: int, size: int) -> None:
+        """Take what was made before."""
+        from packetfs.engines.compiled.cache import keeps_code
+
+        with self._lock:
+            if self._looked:
+                return
+            self._looked = True
+            if keeps_code():
+                try:
+                    self._find(framing, size)
+                except OSError as error:  # no memory that may be executed
+                    self._fail(error)
+
+    def _find(self, framing: int, size: int) -> None:
+        from packetfs.engines.compiled.machine import Prepared
+
+        one = Prepared(self._image)
+        if not one.find(framing, size):
+            return
+        self._made[COMPILED] = one
+        from packetfs.engines.lanes import machine as lanes
+
+        blocks = lanes.Prepared(self._image, None)
+        if blocks.find(framing, size):
+            self._made[LANES] = blocks
 
     def _way(self) -> str:
         """Return how to run now: as chosen, or what there is, or while they are compared what ran less."""
@@ -80,8 +113,6 @@ class Tiered:
 
     def _executed(self, arguments: Any) -> int:
         """Return how many instructions the microVMs of a run have executed."""
-        if self.making is not None:
-            return 0
         contexts, first, count = arguments[0], arguments[3], arguments[4]
         words = memoryview(contexts).cast("B").cast("Q")
         return sum(words[first * _WORDS + _EXECUTED : (first + count) * _WORDS : _WORDS])
@@ -89,14 +120,20 @@ class Tiered:
     def _consider(self, framing: int, size: int) -> None:
         """Begin to compile if the program has earned it; choose if both shapes have run for long enough."""
         with self._lock:
-            if self.making is not None:
-                if self.chosen is None and LANES in self._made and min(self._ns[COMPILED], self._ns[LANES]) > TRIAL_NS:
+            if LANES in self._made:
+                if self.chosen is None and min(self._ns[COMPILED], self._ns[LANES]) > TRIAL_NS:
                     self.chosen = min((COMPILED, LANES), key=self._cost)
                 return
-            busy = self._ns[INTERPRETED]
-            if busy <= BUSY_NS or self._slots * 1000 <= SLOTS_A_MICROSECOND * busy:
+            if self.making is not None or not self._earned():
                 return
             self.making = begin(lambda: self._try(framing, size))
+
+    def _earned(self) -> bool:
+        """Tell whether the program was busy for long enough: in code, or with instructions that code is faster at."""
+        if self._ns[COMPILED] > BUSY_NS:
+            return True
+        busy = self._ns[INTERPRETED]
+        return busy > BUSY_NS and self._slots * 1000 > SLOTS_A_MICROSECOND * busy
 
     def _cost(self, way: str) -> float:
         """Return nanoseconds a record."""
@@ -107,14 +144,18 @@ class Tiered:
         try:
             self._make(framing, size)
         except Exception as error:
-            self._failed = "".join(filter(str.isprintable, f"{type(error).__name__}: {error}"))[:_TOLD]
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = "".join(filter(str.isprintable, f"{type(error).__name__}: {error}"))[:_TOLD]
 
     def _make(self, framing: int, size: int) -> None:
         from packetfs.engines.compiled.machine import Prepared  # most jobs end before they need it
 
-        made = Prepared(self._image)
-        made.loaded(framing, size)
-        self._made[COMPILED] = made
+        if COMPILED not in self._made:
+            made = Prepared(self._image)
+            made.loaded(framing, size)
+            self._made[COMPILED] = made
         if framing != Framing.FIXED or is_ending():
             return
         from packetfs.engines.lanes import machine as lanes
@@ -133,7 +174,7 @@ class Tiered:
         took = ", ".join(f"{way} {self._cost(way):.1f} ns a record" for way in self._ns if self._records[way])
         if self._failed:
             return f"{took}; there is no code of another shape ({self._failed})"
-        if self.making is None:
+        if self.making is None and not self._made:
             few = self._ns[INTERPRETED] <= BUSY_NS
             return "too short to compile for" if few else "helpers take the time, code would not help"
         return took if self.chosen is None else f"{self.chosen}, as it took least: {took}"

@@ -1,34 +1,49 @@
-"""Machine code that was made before, in files of the user's: a file for each IR, processor and version of LLVM.
+"""Machine code that was made before, in files of the user's: one for each function of a recipe.
 
 What lies there is executed, so the directory must belong to the user and be closed to others, and each file too. A file
-is the digest of what follows, and an object; one that is damaged, or not the user's, is made anew. Nothing depends on
-the cache: without one, or where it cannot be written, code is made each time.
+is the digest of what follows, and code; one that is damaged, or not the user's, is made anew. Nothing depends on the
+cache: without one, or where it cannot be written, code is made each time.
+
+Code is kept flat, so that it runs as soon as it is mapped (flat.py). What cannot be is kept as LLVM's object, which
+LLVM has to be loaded for.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
+import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+from packetfs.accel import native
 from packetfs.limits import CODE_CACHE_BYTES, CODE_CACHE_FILES
-from packetfs.toolchain.python.backend import Code, load_object, make_object, processor
+from packetfs.packet.digest import DIGEST, digest_of
 
-_DIGEST = 32
 _PRIVATE = 0o077
+_ENTRY: Final = struct.Struct("<I")
+_FLAT, _OBJECT = b"F", b"O"
+_core: Any = native
+
+
+class Code(NamedTuple):
+    """A function in memory; `owner` holds it there."""
+
+    address: int
+    owner: Any
+
 
 
 class CodeCache:
-    """Objects in a directory, by a key; the oldest go when there are too many."""
+    """Code in a directory, by a key; the oldest go when there are too many."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
 
     def get(self, key: str) -> bytes | None:
-        """Return the object of a key, None if there is none that can be trusted."""
+        """Return the code of a key, None if there is none that can be trusted."""
         try:
             if not _own(os.stat(self._directory, follow_symlinks=False)):
                 return None
@@ -39,12 +54,12 @@ class CodeCache:
             if not _own(os.fstat(file)):
                 return None
             data = stream.read(CODE_CACHE_BYTES + 1)
-        made = data[_DIGEST:]
-        return made if made and hashlib.sha256(made).digest() == data[:_DIGEST] else None
+        made = data[DIGEST:]
+        return made if made and digest_of(made) == data[:DIGEST] else None
 
     def put(self, key: str, made: bytes) -> None:
-        """Remember an object, whole or not at all."""
-        if len(made) + _DIGEST > CODE_CACHE_BYTES:
+        """Remember code, whole or not at all."""
+        if len(made) + DIGEST > CODE_CACHE_BYTES:
             return
         with suppress(OSError):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -54,7 +69,7 @@ class CodeCache:
             aside = f"{place}.{os.getpid()}"
             file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(file, "wb") as stream:
-                stream.write(hashlib.sha256(made).digest() + made)
+                stream.write(digest_of(made) + made)
             os.replace(aside, place)
             self._forget()
 
@@ -80,18 +95,49 @@ def keep_code(directory: str) -> None:
     _used = CodeCache(directory)
 
 
-def load_code(text: str, name: str) -> Code:
-    """Return the function `name` of an IR module as code of this processor. LLVM serves one thread at a time."""
-    with _llvm:
-        return _load(text, name)
+def keeps_code() -> bool:
+    """Tell whether code is remembered."""
+    return _used is not None
 
 
-def _load(text: str, name: str) -> Code:
-    if _used is None:
-        return load_object(make_object(text), name)
-    key = hashlib.sha256(f"{processor()}\n{text}".encode()).hexdigest()
-    made = _used.get(key)
-    if made is None:
+def find_code(recipe: bytes, name: str) -> Code | None:
+    """Return the function `name` of a recipe if it was made before, and can be had without LLVM."""
+    kept = None if _used is None else _used.get(_key(recipe, name))
+    return None if kept is None or kept[:1] != _FLAT else _load(kept, name)
+
+
+def load_code(recipe: bytes, name: str, write: Callable[[], str]) -> Code:
+    """Return the function `name` as code of this processor: made before, or of what `write` returns, an IR module."""
+    kept = None if _used is None else _used.get(_key(recipe, name))
+    if kept is None:
+        kept = _make(write(), name)
+        if _used is not None:
+            _used.put(_key(recipe, name), kept)
+    return _load(kept, name)
+
+
+def _key(recipe: bytes, name: str) -> str:
+    return digest_of(name.encode() + b"\0" + recipe).hex()
+
+
+def _make(text: str, name: str) -> bytes:
+    from packetfs.engines.compiled.flat import NotFlat, flatten
+    from packetfs.toolchain.python.backend import make_object
+
+    with _llvm:  # it serves one thread at a time
         made = make_object(text)
-        _used.put(key, made)
-    return load_object(made, name)
+    try:
+        flat = flatten(made, name)
+    except NotFlat:
+        return _OBJECT + made
+    return _FLAT + _ENTRY.pack(flat.entry) + flat.image
+
+
+def _load(kept: bytes, name: str) -> Code:
+    if kept[:1] == _FLAT:
+        address, owner = _core.vm_code(memoryview(kept)[1 + _ENTRY.size :])
+        return Code(address + _ENTRY.unpack_from(kept, 1)[0], owner)
+    from packetfs.toolchain.python.backend import load_object
+
+    with _llvm:
+        return Code(*load_object(kept[1:], name))

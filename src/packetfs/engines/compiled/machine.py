@@ -6,7 +6,8 @@ import threading
 from typing import Any, Final
 
 from packetfs.accel import native
-from packetfs.engines.compiled.records import MANY, ONE, many_records, one_record
+from packetfs.engines.compiled.cache import Code, find_code, load_code
+from packetfs.engines.compiled.recipe import MANY, ONE, recipe
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import RECORD_COPY_MAX, Framing, Stop
 from packetfs.vm.machine import Machine
@@ -19,7 +20,7 @@ class Prepared:
 
     def __init__(self, image: Image) -> None:
         self._image = image
-        self._by_size: dict[int, tuple[object, object]] = {}
+        self._by_size: dict[int, tuple[object, Code]] = {}
         self._compiling = threading.Lock()
         self._counting = threading.Lock()
         self.compiled = self.interpreted = 0
@@ -36,22 +37,44 @@ class Prepared:
 
     def loaded(self, framing: int, size: int) -> object:
         """Return what `vm_run` takes, with code for this framing."""
-        many = size if framing == Framing.FIXED and size <= RECORD_COPY_MAX else 0
+        many = _many(framing, size)
         with self._compiling:  # the workers of a job all ask at once, and must be given one and the same
             if many not in self._by_size:
-                self._by_size[many] = self._compile(many)
+                self._attach(many, one_by_one(self._image, many))
             return self._by_size[many][0]
 
-    def _compile(self, many: int) -> tuple[object, object]:
-        from packetfs.engines.compiled.cache import load_code
+    def find(self, framing: int, size: int) -> bool:
+        """Take code that was made before; False if there is none."""
+        many = _many(framing, size)
+        with self._compiling:
+            if many not in self._by_size:
+                code = find_code(recipe(self._image, many), MANY if many else ONE)
+                if code is None:
+                    return False
+                self._attach(many, code)
+            return True
 
-        places = _core.vm_places()
-        name = MANY if many else ONE
-        text = many_records(self._image, places, many) if many else one_record(self._image, places)
-        code = load_code(text, name)
+    def _attach(self, many: int, code: Code) -> None:
         capsule = hand_over(self._image)
         _core.vm_attach(capsule, code.address if many else 0, 0 if many else code.address, many)
-        return capsule, code
+        self._by_size[many] = capsule, code
+
+
+def _many(framing: int, size: int) -> int:
+    """Return the size of records that one call runs many of; 0 where each is a call."""
+    return size if framing == Framing.FIXED and size <= RECORD_COPY_MAX else 0
+
+
+def one_by_one(image: Image, many: int) -> Code:
+    """Return code that runs one record, or `many` > 0: those of so many bytes, one after the other."""
+
+    def write() -> str:
+        from packetfs.engines.compiled.records import many_records, one_record  # code made before needs none of it
+
+        places = _core.vm_places()
+        return many_records(image, places, many) if many else one_record(image, places)
+
+    return load_code(recipe(image, many), MANY if many else ONE, write)
 
 
 def _prepare(image: Image) -> object:

@@ -6,13 +6,12 @@ from typing import Final
 
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.program import Program
+from packetfs.engines.compiled.recipe import MANY, ONE
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
 from packetfs.vm.image import Image
 
-MANY: Final = "packetfs_records"
-ONE: Final = "packetfs_record"
 _COUNTERS: Final = "<8 x i64>"
 _PLACES: Final = "<i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7>"
 

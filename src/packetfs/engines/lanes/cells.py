@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 from packetfs.engines.compiled.arithmetic import Arithmetic
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.text import Cells, Shape, Text
+from packetfs.engines.lanes.shape import LANES
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import FRAMES
 
-LANES: Final = 16
-"""Two vectors of AVX-512, four of AVX2: as many hide the latency of a multiplication."""
 SLOTS: Final = REGISTERS + 4 * (FRAMES - 1)
 NUMBER: Final = Shape()
 VECTOR: Final = Shape(LANES)

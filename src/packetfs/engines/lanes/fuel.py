@@ -6,7 +6,8 @@ that is not below the limit, the block is dropped, and counted exactly record by
 
 from __future__ import annotations
 
-from packetfs.engines.lanes.cells import ALL, LANES, MASK, Block
+from packetfs.engines.lanes.cells import ALL, MASK, Block
+from packetfs.engines.lanes.shape import LANES
 
 _BITS = f"i{LANES}"
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from typing import Any, Final
 
 from packetfs.accel import native
-from packetfs.engines.compiled.graph import make_graph
-from packetfs.engines.compiled.records import MANY, ONE, many_records, one_record
-from packetfs.engines.lanes import cells
-from packetfs.engines.lanes.facts import TooLarge, goes_on
-from packetfs.engines.lanes.records import ALONE, BLOCKS, POSITION, RECORD_MAX, blocks_of_records, record_alone
+from packetfs.engines.compiled.cache import Code, find_code, load_code
+from packetfs.engines.compiled.machine import one_by_one
+from packetfs.engines.compiled.recipe import MANY, recipe
+from packetfs.engines.lanes.shape import ALONE, BLOCKS, POSITION, RECORD_MAX
+from packetfs.engines.lanes.shape import LANES as WIDTH
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Framing, Stop
 from packetfs.vm.machine import Machine
 
 _core: Any = native
-WIDTH: Final = cells.LANES
 
 
 class Prepared:
@@ -26,7 +24,7 @@ class Prepared:
     def __init__(self, image: Image, position: int | None) -> None:
         self._image = image
         self._position = position
-        self._by_size: dict[int, tuple[object, list[object]]] = {}
+        self._by_size: dict[int, tuple[object, list[Code]]] = {}
         self._compiling = threading.Lock()
         self._counting = threading.Lock()
         self.lanes = self.compiled = self.interpreted = 0
@@ -37,34 +35,52 @@ class Prepared:
 
     def loaded(self, framing: int, size: int) -> object:
         """Return what `vm_run` takes, with code for this framing."""
-        many = size if framing == Framing.FIXED and size <= RECORD_MAX and self._position is None else 0
+        many = _many(framing, size) if self._position is None else 0
         with self._compiling:  # the workers of a job all ask at once, and must be given one and the same
             if many not in self._by_size:
-                self._by_size[many] = self._compile(many)
+                self._by_size[many] = self._make(many)
             return self._by_size[many][0]
 
-    def _compile(self, size: int) -> tuple[object, list[object]]:
-        from packetfs.engines.compiled.cache import load_code
+    def find(self, framing: int, size: int) -> bool:
+        """Take code that was made before, of blocks and of what they leave; False if there is none."""
+        many = _many(framing, size)
+        if not many or self._position is not None:
+            return False
+        with self._compiling:
+            if many not in self._by_size:
+                wanted = recipe(self._image, many)
+                found = [code for code in (find_code(wanted, MANY), find_code(wanted, BLOCKS)) if code is not None]
+                if len(found) < 2:
+                    return False
+                self._by_size[many] = self._attach(many, *found), found
+            return True
 
-        places, capsule = _core.vm_places(), hand_over(self._image)
+    def _make(self, many: int) -> tuple[object, list[Code]]:
         if self._position is not None:
-            alone = load_code(record_alone(self._image, places), ALONE)
-            address = alone.owner.get_global_value_address(POSITION)
-            ctypes.c_int64.from_address(address).value = self._position
-            _core.vm_attach(capsule, 0, alone.address, 0)
-            return capsule, [alone]
-        if not size:
-            one = load_code(one_record(self._image, places), ONE)
+            return self._alone(self._position)
+        one = one_by_one(self._image, many)
+        if not many:
+            capsule = hand_over(self._image)
             _core.vm_attach(capsule, 0, one.address, 0)
             return capsule, [one]
-        many = load_code(many_records(self._image, places, size), MANY)
-        try:
-            blocks = load_code(blocks_of_records(self._image, places, size), BLOCKS)
-        except TooLarge:
-            _core.vm_attach(capsule, many.address, 0, size)
-            return capsule, [many]
-        _core.vm_attach(capsule, many.address, 0, size, blocks.address, WIDTH)
-        return capsule, [many, blocks]
+        blocks = _blocks(self._image, many)
+        return self._attach(many, one, blocks), [one] if blocks is None else [one, blocks]
+
+    def _attach(self, many: int, one: Code, blocks: Code | None) -> object:
+        capsule = hand_over(self._image)
+        _core.vm_attach(capsule, one.address, 0, many, *(() if blocks is None else (blocks.address, WIDTH)))
+        return capsule
+
+    def _alone(self, position: int) -> tuple[object, list[Code]]:
+        import ctypes
+
+        from packetfs.engines.lanes.records import record_alone
+
+        capsule = hand_over(self._image)
+        code = load_code(recipe(self._image, 0), ALONE, lambda: record_alone(self._image, _core.vm_places()))
+        ctypes.c_int64.from_address(code.owner.get_global_value_address(POSITION)).value = position
+        _core.vm_attach(capsule, 0, code.address, 0)
+        return capsule, [code]
 
     def count(self, compiled: int, interpreted: int, lanes: int) -> None:
         """Add what one call of the C core counted."""
@@ -75,8 +91,27 @@ class Prepared:
             self.interpreted += interpreted
 
 
+def _many(framing: int, size: int) -> int:
+    """Return the size of records that run in blocks; 0 where each runs alone."""
+    return size if framing == Framing.FIXED and size <= RECORD_MAX else 0
+
+
+def _blocks(image: Image, size: int) -> Code | None:
+    """Return code that runs blocks of records, None for a program that is not worth it."""
+    from packetfs.engines.lanes.facts import TooLarge
+    from packetfs.engines.lanes.records import blocks_of_records
+
+    try:
+        return load_code(recipe(image, size), BLOCKS, lambda: blocks_of_records(image, _core.vm_places(), size))
+    except TooLarge:
+        return None
+
+
 def does_all(image: Image, size: int) -> bool:
     """Tell whether lanes do all that a program may do to records of `size` bytes; else they drop most blocks."""
+    from packetfs.engines.compiled.graph import make_graph
+    from packetfs.engines.lanes.facts import goes_on
+
     steps = (step for run in make_graph(image).runs.values() for step in run.steps)
     return size <= RECORD_MAX and all(goes_on(step) for step in steps)
 

@@ -8,22 +8,17 @@ from packetfs.engines.compiled.graph import make_graph
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
-from packetfs.engines.lanes.cells import ALL, LANES, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
+from packetfs.engines.lanes.cells import ALL, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
 from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.program import Program
 from packetfs.engines.lanes.rows import fetch_ahead, take_records
+from packetfs.engines.lanes.shape import ALONE, BLOCKS, LANES, POSITION, RECORD_MAX
 from packetfs.engines.lanes.stack import stack_low
 from packetfs.vm.image import Image
 from packetfs.vm.layout import STACK_BYTES
 
-BLOCKS: Final = "packetfs_lanes"
-ALONE: Final = "packetfs_lane"
-POSITION: Final = "packetfs_position"
-"""Which lane the record of ALONE takes: 64 bits in its module."""
-RECORD_MAX: Final = 1024
-"""Bytes of a record in lanes: sixteen of them should fit the first-level cache."""
 FINISHED, DROPPED = 0, 1
 _WIDE: Final = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from packetfs.engines.compiled.text import Text
-from packetfs.engines.lanes.cells import ALL, LANES, MASK, WORDS
+from packetfs.engines.lanes.cells import ALL, MASK, WORDS
+from packetfs.engines.lanes.shape import LANES
 
 _LINE: Final = "<8 x i64>"
 _POINTERS: Final = f"<{LANES} x ptr>"

@@ -97,29 +97,22 @@ def _tidy(module: Any, machine: Any) -> None:
     passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
 
 
-class Code(NamedTuple):
-    """A function in memory; `owner`, LLVM's engine, holds it there and knows the module's variables."""
-
-    address: int
-    owner: Any
-
-
-def processor() -> str:
-    """Return what code for this processor depends on, beside its IR."""
-    import llvmlite
+def host() -> tuple[str, str]:
+    """Return the name of this machine's processor and what it can do, as LLVM says both."""
     import llvmlite.binding as llvm
 
-    version = ".".join(map(str, llvm.llvm_version_info))
-    return f"{llvmlite.__version__} {version} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def _own_machine() -> Any:
+    """Position-independent code of the small model: it needs no linker (engines/compiled/flat.py)."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    cpu, features = host()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
+        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
     )
 
 
@@ -136,14 +129,15 @@ def make_object(text: str) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-def load_object(made: bytes, name: str) -> Code:
-    """Return the function `name` of an object that make_object made, in memory."""
+def load_object(made: bytes, name: str) -> tuple[int, Any]:
+    """Return the address of the function `name` of an object that make_object made, and LLVM's engine, which holds it
+    in memory and knows the module's variables."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _own_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(made))
     engine.finalize_object()
-    return Code(engine.get_function_address(name), engine)
+    return engine.get_function_address(name), engine
 
 
 def _main() -> int:

@@ -159,7 +159,7 @@ def _run_here(
 
     records = parse_records(options.records or chosen.records)
     made = _job_options(options, chosen, runtime())
-    if made.engine in COMPILING:
+    if made.engine in (*COMPILING, "auto"):
         from packetfs.engines.compiled.cache import keep_code
 
         keep_code(settings.code_path())

@@ -83,7 +83,8 @@ def _machine(options: Namespace) -> Machine:
         keep_code(settings.code_path())
     if options.engine != "lanes":
         return machine
-    from packetfs.engines.lanes.machine import WIDTH, lane
+    from packetfs.engines.lanes.machine import lane
+    from packetfs.engines.lanes.shape import LANES as WIDTH
 
     if not 0 <= options.lane < WIDTH:
         raise UsageError(reason=f"--lane takes 0 to {WIDTH - 1}")
