@@ -16,6 +16,7 @@ from packetfs.events import Connection, Delivered, Event
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.watches import Kind, Note
 from packetfs.limits import BACKOFF_FIRST, BACKOFF_MOST, WATCH_LONGEST, WATCH_PENDING, WATCH_QUIET
+from packetfs.net.batch import Batch
 from packetfs.net.carrier import Carrier, Carrying
 from packetfs.net.job import Job, Summary
 from packetfs.net.watch import destination
@@ -23,7 +24,7 @@ from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.loop import watch
 from packetfs.net.watch.pending import Due, Pending
 from packetfs.net.watch.sharing import SharingChannel
-from packetfs.net.wire import Commit, Message
+from packetfs.net.wire import Begin, Commit, Message
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 
@@ -206,36 +207,34 @@ def test_a_lost_line_is_made_again_and_brings_what_it_missed(
 
 
 @pytest.mark.parametrize("to", ["{base}/plain", "pfs:dst"])
-@pytest.mark.parametrize("before", range(3))
+@pytest.mark.parametrize(("step", "kind"), [("send", Begin), ("send_batch", Batch), ("send", Commit), ("expect", type)])
 def test_a_line_that_is_cut_within_a_change_tears_nothing(
-    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch, to: str, before: int
+    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch, to: str, step: str, kind: type
 ) -> None:
-    """Kill the far side before the message with this number of a change that holds three files."""
+    """Kill the far side before a change is announced, before its content, before its end, and before the answer."""
     carriers: list[Carrier] = []
-    cut, real = threading.Event(), SharingChannel.send
-    left = iter(range(before, -1, -1))
-    versions, held = [(rig.base / "src" / "big").read_bytes()], list[bytes]()
+    held: list[bytes] = []
+    real = getattr(SharingChannel, step)
 
     def reach(*_: object) -> Carrying:
         carriers.append(Carrier(None, None, "pfs"))
         return carriers[-1]
 
-    def send(self: SharingChannel, message: Message) -> None:
-        if len(carriers) == 1 and cut.is_set() and next(left) == 0:
+    def cut(self: SharingChannel, message: object) -> object:
+        if not held and isinstance(message, kind):
             carriers[0]._process.kill()
             carriers[0]._process.wait()
-            held.append((rig.base / "plain" / "big").read_bytes() if "plain" in to else versions[0])
-        real(self, message)
+            held.append((rig.base / "plain" / "big").read_bytes() if "plain" in to else b"")
+        return real(self, message)
 
     monkeypatch.setattr(destination, "reach", reach)
     watching = started(to, delete=True)
-    monkeypatch.setattr(SharingChannel, "send", send)
-    cut.set()
+    monkeypatch.setattr(SharingChannel, step, cut)
+    source = random.Random(1)
+    versions = [b"", (rig.base / "src" / "big").read_bytes(), source.randbytes(2_000_000)]
+    (rig.base / "src" / "big").write_bytes(versions[2])
     (rig.base / "src" / "sub").rename(rig.base / "src" / "moved")
-    source = random.Random(before)
-    for name in ("moved/first", "big", "second"):
-        (rig.base / "src" / name).write_bytes(source.randbytes(700_000))
-    versions.append((rig.base / "src" / "big").read_bytes())
+    (rig.base / "src" / "moved" / "new").write_bytes(source.randbytes(700_000))
     watching.await_connections()  # the second: it begins with an ordinary sync
     (rig.base / "src" / "end").write_bytes(b"end")
     watching.await_path(b"end")
