@@ -47,6 +47,10 @@ ROOM_KEPT: Final = 2 * MIB
 """Bytes of the disk that the arena leaves free: without them SQLite can neither be read nor free anything."""
 ROOM_ASKED: Final = 16 * MIB
 """Bytes that are appended at the most before the disk is asked again how much is free."""
+FOLLOW_WINDOW: Final = 256 * KIB
+"""Bytes of arena that new data is compared with at a time: they stay in the second-level cache beside it."""
+SEQUENCES_MAX: Final = 4096
+"""Sequences of chunks that a pool remembers; one is some MB of a file, so these are some GB and take 0.3 MB."""
 SCAN_WINDOW: Final = 256 * KIB
 """Bytes that a scan reads at a time while extents are small; it reads one page where it jumps over payload."""
 SCAN_PEEK: Final = 4 * KIB

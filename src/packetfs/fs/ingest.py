@@ -24,7 +24,7 @@ from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
-from packetfs.packet.cut import cut
+from packetfs.packet.cut import cut, reach_of
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
@@ -117,7 +117,7 @@ class _Ingest:
         self._old = old
         self._keep = keep
         self._mean = pool.mean
-        self._reach = pool.mean * 3 // 2 + pool.mean // 8
+        self._reach = reach_of(pool.mean)
         self._tee = tee
         self._known = known
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)

@@ -18,7 +18,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer, Encoding, Mark, Op
 from packetfs.packet.tree import leaves, read_head
-from packetfs.pool.pool import Pool
+from packetfs.pool.pool import Kept, Pool
 
 
 class Scope(Protocol):
@@ -92,14 +92,13 @@ class DiscreetPool(Pool):
     _scratch = -1
     _scratched = 0
 
-    def put(
+    def keep(
         self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
-    ) -> Digest:
-        before = self.arena.end
-        digest = super().put(payload, digest, mark=mark, encoding=encoding)
-        if self.arena.end == before:
+    ) -> Kept:
+        kept = super().keep(payload, digest, mark=mark, encoding=encoding)
+        if not kept.new:
             self._scratched += os.pwrite(self._scratch_file(), payload, self._scratched)
-        return digest
+        return kept
 
     def flush(self) -> None:
         if self._scratched:

@@ -47,6 +47,11 @@ def _hash_half(w0: int, w1: int, w2: int, w3: int) -> int:
     return ((w0 * M1 + w1) * M2 + w2 * M1 + w3) & WORD
 
 
+def reach_of(mean: int) -> int:
+    """Return how many bytes decide where a chunk ends, from its start on: the longest one, and what shows a run."""
+    return mean + mean // 2 + mean // 8
+
+
 def cut_python(data: Buffer, mean: int, final: bool, run: int = -1) -> list[int]:
     """Return the signed lengths of a prefix of `data`: +n a chunk of n bytes, -n a run of n equal bytes.
 

@@ -148,6 +148,14 @@ class Arena:
             return None if error.errno == errno.EAGAIN else self.read(position, length)
         return found if count == length else None
 
+    def peek_into(self, position: int, out: memoryview) -> int:
+        """Fill `out` from `position` on with what is in a file and in memory; return how many bytes there were."""
+        out = out[: max(self._written - position, 0)]
+        try:
+            return os.preadv(self.file(position // SEGMENT).fd, [out], position % SEGMENT, os.RWF_NOWAIT)
+        except OSError as error:  # a filesystem that cannot tell is waited for
+            return 0 if error.errno == errno.EAGAIN else self.read_into(position, out)
+
     def next_data(self, position: int, stop: int) -> int:
         """Return the first position from here on that is not in a hole, at most `stop`, in whole packets."""
         fd = self.file(position // SEGMENT).fd

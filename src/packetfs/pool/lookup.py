@@ -173,23 +173,27 @@ class Lookup:
     def peek(self, digest: Digest) -> memoryview | None:
         """Return the same, None where the disk would have to be waited for, as far as a look at its ends tells."""
         guess = self._following
-        for position in self._places_of(digest, guess):
+        if guess >= 0 and guess in self._verified:  # else it may be a damaged copy that nothing leads to
+            held = self._mappings.hold(guess // SEGMENT)
+            raw = self._arena.peek(guess, PACKET)
+            extent = parse_header(raw, 0, guess) if raw is not None and len(raw) == PACKET else None
+            if extent is not None and extent.digest == digest:
+                return self._peek_at(extent, held)
+        for position in self.positions(digest):
             held = self._mappings.hold(position // SEGMENT)
             raw = self._arena.peek(position, PACKET)
-            extent = None if raw is None else parse_header(raw, 0, position)
-            if extent is not None and extent.digest == digest:
-                end = extent.end
-                self._following = end if end % SEGMENT else -1
-                last = extent.payload + max(extent.length, 1) - 1
-                return None if self._arena.peek(last, 1) is None else self._show(extent, held)
-            if raw is None and position != guess:
+            if raw is None:
                 return None
+            extent = parse_header(raw, 0, position) if len(raw) == PACKET else None
+            if extent is not None and extent.digest == digest:
+                return self._peek_at(extent, held)
         return None
 
-    def _places_of(self, digest: Digest, guess: int) -> Iterator[int]:
-        if guess >= 0:
-            yield guess
-        yield from self.positions(digest)
+    def _peek_at(self, extent: Extent, held: LeasedMapping) -> memoryview | None:
+        end = extent.end
+        self._following = end if end % SEGMENT else -1
+        last = extent.payload + max(extent.length, 1) - 1
+        return None if self._arena.peek(last, 1) is None else self._show(extent, held)
 
     def _show(self, extent: Extent, held: LeasedMapping) -> memoryview:
         """Return the payload of an extent whose segment is held."""

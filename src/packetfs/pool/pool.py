@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packetfs.errors import (
     CorruptExtent,
@@ -43,6 +43,7 @@ from packetfs.pool.lookup import Lookup
 from packetfs.pool.mapping import Mappings
 from packetfs.pool.recovery import Places, grow, open_index
 from packetfs.pool.scan import scan
+from packetfs.pool.sequences import Sequences
 from packetfs.pool.storage import DISK, Storage
 from packetfs.pool.superblock import Superblock
 from packetfs.pool.verified import Verified, boot_id
@@ -52,6 +53,15 @@ if TYPE_CHECKING:
     from packetfs.pool.database import Connection
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
+
+
+class Kept(NamedTuple):
+    """A payload's digest and where its extent lies in the arena; `new`: it was not held before."""
+
+    digest: Digest
+    position: int
+    end: int
+    new: bool
 
 
 class Pool:
@@ -70,6 +80,7 @@ class Pool:
         self.verified: Final = Verified(storage, f"{path}/verified")
         self.mappings: Final = Mappings(self.arena, Shares(storage, f"{path}/leases"))
         self.lock: Final = threading.RLock()
+        self.sequences: Final = Sequences()
         self._places: Final = Places(storage, self.arena, block, f"{path}/index", boot_id())
         self._connections: list[Connection] = []
         self._failed: PacketFSError | None = None
@@ -161,6 +172,12 @@ class Pool:
         self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
     ) -> Digest:
         """Keep `payload` unless it is held, and return its digest; a digest that is given is believed until read."""
+        return self.keep(payload, digest, mark=mark, encoding=encoding).digest
+
+    def keep(
+        self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
+    ) -> Kept:
+        """Do what `put` does and say where the payload is."""
         data = payload if type(payload) is bytes else memoryview(payload).cast("B")
         if len(data) > PAYLOAD_MAX:
             raise ExtentTooLong(length=len(data), limit=PAYLOAD_MAX)
@@ -170,15 +187,17 @@ class Pool:
         with self.lock:
             if not self._live or self._failed is not None:
                 self.begin_writing()
-            if not self._holds_intact(digest, None if believed else data):
-                try:  # failing() would cost 2 us here
-                    self._append(digest, data, mark, encoding)
-                except PoolFailed as error:
-                    self._failed = error
-                    raise
-        return digest
+            held = self._find_intact(digest, None if believed else data)
+            if held is not None:
+                return Kept(digest, held.position, held.end, False)
+            try:  # failing() would cost 2 us here
+                position = self._append(digest, data, mark, encoding)
+            except PoolFailed as error:
+                self._failed = error
+                raise
+            return Kept(digest, position, self.arena.end, True)
 
-    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> None:
+    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> int:
         stored = data
         if encoding == Encoding.ZSTD:
             stored = compress(data)
@@ -197,9 +216,10 @@ class Pool:
         if position >= self._rest_at:
             self.lookup.index.rest()
             self._rest_at = position + INDEX_REST
+        return position
 
-    def _holds_intact(self, digest: Digest, data: Buffer | None) -> bool:
-        """Say whether a good copy is held. A damaged one leaves the index, so that the new copy takes its place.
+    def _find_intact(self, digest: Digest, data: Buffer | None) -> Extent | None:
+        """Return a good copy that is held. A damaged one leaves the index, so that the new copy takes its place.
 
         `data` has this digest: comparing bytes with it costs a third of hashing what is held.
         """
@@ -208,16 +228,16 @@ class Pool:
             if extent is None or extent.digest != digest:
                 continue
             if self.arena.is_gathered(extent.position) or extent.position in self.verified:
-                return True
+                return extent
             if data is not None and self.lookup.is_equal(extent, data):
-                return True
+                return extent
             try:
                 self.lookup.payload_of(extent)
             except (CorruptExtent, MissingExtent):
                 self.forget(extent)
             else:
-                return True
-        return False
+                return extent
+        return None
 
     def flush(self) -> None:
         """Make everything put so far durable (in a pool that is not: hand it to the kernel)."""
@@ -247,6 +267,7 @@ class Pool:
         if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
             self._content -= extent.size
         self.verified.discard(extent.position)
+        self.sequences.drop(extent.position)
 
     def begin_writing(self) -> None:
         """Refuse what must not write; the first time, tell every later opener not to trust the index on disk."""

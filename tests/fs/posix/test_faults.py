@@ -51,8 +51,9 @@ def disk(rig: Rig) -> SmallDisk:
 
 @pytest.mark.parametrize("room", [0, 300_000, 700_000, 1_500_000])
 @pytest.mark.parametrize("random_access", [False, True])
+@pytest.mark.parametrize("piece", [100_000, 500_000])
 def test_a_full_disk_is_said_and_loses_nothing_that_was_taken(
-    rig: Rig, disk: SmallDisk, room: int, random_access: bool
+    rig: Rig, disk: SmallDisk, room: int, random_access: bool, piece: int
 ) -> None:
     source = random.Random(room)
     kept = rig.make(b"kept", source.randbytes(50_000))
@@ -66,7 +67,7 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_taken(
     disk.room = room
     failed = 0
     for number in range(40):
-        data, at = source.randbytes(100_000), number * 100_000
+        data, at = source.randbytes(piece), number * piece
         try:
             rig.ops.write(handle, at, data)
         except OSError as error:

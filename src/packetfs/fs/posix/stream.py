@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from packetfs.errors import PacketFSError
 from packetfs.fs.ingest import Ingested
-from packetfs.packet.cut import cut
+from packetfs.packet.cut import cut, reach_of
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer, Mark
 from packetfs.packet.tree import TreeWriter
+from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
 
 HELD: Final = 1 << 20
 """Bytes that wait before they are cut: after each cut some 100 KB are left that the next one looks at again."""
+_PASSES: Final = 1 << 18
+"""Bytes of a write that are cut where they are: of fewer, most would be copied to what is held anyway."""
+_SPAN: Final = 4
+"""Means that are cut at a time while the pool may recognise what comes next; doubled as long as it does not."""
 
 
 class _Later:
@@ -56,6 +62,7 @@ class Stream:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._chunks = Following(pool)
         self._nodes = _Later(pool)
         self._writer = TreeWriter(self._nodes, Kind.FILE, pool.mean)
         self._space = bytearray()
@@ -85,8 +92,12 @@ class Stream:
         return start == self.size or (not self._cut and end <= HELD)
 
     def write(self, offset: int, data: memoryview) -> None:
-        if self._held >= HELD and offset == self.size:
-            self._drain(HELD)
+        if offset == self.size:
+            if self._held >= HELD:
+                self._drain()
+            if self._cut and len(data) >= _PASSES:
+                data = self._pass(data)
+            offset = self.size
         start = offset - self._cut
         self._reach(start + len(data))
         self._space[start : start + len(data)] = data
@@ -126,7 +137,7 @@ class Stream:
     def settle(self) -> Ingested:
         """Make it a program."""
         if self._root is None:
-            self._drain(0)
+            self._drain(ended=True)
             self._end_run()
             self._root = self._writer.close()
         self._nodes.hand_over()
@@ -134,35 +145,84 @@ class Stream:
 
     # cutting
 
-    def _drain(self, wanted: int) -> None:
-        """Cut what can be cut, and everything where nothing may be left."""
-        self._nodes.hand_over()
-        done = 0
+    def _drain(self, ended: bool = False) -> None:
+        """Cut what can be cut of what is held, and everything where the file has ended."""
+        before = self._cut
         try:
             with memoryview(self._space)[: self._held] as held:
-                for length in cut(held, self._pool.mean, not wanted, self._run_byte):
-                    self._take(held, done, length)
-                    done += abs(length)
+                self._store(held, ended)
         finally:
-            self._held -= done
-            self._space[: self._held] = self._space[done : done + self._held]
-            self._cut += done
+            self._let_go(self._cut - before)
+
+    def _let_go(self, done: int) -> None:
+        self._held -= done
+        self._space[: self._held] = self._space[done : done + self._held]
+
+    def _pass(self, data: memoryview) -> memoryview:
+        """Cut what comes behind what is held, of which only the first bytes are copied; return what is to be held.
+
+        Where the pool takes no more, that is all the rest: the next call that cuts says so.
+        """
+        before, held = self._cut, self._held
+        near = min(len(data), reach_of(self._pool.mean))
+        self._reach(held + near)
+        self._space[held : held + near] = data[:near]
+        self._held = held
+        try:
+            with memoryview(self._space)[: held + near] as joined:
+                self._store(joined, False)
+            if (done := self._cut - before) >= held:
+                self._store(data[done - held :], False)
+        except PacketFSError:
+            pass
+        done = self._cut - before
+        self._let_go(min(done, held))
+        return data[max(done - held, 0) :]
+
+    def _store(self, view: memoryview, ended: bool) -> None:
+        """Make extents of what is cut or recognised at the front of some bytes; `_cut` says how many these were."""
+        self._nodes.hand_over()
+        mean, at, span = self._pool.mean, 0, _SPAN * self._pool.mean
+        begun = self._cut
+        while True:
+            for length, digest in self._chunks.recognise(view[at:]):
+                self._add(digest, length)
+            at = self._cut - begun
+            part = view[at : at + span]
+            whole = len(part) == len(view) - at
+            for length in cut(part, mean, ended and whole, self._run_byte):
+                self._take(view[at : at + abs(length)], length)
+                at += abs(length)
+                if self._chunks.expects:
+                    break
+            else:
+                if whole:
+                    break
+                span *= 2
+                continue
+            span = _SPAN * mean
         self._nodes.hand_over()
 
-    def _take(self, held: memoryview, at: int, length: int) -> None:
+    def _take(self, chunk: memoryview, length: int) -> None:
         if length < 0:
-            if held[at] != self._run_byte:
+            self._chunks.interrupt()
+            if chunk[0] != self._run_byte:
                 self._end_run()
-                self._run_byte = held[at]
+                self._run_byte = chunk[0]
             self._run -= length
-            return
-        with held[at : at + length] as chunk:
-            digest = self._pool.put(chunk) if length > INLINE else None
+            self._cut -= length
+        elif length > INLINE:
+            self._add(self._chunks.put(chunk), length)
+        else:
+            self._chunks.interrupt()
             self._end_run()
-            if digest is None:
-                self._writer.add(data_leaf(bytes(chunk)), length)
-            else:
-                self._writer.add(copy_leaf(digest, length), length, digest)
+            self._writer.add(data_leaf(bytes(chunk)), length)
+            self._cut += length
+
+    def _add(self, digest: Digest, length: int) -> None:
+        self._end_run()
+        self._writer.add(copy_leaf(digest, length), length, digest)
+        self._cut += length
 
     def _end_run(self) -> None:
         if self._run:

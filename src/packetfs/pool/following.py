@@ -1,0 +1,116 @@
+"""The chunks of one stream on their way into a pool, and what the pool has behind the last one that it held already.
+
+Bytes that come again mostly come in the order in which they came before. So once a chunk is found by its digest, what
+follows is compared with what lies behind that chunk in the arena, which costs less than cutting and hashing it. The
+program stays the one that cutting makes: the cut of a chunk depends on REACH bytes from its start on, so it is taken
+from an earlier stream where that many are the same in both.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from packetfs.limits import FOLLOW_WINDOW
+from packetfs.packet.cut import reach_of
+from packetfs.packet.digest import Digest
+from packetfs.packet.kernels import common_prefix
+from packetfs.packet.layout import PACKET, Encoding, Mark, Op
+from packetfs.pool.extent import padded
+
+if TYPE_CHECKING:
+    from packetfs.pool.pool import Pool
+
+_HEADER: Final = Struct("<BBHIQ32s")
+_SPARE: Final = 32
+"""A header is at most one part in so many of what is read: of chunks of 2 KiB."""
+_PLAIN: Final = (int(Op.EXTENT), Mark.DATA << 2 | Encoding.RAW, 0)
+
+
+class Following:
+    """Stores what one stream is cut into, and recognises what it need not be cut into again."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._reach = reach_of(pool.mean)
+        self._next = -1
+        """Where the extent lies that the stream may go on with."""
+        self._behind = -1
+        """Where the extent ends that was appended last, if the stream goes on right behind its chunk."""
+
+    @property
+    def expects(self) -> bool:
+        """Whether there is anything to compare with what comes next."""
+        return self._next >= 0
+
+    def put(self, chunk: memoryview) -> Digest:
+        """Keep the next chunk that the stream was cut into, and return its digest."""
+        kept = self._pool.keep(chunk)
+        if kept.new:
+            self._pool.sequences.add(kept.position, kept.end, self._behind)
+            self._next, self._behind = -1, kept.end
+        else:
+            self._behind = -1
+            self._next = kept.end if self._pool.sequences.end(kept.end) >= 0 else -1
+        return kept.digest
+
+    def interrupt(self) -> None:
+        """Know that something comes that is no chunk."""
+        self._next = self._behind = -1
+
+    def recognise(self, data: memoryview) -> list[tuple[int, Digest]]:
+        """Return (length, digest) of chunks that `data` begins with and that are held: no others could be cut there."""
+        if self._next < 0:
+            return []
+        with self._pool.lock:
+            stop = self._pool.sequences.end(self._next)
+            chunks, same = self._compare(data, stop) if stop >= 0 else ([], 0)
+        start, count = 0, 0
+        for length, _ in chunks:
+            if start + self._reach > same:
+                break
+            start += length
+            self._next += PACKET + padded(length)
+            count += 1
+        if same < len(data) or self._next >= stop:  # it goes on in another way
+            self._next = -1
+        if count:
+            self._behind = -1
+        return chunks[:count]
+
+    def _compare(self, data: memoryview, stop: int) -> tuple[list[tuple[int, Digest]], int]:
+        """Return the extents from the place on that `data` begins with, and how many of its bytes are as there."""
+        window = self._pool.sequences.window(max(FOLLOW_WINDOW, 2 * self._pool.mean))
+        found: list[tuple[int, Digest]] = []
+        at, done = self._next, 0
+        while True:
+            rest = data[done:]
+            room = min(len(window), stop - at, len(rest) + len(rest) // _SPARE + 2 * PACKET)
+            chunks, same = alike(window[: self._pool.arena.peek_into(at, window[:room])], rest)
+            if not chunks:
+                return found, done + same
+            found += chunks
+            for length, _ in chunks:
+                done += length
+                at += PACKET + padded(length)
+
+
+def alike(stored: memoryview, data: memoryview) -> tuple[list[tuple[int, Digest]], int]:
+    """Return (length, digest) of the plain extents that lie in `stored` and that `data` begins with, in order.
+
+    And how many bytes of `data` are the same, with those of the next extent that is not all here or not all the same.
+    """
+    found: list[tuple[int, Digest]] = []
+    at = done = 0
+    while len(stored) - at >= PACKET:
+        op, flags, vm, length, size, digest = _HEADER.unpack_from(stored, at)
+        if (op, flags, vm) != _PLAIN or length != size or not length:
+            break
+        start = at + PACKET
+        same = common_prefix(stored[start : start + length], data[done : done + length])
+        done += same
+        if same < length:
+            break
+        found.append((length, Digest(digest)))
+        at = start + padded(length)
+    return found, done
