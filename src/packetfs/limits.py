@@ -140,6 +140,9 @@ NAMES_PAGE: Final = 512
 """Rows of a directory that are read at a time: the cost of a query vanishes, and no cursor stays open meanwhile."""
 KNOWN_DIRECTORIES: Final = 256
 """Paths of directories whose inode number is remembered: a walk asks for the same parent again and again."""
+DIRECT_MIN: Final = 256 * MIB
+"""Bytes of a patched file that goes to the disk past the page cache: a smaller one is copied there in less than the
+0.1 s that the disk takes, and its two versions drive out little that others have there."""
 INGEST_WINDOW: Final = MIB
 """Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
 COMPARED_MIN: Final = MIB

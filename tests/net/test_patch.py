@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from packetfs.errors import Unverified
+from packetfs.fs.host import writer
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.writer import Writer
 from packetfs.net.host_file import HostFile
@@ -47,8 +48,12 @@ def changed(data: bytes, rng: random.Random) -> bytes:
     return bytes(new)
 
 
-@pytest.mark.parametrize("end", ["{base}/dst", "pfs:dst"])
-def test_file_after_file_of_edits_arrives(rig: Rig, end: str) -> None:
+@pytest.mark.parametrize("end", ["{base}/dst", "large {base}/dst", "pfs:dst"])
+def test_file_after_file_of_edits_arrives(rig: Rig, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file goes to the disk past the page cache."""
+    if end.startswith("large "):
+        monkeypatch.setattr(writer, "DIRECT_MIN", 0)
+        end = end.removeprefix("large ")
     rng = random.Random(5)
     rig.make_pool()
     data = rng.randbytes(3_000_000)

@@ -133,6 +133,7 @@ class HostTarget(HeldDirectory):
 
     def _patch(self, path: bytes, entry: Entry, delivery: Delivery, writer: Writer, base: HostFile) -> None:
         """Write a changed file without reading what stays in place: the old program says what that is."""
+        writer.expect_copies(base.descriptor, entry.size)
         patched = Patched(writer, delivery.open, sparse=entry.sparse)
         spans = delivery.spans(patched.take)
         take_in(self._history.pool, path, delivery, entry.root, keep=False, old_root=base.root, spans=spans)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Final, Self
 
 from packetfs.errors import DestinationFull
 from packetfs.fs.host.beneath import Beneath
+from packetfs.fs.host.direct import BLOCK, Direct
+from packetfs.fs.host.syscalls import clone
+from packetfs.limits import DIRECT_MIN
 from packetfs.packet.layout import Buffer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -43,8 +46,10 @@ class Writer:
     __slots__ = (
         "_beneath",
         "_bytes",
+        "_direct",
         "_ends_in_hole",
         "_gathered",
+        "_shares",
         "committed",
         "fd",
         "path",
@@ -60,6 +65,8 @@ class Writer:
         self._gathered: list[Buffer] = []
         self._bytes = 0
         self._ends_in_hole = False
+        self._direct: Direct | None = None
+        self._shares = False
         self.committed = False
         with full_disk_named(path):
             self.fd = beneath.create(staged)
@@ -70,8 +77,32 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.discard()
 
+    def expect_copies(self, fd: int, size: int) -> None:
+        """Before anything is written: make ready for `size` bytes, most of them copied from another file.
+
+        A filesystem that shares blocks is asked to, for all that is whole blocks at both ends; on others the disk gets
+        a large file directly.
+        """
+        self._shares = clone(self.fd, fd, BLOCK)
+        if self._shares:
+            os.ftruncate(self.fd, 0)
+        elif size >= DIRECT_MIN:
+            self._direct = Direct.open(self.fd, self.path, fd if self._replaces(fd) else -1)
+
+    def _replaces(self, fd: int) -> bool:
+        """Tell whether a file has no name but the one that the new file gets."""
+        old = os.fstat(fd)
+        with suppress(OSError):
+            return old.st_nlink == 1 and os.path.samestat(old, self._beneath.lstat(self.path))
+        return False
+
     def write(self, data: Buffer) -> None:
         """Append bytes; their memory must stay as it is until `settle`."""
+        if self._direct is not None:
+            with full_disk_named(self.path):
+                self._direct.write(data)
+            self.size += len(data)
+            return
         self._gathered.append(data)
         self._bytes += len(data)
         if self._bytes >= _GATHERED:
@@ -93,6 +124,9 @@ class Writer:
     def skip(self, count: int) -> None:
         """Append `count` zero bytes as a hole, which takes no space."""
         self.settle()
+        if self._direct is not None:
+            with full_disk_named(self.path):
+                self._direct.skip(count)
         self.size += count
         self._ends_in_hole = True
 
@@ -102,35 +136,67 @@ class Writer:
         The kernel shares the blocks where the filesystem can, else it copies from page to page, once.
         """
         self.settle()
-        copied = 0
         with full_disk_named(self.path):
-            while copied < length:
-                try:
-                    count = os.copy_file_range(fd, self.fd, length - copied, offset + copied, self.size)
-                except OSError as error:
-                    if error.errno not in _NOT_COPIED:
-                        raise
+            if self._direct is not None:
+                self._direct.copy(fd, offset, length)
+                self.size += length
+                return length
+            copied = 0
+            for part in self._parts_of(offset, length):
+                done = self._copy(fd, offset + copied, part)
+                copied += done
+                if done < part:
                     break
-                if not count:
-                    break
-                copied += count
-                self.size += count
-                self._ends_in_hole = False
+        return copied
+
+    def _parts_of(self, offset: int, length: int) -> tuple[int, ...]:
+        """Return the lengths in which to copy: blocks that can be shared are, whatever lies beside them."""
+        if not self._shares or (offset - self.size) % BLOCK:
+            return (length,)
+        first = min(-offset % BLOCK, length)
+        whole = (length - first) // BLOCK * BLOCK
+        return first, whole, length - first - whole
+
+    def _copy(self, fd: int, offset: int, length: int) -> int:
+        copied = 0
+        while copied < length:
+            try:
+                count = os.copy_file_range(fd, self.fd, length - copied, offset + copied, self.size)
+            except OSError as error:
+                if error.errno not in _NOT_COPIED:
+                    raise
+                break
+            if not count:
+                break
+            copied += count
+            self.size += count
+            self._ends_in_hole = False
         return copied
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes written before; short at the end."""
+        self._end_direct()
         self.settle()
         return os.pread(self.fd, length, offset)
 
     def finish(self) -> None:
         """Write what is still gathered, and give the file its length, as a hole at the end has not."""
+        self._end_direct()
         self.settle()
         if self._ends_in_hole:
             with full_disk_named(self.path):
                 os.ftruncate(self.fd, self.size)
 
+    def _end_direct(self) -> None:
+        """Let what follows go through the page cache."""
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            with full_disk_named(self.path), closing(direct):
+                direct.finish()
+
     def close(self) -> None:
+        if self._direct is not None:
+            self._direct.close()
         fd, self.fd = self.fd, -1
         if fd >= 0:
             with full_disk_named(self.path):
