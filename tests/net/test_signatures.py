@@ -64,6 +64,7 @@ def test_a_plan_is_within_all_bounds(lengths: list[int], lacking: int) -> None:
 def test_little_is_signed_finely_at_once_and_much_in_two_rounds() -> None:
     assert plan_first([(0, 1000)] * 100, 100_000) == Plan(64, 6, last=True)
     assert plan_first(_runs([65536] * 1600), 100 * MIB) == Plan(COARSE, 7, last=False)
+    assert plan_first(_runs([1000] * 10_000), 10_000_000) == Plan(64, 7, last=True)
     assert plan_second(_runs([2048] * 4000), 8 * MIB, 50_000, 46_000) == Plan(128, 7, last=True)
 
 

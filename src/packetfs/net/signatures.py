@@ -6,7 +6,8 @@ finds them anywhere in the new content that is lacking, and copies them from the
 
 Small blocks lose little around an edit, but their sums cost more: with e edits in a run of n bytes and w bytes a sum,
 blocks of b bytes cost w * n / b + e * b, least at b = sqrt(w * n / e). So where there is much, there are two rounds:
-sums of long blocks first, then fine ones of the runs in which nothing was found, which are few and short.
+sums of long blocks first, then fine ones of the runs in which nothing was found, which are few and short. Many small
+files are short from the start.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Plan:
 def plan_first(runs: list[Run], lacking: int) -> Plan | None:
     """Choose the first round for `lacking` new bytes; None where sums are not worth their bytes."""
     stale = sum(length for _, length in runs)
-    last = stale <= STALE_ONE_ROUND
+    last = stale <= STALE_ONE_ROUND or _is_short(runs, stale)
     return _affordable(_fine(runs, stale) if last else COARSE, stale, lacking, last=last)
 
 
@@ -61,6 +62,12 @@ def plan_second(runs: list[Run], left: int, blocks: int, found: int) -> Plan | N
         return None
     stale = sum(length for _, length in runs)
     return _affordable(_fine(runs, stale), stale, left, last=True)
+
+
+def _is_short(runs: list[Run], stale: int) -> bool:
+    """Say whether most stale content lies in runs without a long block: small files, of which a first round finds
+    nothing."""
+    return 2 * COARSE * sum(length // COARSE for _, length in runs) < stale
 
 
 def _fine(runs: list[Run], stale: int) -> int:
