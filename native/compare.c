@@ -1,7 +1,7 @@
 /* Where two buffers differ: words first, then memcmp, which libc vectorises for the machine. */
 #include "kernels.h"
 
-enum { NEAR = 64, BLOCK = 1024 };
+enum { NEAR = 64, BLOCK = 1024, EQUAL = 8 };
 
 static size_t first_difference(uint64_t left, uint64_t right) { return (size_t)__builtin_ctzll(left ^ right) / 8; }
 
@@ -20,6 +20,18 @@ size_t pfs_common_prefix(const uint8_t *a, const uint8_t *b, size_t limit) {
     if (at < near) return at;
     while (limit - at >= BLOCK && memcmp(a + at, b + at, BLOCK) == 0) at += BLOCK;
     return prefix_words(a, b, at, limit);
+}
+
+/* The last of the EQUAL bytes is looked at first: where it differs, none of them begins what is sought. */
+size_t pfs_equal_again(const uint8_t *a, const uint8_t *b, size_t limit) {
+    size_t at = 0;
+    while (limit - at >= EQUAL) {
+        size_t same = 0;
+        while (same < EQUAL && a[at + EQUAL - 1 - same] == b[at + EQUAL - 1 - same]) same++;
+        if (same == EQUAL) return at;
+        at += EQUAL - same;
+    }
+    return limit;
 }
 
 size_t pfs_common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit) {

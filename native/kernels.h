@@ -57,8 +57,10 @@ void pfs_cutter_begin(struct pfs_cutter *cutter, const uint8_t *data, size_t siz
 /* The next segment: +bytes of a chunk, -bytes of a run, 0 when no more can be decided. */
 int64_t pfs_cutter_next(struct pfs_cutter *cutter);
 
-/* compare: bytes that two buffers share at their front, or before their ends */
+/* compare: bytes that two buffers share at their front, further on, or before their ends */
 size_t pfs_common_prefix(const uint8_t *a, const uint8_t *b, size_t limit);
+/* Where 8 bytes or more are equal for the first time; the limit where they never are. */
+size_t pfs_equal_again(const uint8_t *a, const uint8_t *b, size_t limit);
 size_t pfs_common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit);
 /* Bytes at the front equal to `value`. */
 size_t pfs_run_length(const uint8_t *a, uint8_t value, size_t limit);

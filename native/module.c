@@ -107,19 +107,29 @@ static PyObject *native_set_simd(PyObject *module, PyObject *args) {
     return bad("this machine has no such vector unit");
 }
 
-/* common_prefix, expand, match */
+/* common_prefix, equal_again, expand, match */
 
-static PyObject *native_common_prefix(PyObject *module, PyObject *args) {
+/* Both buffers of two arguments, as far as the shorter one goes, to a function that gives an offset in them. */
+static PyObject *compare(PyObject *args, size_t (*found)(const uint8_t *, const uint8_t *, size_t)) {
     Py_buffer a, b;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*:common_prefix", &a, &b)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*", &a, &b)) return NULL;
     size_t limit = (size_t)(a.len < b.len ? a.len : b.len);
     PyThreadState *state = let_go(limit);
-    size_t shared = pfs_common_prefix(a.buf, b.buf, limit);
+    size_t at = found(a.buf, b.buf, limit);
     take_back(state);
     PyBuffer_Release(&a);
     PyBuffer_Release(&b);
-    return PyLong_FromSize_t(shared);
+    return PyLong_FromSize_t(at);
+}
+
+static PyObject *native_common_prefix(PyObject *module, PyObject *args) {
+    (void)module;
+    return compare(args, pfs_common_prefix);
+}
+
+static PyObject *native_equal_again(PyObject *module, PyObject *args) {
+    (void)module;
+    return compare(args, pfs_equal_again);
 }
 
 struct held {
@@ -387,6 +397,7 @@ static PyMethodDef methods[] = {
     {"simd", native_simd, METH_NOARGS, "simd() -> str: the vector unit in use."},
     {"set_simd", native_set_simd, METH_VARARGS, "set_simd(name): use another vector unit (tests)."},
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
+    {"equal_again", native_equal_again, METH_VARARGS, "equal_again(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
     {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},

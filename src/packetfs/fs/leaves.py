@@ -17,11 +17,16 @@ from packetfs.packet.codec import decode
 from packetfs.packet.digest import NO_DIGEST, Digest, short
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Head
-from packetfs.packet.layout import HEADER, PACKET, Op
-from packetfs.packet.tree import Store, parts_of
+from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
+from packetfs.packet.tree import Store, parts_of, produces
 
 _LEVEL_AT = HEADER + 32
 _TREE = int(Op.TREE)
+_COPY = bytes([Op.COPY, 0])
+_WHOLE_COPY = bytes(8)
+"""The operand of a COPY that begins where its extent does."""
+_EXTENTS = 2
+"""Extents that are kept: a stretch often ends in one, and the next one begins there."""
 
 
 class _Node(NamedTuple):
@@ -46,6 +51,7 @@ class Leaves:
         self._store = store
         self._nodes: dict[bytes, _Node] = {}
         self._last = NO_DIGEST, 0, _Node([0], [])
+        self._extents: tuple[tuple[Digest, memoryview], ...] = ()
 
     def size(self, root: Digest) -> int:
         """Return how many bytes a program makes."""
@@ -55,10 +61,30 @@ class Leaves:
         """Yield (output offset, leaf) for what produces any of [start, stop)."""
         return self._walk(self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
 
-    def pieces(self, root: Digest, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the bytes [start, stop) of what a program makes."""
-        for at, leaf in self.between(root, start, stop):
-            yield from run_leaf(self._store, leaf, max(start - at, 0), stop - at)
+    def pieces(self, root: Digest, start: int, stop: int) -> Iterator[Buffer]:
+        """Yield the bytes [start, stop) of what a program makes.
+
+        Extents are read whole, and the last ones are kept: who asks for parts of one asks for what is beside them, and
+        the calls that find an extent take longer than to read it.
+        """
+        for base, starts, leaves in self.runs(root, start, stop):
+            for at, leaf in zip(starts, leaves, strict=False):
+                skip, end = max(start - base - at, 0), stop - base - at
+                data = self._extent(leaf) if leaf.startswith(_WHOLE_COPY, 8) and leaf.startswith(_COPY) else None
+                if data is not None and len(data) == produces(leaf):
+                    yield data[skip:end] if skip or end < len(data) else data
+                else:
+                    yield from run_leaf(self._store, leaf, skip, end)
+
+    def _extent(self, leaf: bytes) -> memoryview:
+        """Return the extent that a leaf names."""
+        digest = Digest(leaf[HEADER:_LEVEL_AT])
+        for known, data in self._extents:
+            if known == digest:
+                return data
+        data = memoryview(self._store.read(digest))
+        self._extents = *self._extents[1 - _EXTENTS :], (digest, data)
+        return data
 
     def runs(self, root: Digest, start: int, stop: int) -> Iterator[Run]:
         """Yield the same, as many leaves at a time as lie side by side in one node."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -12,10 +12,10 @@ from packetfs.fs.leaves import Leaves
 from packetfs.limits import PLACES_MAX, SOURCES_MAX
 from packetfs.net.delta import Basis, ExtentMap, Gathered
 from packetfs.net.names import walk
+from packetfs.net.shared import Leaf, Shared, along
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import HEADER
-from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
 
 _WORTH_A_NAME: Final = 1024
@@ -54,7 +54,8 @@ class KnownBase:
         expected = sum(old.size * 2 // self._store.mean + 2 for _, old in self._files)
         places = ExtentMap(min(expected, PLACES_MAX))
         for number, (_, old) in enumerate(self._files, 1):
-            places.add_leaves(number, leaves(self._store, Digest(old.root)))
+            for base, starts, leaves in self._leaves.runs(Digest(old.root), 0, old.size):
+                places.add_leaves(number, zip(map(base.__add__, starts), leaves, strict=False))
         return places
 
     def _find_copied(self, base: Digest, newcomers: dict[bytes, int], excluded: Container[bytes]) -> None:
@@ -78,6 +79,10 @@ class KnownBase:
     def same_content(self, new: Entry) -> int:
         """Return the source that is the new file byte for byte (it was renamed or copied), else 0."""
         return self._by_root.get(new.root, 0)
+
+    def leaves(self, source: int, new: Entry) -> Iterator[Leaf | Shared]:
+        """Yield the leaves of a new file, along those of a source."""
+        return along(self._leaves, Digest(new.root), Digest(self._files[source - 1][1].root))
 
     def read(self, source: int, offset: int, length: int) -> memoryview:
         root = Digest(self._files[source - 1][1].root)

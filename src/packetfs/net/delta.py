@@ -16,6 +16,7 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import MissingExtent
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
 from packetfs.net.packed import Packer
+from packetfs.net.shared import Leaf, Shared
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
@@ -37,7 +38,6 @@ _COPY_COST: Final = 5
 _VOTES: Final = 256
 """Leaves of a new file that decide which old file is its base."""
 
-Leaf = tuple[int, bytes]
 Place = tuple[int, int]
 """Source number and offset in its output."""
 
@@ -173,10 +173,17 @@ class Difference:
         self._wider = _Wider()
         self.copied = 0
 
-    def run(self, leaves: Iterable[Leaf]) -> Iterator[None]:
-        """Pack the whole file, leaf by leaf."""
-        for offset, leaf in leaves:
-            yield from self._leaf(offset, leaf)
+    def run(self, parts: Iterable[Leaf | Shared]) -> Iterator[None]:
+        """Pack the whole file, leaf by leaf, or stretch by stretch where the base has the same at the same place."""
+        for part in parts:
+            if not isinstance(part, Shared):
+                yield from self._leaf(*part)
+            elif part.offset == self._packer.expected + self._gap_bytes:
+                yield from self._close_gap((self._base, part.offset))
+                self._copy((self._base, part.offset), part.size)
+            else:
+                for offset, leaf in part.leaves:
+                    yield from self._leaf(offset, leaf)
             if self._full():
                 yield
         yield from self._close_gap(None)

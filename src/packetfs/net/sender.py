@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from packetfs.dataclass import dataclass
@@ -234,17 +235,20 @@ class Sender:
         self.items.entry(path, entry, content, declared)
         packer = Packer(merging=content is not Content.LITERAL)
         writing: Difference | HandedContent
+        leaves = file_leaves(self._source.store, entry)
         if content is Content.LITERAL and self._handing is not None:
             writing = HandedContent(self._handing, self._source, path, packer)
+            steps = writing.run(leaves)
         else:
             writing = Difference(basis, base, partial(self._source.read, path), packer, self._declare)
-        self._blocks(path, writing, packer, entry)
+            steps = writing.run(self._known.leaves(base, entry) if base and self._known is not None else leaves)
+        self._blocks(path, steps, packer)
         self.report.copied += writing.copied
         self.report.literal += entry.size - writing.copied
 
-    def _blocks(self, path: bytes, writing: Difference | HandedContent, packer: Packer, entry: Entry) -> None:
+    def _blocks(self, path: bytes, steps: Iterator[None], packer: Packer) -> None:
         try:
-            for _ in writing.run(file_leaves(self._source.store, entry)):
+            for _ in steps:
                 self.items.block(packer)
             self.items.block(packer)
         except Vanished as error:

@@ -39,6 +39,7 @@ class Leases:
         self._path = path
         self._fd = _open(storage, path, writable)
         self.epoch = 0
+        self._punches = 0
 
     def acquire_writer(self) -> None:
         """Become the writer, or raise PoolBusy with the name of the one there is."""
@@ -48,6 +49,7 @@ class Leases:
         self.epoch = epoch + 1
         owner = _OWNER.pack(os.getpid(), _start_time(os.getpid()), self.epoch, _command()[:40])
         self._storage.write(self._fd, [owner], 0)
+        self._punches = self._read_punches()
 
     def live_epoch(self) -> int:
         """Return the epoch of the writer at work in any process, 0 when there is none."""
@@ -67,13 +69,20 @@ class Leases:
                 _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
 
     def punches(self) -> int:
-        """Return how often payload was punched: equal before and after a read, nothing vanished under it."""
+        """Return how often payload was punched: equal before and after a read, nothing vanished under it.
+
+        Only the writer punches, so it need not ask the file.
+        """
         if self._fd < 0:
             raise PoolClosed(path=os.path.dirname(self._path))
+        return self._punches if self.epoch else self._read_punches()
+
+    def _read_punches(self) -> int:
         return int.from_bytes(os.pread(self._fd, _PUNCHES.size, _PUNCHES_AT), "little")
 
     def count_punch(self) -> None:
-        self._storage.write(self._fd, [_PUNCHES.pack(self.punches() + 1)], _PUNCHES_AT)
+        self._punches = self.punches() + 1
+        self._storage.write(self._fd, [_PUNCHES.pack(self._punches)], _PUNCHES_AT)
 
     def close(self) -> None:
         """Give up the writer lease, if this is its holder."""

@@ -35,7 +35,6 @@ class Code(NamedTuple):
     owner: Any
 
 
-
 class CodeCache:
     """Code in a directory, by a key; the oldest go when there are too many."""
 
