@@ -37,8 +37,11 @@ SEGMENTS_MAX: Final = 1 << 24
 """Segments of one arena: 4 PiB. A larger number in a file name or in the index is damage."""
 SEGMENTS_OPEN: Final = 64
 """Descriptors kept open on segments: far below the usual limit of 1,024 for a process, and 16 GiB of arena."""
-SEGMENTS_MAPPED: Final = 4
-"""Mappings that a pool keeps for views to come; a mapping with live views stays whatever this says."""
+EXTENTS_KNOWN: Final = 8192
+"""Extents of a mapped segment whose places are kept: twice as many as it has of the usual size, in 1.2 MB."""
+SEGMENTS_MAPPED: Final = 16
+"""Mappings that a pool keeps for views to come (4 GiB), with what is known of their extents: a file that is read again
+and has more of them is looked up anew each time. A mapping with live views stays whatever this says."""
 APPEND_BUFFER: Final = 256 * KIB
 """Bytes of small extents gathered for one write: more gained nothing and leaves the processor's cache (measured)."""
 APPEND_DIRECT: Final = 128 * KIB

@@ -28,6 +28,8 @@ from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encod
 
 _NOTHING_GATHERED: Final = 1 << 63
 """A reader finds every position in the files, also those that a writer has added since."""
+_BYTE: Final = bytearray(1)
+"""Where bytes go that nobody wants."""
 _BLOCK: Final = 4096
 """What a filesystem frees at the least."""
 _PADS: Final = tuple(bytes(n) for n in range(PACKET))
@@ -147,6 +149,13 @@ class Arena:
         except OSError as error:  # a filesystem that cannot tell is waited for
             return None if error.errno == errno.EAGAIN else self.read(position, length)
         return found if count == length else None
+
+    def is_near(self, position: int) -> bool:
+        """Say whether the byte at `position`, which is in its file, can be had without waiting for the disk."""
+        try:
+            return os.preadv(self.file(position // SEGMENT).fd, (_BYTE,), position % SEGMENT, os.RWF_NOWAIT) == 1
+        except OSError as error:
+            return error.errno != errno.EAGAIN
 
     def peek_into(self, position: int, out: memoryview) -> int:
         """Fill `out` from `position` on with what is in a file and in memory; return how many bytes there were."""

@@ -57,7 +57,7 @@ def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
     stop = base + pool.arena.segment_size(number)
     for extent in takewhile(lambda found: found.position < stop, scan(pool.arena, base)):
         if not is_whole(pool.arena, extent):
-            pool.verified.discard(extent.position)
+            pool.doubt(extent)
             yield Finding("the payload does not match its digest", _where(pool, extent.position), extent.digest)
         elif not pool.holds(extent.digest):
             yield Finding("the index does not lead to this extent", _where(pool, extent.position), extent.digest)

@@ -162,6 +162,19 @@ class Lookup:
                 return
         out[:] = self.read_range(digest, offset, len(out))
 
+    def known(self, digest: Digest, look: bool = False) -> memoryview | None:
+        """Return the payload of an extent that was shown since its segment is mapped: nothing is read for it.
+
+        `look`: None where the disk would have to be waited for, as far as its last byte tells.
+        """
+        found = self._mappings.find(digest)
+        if found is None:
+            return None
+        mapping, start, stop = found
+        if look and not self._arena.is_near(mapping.segment * SEGMENT + stop - 1):
+            return None
+        return memoryview(mapping)[start:stop]
+
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies; what must be decoded is a copy."""
         extent = self.require(digest)
@@ -204,6 +217,8 @@ class Lookup:
         start = extent.payload % SEGMENT
         if len(held) < start + extent.length:
             held = self._mappings.hold(extent.payload // SEGMENT, start + extent.length)
+        if not self._arena.is_gathered(extent.position):
+            self._mappings.learn(held, extent.digest, start, start + extent.length)
         return memoryview(held)[start : start + extent.length]
 
     def _verify(self, extent: Extent, stored: bytes) -> bytes:

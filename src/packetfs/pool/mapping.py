@@ -9,10 +9,13 @@ from __future__ import annotations
 import mmap
 import threading
 import weakref
+from typing import Final
 
-from packetfs.limits import SEGMENT, SEGMENTS_MAPPED
+from packetfs.limits import EXTENTS_KNOWN, SEGMENT, SEGMENTS_MAPPED
 from packetfs.pool.arena import Arena
 from packetfs.pool.leases import Shares
+
+_STOP: Final = (1 << 32) - 1
 
 
 class LeasedMapping(mmap.mmap):
@@ -20,6 +23,8 @@ class LeasedMapping(mmap.mmap):
 
     shares: Shares
     segment: int
+    known: dict[bytes, int]
+    """Digest -> where in the segment its verified bytes lie (start << 32 | stop): true as long as the lease lasts."""
 
     def __del__(self) -> None:
         self.shares.end(self.segment)
@@ -33,6 +38,7 @@ class Mappings:
         self._shares = shares
         self._live: weakref.WeakValueDictionary[int, LeasedMapping] = weakref.WeakValueDictionary()
         self._recent: dict[int, LeasedMapping] = {}
+        self._newest: LeasedMapping | None = None
         self._lock = threading.RLock()
 
     def view(self, position: int, length: int) -> memoryview:
@@ -46,20 +52,53 @@ class Mappings:
             mapping = self._live.get(segment)
             if mapping is None or len(mapping) < size:
                 mapping = self._map(segment)
-            self._recent.pop(segment, None)
-            self._recent[segment] = mapping
-            if len(self._recent) > SEGMENTS_MAPPED:
-                del self._recent[next(iter(self._recent))]
+            self._use(mapping)
         return mapping
+
+    def _use(self, mapping: LeasedMapping) -> None:
+        self._recent.pop(mapping.segment, None)
+        self._recent[mapping.segment] = self._newest = mapping
+        if len(self._recent) > SEGMENTS_MAPPED:
+            del self._recent[next(iter(self._recent))]
+
+    def learn(self, mapping: LeasedMapping, digest: bytes, start: int, stop: int) -> None:
+        """Remember where the verified bytes of an extent lie, stored as they are."""
+        with self._lock:
+            if len(mapping.known) >= EXTENTS_KNOWN:
+                mapping.known.clear()
+            mapping.known[digest] = start << 32 | stop
+
+    def find(self, digest: bytes) -> tuple[LeasedMapping, int, int] | None:
+        """Return the mapping that an extent was learnt to be in, and its start and stop there."""
+        newest = self._newest
+        place = None if newest is None else newest.known.get(digest)
+        if newest is not None and place is not None:
+            return newest, place >> 32, place & _STOP
+        with self._lock:
+            for mapping in self._recent.values():
+                place = mapping.known.get(digest)
+                if place is not None:
+                    self._use(mapping)
+                    return mapping, place >> 32, place & _STOP
+        return None
+
+    def unlearn(self, segment: int, digest: bytes) -> None:
+        """Forget where an extent lies: it is damaged, or gone."""
+        with self._lock:
+            mapping = self._live.get(segment)
+            if mapping is not None:
+                mapping.known.pop(digest, None)
 
     def release(self, segment: int) -> None:
         """Let go of a mapping that is only kept for views to come."""
         with self._lock:
-            self._recent.pop(segment, None)
+            if self._recent.pop(segment, None) is self._newest:
+                self._newest = None
 
     def close(self) -> None:
         with self._lock:
             self._recent.clear()
+            self._newest = None
 
     def _map(self, segment: int) -> LeasedMapping:
         self._shares.begin(segment)
@@ -69,6 +108,6 @@ class Mappings:
         except BaseException:
             self._shares.end(segment)
             raise
-        mapping.shares, mapping.segment = self._shares, segment
+        mapping.shares, mapping.segment, mapping.known = self._shares, segment, {}
         self._live[segment] = mapping
         return mapping

@@ -266,8 +266,13 @@ class Pool:
         """Take an extent out of the index."""
         if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
             self._content -= extent.size
+        self.doubt(extent)
+
+    def doubt(self, extent: Extent) -> None:
+        """Believe nothing any more that is remembered of an extent: it is looked at again at the next touch."""
         self.verified.discard(extent.position)
         self.sequences.drop(extent.position)
+        self.mappings.unlearn(extent.position // SEGMENT, extent.digest)
 
     def begin_writing(self) -> None:
         """Refuse what must not write; the first time, tell every later opener not to trust the index on disk."""
@@ -316,11 +321,20 @@ class Pool:
 
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies in the mapped arena; the view, and any slice of it, is a reader's lease."""
+        known = self.lookup.known(digest)
+        if known is not None:
+            return known
         self._hand_over()
         return self.lookup.view(digest)
 
-    def peek(self, digest: Digest) -> memoryview | None:
-        """Return the same as `view`, None where the disk would have to be waited for."""
+    def peek(self, digest: Digest, look: bool = True) -> memoryview | None:
+        """Return the same as `view`, None where the disk would have to be waited for.
+
+        Without a `look` what was shown before is taken to be in memory still, as who looked at what lies beside it may.
+        """
+        known = self.lookup.known(digest, look)
+        if known is not None:
+            return known
         self._hand_over()
         return self.lookup.peek(digest)
 

@@ -221,6 +221,22 @@ def test_what_lies_on_the_disk_alone_is_read_later(rig: Rig, monkeypatch: pytest
             assert b"".join(others.submit(found).result()) == data[5 * MEAN : 8 * MEAN]
 
 
+def test_what_was_shown_and_is_on_the_disk_alone_again_is_read_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = noise(8, 20 * MEAN)
+    ino = rig.make(b"v", data)
+    rig.pool.flush()
+    with rig.opened(ino) as handle:
+        assert rig.read(handle) == data
+        rig.ops.idle(0)
+        assert not callable(rig.ops.read(handle, 5 * MEAN, 3 * MEAN))
+        rig.ops.idle(0)
+        monkeypatch.setattr(rig.pool.arena, "is_near", lambda _position: False)
+        monkeypatch.setattr(rig.pool.arena, "peek", lambda _position, _length: None)
+        found = rig.ops.read(handle, 5 * MEAN, 3 * MEAN)
+        assert callable(found)
+        assert b"".join(found()) == data[5 * MEAN : 8 * MEAN]
+
+
 def test_damage_that_is_met_later_is_an_error_of_the_system(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     ino = rig.make(b"v", noise(7, 20 * MEAN))
     rig.pool.flush()

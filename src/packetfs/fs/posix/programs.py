@@ -14,9 +14,8 @@ from packetfs.packet.layout import HEADER, Buffer, Op
 from packetfs.packet.tree import produces
 from packetfs.pool.pool import Pool
 
-_VIEWS: Final = 16
-"""Extents whose view is kept: a read of 128 KiB mostly ends inside one, and the next begins there."""
 _ZEROS: Final = memoryview(bytes(1 << 20))
+_DIGEST_END: Final = HEADER + 32
 _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
 Later: TypeAlias = Callable[[], list[Buffer]]
 """A read that waits for the disk: it may be called in any thread."""
@@ -33,7 +32,7 @@ class Piece(NamedTuple):
     def of(self, view: memoryview) -> memoryview:
         """Return the part."""
         if self.stop > len(view):
-            raise BadProgram(root=short(self.root), reason="it copies what is not in an extent")
+            raise _too_short(self.root)
         return view[self.start : self.stop]
 
 
@@ -43,25 +42,41 @@ class Programs:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._leaves = Leaves(pool)
-        self._views: dict[bytes, memoryview] = {}
+        self._last: tuple[bytes, memoryview] = b"", memoryview(b"")
+        """The extent that was read last: a read mostly ends inside one, and the next begins there."""
 
     def read(self, root: Digest, start: int, stop: int) -> list[Buffer]:
         """Return the bytes [start, stop) of a program where they lie; fewer where it ends before."""
         parts = self._parts(root, start, stop)
-        return [part.of(self._view(part.digest)) if isinstance(part, Piece) else part for part in parts]
+        return [part.of(self._pool.view(part.digest)) if isinstance(part, Piece) else part for part in parts]
 
     def find(self, root: Digest, start: int, stop: int) -> list[Buffer] | Later:
-        """The same, unless the disk would have to be waited for."""
-        parts = list(self._parts(root, start, stop))
+        """The same, unless the disk would have to be waited for, as far as a look at both ends tells."""
         found: list[Buffer] = []
-        for part in parts:
-            if isinstance(part, Piece):
-                view = self._views.get(part.digest) or self._pool.peek(part.digest)
+        for base, starts, leaves in self._leaves.runs(root, start, stop):
+            for index, leaf in enumerate(leaves):
+                at, end = base + starts[index], base + starts[index + 1]
+                if leaf[0] != _COPY or leaf[1]:
+                    found += _produce(root, leaf, max(start - at, 0), min(stop, end) - at)
+                    continue
+                view = self._peek(leaf[HEADER:_DIGEST_END], at <= start or end >= stop)
                 if view is None:
-                    return partial(_fetch, self._pool, parts)
-                found.append(part.of(self._kept(part.digest, view)))
-            else:
-                found.append(part)
+                    return partial(_fetch, self._pool, list(self._parts(root, start, stop)))
+                first = int.from_bytes(leaf[8:16], "little")
+                if first + end - at > len(view):
+                    raise _too_short(root)
+                if first or at < start or end > stop or end - at < len(view):
+                    view = view[first + max(start - at, 0) : first + min(stop, end) - at]
+                found.append(view)
+        return found
+
+    def _peek(self, digest: bytes, look: bool) -> memoryview | None:
+        last, view = self._last
+        if digest == last:
+            return view
+        found = self._pool.peek(Digest(digest), look)
+        if found is not None and look:
+            self._last = digest, found
         return found
 
     def _parts(self, root: Digest, start: int, stop: int) -> Iterator[Buffer | Piece]:
@@ -69,13 +84,9 @@ class Programs:
             skip, end = max(start - at, 0), min(stop - at, produces(leaf))
             if leaf[0] == _COPY and not leaf[1]:
                 first = int.from_bytes(leaf[8:16], "little")
-                yield Piece(Digest(leaf[HEADER : HEADER + 32]), first + skip, first + end, root)
-            elif leaf[0] == _DATA:
-                yield leaf[HEADER + skip : HEADER + end]
-            elif leaf[0] == _FILL:
-                yield from _run(leaf, skip, end - skip)
+                yield Piece(Digest(leaf[HEADER:_DIGEST_END]), first + skip, first + end, root)
             else:
-                raise BadProgram(root=short(root), reason="it has packets that do not belong in a file")
+                yield from _produce(root, leaf, skip, end)
 
     def read_into(self, root: Digest, start: int, out: memoryview) -> None:
         """Fill `out` with the bytes of a program from `start` on, which it must have.
@@ -93,19 +104,9 @@ class Programs:
         if at < len(out):
             raise BadProgram(root=short(root), reason="it ends too soon")
 
-    def _view(self, digest: Digest) -> memoryview:
-        return self._kept(digest, self._views.get(digest) or self._pool.view(digest))
-
-    def _kept(self, digest: Digest, view: memoryview) -> memoryview:
-        if digest not in self._views:
-            if len(self._views) >= _VIEWS:
-                del self._views[next(iter(self._views))]
-            self._views[digest] = view
-        return view
-
     def forget(self) -> None:
-        """Let go of all views, and with them of the leases on what they show."""
-        self._views.clear()
+        """Let go of the view that is kept, and with it of the lease on what it shows."""
+        self._last = b"", memoryview(b"")
 
     # holes
 
@@ -138,6 +139,20 @@ def zeros(length: int) -> Iterator[memoryview]:
     while length > 0:
         yield _ZEROS[:length]
         length -= len(_ZEROS)
+
+
+def _too_short(root: Digest) -> BadProgram:
+    return BadProgram(root=short(root), reason="it copies what is not in an extent")
+
+
+def _produce(root: Digest, leaf: bytes, skip: int, end: int) -> Iterator[Buffer]:
+    """Yield the bytes [skip, end) of what a leaf makes that copies nothing."""
+    if leaf[0] == _DATA:
+        yield leaf[HEADER + skip : HEADER + end]
+    elif leaf[0] == _FILL:
+        yield from _run(leaf, skip, end - skip)
+    else:
+        raise BadProgram(root=short(root), reason="it has packets that do not belong in a file")
 
 
 def _run(leaf: bytes, skip: int, take: int) -> Iterator[Buffer]:
