@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from struct import pack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packetfs.packet.cut import cut, reach_of
 from packetfs.packet.digest import Digest, digest_of
@@ -53,25 +56,37 @@ def test_alike_takes_whole_plain_extents_alone(stored: bytes, data: bytes, lengt
     assert (chunks, found) == ([(length, NAME) for length in lengths], same)
 
 
-def test_sequences_join_what_one_stream_puts_side_by_side() -> None:
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), max_size=30), st.integers(0, 45))
+def test_sequences_are_what_single_streams_had(ranges: list[tuple[int, int]], gone: int) -> None:
     held = Sequences()
-    held.add(100, 200, -1)
-    held.add(200, 300, 200)
-    held.add(300, 350, 200)  # of another stream, or behind a run
-    assert [held.end(at) for at in (99, 100, 299, 300, 349, 350)] == [-1, 300, 300, 350, 350, -1]
-    held.add(350, 400, -1)  # a single chunk gives way to the next
-    assert [held.end(at) for at in (300, 350, 399)] == [-1, 400, 400]
-    held.drop(150)
-    assert [held.end(at) for at in (100, 200, 350)] == [-1, -1, 400]
-    held.drop(1000)
+    for number, (start, length) in enumerate(ranges):
+        held.add(start, start + length)
+        assert held.end(start) >= start + length
+        assert held._starts == sorted(set(held._starts))
+        pairs = list(zip(held._starts, held._ends, strict=True))
+        assert all(end <= start for (_, end), (start, _) in pairwise(pairs))
+        for first, last in pairs:
+            assert any(start <= first < last <= start + length for start, length in ranges[: number + 1])
+    was = held.end(gone)
+    held.drop(gone)
+    assert held.end(gone) == -1
+    assert was == -1 or held.end(was - 1) == -1
+
+
+def test_sequences_that_touch_are_not_joined() -> None:
+    held = Sequences()
+    held.add(100, 300)
+    held.add(300, 400)
+    assert [held.end(at) for at in (99, 100, 299, 300, 399, 400)] == [-1, 300, 300, 400, 400, -1]
+    held.add(100, 350)
+    assert [held.end(at) for at in (100, 349, 350, 399)] == [350, 350, 400, 400]
 
 
 def test_sequences_forget_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequences, "SEQUENCES_MAX", 10)
     held = Sequences()
     for at in range(0, 10_000, 100):
-        held.add(at, at + 40, -1)
-        held.add(at + 40, at + 80, at + 40)
+        held.add(at, at + 80)
     assert held.end(0) == -1
     assert held.end(9_940) == 9_980
     assert len(held._starts) <= 10
@@ -104,14 +119,22 @@ def test_only_what_enough_bytes_prove_is_recognised(place: Path) -> None:
         assert len(found) < len(chunks) - 1, "the end of the file made the last cut"
 
 
-def test_what_another_process_stored_is_not_believed(place: Path) -> None:
+def test_what_another_process_stored_is_believed_once_it_was_found_by_digest(place: Path) -> None:
     data = Random(4).randbytes(20 * MEAN)
     with Pool.create(str(place / "pool"), mean=MEAN, durable=False) as pool:
         chunks = stored(pool, data)
     with Pool.open(str(place / "pool"), writable=True) as pool:
+        first = memoryview(data)[: chunks[0][0]]
+        Following(pool).put(first)
         again = Following(pool)
-        again.put(memoryview(data)[: chunks[0][0]])
+        again.put(first)
         assert not again.expects
+        assert stored(pool, data) == chunks
+        again = Following(pool)
+        again.put(first)
+        found = again.recognise(memoryview(data)[chunks[0][0] :])
+        assert found == chunks[1 : len(found) + 1]
+        assert len(found) >= len(chunks) - 5
 
 
 def test_an_extent_that_is_gone_ends_what_is_expected(place: Path) -> None:

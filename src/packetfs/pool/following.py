@@ -35,8 +35,8 @@ class Following:
         self._reach = reach_of(pool.mean)
         self._next = -1
         """Where the extent lies that the stream may go on with."""
-        self._behind = -1
-        """Where the extent ends that was appended last, if the stream goes on right behind its chunk."""
+        self._start = self._behind = -1
+        """Where the extents lie that the stream's last chunks have, one behind the other: these are a sequence."""
 
     @property
     def expects(self) -> bool:
@@ -46,12 +46,13 @@ class Following:
     def put(self, chunk: memoryview) -> Digest:
         """Keep the next chunk that the stream was cut into, and return its digest."""
         kept = self._pool.keep(chunk)
-        if kept.new:
-            self._pool.sequences.add(kept.position, kept.end, self._behind)
-            self._next, self._behind = -1, kept.end
+        sequences = self._pool.sequences
+        if kept.position == self._behind:
+            sequences.add(self._start, kept.end)
         else:
-            self._behind = -1
-            self._next = kept.end if self._pool.sequences.end(kept.end) >= 0 else -1
+            self._start = kept.position
+        self._behind = kept.end
+        self._next = -1 if kept.new or sequences.end(kept.end) < 0 else kept.end
         return kept.digest
 
     def interrupt(self) -> None:
@@ -65,17 +66,16 @@ class Following:
         with self._pool.lock:
             stop = self._pool.sequences.end(self._next)
             chunks, same = self._compare(data, stop) if stop >= 0 else ([], 0)
-        start, count = 0, 0
+        start = count = 0
         for length, _ in chunks:
             if start + self._reach > same:
                 break
             start += length
             self._next += PACKET + padded(length)
             count += 1
+        self._behind = self._next
         if same < len(data) or self._next >= stop:  # it goes on in another way
             self._next = -1
-        if count:
-            self._behind = -1
         return chunks[:count]
 
     def _compare(self, data: memoryview, stop: int) -> tuple[list[tuple[int, Digest]], int]:

@@ -1,25 +1,24 @@
-"""Where in the arena the chunks of one stream lie one behind the other, as this process put them there.
+"""Where in the arena extents lie as one stream had them, one behind the other, as this process saw when it cut them.
 
-Of such chunks two things are known that no header tells: that they have the digests that their headers name, and that
-the cutter made each of them with the next ones behind it. So who meets the same bytes again need not cut and hash them
-(`following.py`). It is kept in memory alone: what another process stored is found by digest, as ever.
+Of such extents two things are known that no header tells: that their bytes have the digests that the headers name, and
+that the cutter makes each of them where the next ones follow. So who meets the same bytes again need not cut and hash
+them (`following.py`). It is kept in memory alone: of what another process stored, digests are the first to tell.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from packetfs.limits import SEQUENCES_MAX
 
 
 class Sequences:
-    """Ranges of arena positions, in order; the oldest are forgotten where there are too many."""
+    """Ranges of arena positions that do not overlap, in order. Two that touch are not one: no stream had both."""
 
     def __init__(self) -> None:
         self._starts: Final[list[int]] = []
         self._ends: Final[list[int]] = []
-        self._single = False
         self._window = memoryview(b"")
 
     def window(self, size: int) -> memoryview:
@@ -28,19 +27,21 @@ class Sequences:
             self._window = memoryview(bytearray(size))
         return self._window
 
-    def add(self, position: int, end: int, behind: int) -> None:
-        """Add a chunk that was appended; `behind` is where the stream's last one ended, -1 where that is unknown."""
-        if self._ends and self._ends[-1] == position == behind:
-            self._ends[-1] = end
-            self._single = False
-        elif self._single:  # nothing follows from one chunk alone, and streams that take turns leave many
-            self._starts[-1], self._ends[-1] = position, end
-        else:
-            self._starts.append(position)
-            self._ends.append(end)
-            self._single = True
-            if len(self._starts) > SEQUENCES_MAX:
-                del self._starts[: SEQUENCES_MAX // 2], self._ends[: SEQUENCES_MAX // 2]
+    def add(self, start: int, end: int) -> None:
+        """Add what one stream had without a break; of others, what overlaps it is given up."""
+        if self.end(start) >= end:
+            return
+        first = bisect_left(self._starts, start)
+        if first and self._ends[first - 1] > start:
+            self._ends[first - 1] = start
+        last = bisect_left(self._starts, end, first)
+        if last > first and self._ends[last - 1] > end:
+            last -= 1
+            self._starts[last] = end
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
+        if len(self._starts) > SEQUENCES_MAX:
+            del self._starts[: SEQUENCES_MAX // 2], self._ends[: SEQUENCES_MAX // 2]
 
     def end(self, position: int) -> int:
         """Return where the sequence ends that a position is in; -1 where it is in none."""
@@ -52,4 +53,3 @@ class Sequences:
         at = bisect_right(self._starts, position) - 1
         if at >= 0 and position < self._ends[at]:
             del self._starts[at], self._ends[at]
-            self._single = False

@@ -85,10 +85,11 @@ def test_any_mixture_of_what_is_known_becomes_its_program(
         inos = [attributes.ino for attributes, _ in handles]
         for _, handle in handles:
             shared.ops.release(handle)
-        inos.append(write(shared, b"z", data, piece))
-        assert shared.root_of(inos[2]) == whole_root(shared.pool, data)
-        assert shared.content(inos[2]) == data
-    for name, ino in zip((b"x", b"y", b"z"), inos, strict=True):
+        for name, wanted in (b"z", data), (b"t", data[len(data) // 3 :] + data), (b"u", data):
+            inos.append(write(shared, name, wanted, piece))
+            assert shared.root_of(inos[-1]) == whole_root(shared.pool, wanted)
+            assert shared.content(inos[-1]) == wanted
+    for name, ino in zip((b"x", b"y", b"z", b"t", b"u"), inos, strict=True):
         shared.ops.unlink(1, name)
         shared.ops.forget(ino, 1)
 
