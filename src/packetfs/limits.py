@@ -253,7 +253,7 @@ WINDOW_SLACK: Final = 256 * KIB
 WINDOW_OLD: Final = 3 * MIB
 """Old bytes looked at, at most, for one window."""
 SOURCES_MAX: Final = 1 << 16
-"""Old files that one sync may copy parts from besides each file's own old version."""
+"""Files that one sync may copy parts from besides each file's own old version: old ones, and what it brought."""
 PLACES_MAX: Final = 1 << 19
 """Extents of old files that one sync looks up by digest (32 GiB at 64 KiB, 14 MB of memory); beyond, bytes decide."""
 DRIFT_MAX: Final = 1 << 15

@@ -314,6 +314,7 @@ def taken(batches: list[Batch], reader: ItemReader | None = None) -> list[AnyIte
 
 @given(st.lists(_ITEMS, max_size=12))
 def test_items_come_back(steps: list[tuple[object, ...]]) -> None:
+    steps = [step for at, step in enumerate(steps) if step[0] != "source" or step not in steps[:at]]  # told once
     found = taken(written(steps))
     assert len(found) == len(steps)
     for item, (name, *arguments) in zip(found, steps, strict=True):

@@ -69,6 +69,11 @@ class KnownBase:
             if not wanted:
                 break
 
+    @property
+    def count(self) -> int:
+        """Files that may be declared as sources."""
+        return len(self._files)
+
     def number(self, path: bytes) -> int:
         """Return the source number of the old version at `path`, 0 if there is none."""
         return self._numbers.get(path, 0)

@@ -8,7 +8,8 @@ Control is a sequence of items: kind u8, then
     7 ABANDON instead of END: the file changed while it was read, what came of it is no version of it
     8 OFFER   a file of this machine came with the batch: whole content may be copied from it, until the next OFFER
     4 REMOVE  path, as in ENTRY
-    5 SOURCE  path of the base, as in ENTRY; sources are numbered from 1 in the order they are declared
+    5 SOURCE  path of a file to copy from, as it was before this sync or, where it was not, as this sync brought it;
+              sources are numbered from 1 in the order they are declared
     6 LINK    path and packed entry, then the path of an earlier name of the same file
 
 A batch is four u32 (control length decoded and stored, literal length decoded and stored), control, literals; a part
@@ -56,8 +57,8 @@ class Content(IntEnum):
     """What follows an ENTRY.
 
     LITERAL and EARLY are whole: each instruction stands for one leaf of the file's program, so the receiver need not
-    cut; a COPY is from the file of this machine that was offered last. EARLY comes while the sender still reads the
-    file: the entry's root follows in a later ENTRY with NONE.
+    cut; copies are from sources, a COPY from the file of this machine that was offered last. EARLY comes while the
+    sender still reads the file: the entry's root follows in a later ENTRY with NONE.
     """
 
     NONE = 0

@@ -8,15 +8,15 @@ from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unverified
-from packetfs.limits import COPIED_MAX, RUNS_MAX
+from packetfs.limits import COPIED_MAX, EXTENT_MAX, RUNS_MAX
 from packetfs.net.batch import WHOLE, Content
 from packetfs.net.items import AbandonItem, BlockItem, EndItem
-from packetfs.net.packed import FILL, LITERAL, SOURCE, Expected, Instruction, read_instructions
+from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
 from packetfs.net.spans import Spans
 from packetfs.packet.layout import Buffer
 
 _PIECE: Final = 1 << 20
-"""Bytes that are copied from an old file at a time."""
+"""Bytes that are copied from an old file at a time; of content that is sent whole, an extent."""
 _ANYWHERE: Final = 1 << 128
 """An offset that no number of relative steps back in one frame leads below zero."""
 
@@ -152,8 +152,6 @@ class Delivery:
             self._runs += item.length
             if self._runs > RUNS_MAX:
                 raise TooLong(path=self.path, size=self._runs, limit=RUNS_MAX)
-        elif item.kind == SOURCE and self.whole:
-            raise self._break("a copy from another file in one that is sent whole")
         elif item.offset + item.length > COPIED_MAX:
             raise Unverified(path=self.path)
 
@@ -161,7 +159,7 @@ class Delivery:
         old = self.open(item.source)
         at, end = item.offset, item.offset + item.length
         while at < end:
-            data = old.read(at, min(_PIECE, end - at))
+            data = old.read(at, min(EXTENT_MAX if self.whole else _PIECE, end - at))
             if not data:
                 raise Unverified(path=self.path)
             at += len(data)

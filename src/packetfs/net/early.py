@@ -18,6 +18,7 @@ from typing import Final
 from packetfs.errors import PacketFSError
 from packetfs.limits import EARLY_MIN
 from packetfs.net.batch import Content, Origin
+from packetfs.net.brought import Brought, BroughtFile
 from packetfs.net.handing import Handing
 from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
@@ -38,11 +39,14 @@ class Early:
     def __init__(self, items: ItemWriter, handing: Handing | None = None) -> None:
         """`handing`: large files need not travel, the receiver reads them where they lie."""
         self._items = items
+        self.brought = Brought(items)
         self.handing = handing
         self._marks = array("I")
         self._passed = 0
         self.roots: dict[bytes, Digest] = {}
         """Content that was sent without its entry, by path."""
+        self.copied = 0
+        """Bytes that were copied from what had been sent before."""
         self.error: PacketFSError | None = None
 
     def offer(self, path: bytes, fd: int, size: int, make: Callable[[], Entry]) -> LargeFile | SmallFile | None:
@@ -53,6 +57,11 @@ class Early:
         if size >= EARLY_MIN:
             return LargeFile(self, self._items, path, fd, make())
         return SmallFile(self, self._items, path) if len(self._marks) < _MARKS_MAX else None
+
+    def end(self, file: BroughtFile) -> None:
+        """Take a file that was sent whole for a source."""
+        file.end()
+        self.copied += file.copied
 
     def mark(self, path: bytes, entry: Entry) -> None:
         """Remember a file that was sent whole."""
@@ -73,11 +82,9 @@ def _mark(path: bytes, entry: Entry) -> int:
     return hash((path, entry)) & 0xFFFFFFFF
 
 
-def _pack(packer: Packer, leaf: bytes, data: memoryview | bytes) -> None:
-    if leaf[0] == Op.FILL:
-        packer.fill(leaf[16], produces(leaf))
-    else:
-        packer.literal(data if leaf[0] == Op.COPY else leaf[16 : 16 + produces(leaf)])
+def _data(leaf: bytes, data: memoryview) -> memoryview | bytes:
+    """Return the bytes of a leaf that is no run; short ones stand in it."""
+    return data if leaf[0] == Op.COPY else leaf[16 : 16 + produces(leaf)]
 
 
 class SmallFile:
@@ -87,10 +94,11 @@ class SmallFile:
         self._early = early
         self._items = items
         self._path = path
+        self._file = early.brought.start(path)
         self._packer = Packer(merging=False)
 
     def leaf(self, leaf: bytes, data: memoryview) -> None:
-        _pack(self._packer, leaf, bytes(data))
+        self._file.pack(self._packer, leaf, lambda: bytes(_data(leaf, data)))
 
     def settle(self) -> None:
         """Nothing refers to the memory of the import."""
@@ -111,6 +119,7 @@ class SmallFile:
         except PacketFSError as error:
             self._early.error = error
         else:
+            self._early.end(self._file)
             self._early.mark(self._path, entry)
 
 
@@ -123,6 +132,7 @@ class LargeFile:
         self._path = path
         self._fd = fd
         self._at = self._first = self._last = 0  # in the file: here, and the first and last literal that waits
+        self._file = early.brought.start(path)
         self._packer = Packer(merging=False)
         self._root = NO_DIGEST
         if (handing := early.handing) is not None:
@@ -136,12 +146,11 @@ class LargeFile:
             self._packer.copy(self._at, produces(leaf))
             self._at += produces(leaf)
             return
-        if not self._packer.literal_bytes:
-            self._first = self._at
+        start, waiting = self._at, self._packer.literal_bytes
         self._at += produces(leaf)
-        if leaf[0] != Op.FILL:
+        if self._file.pack(self._packer, leaf, lambda: _data(leaf, data)):
+            self._first = self._first if waiting else start
             self._last = self._at
-        _pack(self._packer, leaf, data)
 
     def settle(self) -> None:
         """Send what there is: it is not copied, and its memory changes next."""
@@ -159,6 +168,7 @@ class LargeFile:
         """Let the content stand; the entry follows in the ordinary pass."""
         self._send(self._items.end)
         if self._early.error is None:
+            self._early.end(self._file)
             self._early.roots[self._path] = self._root
 
     def _block(self) -> None:

@@ -80,6 +80,7 @@ class ItemWriter:
     def __init__(self, send: Callable[[Batch], None]) -> None:
         self._send = send
         self._paths = PathWriter()
+        self._sources: dict[bytes, int] = {}
         self._control = bytearray()
         self._literals: list[Buffer] = []
         self._literal_bytes = 0
@@ -95,8 +96,14 @@ class ItemWriter:
             write_varint(self._control, base)
         pack_entry(self._control, entry)
 
-    def source(self, path: bytes) -> None:
-        self._begin(Item.SOURCE, path)
+    def source(self, path: bytes) -> int:
+        """Declare what later content may copy from, once, and return its number; nothing is sent by it."""
+        number = self._sources.get(path)
+        if number is None:
+            self._control.append(Item.SOURCE)
+            self._paths.write(self._control, path)
+            number = self._sources[path] = len(self._sources) + 1
+        return number
 
     def remove(self, path: bytes) -> None:
         self._begin(Item.REMOVE, path)
@@ -195,7 +202,7 @@ class RemoveItem:
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """An old file that later items may copy from."""
+    """A file that later items may copy from: as it was before this sync, or if it was not, as this sync brought it."""
 
     path: bytes
 

@@ -219,7 +219,7 @@ class Receiver:
             return self._stale
         if item.content is Content.LISTED and not source:
             return self._target.held(item.path)
-        if item.content in WHOLE:
+        if item.content in WHOLE and not source:
             return self._handed
         number = source or item.base
         if number > len(self._sources):

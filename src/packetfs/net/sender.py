@@ -10,9 +10,10 @@ from packetfs.errors import Vanished
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.fs.diff import Change, diff
 from packetfs.fs.mirror import Offer
-from packetfs.limits import SKETCH_NAMES
+from packetfs.limits import SKETCH_NAMES, SOURCES_MAX
 from packetfs.net.basis import NO_BASIS, KnownBase
 from packetfs.net.batch import Batch, Content
+from packetfs.net.brought import Brought, WholeContent
 from packetfs.net.channel import Channel
 from packetfs.net.delta import Basis, Difference, choose_base
 from packetfs.net.early import Early
@@ -63,10 +64,10 @@ class Sender:
         self.items = ItemWriter(self._send_batch)
         self._leaders: dict[int, bytes] = {}
         self._known: KnownBase | None = None
-        self._declared: dict[int, int] = {}
         self._drift: dict[bytes, Drift] = {}
         self._handing = Handing(self.items) if channel.hands else None
         self._early = Early(self.items, self._handing)
+        self._brought: Brought | None = self._early.brought
         self.report = SendReport()
 
     def start(self) -> Offer | None:
@@ -123,12 +124,16 @@ class Sender:
         store, root = self._source.store, self._source.root
         if base is not None and base != root:
             self._known = KnownBase(store, base, diff(store, base, root), self._drift)
+            if self._brought is not None:
+                self._brought.room = SOURCES_MAX - self._known.count
         for change in diff(store, base, root):
             self._drift.pop(change.path, None) if change.new is None else None
             self._send_change(change)
         for path in list(self._drift):
             self._send_drifted(path)
         self._known = None  # its memory is free while the history is tidied
+        self.report.literal -= self._early.copied
+        self.report.copied += self._early.copied
 
     def _send_change(self, change: Change) -> None:
         path, new, old = change.path, change.new, change.old
@@ -196,13 +201,13 @@ class Sender:
             return
         own = known.number(path)
         if same := known.same_content(new):
-            self._send_copy(path, new, self._declare(same) if same != own else 0)
+            self._send_copy(path, new, self.items.source(known.path(same)) if same != own else 0)
             return
         base = choose_base(known.places, file_leaves(self._source.store, new), own)
         if not base:
             self._send_file(path, new, Content.LITERAL, 0, NO_BASIS)
             return
-        declared = self._declare(base) if base != own else 0
+        declared = self.items.source(known.path(base)) if base != own else 0
         self._send_file(path, new, Content.DELTA, declared, Basis(known.places, known), base)
 
     def _send_copy(self, path: bytes, entry: Entry, declared: int) -> None:
@@ -218,13 +223,6 @@ class Sender:
         self.items.end()
         self.report.copied += entry.size
 
-    def _declare(self, source: int) -> int:
-        """Return the number under which the receiver knows a source, telling it first where needed."""
-        if source not in self._declared and self._known is not None:
-            self.items.source(self._known.path(source))
-            self._declared[source] = len(self._declared) + 1
-        return self._declared[source]
-
     def _send_file(
         self, path: bytes, entry: Entry, content: Content, declared: int, basis: Basis, base: int = 0
     ) -> None:
@@ -234,17 +232,24 @@ class Sender:
             return
         self.items.entry(path, entry, content, declared)
         packer = Packer(merging=content is not Content.LITERAL)
-        writing: Difference | HandedContent
+        writing: Difference | HandedContent | WholeContent
         leaves = file_leaves(self._source.store, entry)
         if content is Content.LITERAL and self._handing is not None:
             writing = HandedContent(self._handing, self._source, path, packer)
             steps = writing.run(leaves)
+        elif content is Content.LITERAL and self._brought is not None:
+            writing = WholeContent(self._brought.start(path), partial(self._source.read, path), packer)
+            steps = writing.run(leaves)
         else:
-            writing = Difference(basis, base, partial(self._source.read, path), packer, self._declare)
+            writing = Difference(basis, base, partial(self._source.read, path), packer, self._source_of)
             steps = writing.run(self._known.leaves(base, entry) if base and self._known is not None else leaves)
         self._blocks(path, steps, packer)
         self.report.copied += writing.copied
         self.report.literal += entry.size - writing.copied
+
+    def _source_of(self, number: int) -> int:
+        """Return the number under which the receiver knows an old file, telling it first where needed."""
+        return self.items.source(self._known.path(number)) if self._known is not None else 0
 
     def _blocks(self, path: bytes, steps: Iterator[None], packer: Packer) -> None:
         try:
@@ -261,7 +266,7 @@ class Sender:
         done = self._commit()
         again = [path for path, reason in done.failures if not reason]
         if again:
-            self._handing = None  # the bytes themselves, this time
+            self._handing = self._brought = None  # the bytes themselves, this time
             for path in dict.fromkeys(again):
                 entry = self._find(path)
                 if entry is not None and entry.is_file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from packetfs.errors import Unverified
 from packetfs.limits import RUNS_HELD_MAX
 from packetfs.net.listing import Listed, Piece, pieces_of
 from packetfs.packet.digest import Digest
-from packetfs.packet.slots import SLOT, SlotIndex
+from packetfs.packet.growing import GrowingIndex
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
 
@@ -21,42 +20,9 @@ if TYPE_CHECKING:
     from packetfs.net.signatures import Run
 
 _OFFSET_BITS: Final = 40
-_PLACES_MAX: Final = 4
-"""Places remembered of one extent."""
-_FIRST_SLOTS: Final = 1 << 12
 
 Read = Callable[[int, int, int], bytes]
 """Reads an old file by its number: offset and length; fewer bytes, or an error, where they are not there."""
-
-
-class GrowingIndex:
-    """A slot index that grows with its pairs."""
-
-    def __init__(self) -> None:
-        self._slots = SlotIndex(bytearray(SLOT * _FIRST_SLOTS))
-        self._room = _FIRST_SLOTS * 2 // 3
-        self._pairs = array("Q")
-        self.get = self._slots.get
-
-    def put(self, key: bytes, value: int) -> None:
-        """Add a pair; a key has four values at the most."""
-        if len(self.get(key)) >= _PLACES_MAX:
-            return
-        if not self._room:
-            self._grow()
-        self._pairs.extend((int.from_bytes(key, "little"), value))
-        with suppress(ValueError):  # one part of it is crowded: an extent that is not found is sent
-            self._slots.put(key, value)
-        self._room -= 1
-
-    def _grow(self) -> None:
-        slots = self._slots.capacity * 2
-        self._slots = SlotIndex(bytearray(SLOT * slots))
-        self.get = self._slots.get
-        self._room = slots * 2 // 3 - len(self._pairs) // 2
-        for at in range(0, len(self._pairs), 2):
-            with suppress(ValueError):
-                self._slots.put(self._pairs[at].to_bytes(8, "little"), self._pairs[at + 1])
 
 
 class OldFiles:

@@ -80,7 +80,8 @@ class Target(Protocol):
         """Remember that `path` should be `entry` and is not."""
 
     def old(self, path: bytes) -> OldFile:
-        """Open what `path` was before this sync."""
+        """Open what `path` was before this sync, or where it was nothing, what this sync brought; Unverified if neither
+        is there."""
 
     def held(self, path: bytes) -> OldFile:
         """Open the new file `path` as far as `match` found its pieces."""

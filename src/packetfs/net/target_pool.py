@@ -65,6 +65,7 @@ class PoolTarget:
         self._whole = WholePool(fs.pool)
         self._scope: Scope = OneTree(fs.pool, self._old_root) if limited else self._whole
         self._early: set[bytes] = set()
+        self._brought: dict[bytes, Digest] = {}
         self._seen: set[bytes] = set()
         self._listing = self._partial = False
         self._differing: dict[bytes, bytes] = {}
@@ -196,6 +197,7 @@ class PoolTarget:
             root = take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root, spans=spans)
             if delivery.early:
                 self._early.add(root)
+                self._brought[path] = root
                 return  # the pool has the content; the name comes with the root
         elif entry.is_file and not self._dry_run and not self._has_program(here, entry):
             raise Unverified(path=path)
@@ -238,7 +240,10 @@ class PoolTarget:
 
     def old(self, path: bytes) -> OldFile:
         entry = self._before(path)
-        if entry is None:
+        if entry is None and path in self._brought:
+            return _PoolFile(self._fs, self._brought[path])
+        entry = self._fs.entry(self._here(path)) if entry is None else entry
+        if entry is None or not entry.is_file:
             raise Unverified(path=path)
         return _PoolFile(self._fs, Digest(entry.root))
 

@@ -46,7 +46,7 @@ from packetfs.limits import (
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 MAGIC: Final = b"PacketFS"
 FRAME: Final = struct.Struct("<IBB")
 COMPRESSED: Final = 1
