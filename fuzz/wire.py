@@ -324,6 +324,12 @@ def _expire(_: int, __: FrameType | None) -> None:
     raise Slow(f"{PATIENCE} seconds are over")
 
 
+def _limit(seconds: int) -> None:
+    """Let an input take so much of the processor, and ten times that on the clock: a busy machine is no hang."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
+
+
 def decode_all(said: bytes) -> None:
     """Feed the decoders alone, whatever the order of the messages is."""
     items, listing = ItemReader(), ListingReader()
@@ -396,7 +402,7 @@ class Fuzzer:
             raise outcome.fault
 
     def _watch(self, seed: Seed, said: bytes, action: Callable[[], None]) -> None:
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        _limit(PATIENCE)
         try:
             action()
         except Exception as error:  # this is what is looked for
@@ -404,7 +410,7 @@ class Fuzzer:
             at = next((frame for frame in reversed(stack) if "packetfs" in frame.filename), stack[-1])
             self._fault(seed, said, f"{type(error).__name__} at {at.filename}:{at.lineno}: {str(error)[:80]}")
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _limit(0)
         if _resident() > MEMORY:
             self._fault(seed, said, f"{_resident() >> 20} MiB of memory")
 
@@ -438,7 +444,8 @@ def fuzz(seconds: float, seed: int, save: Path, replay: Path | None = None) -> F
     """Fuzz for some time, in a directory that goes afterwards."""
     vars(delivery)["RUNS_MAX"] = FILE_MAX  # the refusal is the same at any size, the wait is not
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_MAX * 8, resource.RLIM_INFINITY))
-    signal.signal(signal.SIGALRM, _expire)
+    for kind in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(kind, _expire)
     with tempfile.TemporaryDirectory(prefix="fuzz-wire-", ignore_cleanup_errors=True) as base:
         fuzzer = Fuzzer(Path(base), seed, save)
         end = time.monotonic() + seconds
