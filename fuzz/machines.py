@@ -213,6 +213,7 @@ def small_tree() -> FileSystem:
     (base / "tree").mkdir()
     grow(base / "tree", random.Random(1))
     (base / "tree" / "big").write_bytes(random.Random(1).randbytes(40_000))
+    (base / "tree" / "d" / "part").write_bytes((base / "tree" / "big").read_bytes()[:30_000])
     fs = FileSystem(Pool.create(str(base / "pool"), mean=4096, durable=False))
     mirror(fs, str(base / "tree"), b"")
     fs.commit()

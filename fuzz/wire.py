@@ -160,6 +160,7 @@ def grow(tree: Path, rng: random.Random) -> None:
     """Make a small tree with every kind of file that needs no rights."""
     (tree / "d" / "deeper").mkdir(parents=True)
     (tree / "big").write_bytes(rng.randbytes(1_100_000))
+    (tree / "d" / "part").write_bytes((tree / "big").read_bytes()[:50_000])
     (tree / "d" / "text").write_bytes(b"the quick brown fox\n" * 900)
     (tree / "d" / "deeper" / "small").write_bytes(b"small")
     (tree / "zeros").write_bytes(bytes(60_000) + b"end")

@@ -231,6 +231,30 @@ def test_deltas_copy_from_nothing_outside(cage: Cage) -> None:
     assert (cage.dst / "f").is_symlink()
 
 
+@pytest.mark.parametrize("content", [Content.LITERAL, Content.EARLY])
+def test_whole_content_copies_from_nothing_outside(cage: Cage, content: Content) -> None:
+    """Neither through a link of the destination, nor from a name that is not there, nor from the file itself."""
+    (cage.dst / "l").symlink_to(cage.outside)
+    script = Script().begin(Mode.DELTA)
+    for number, source in enumerate((b"l/secret", b"nothing", b"f"), 1):
+        script.items.source(source)
+        script.items.entry(b"f", cage.file(b"secret"), content)
+        script.block(bytes([6 << 2 | 3, number, 0]))
+        script.items.end()
+    outcome = cage.receive(script.commit().commit())
+    assert outcome.failed or outcome.error is not None
+    assert not (cage.dst / "f").exists()
+
+
+@pytest.mark.parametrize("source", [1, SOURCES_MAX, 2**32 - 1])
+def test_whole_content_copies_from_nothing_undeclared(cage: Cage, source: int) -> None:
+    script = Script().begin()
+    script.items.entry(b"f", cage.file(b"secret"), Content.LITERAL)
+    instruction = bytearray([6 << 2 | 3])
+    write_varint(instruction, source)
+    ended(cage.receive(script.block(bytes(instruction) + b"\0").commit()))
+
+
 def test_one_file_was_asked_for_and_no_other_comes(cage: Cage) -> None:
     """`pfs sync host:notes ~/` must not bring a .profile along."""
     script = Script().begin().file(b"notes", cage.file(b"n", b"notes"), b"n")
