@@ -155,11 +155,11 @@ def engines(results: Results) -> str:
         f"Nanoseconds a record. A shard costs, at the most of these programs, {', '.join(shards)} microseconds.",
         "",
     ]
-    rows += ["| code of | slots | ms | of it text |", "|---|--:|--:|--:|"]
+    rows += ["| code of | slots | ms until it runs | of it text | ms of good code behind it |", "|---|--:|--:|--:|--:|"]
     start = results["start"]
-    rows += [
-        f"| {row['program']} | {row['slots']} | {row['ms']:.0f} | {row['text']:.0f} |" for row in start["compiled"]
-    ]
+    for row in start["compiled"]:
+        good = f"{row['good']:.0f}" if "good" in row else ""
+        rows.append(f"| {row['program']} | {row['slots']} | {row['ms']:.0f} | {row['text']:.0f} | {good} |")
     runs = ", ".join(f"`{name}` {took:.0f}" for name, took in start["runs"].items())
     rows += ["", f"Loading LLVM: {start['llvm']:.0f} ms. A run of 64 KiB whose code is remembered, in ms: {runs}."]
     return "\n".join([*rows, short_machine(results)])

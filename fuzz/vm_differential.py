@@ -19,6 +19,7 @@ from random import Random
 from typing import Final
 
 from fuzz.vm_programs import Programs
+from packetfs.engines.compiled import cache
 from packetfs.engines.lanes.machine import lane
 from packetfs.engines.machines import choose
 from packetfs.errors import IllegalInstruction
@@ -123,6 +124,9 @@ class Table:
 def _machine(name: str, ends: Counter[str]) -> Machine:
     if name == "relay":
         return relay(ends)
+    if name == "draft":
+        vars(cache)["LARGE"] = -1  # for every program in this process
+        return choose("cpu")
     return lane(int(name[4:])) if name[4:].isdigit() else choose(name)
 
 
@@ -283,7 +287,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first program")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
-        "--engines", default="native", help="of native, cpu, lanes, lane0 to lane15, relay (default: native)"
+        "--engines", default="native", help="of native, cpu, draft, lanes, lane0 to lane15, relay (default: native)"
     )
     options = parser.parse_args()
     if NATIVE is None:

@@ -33,7 +33,7 @@ def made(place: Path) -> Path:
 def test_code_is_made_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call() == 7
     assert (place.stat().st_mode & 0o777, made(place).stat().st_mode & 0o777) == (0o700, 0o600)
-    monkeypatch.setattr(cache, "_make", lambda *_: pytest.fail("it was made again"))
+    monkeypatch.setattr(cache, "_make", lambda *_, **__: pytest.fail("it was made again"))
     assert call() == 7
 
 

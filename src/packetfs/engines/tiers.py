@@ -47,6 +47,7 @@ class Tiered:
         self._image = image
         self._interpreted = hand_over(image)
         self._made: dict[str, OneByOne | Lanes] = {}
+        self._one: OneByOne | None = None
         self.making: threading.Thread | None = None
         self.chosen: str | None = None
         self._failed = ""
@@ -68,6 +69,8 @@ class Tiered:
         begun = time.perf_counter_ns()
         slot, stop, used, *counts = _core.vm_run(prepared, *arguments)
         spent = time.perf_counter_ns() - begun
+        if way == COMPILED and self._one is not None:
+            self._one.took(framing, size, spent)
         with self._lock:
             self._ns[way] += spent
             self._records[way] += sum(counts)
@@ -98,7 +101,7 @@ class Tiered:
         one = Prepared(self._image)
         if not one.find(framing, size):
             return
-        self._made[COMPILED] = one
+        self._made[COMPILED] = self._one = one
         from packetfs.engines.lanes import machine as lanes
 
         blocks = lanes.Prepared(self._image, None)
@@ -155,7 +158,7 @@ class Tiered:
         if COMPILED not in self._made:
             made = Prepared(self._image)
             made.loaded(framing, size)
-            self._made[COMPILED] = made
+            self._made[COMPILED] = self._one = made
         if framing != Framing.FIXED or is_ending():
             return
         from packetfs.engines.lanes import machine as lanes

@@ -28,12 +28,18 @@ _FLAT, _OBJECT = b"F", b"O"
 _core: Any = native
 
 
+LARGE: Final = 1500
+"""Lines of IR from which on a draft comes first: LLVM takes 25 microseconds a line for good code, 5 for a draft, which
+then runs at 80 to 95 % of its speed (programs that live in helpers and maps, as large ones do)."""
+_DRAFT: Final = "draft of "
+
+
 class Code(NamedTuple):
-    """A function in memory; `owner` holds it there."""
+    """A function in memory; `owner` holds it there. draft: it was made in a hurry."""
 
     address: int
     owner: Any
-
+    draft: bool = False
 
 class CodeCache:
     """Code in a directory, by a key; the oldest go when there are too many."""
@@ -100,43 +106,61 @@ def keeps_code() -> bool:
 
 
 def find_code(recipe: bytes, name: str) -> Code | None:
-    """Return the function `name` of a recipe if it was made before, and can be had without LLVM."""
-    kept = None if _used is None else _used.get(_key(recipe, name))
-    return None if kept is None or kept[:1] != _FLAT else _load(kept, name)
+    """Return the function `name` of a recipe, or its draft, if it was made before and can be had without LLVM."""
+    for draft in (False, True):
+        kept = _kept(recipe, name, draft=draft)
+        if kept is not None and kept[:1] == _FLAT:
+            return _load(kept, name, draft=draft)
+    return None
 
 
 def load_code(recipe: bytes, name: str, write: Callable[[], str]) -> Code:
     """Return the function `name` as code of this processor: made before, or of what `write` returns, an IR module."""
-    kept = None if _used is None else _used.get(_key(recipe, name))
-    if kept is None:
-        kept = _make(write(), name)
-        if _used is not None:
-            _used.put(_key(recipe, name), kept)
-    return _load(kept, name)
+    kept = _kept(recipe, name, draft=False)
+    return _load(kept or _make(write(), recipe, name, draft=False), name, draft=False)
 
 
-def _key(recipe: bytes, name: str) -> str:
-    return digest_of(name.encode() + b"\0" + recipe).hex()
+def load_draft(recipe: bytes, name: str, write: Callable[[], str]) -> Code:
+    """Return the same, but of a large module that was not made before a draft."""
+    for draft in (False, True):
+        kept = _kept(recipe, name, draft=draft)
+        if kept is not None:
+            return _load(kept, name, draft=draft)
+    text = write()
+    large = text.count("\n") > LARGE
+    return _load(_make(text, recipe, name, draft=large), name, draft=large)
 
 
-def _make(text: str, name: str) -> bytes:
+def _kept(recipe: bytes, name: str, *, draft: bool) -> bytes | None:
+    return None if _used is None else _used.get(_key(recipe, name, draft=draft))
+
+
+def _key(recipe: bytes, name: str, *, draft: bool) -> str:
+    return digest_of(f"{_DRAFT if draft else ''}{name}\0".encode() + recipe).hex()
+
+
+def _make(text: str, recipe: bytes, name: str, *, draft: bool) -> bytes:
+    """Make code, and remember it."""
     from packetfs.engines.compiled.flat import NotFlat, flatten
     from packetfs.toolchain.python.backend import make_object
 
     with _llvm:  # it serves one thread at a time
-        made = make_object(text)
+        made = make_object(text, draft=draft)
     try:
         flat = flatten(made, name)
+        kept = _FLAT + _ENTRY.pack(flat.entry) + flat.image
     except NotFlat:
-        return _OBJECT + made
-    return _FLAT + _ENTRY.pack(flat.entry) + flat.image
+        kept = _OBJECT + made
+    if _used is not None:
+        _used.put(_key(recipe, name, draft=draft), kept)
+    return kept
 
 
-def _load(kept: bytes, name: str) -> Code:
+def _load(kept: bytes, name: str, *, draft: bool) -> Code:
     if kept[:1] == _FLAT:
         address, owner = _core.vm_code(memoryview(kept)[1 + _ENTRY.size :])
-        return Code(address + _ENTRY.unpack_from(kept, 1)[0], owner)
+        return Code(address + _ENTRY.unpack_from(kept, 1)[0], owner, draft)
     from packetfs.toolchain.python.backend import load_object
 
     with _llvm:
-        return Code(*load_object(kept[1:], name))
+        return Code(*load_object(kept[1:], name), draft)

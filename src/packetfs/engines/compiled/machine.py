@@ -1,18 +1,26 @@
-"""The engine `cpu` as a machine: code for each framing that a job asks for, the interpreter for what it leaves."""
+"""The engine `cpu` as a machine: code for each framing that a job asks for, the interpreter for what it leaves.
+
+Of a large program a draft comes first; when that has run for a while, good code is made beside it and takes its place.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from packetfs.accel import native
-from packetfs.engines.compiled.cache import Code, find_code, load_code
+from packetfs.engines.beside import begin
+from packetfs.engines.compiled.cache import Code, find_code, load_code, load_draft
 from packetfs.engines.compiled.recipe import MANY, ONE, recipe
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import RECORD_COPY_MAX, Framing, Stop
 from packetfs.vm.machine import Machine
 
 _core: Any = native
+DRAFT_NS: Final = 100_000_000
+"""What a draft runs before good code is made, which takes about as long."""
 
 
 class Prepared:
@@ -24,6 +32,10 @@ class Prepared:
         self._compiling = threading.Lock()
         self._counting = threading.Lock()
         self.compiled = self.interpreted = 0
+        self._ns = 0
+        self.improving: threading.Thread | None = None
+        self._drafts: list[tuple[object, Code]] = []
+        """What other threads may be in yet."""
 
     def ran(self) -> dict[str, int]:
         """Return how many records ran in machine code, and how many in the interpreter."""
@@ -40,7 +52,7 @@ class Prepared:
         many = _many(framing, size)
         with self._compiling:  # the workers of a job all ask at once, and must be given one and the same
             if many not in self._by_size:
-                self._attach(many, one_by_one(self._image, many))
+                self._attach(many, one_by_one(self._image, many, load_draft))
             return self._by_size[many][0]
 
     def find(self, framing: int, size: int) -> bool:
@@ -54,6 +66,23 @@ class Prepared:
                 self._attach(many, code)
             return True
 
+    def took(self, framing: int, size: int, ns: int) -> None:
+        """Note how long code ran."""
+        many = _many(framing, size)
+        with self._counting:
+            self._ns += ns
+            if self._ns > DRAFT_NS and self.improving is None and self._by_size[many][1].draft:
+                self.improving = begin(lambda: self._improve(many))
+
+    def _improve(self, many: int) -> None:
+        try:
+            code = one_by_one(self._image, many)
+        except Exception:  # LLVM's; the draft is code too
+            return
+        with self._compiling:
+            self._drafts.append(self._by_size[many])
+            self._attach(many, code)
+
     def _attach(self, many: int, code: Code) -> None:
         capsule = hand_over(self._image)
         _core.vm_attach(capsule, code.address if many else 0, 0 if many else code.address, many)
@@ -65,7 +94,7 @@ def _many(framing: int, size: int) -> int:
     return size if framing == Framing.FIXED and size <= RECORD_COPY_MAX else 0
 
 
-def one_by_one(image: Image, many: int) -> Code:
+def one_by_one(image: Image, many: int, how: Callable[[bytes, str, Callable[[], str]], Code] = load_code) -> Code:
     """Return code that runs one record, or `many` > 0: those of so many bytes, one after the other."""
 
     def write() -> str:
@@ -74,7 +103,7 @@ def one_by_one(image: Image, many: int) -> Code:
         places = _core.vm_places()
         return many_records(image, places, many) if many else one_record(image, places)
 
-    return load_code(recipe(image, many), MANY if many else ONE, write)
+    return how(recipe(image, many), MANY if many else ONE, write)
 
 
 def _prepare(image: Image) -> object:
@@ -83,7 +112,9 @@ def _prepare(image: Image) -> object:
 
 def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
     framing, size = arguments[8], arguments[9]
-    slot, stop, used, compiled, interpreted, _ = _core.vm_run(prepared.loaded(framing, size), *arguments)
+    loaded, begun = prepared.loaded(framing, size), time.perf_counter_ns()
+    slot, stop, used, compiled, interpreted, _ = _core.vm_run(loaded, *arguments)
+    prepared.took(framing, size, time.perf_counter_ns() - begun)
     prepared.count(compiled, interpreted)
     return slot, Stop(stop), used
 

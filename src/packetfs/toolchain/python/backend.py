@@ -104,7 +104,7 @@ def host() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
-def _own_machine() -> Any:
+def _own_machine(opt: int = 2) -> Any:
     """Position-independent code of the small model: it needs no linker (engines/compiled/flat.py)."""
     import llvmlite.binding as llvm
 
@@ -112,20 +112,22 @@ def _own_machine() -> Any:
     llvm.initialize_native_asmprinter()
     cpu, features = host()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
+        cpu=cpu, features=features, opt=opt, reloc="pic", codemodel="small"
     )
 
 
-def make_object(text: str) -> bytes:
-    """Return an IR module as an object for this processor, with all that it has."""
+def make_object(text: str, *, draft: bool = False) -> bytes:
+    """Return an IR module as an object for this processor, with all that it has; a draft as it stands there, its cells
+    in memory."""
     import llvmlite.binding as llvm
 
-    machine = _own_machine()
+    machine = _own_machine(opt=0 if draft else 2)
     module = llvm.parse_assembly(text)
     module.verify()
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
-    _tidy(module, machine)
+    if not draft:
+        _tidy(module, machine)
     return bytes(machine.emit_object(module))
 
 
