@@ -203,3 +203,60 @@ def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float
     old = take(pool, data, keep=False)
     new = edit(data, edits)
     assert take(pool, new, old.root, keep=False).root == whole_root(pool, new)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99))
+def test_what_is_recognised_becomes_the_same_program(
+    pool: Pool, pieces: list[tuple[str, int, int]], edits: list[tuple[str, float, int]], seed: int
+) -> None:
+    """Without an old program, twice: what was found by digest is compared from then on."""
+    data = make(pieces) + noise(seed, 40 * MEAN)
+    take(pool, data)
+    new = edit(data, edits)
+    sizes = random.Random(seed)
+    for content in (new, data, data + new):
+        done = ingest(pool, reader(content, lambda: sizes.choice([500, 5000, 100_000])), len(content))
+        assert done.root == whole_root(pool, content)
+        assert (done.size, done.new_bytes + done.sparse <= done.size) == (len(content), True)
+        assert read_program(pool, done.root) == content
+
+
+def test_content_that_comes_again_is_not_cut_and_its_tee_has_it(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = noise(77, 3 << 20)
+    take(pool, data)
+    cuts = 0
+
+    def count(*args: object) -> list[int]:
+        nonlocal cuts
+        found: list[int] = cut(*args)  # type: ignore[arg-type]
+        cuts += len(found)
+        return found
+
+    monkeypatch.setattr("packetfs.fs.ingest.cut", count)
+    seen = Copy()
+    again = ingest(pool, reader(data), len(data), tee=seen)
+    assert cuts < len(data) // MEAN // 2
+    assert again.new_bytes == len(data)
+    assert seen.root == again.root == whole_root(pool, data)
+    assert b"".join(seen.parts) == data
+
+
+class Copy:
+    """A tee that keeps what passes; what it was shown must be the same still when it has to settle."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.shown: list[tuple[int, memoryview]] = []
+        self.root = b""
+
+    def leaf(self, leaf: bytes, data: memoryview) -> None:
+        self.shown.append((len(self.parts), data))
+        self.parts.append(bytes(data) or leaf[16 : 16 + leaf[4]])
+
+    def settle(self) -> None:
+        assert all(self.parts[at] == data for at, data in self.shown if data)
+        self.shown.clear()
+
+    def end(self, root: Digest) -> None:
+        self.root = root

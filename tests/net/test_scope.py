@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,9 +32,11 @@ from packetfs.net.wire import (
     Want,
     Welcome,
 )
+from packetfs.packet.cut import cut
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.packet.tree import leaves
+from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
 from tests.net.visit import Host
 
@@ -173,6 +176,17 @@ def test_time_tells_nothing_of_others(tmp_path: Path) -> None:
         assert abs(new - held) < 1000
         assert discreet.read(digest_of(SECRET)) == SECRET
     assert set(os.listdir(path)) <= {"arena", "index", "leases", "verified"}
+
+
+def test_what_comes_behind_held_content_is_cut_and_hashed_all_the_same(tmp_path: Path) -> None:
+    path, data = str(tmp_path / "pool"), random.Random(1).randbytes(2_000_000)
+    with DiscreetPool.create(path, durable=False) as pool:
+        for _ in range(3):
+            chunks, view = Following(pool), memoryview(data)
+            for length in cut(data, pool.mean, True):
+                chunks.put(view[:length])
+                assert not chunks.expects
+                view = view[length:]
 
 
 def written() -> int:

@@ -10,6 +10,8 @@ stream once REACH bytes from it on are known to be the same; at a difference all
 chunk has the digest of an old one near by, and from there the old program is followed again. The result is always that
 of cutting everything.
 
+Without an old program, chunks that the pool held already lead to those behind them (`pool/following.py`).
+
 Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes,
 and holes cost nothing, however long.
 """
@@ -30,6 +32,7 @@ from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.tree import produces
+from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
 
 _WINDOW_MEANS: Final = 6
@@ -122,6 +125,7 @@ class _Ingest:
         self._known = known
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
+        self._chunks = Following(pool) if keep and known is None and not self._following else None
         self._at = 0
         self._differs_at = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
@@ -135,6 +139,9 @@ class _Ingest:
         while True:
             if self._following:
                 self._follow()
+                span = _CUT_MEANS * self._mean
+            if self._chunks is not None and self._chunks.expects:
+                self._recognise(self._chunks)
                 span = _CUT_MEANS * self._mean
             if not self._cut(span):
                 break
@@ -275,6 +282,16 @@ class _Ingest:
 
     # what is new
 
+    def _recognise(self, chunks: Following) -> None:
+        """Take over what the pool has behind the last chunk, as far as the stream goes on with the same."""
+        self._settle()
+        view = self._stream.view(self._at, self._stream.have(self._at, self._stream.capacity, self._at))
+        for length, digest in chunks.recognise(view):
+            self._write(copy_leaf(digest, length), length, digest, view[:length])
+            view = view[length:]
+            self._at += length
+            self._new += length
+
     def _cut(self, span: int) -> bool:
         """Cut and write what the next bytes decide; False when that was the end of the stream."""
         self._settle()
@@ -296,6 +313,8 @@ class _Ingest:
             if near:
                 self._following = True
                 return True
+            if self._chunks is not None and self._chunks.expects:
+                return True
         if self._known is not None and self._run_byte == 0:
             self._skip_zeros(self._known.zeros(self._at))
         return not ended
@@ -310,8 +329,14 @@ class _Ingest:
         """Write a chunk; True where the old program goes on behind the same one."""
         length = len(view)
         if length <= INLINE:
+            self._interrupt()
             self._new += length
             self._write(data_leaf(bytes(view)), length)
+            return False
+        if self._chunks is not None:
+            kept = self._chunks.put(view)
+            self._new += length
+            self._write(copy_leaf(kept, length), length, kept, view)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
         is_old = self._known is None and self._old.find(digest)
@@ -328,7 +353,12 @@ class _Ingest:
         """Tell whether the old program has a cut here too, and goes on with what is known to be the same."""
         return self._known is not None and self._known.unchanged(at) > at and self._old.align(at)
 
+    def _interrupt(self) -> None:
+        if self._chunks is not None:
+            self._chunks.interrupt()
+
     def _add_run(self, byte: int, length: int) -> None:
+        self._interrupt()
         if byte != self._run_byte:
             self._end_run()
             self._run_byte = byte

@@ -98,7 +98,7 @@ class DiscreetPool(Pool):
         kept = super().keep(payload, digest, mark=mark, encoding=encoding)
         if not kept.new:
             self._scratched += os.pwrite(self._scratch_file(), payload, self._scratched)
-        return kept
+        return kept._replace(new=True)  # who recognised what comes next would be faster with what is held
 
     def flush(self) -> None:
         if self._scratched:

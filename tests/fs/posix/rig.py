@@ -107,11 +107,11 @@ class Rig:
 
 
 def whole_root(pool: Pool, data: bytes) -> Digest:
-    """Return the root of content by ingesting all of it."""
+    """Return the root of content by cutting all of it."""
 
     def read(offset: int, memory: memoryview) -> int:
         part = data[offset : offset + len(memory)]
         memory[: len(part)] = part
         return len(part)
 
-    return ingest(pool, read, len(data)).root
+    return ingest(pool, read, len(data), keep=False).root
