@@ -27,7 +27,7 @@ from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import cut, reach_of
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.kernels import common_prefix
@@ -37,8 +37,10 @@ from packetfs.pool.pool import Pool
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
-_CUT_MEANS: Final = 3
-"""Means that are cut at a time while an old program may fit again at any chunk; doubled as long as it does not."""
+_CUT_MEANS: Final = 2
+"""Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
+_SHORT_CUTS: Final = 4
+"""Such cuts until more is cut at a time, twice as much each time: a change in place is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +131,27 @@ class _Ingest:
         self._at = 0
         self._differs_at = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
+        self._mismatch = -1, 0, NO_DIGEST
         self._run_byte = -1
         self._run_length = 0
         self._new = 0
         self._sparse = 0
 
     def run(self) -> Ingested:
-        span = _CUT_MEANS * self._mean
+        shortest = span = _CUT_MEANS * self._mean
+        cuts = 0
         while True:
             if self._following:
                 self._follow()
-                span = _CUT_MEANS * self._mean
+                span, cuts = shortest, 0
             if self._chunks is not None and self._chunks.expects:
                 self._recognise(self._chunks)
-                span = _CUT_MEANS * self._mean
+                span, cuts = shortest, 0
             if not self._cut(span):
                 break
-            span = min(span * 2, self._stream.capacity)
+            cuts += 1
+            if cuts >= _SHORT_CUTS:
+                span = min(span * 2, self._stream.capacity)
         self._end_run()
         root = self._writer.close()
         if self._tee is not None:
@@ -190,6 +196,7 @@ class _Ingest:
             while queue:
                 self._take_over(queue.popleft())
         self._hashed = {(q.start, q.segment.length): q.segment.digest for q in queue if q.segment.digest is not None}
+        self._hashed[self._mismatch[:2]] = self._mismatch[2]
         self._old.go_back(len(queue))
         self._differs_at = at
         self._following = False
@@ -244,9 +251,11 @@ class _Ingest:
         if length > self._mean * 3 // 2 or self._stream.have(at, length, keep) < length:
             return False
         view = self._stream.view(at, length)
-        if segment.digest is not None:
-            return digest_of(view) == segment.digest
-        return view == segment.data
+        if segment.digest is None:
+            return view == segment.data
+        found = digest_of(view)
+        self._mismatch = at, length, found
+        return found == segment.digest
 
     def _is_run(self, segment: Segment, at: int, keep: int) -> bool:
         """The same for a run, which must also end where the old one did. A long one is left to the cutter."""
