@@ -33,7 +33,7 @@ _PARTS: Final = 512
 _WINDOW: Final = 16 * MIB
 """Bytes of the old file that are mapped at a time."""
 _TRIAL: Final = 64 * MIB
-_SECONDS_PER_MIB: Final = 0.002
+_SECONDS_PER_MIB: Final = 0.004
 """A disk that takes longer, once so much was written, is left to the page cache: waiting for it would be felt."""
 
 
