@@ -175,6 +175,23 @@ def test_changes_arrive_at_two_kinds_of_destination(rig: Rig, started: Callable[
     assert rig.sync(f"{src}/", f"{rig.base}/plain").changed == 0
 
 
+@pytest.mark.parametrize("to", ["{base}/plain", "pfs:dst"])
+def test_a_directory_that_is_renamed_moves_with_all_that_is_in_it(
+    rig: Rig, started: Callable[..., Watching], to: str
+) -> None:
+    src = rig.base / "src"
+    for number in range(5):
+        (src / "sub" / f"{number}").write_bytes(random.Random(number).randbytes(20_000))
+    watching = started(to, delete=True)
+    (src / "sub").rename(src / "tub")
+    (src / "end").write_bytes(b"end")
+    watching.await_path(b"end")
+    watching.end()
+    assert [summary.troubles for summary in watching.summaries] == [0]
+    rig.sync(f"{to.format(base=rig.base)}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+
+
 def test_names_that_go_stay_at_the_destination_unless_they_may_be_deleted(
     rig: Rig, started: Callable[..., Watching]
 ) -> None:

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadMessage, NotFound, PacketFSError, UnsafePath
+from packetfs.errors import BadMessage, NotFound, PacketFSError, UnsafePath, Unverified
 from packetfs.events import Event, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
@@ -281,9 +281,21 @@ class HeldDirectory(ABC):
         """Read an old file, which may be replaced by now; one stays open, as most reads follow each other."""
         if self._opened[0] != number:
             self._close_old()
-            path = self._old_paths[number]
-            self._opened = (number, self._tree.open_read(self._kept.get(path, self._here(path))))
+            self._opened = (number, self._open_old(self._old_paths[number]))
         return os.pread(self._opened[1], length, offset)
+
+    def _open_old(self, path: bytes) -> int:
+        """Open what `path` was before the sync, where it lies now; or where it was nothing, what it is by now."""
+        above = path
+        while above:
+            if above in self._kept:
+                with suppress(OSError):
+                    return self._tree.open_read(self._kept[above] + path[len(above) :])
+            above = above.rpartition(b"/")[0]
+        try:
+            return self._tree.open_read(self._here(path))
+        except OSError:
+            raise Unverified(path=path) from None
 
     def _close_old(self) -> None:
         if self._opened[1] >= 0:

@@ -159,6 +159,6 @@ class StaleContent:
             wanted = min(size, start + length - at)
             try:
                 data = self.read(at, wanted)
-            except OSError:
+            except (OSError, Unverified):
                 data = b""
             yield data + bytes(wanted - len(data))

@@ -202,10 +202,7 @@ class HostTarget(HeldDirectory):
     # old content
 
     def old(self, path: bytes) -> OldFile:
-        try:
-            descriptor = self._tree.open_read(self._kept.get(path, self._here(path)))
-        except FileNotFoundError:
-            raise Unverified(path=path) from None
+        descriptor = self._open_old(path)
         return HostFile(descriptor, self._proven_root(path, os.fstat(descriptor)))
 
     def held(self, path: bytes) -> OldFile:
