@@ -30,7 +30,9 @@ _PLACES_MAX: Final = 4
 _GAP_MAX: Final = 8 * WINDOW_NEW
 """Bytes of a gap after which it is matched without waiting for its end."""
 _SEARCHES: Final = 16
-"""Searches before they are judged, how rarely one is tried where they do not pay, and the part that is worth them."""
+"""Searches before they are judged, changes until the next where they do not pay, and the part that is worth them."""
+_RARELY: Final = 16 * _SEARCHES
+"""The most changes between two searches: the distance doubles as long as none pays."""
 _WORTH_SEARCHING: Final = 64
 """Literal bytes for fewer of which there is no search."""
 _COPY_COST: Final = 5
@@ -139,13 +141,20 @@ class _Wider:
     def __init__(self) -> None:
         self._asked = self._searched = 0
         self._cost = self._saved = 0
+        self._step = self._next = _SEARCHES
 
     def pays(self, literals: int) -> bool:
-        """Tell whether to search for so many bytes: at first, now and then, and wherever it saved a part worth it."""
+        """Tell whether to search for so many bytes: wherever that saved a part worth it, else at first, then rarely."""
         if literals < _WORTH_SEARCHING:
             return False
         self._asked += 1
-        return self._searched < _SEARCHES or not self._asked % _SEARCHES or self._saved * _SEARCHES > self._cost
+        if self._searched < _SEARCHES or self._saved * _SEARCHES > self._cost:
+            return True
+        if self._asked < self._next:
+            return False
+        self._step = min(self._step * 2, _RARELY)
+        self._next = self._asked + self._step
+        return True
 
     def note(self, cost: int, searched: int) -> None:
         """Take what there was to send without a search, and with one."""

@@ -41,6 +41,7 @@ class Code(NamedTuple):
     owner: Any
     draft: bool = False
 
+
 class CodeCache:
     """Code in a directory, by a key; the oldest go when there are too many."""
 
