@@ -99,6 +99,7 @@ class HeldDirectory(ABC):
 
     def state(self) -> State:
         if self.empty:
+            self._history.remove(b"")  # whatever was here, nobody has it any more
             return State(1, (), ())
         held = self._history.note(ROOT_NOTE)
         if held is None or self._checksum or self._history.note(PLACE_NOTE) != self._place():
@@ -138,10 +139,9 @@ class HeldDirectory(ABC):
             if status is None:
                 yield below, 0, 0
             elif not entry.is_dir and not is_as_left(seen, status):
-                regular = stat.S_ISREG(status.st_mode)
-                yield below, status.st_size if regular else 0, status.st_mtime_ns if regular else 0
+                yield below, status.st_size if stat.S_ISREG(status.st_mode) else 0, status.st_mtime_ns
             elif entry.is_dir and not _is_same_directory(entry, status):
-                yield below, 0, 0
+                yield below, 0, status.st_mtime_ns
             if entry.is_dir:
                 yield below
 

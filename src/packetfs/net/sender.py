@@ -65,6 +65,7 @@ class Sender:
         self._leaders: dict[int, bytes] = {}
         self._known: KnownBase | None = None
         self._drift: dict[bytes, Drift] = {}
+        self._unsure: set[bytes] = set()
         self._handing = Handing(self.items) if channel.hands else None
         self._early = Early(self.items, self._handing)
         self._brought: Brought | None = self._early.brought
@@ -148,19 +149,22 @@ class Sender:
         elif not new.is_file or (old is not None and old.is_file and old.root == new.root):
             self.send_metadata(path, new, old)
         else:
-            self._send_content(path, new, None)
+            self._send_content(path, new)
 
     def _send_drifted(self, path: bytes, entry: Entry | None = None) -> None:
         """Restore what somebody changed at the destination; nothing there may serve as a base."""
         _, size, mtime_ns = self._drift.pop(path)
+        is_there = (size, mtime_ns) != (0, 0)
         entry = self._find(path) if entry is None else entry
         if entry is None:
             return
         if self.is_further_name(path, entry):
             self.send_link(path, entry)
         elif not entry.is_file or (size, mtime_ns) == (entry.size, entry.mtime_ns):
-            self.send_metadata(path, entry, None)
+            self._unsure.add(path)
+            self.send_metadata(path, entry, entry if is_there else None)
         else:
+            self.note(path, "content" if is_there else "new", entry)
             self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
 
     def _find(self, path: bytes) -> Entry | None:
@@ -182,7 +186,7 @@ class Sender:
         self.items.link(path, entry, self._leaders[entry.group])
         self.note(path, "link", entry)
 
-    def _send_content(self, path: bytes, new: Entry, content: Content | None) -> None:
+    def _send_content(self, path: bytes, new: Entry) -> None:
         known = self._known
         if self._early.has_sent(path, new):
             self.note(path, "new", new)
@@ -197,7 +201,8 @@ class Sender:
                 self.report.copied += new.size
             return
         if known is None:
-            self._send_file(path, new, content or Content.LITERAL, 0, NO_BASIS)
+            self.note(path, "new", new)
+            self._send_file(path, new, Content.LITERAL, 0, NO_BASIS)
             return
         own = known.number(path)
         if same := known.same_content(new):
@@ -205,9 +210,11 @@ class Sender:
             return
         base = choose_base(known.places, file_leaves(self._source.store, new), own)
         if not base:
+            self.note(path, "new", new)
             self._send_file(path, new, Content.LITERAL, 0, NO_BASIS)
             return
         declared = self.items.source(known.path(base)) if base != own else 0
+        self.note(path, "content", new)
         self._send_file(path, new, Content.DELTA, declared, Basis(known.places, known), base)
 
     def _send_copy(self, path: bytes, entry: Entry, declared: int) -> None:
@@ -226,7 +233,6 @@ class Sender:
     def _send_file(
         self, path: bytes, entry: Entry, content: Content, declared: int, basis: Basis, base: int = 0
     ) -> None:
-        self.note(path, "content" if content is Content.DELTA else "new", entry)
         if self.dry_run:
             self.items.entry(path, entry, Content.NONE)
             return
@@ -270,6 +276,7 @@ class Sender:
             for path in dict.fromkeys(again):
                 entry = self._find(path)
                 if entry is not None and entry.is_file:
+                    self._note_again(path, entry)
                     self._send_file(path, entry, Content.LITERAL, 0, NO_BASIS)
             done = self._commit()
         self.report.snapshot = done.snapshot.decode("utf-8", "replace")
@@ -293,7 +300,13 @@ class Sender:
         self.report.changed += 1
         if entry.is_file and action in ("content", "new"):
             self.report.logical += entry.size
-        self._listener(Changed(path, action, entry.size))
+        self._listener(Changed(path, action, entry.size if entry.is_file else 0))
+
+    def _note_again(self, path: bytes, entry: Entry) -> None:
+        """Tell that content is sent of a file that was counted already, if only its metadata was told of."""
+        if path in self._unsure:
+            self.report.logical += entry.size
+            self._listener(Changed(path, "content", entry.size))
 
     def trouble(self, path: bytes, reason: str) -> None:
         self.report.troubles += 1

@@ -13,6 +13,7 @@ from contextlib import suppress
 from packetfs.errors import InTheWay, NotFound, PacketFSError, Unverified
 from packetfs.events import Listener, Trouble
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.host.metadata import is_as_left
 from packetfs.fs.host.staging import STAGING, Committed, Staging
 from packetfs.fs.host.writer import Writer
 from packetfs.net.batch import Content
@@ -107,11 +108,23 @@ class HostTarget(HeldDirectory):
         status = self._status(path)
         if entry.is_file and (status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size):
             raise Unverified(path=path)
-        if entry.is_file and (self._early.pop(path, None) or self._held_root(path)) != entry.root:
-            raise Unverified(path=path)  # a root that was only announced
+        if entry.is_file and not self._has_content(path, entry, status):
+            raise Unverified(path=path)
         was_read = self._stays_read(path, entry, status)
         self._report(path, self._tree.set_metadata(self._here(path), entry, as_root=self._as_root))
         self._remember(path, entry, read=was_read)
+
+    def _has_content(self, path: bytes, entry: Entry, status: os.stat_result | None) -> bool:
+        """Tell whether a file that gets metadata has the content of `entry`. Where it changed since the last sync, if
+        only its ctime tells, its bytes say so."""
+        brought = self._early.pop(path, None)
+        if brought is not None:
+            return brought == entry.root
+        if self._held_root(path) != entry.root:
+            return False  # a root that was only announced
+        if status is None or is_as_left(self._history.seen(path), status):
+            return status is not None
+        return self._root_of(path) == entry.root
 
     def _held_root(self, path: bytes) -> bytes | None:
         """Return the root of what a sync left at a path, if none failed there since."""
