@@ -32,7 +32,7 @@ class Run:
 class OldFile(Protocol):
     """A file that a delta copies from."""
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> Buffer:
         """Return bytes; fewer, or an error, where they are not there: the caller checks."""
 
 
@@ -106,7 +106,7 @@ class Delivery:
             old = self._opened[source] = self._source(source)
         return old
 
-    def _read(self, item: Instruction, offset: int, length: int) -> bytes:
+    def _read(self, item: Instruction, offset: int, length: int) -> Buffer:
         return self.open(item.source).read(offset, length)
 
     def drain(self) -> None:
@@ -155,7 +155,7 @@ class Delivery:
         elif item.offset + item.length > COPIED_MAX:
             raise Unverified(path=self.path)
 
-    def _copy(self, item: Instruction) -> Iterator[bytes]:
+    def _copy(self, item: Instruction) -> Iterator[Buffer]:
         old = self.open(item.source)
         at, end = item.offset, item.offset + item.length
         while at < end:

@@ -14,6 +14,7 @@ from typing import Final
 from packetfs.errors import Unverified
 from packetfs.limits import MIB
 from packetfs.net.packed import COPY, FILL, LITERAL, Instruction
+from packetfs.packet.layout import Buffer
 
 _HELD_ITEMS: Final = 1 << 15
 _HELD_BYTES: Final = 4 * MIB
@@ -29,7 +30,7 @@ class Spans:
         path: bytes,
         size: int,
         steps: Iterator[tuple[Instruction, bytes]],
-        read: Callable[[Instruction, int, int], bytes],
+        read: Callable[[Instruction, int, int], Buffer],
         take: Callable[[Instruction, bytes], None] | None = None,
     ) -> None:
         """`steps`: instructions with their literals. `read`: returns bytes of what a COPY copies, from an offset in it
@@ -66,6 +67,7 @@ class Spans:
             return 0
         (item, literals), skip = self._items[index], offset - self._starts[index]
         count = min(item.length - skip, len(view))
+        piece: Buffer
         if item.kind == LITERAL:
             piece = literals[skip : skip + count]
         elif item.kind == FILL:

@@ -28,6 +28,7 @@ from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.execute import read_program
+from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
 
 if TYPE_CHECKING:
@@ -313,8 +314,9 @@ class _PoolFile:
         self._leaves = Leaves(fs.pool)  # many stretches of one file are read, and each would walk all of its nodes
         self.root = root
 
-    def read(self, offset: int, length: int) -> bytes:
-        return b"".join(self._leaves.pieces(self.root, offset, offset + length))
+    def read(self, offset: int, length: int) -> Buffer:
+        pieces = list(self._leaves.pieces(self.root, offset, offset + length))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class _HeldExtents:
