@@ -127,7 +127,8 @@ class _Ingest:
         self._known = known
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
-        self._chunks = Following(pool) if keep and known is None and not self._following else None
+        self._fresh = keep and known is None and not self._following
+        self._chunks: Following | None = None
         self._at = 0
         self._differs_at = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
@@ -308,6 +309,8 @@ class _Ingest:
         ended = self._stream.ended and count < span
         if ended and not count:
             return False
+        if self._fresh and self._chunks is None and not ended:  # a small file has nothing to follow
+            self._chunks = Following(self._pool)
         view = self._stream.view(self._at, count)
         for length in cut(view, self._mean, ended, self._run_byte):
             if length < 0:

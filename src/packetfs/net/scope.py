@@ -18,7 +18,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer, Encoding, Mark, Op
 from packetfs.packet.tree import leaves, read_head
-from packetfs.pool.pool import Kept, Pool
+from packetfs.pool.pool import Pool
 
 
 class Scope(Protocol):
@@ -92,13 +92,18 @@ class DiscreetPool(Pool):
     _scratch = -1
     _scratched = 0
 
-    def keep(
+    def put(
         self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
-    ) -> Kept:
-        kept = super().keep(payload, digest, mark=mark, encoding=encoding)
-        if not kept.new:
+    ) -> Digest:
+        before = self.arena.end
+        digest = super().put(payload, digest, mark=mark, encoding=encoding)
+        if self.arena.end == before:
             self._scratched += os.pwrite(self._scratch_file(), payload, self._scratched)
-        return kept._replace(new=True)  # who recognised what comes next would be faster with what is held
+        return digest
+
+    def find_held(self, digest: Digest, data: Buffer) -> None:
+        """Tell nobody: who knew what comes next would be faster."""
+        del digest, data
 
     def flush(self) -> None:
         if self._scratched:

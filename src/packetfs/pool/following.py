@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import FOLLOW_WINDOW
 from packetfs.packet.cut import reach_of
-from packetfs.packet.digest import Digest
+from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.layout import PACKET, Encoding, Mark, Op
 from packetfs.pool.extent import padded
@@ -45,15 +45,30 @@ class Following:
 
     def put(self, chunk: memoryview) -> Digest:
         """Keep the next chunk that the stream was cut into, and return its digest."""
-        kept = self._pool.keep(chunk)
-        sequences = self._pool.sequences
-        if kept.position == self._behind:
-            sequences.add(self._start, kept.end)
+        digest = digest_of(chunk)
+        with self._pool.lock:  # what is found stays, until it is known to be in a sequence
+            held = self._pool.find_held(digest, chunk)
+            if held is not None:
+                self._went_on(held.position, held.end)
+                self._next = held.end if self._pool.sequences.end(held.end) >= 0 else -1
+                return digest
+            before = self._pool.arena.end
+            self._pool.put(chunk, digest)
+            end = self._pool.arena.end
+            if end > before:
+                self._went_on(end - PACKET - padded(len(chunk)), end)
+            else:  # it was held, and the pool does not tell
+                self._behind = -1
+            self._next = -1
+        return digest
+
+    def _went_on(self, position: int, end: int) -> None:
+        """Know where the stream's last chunk lies."""
+        if position == self._behind:
+            self._pool.sequences.add(self._start, end)
         else:
-            self._start = kept.position
-        self._behind = kept.end
-        self._next = -1 if kept.new or sequences.end(kept.end) < 0 else kept.end
-        return kept.digest
+            self._start = position
+        self._behind = end
 
     def interrupt(self) -> None:
         """Know that something comes that is no chunk."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import (
     CorruptExtent,
@@ -53,15 +53,6 @@ if TYPE_CHECKING:
     from packetfs.pool.database import Connection
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
-
-
-class Kept(NamedTuple):
-    """A payload's digest and where its extent lies in the arena; `new`: it was not held before."""
-
-    digest: Digest
-    position: int
-    end: int
-    new: bool
 
 
 class Pool:
@@ -172,12 +163,6 @@ class Pool:
         self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
     ) -> Digest:
         """Keep `payload` unless it is held, and return its digest; a digest that is given is believed until read."""
-        return self.keep(payload, digest, mark=mark, encoding=encoding).digest
-
-    def keep(
-        self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
-    ) -> Kept:
-        """Do what `put` does and say where the payload is."""
         data = payload if type(payload) is bytes else memoryview(payload).cast("B")
         if len(data) > PAYLOAD_MAX:
             raise ExtentTooLong(length=len(data), limit=PAYLOAD_MAX)
@@ -187,17 +172,15 @@ class Pool:
         with self.lock:
             if not self._live or self._failed is not None:
                 self.begin_writing()
-            held = self._find_intact(digest, None if believed else data)
-            if held is not None:
-                return Kept(digest, held.position, held.end, False)
-            try:  # failing() would cost 2 us here
-                position = self._append(digest, data, mark, encoding)
-            except PoolFailed as error:
-                self._failed = error
-                raise
-            return Kept(digest, position, self.arena.end, True)
+            if self._find_intact(digest, None if believed else data) is None:
+                try:  # failing() would cost 2 us here
+                    self._append(digest, data, mark, encoding)
+                except PoolFailed as error:
+                    self._failed = error
+                    raise
+        return digest
 
-    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> int:
+    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> None:
         stored = data
         if encoding == Encoding.ZSTD:
             stored = compress(data)
@@ -216,7 +199,6 @@ class Pool:
         if position >= self._rest_at:
             self.lookup.index.rest()
             self._rest_at = position + INDEX_REST
-        return position
 
     def _find_intact(self, digest: Digest, data: Buffer | None) -> Extent | None:
         """Return a good copy that is held. A damaged one leaves the index, so that the new copy takes its place.
@@ -238,6 +220,10 @@ class Pool:
             else:
                 return extent
         return None
+
+    def find_held(self, digest: Digest, data: Buffer) -> Extent | None:
+        """Return a good copy of bytes that have this digest, if one is held."""
+        return self._find_intact(digest, data)
 
     def flush(self) -> None:
         """Make everything put so far durable (in a pool that is not: hand it to the kernel)."""
