@@ -123,7 +123,7 @@ def _fields(key: Key) -> dict[str, Json]:
 
 def _revoke(options: Namespace, output: Output, keys: str) -> int:
     KeyRing(keys).revoke(options.name)
-    output.note(f"{options.name} opens nothing from now on; sessions that run go on")
+    output.note(f"{options.name} opens nothing from now on; sessions that run end within seconds")
     return 0
 
 
