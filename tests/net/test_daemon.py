@@ -360,6 +360,10 @@ def test_a_unix_socket_needs_no_key_of_its_own_user(host: Host, tree: Path) -> N
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     with pytest.raises(NotListening):
         UnixDoor(path)
+    (host.base / "file").write_bytes(b"precious")
+    with pytest.raises(NotListening):
+        UnixDoor(str(host.base / "file"))
+    assert (host.base / "file").read_bytes() == b"precious"
     daemon = Daemon([door], host.service, host.visits.append)
     thread = threading.Thread(target=daemon.run)
     thread.start()

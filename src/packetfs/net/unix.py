@@ -9,6 +9,7 @@ import array
 import contextlib
 import os
 import socket
+import stat
 import struct
 from typing import Final
 
@@ -126,8 +127,9 @@ def _bind(listening: socket.socket, path: str) -> None:
     with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)  # nobody listens there any more
+        except ConnectionRefusedError:  # a file that is no socket refuses too
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)  # nobody listens there any more
     before = os.umask(0o177)
     try:
         listening.bind(path)

@@ -11,7 +11,7 @@ import os
 import threading
 from typing import Final
 
-from packetfs.errors import BadPacket, NotAPool, PoolFull, PoolReadOnly
+from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
 from packetfs.limits import (
     APPEND_BUFFER,
     APPEND_DIRECT,
@@ -185,6 +185,9 @@ class Arena:
         with self._lock:
             length = len(stored)
             taken = PACKET + padded(length)
+            if taken > self._room:
+                self._look_for_room(taken)
+            self._room -= taken
             if self.end + taken > (self.last + 1) * SEGMENT:
                 self._begin_segment()
             position = self.end
@@ -254,19 +257,16 @@ class Arena:
     def _write(self, buffers: list[Buffer]) -> None:
         if not self.writable:
             raise PoolReadOnly(path=self.path)
-        fd = self.file(self.last).fd
-        self._take_room(fd, sum(map(len, buffers)))
         self._unsynced = True
-        self._storage.write(fd, buffers, self._written - self.last * SEGMENT)
+        self._storage.write(self.file(self.last).fd, buffers, self._written - self.last * SEGMENT)
 
-    def _take_room(self, fd: int, length: int) -> None:
+    def _look_for_room(self, length: int) -> None:
         """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""
+        free = self._storage.free(self.file(self.last).fd) - self._gathered - ROOM_KEPT
+        self._room = min(free, max(length, ROOM_ASKED))
         if length > self._room:
-            self._room = min(self._storage.free(fd) - ROOM_KEPT, max(length, ROOM_ASKED))
-            if length > self._room:
-                self._room = 0
-                raise PoolFull(path=self.path)
-        self._room -= length
+            self._room = 0
+            raise PoolFull(path=self.path)
 
     def _begin_segment(self) -> None:
         """Go on in a new file. Until it is ready nothing changes, so a full disk can be tried again."""
@@ -299,6 +299,8 @@ def read_superblock(storage: Storage, path: str) -> Superblock:
     """Return the settings that the first readable segment names; NotAPool when none does."""
     try:
         names = sorted(name for name in os.listdir(path) if len(name) == 8 and name.isdecimal())
+    except PermissionError as error:
+        raise PoolAccess(path=os.path.dirname(path), reason=os.strerror(error.errno or 0)) from None
     except OSError as error:
         raise NotAPool(path=os.path.dirname(path), reason=os.strerror(error.errno or 0)) from None
     for name in names:

@@ -28,6 +28,7 @@ from packetfs.errors import (
     PoolClosed,
     PoolExists,
     PoolFailed,
+    PoolFull,
     PoolReadOnly,
 )
 from packetfs.limits import INDEX_REST, MEAN, PAYLOAD_MAX, SEGMENT
@@ -310,7 +311,7 @@ class Pool:
         known = self.lookup.known(digest)
         if known is not None:
             return known
-        self._hand_over()
+        self._hand_over(digest)
         return self.lookup.view(digest)
 
     def peek(self, digest: Digest, look: bool = True) -> memoryview | None:
@@ -321,12 +322,12 @@ class Pool:
         known = self.lookup.known(digest, look)
         if known is not None:
             return known
-        self._hand_over()
+        self._hand_over(digest)
         return self.lookup.peek(digest)
 
     def locate(self, digest: Digest) -> Location:
         """Return where the payload lies: in which segment, and how it is stored there."""
-        self._hand_over()
+        self._hand_over(digest)
         extent = self.lookup.require(digest)
         return Location(extent.payload // SEGMENT, extent.payload % SEGMENT, extent.length, extent.encoding)
 
@@ -380,10 +381,21 @@ class Pool:
     def _grow_index(self) -> None:
         self.lookup.index = grow(self._places, self.lookup.index, private=False)
 
-    def _hand_over(self) -> None:
-        """Bring what is gathered into the files, where mappings and other processes see it."""
-        if self.writable:
+    def _hand_over(self, digest: Digest | None = None) -> None:
+        """Bring what is gathered into the files, where mappings and other processes see it.
+
+        A full disk is no reason to refuse what lies there already: `digest` is what is to be seen, None all.
+        """
+        if not self.writable:
+            return
+        try:
             self.arena.write_out()
+        except PoolFull:
+            if digest is None or any(map(self.arena.is_gathered, self._positions(digest))):
+                raise
+
+    def _positions(self, digest: Digest) -> Iterator[int]:
+        return (extent.position for extent in self.lookup.extents(digest))
 
     def _summarise(self, state: State) -> Summary:
         index, end = self.lookup.index, self.arena.end

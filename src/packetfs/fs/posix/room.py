@@ -6,7 +6,7 @@ import errno
 import os
 
 from packetfs.fs.posix.errnos import fail
-from packetfs.limits import POSIX_RESERVE, POSIX_RESERVE_SHARE, POSIX_ROOM_STEP
+from packetfs.limits import POSIX_RESERVE, POSIX_RESERVE_SHARE, POSIX_ROOM_STEP, ROOM_KEPT
 
 NAME = 4096
 """Bytes that a new name is counted as."""
@@ -30,7 +30,7 @@ class Room:
     def _look(self, size: int) -> None:
         self._left = 0
         found = os.statvfs(self._path)
-        reserve = min(POSIX_RESERVE, found.f_blocks * found.f_frsize // POSIX_RESERVE_SHARE)
+        reserve = ROOM_KEPT + min(POSIX_RESERVE, found.f_blocks * found.f_frsize // POSIX_RESERVE_SHARE)
         free = found.f_bavail * found.f_frsize - reserve
         if free < size:
             fail(errno.ENOSPC)
