@@ -53,9 +53,9 @@ PyObject *pfs_python_vm_code(PyObject *module, PyObject *args) {
     (void)module;
     if (!PyArg_ParseTuple(args, "y*:vm_code", &bytes)) return NULL;
     struct code *code = malloc(sizeof *code);
-    int failed = code == NULL                                        ? ENOMEM
-                 : (size_t)bytes.len < sizeof(struct imports) ? EINVAL
-                                                                     : map(code, bytes.buf, (size_t)bytes.len);
+    int failed = EINVAL;
+    if (code == NULL) failed = ENOMEM;
+    else if ((size_t)bytes.len >= sizeof(struct imports)) failed = map(code, bytes.buf, (size_t)bytes.len);
     PyBuffer_Release(&bytes);
     if (failed) {
         free(code);

@@ -15,8 +15,6 @@ from typing import Protocol
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.engines.cuts import stretches
-from packetfs.engines.extents import extents
-from packetfs.engines.pcap import PACKET_HEADER, packets
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.source import PoolFile, Source
 from packetfs.events import Trouble
@@ -89,8 +87,7 @@ def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: in
     lists scanned as they come."""
     shard = 0
     for file, source in enumerate(sources):
-        lead = PACKET_HEADER if records.kind is RecordKind.PCAP else 0
-        scan = _Scan(_listed(source, records, tell), lead) if records.kind in LISTS else None
+        scan = _scan(source, records, tell) if records.kind in LISTS else None
         cuts = _cut(source, shard_bytes)
         while taken := cuts.take(shard, min(most, VMS_MAX - shard % VMS_MAX)):
             batch = Batch(file, shard, *taken)
@@ -158,12 +155,6 @@ LISTS = (RecordKind.PCAP, RecordKind.EXTENT)
 """Framings whose records are listed before they run."""
 
 
-def _listed(source: Source, records: Records, tell: Tell) -> Iterator[tuple[int, int]]:
-    if records.kind is RecordKind.EXTENT:
-        return extents(source)
-    return packets(source, lambda reason: tell(Trouble(source.name.encode(), reason)))
-
-
 class _Scan:
     """Records of a file in order, taken batch by batch. `lead`: bytes before each that belong to it."""
 
@@ -189,6 +180,16 @@ class _Scan:
             bounds.extend(found)
             found = next(self._found, None)
         self._next = found
+
+
+def _scan(source: Source, records: Records, tell: Tell) -> _Scan:
+    if records.kind is RecordKind.EXTENT:
+        from packetfs.engines.extents import extents
+
+        return _Scan(extents(source), 0)
+    from packetfs.engines.pcap import PACKET_HEADER, packets
+
+    return _Scan(packets(source, lambda reason: tell(Trouble(source.name.encode(), reason))), PACKET_HEADER)
 
 
 def first_records(batch: Batch, records: Records) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:

@@ -119,13 +119,13 @@ def _any(path: str, function: str | None) -> Program:
 
 
 def _decode(data: bytes, path: str, function: str | None) -> Program:
+    if is_program(data):
+        return decode_program(data)
     from packetfs.toolchain.elf import is_object
 
     if is_object(data):
         return _link(data, path, function)
-    if not is_program(data):
-        raise UnknownProgram(name=path, reason="it holds neither the packets of a program nor an object for eBPF")
-    return decode_program(data)
+    raise UnknownProgram(name=path, reason="it holds neither the packets of a program nor an object for eBPF")
 
 
 def _link(data: bytes, path: str, function: str | None) -> Program:

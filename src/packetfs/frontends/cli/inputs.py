@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from packetfs.engines.pipe import Pipe
 from packetfs.engines.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
@@ -49,9 +48,11 @@ def open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
 
 
 def _open(name: str, stored: tuple[View, Pool] | None, records: Records | None) -> Source:
-    if name == "-":
-        return Pipe(_stdin(), records=records)
-    if is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
+    if name == "-" or is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
+        from packetfs.engines.pipe import Pipe
+
+        if name == "-":
+            return Pipe(_stdin(), records=records)
         return Pipe(os.open(raw(name), os.O_RDONLY | os.O_CLOEXEC), name, records)
     if stored is None or not name.startswith("pfs:"):
         return HostFile(raw(name), name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -11,26 +9,16 @@ from typing import Final
 from packetfs.dataclass import dataclass
 from packetfs.engines.jobs import JobInfo, list_jobs, microvms
 from packetfs.engines.ledger import Control
-from packetfs.errors import BadJob, NoJob, PoolAccess
-from packetfs.frontends import settings
+from packetfs.errors import BadJob, NoJob
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json
+from packetfs.frontends.cli.runtime import runtime
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.vm.context import Context
 from packetfs.vm.layout import Fault, State
 
 STATES: Final = tuple(state for state in State if state is not State.FREE)
 VM_COLUMNS: Final = ("vm", "state", "shard", "records", "executed", "pc", "depth", "fuel", "owner", "position", "fault")
-
-
-def runtime() -> str:
-    """Return the directory of live microVMs, made where there is none; one that others may write to is refused."""
-    path = settings.runtime_path()
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PoolAccess(path=path, reason="it holds live microVMs, and others may write to it")
-    return path
 
 
 @dataclass(frozen=True, slots=True)

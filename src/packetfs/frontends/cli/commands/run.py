@@ -154,8 +154,8 @@ def _run_here(
     from packetfs.engines.job import run_job
     from packetfs.engines.records import parse_records
     from packetfs.frontends.cli.inputs import open_sources
-    from packetfs.frontends.cli.live import runtime
     from packetfs.frontends.cli.remembering import remembering
+    from packetfs.frontends.cli.runtime import runtime
 
     records = parse_records(options.records or chosen.records)
     made = _job_options(options, chosen, runtime())

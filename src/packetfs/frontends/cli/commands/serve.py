@@ -65,8 +65,8 @@ def answering(pool: str | None) -> Answer:
 
     def answer(channel: FrameChannel, request: Run, rights: Rights) -> None:
         from packetfs.engines.serve import answer_run  # a sync does not pay for it
-        from packetfs.frontends.cli.live import runtime
         from packetfs.frontends.cli.requested import open_requested
+        from packetfs.frontends.cli.runtime import runtime
 
         answer_run(channel, request, lambda asked: open_requested(asked, pool, rights), runtime())
 

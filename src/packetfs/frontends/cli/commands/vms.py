@@ -25,12 +25,12 @@ from packetfs.frontends.cli.live import (
     find,
     look,
     rows,
-    runtime,
     vm_fields,
     vm_row,
 )
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
+from packetfs.frontends.cli.runtime import runtime
 
 if TYPE_CHECKING:
     from packetfs.engines.jobs import JobInfo
