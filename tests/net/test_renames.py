@@ -59,7 +59,15 @@ def copy_and_drop(root: Path) -> None:
     shutil.rmtree(root / "d")
 
 
+def link_becomes_a_file(root: Path) -> None:
+    (root / "soft").unlink()
+    (root / "soft").write_bytes(b"now a file")
+    (root / "plain").unlink()
+    (root / "plain").symlink_to("soft")
+
+
 CHANGES = (
+    link_becomes_a_file,
     rename_directory, rename_to_the_front, rename_inner, move_into_another, move_out, file_in_place_of_its_directory,
     directory_in_place_of_its_file, swap, copy_and_drop,
 )  # fmt: skip
@@ -75,6 +83,7 @@ def test_what_moves_is_copied_there(tmp_path: Path, target: str, change: Callabl
     for number, size in enumerate(SIZES):
         (root / "d" / f"{number}").write_bytes(source.randbytes(size))
         (root / "d" / "inner" / f"{number}").write_bytes(source.randbytes(size))
+    (root / "soft").symlink_to("nowhere")
     (root / "other" / "x").write_bytes(source.randbytes(50_000))
     (root / "plain").write_bytes(source.randbytes(50_000))
     where = target.format(base=tmp_path)
@@ -82,6 +91,8 @@ def test_what_moves_is_copied_there(tmp_path: Path, target: str, change: Callabl
     change(root)
     summary = rig.sync(f"{root}/", where, delete=True)
     assert not rig.troubles
+    if change is link_becomes_a_file:
+        assert {told.action for told in rig.changes} <= {"new", "content", "metadata"}
     assert summary.sent.wire < 12_000
     rig.sync(f"{where}/", tmp_path / "back")
     assert describe(tmp_path / "back") == describe(root)

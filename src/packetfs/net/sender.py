@@ -138,6 +138,8 @@ class Sender:
 
     def _send_change(self, change: Change) -> None:
         path, new, old = change.path, change.new, change.old
+        if new is None and old is not None and self._comes_again(path, old):
+            return
         if new is None:
             self.items.remove(path)
             self.report.deleted += 1
@@ -150,6 +152,11 @@ class Sender:
             self.send_metadata(path, new, old)
         else:
             self._send_content(path, new)
+
+    def _comes_again(self, path: bytes, old: Entry) -> bool:
+        """Tell whether something of another kind follows under a name, which then replaces it in one step."""
+        found = None if old.is_dir else self._find(path)
+        return found is not None and not found.is_dir
 
     def _send_drifted(self, path: bytes, entry: Entry | None = None) -> None:
         """Restore what somebody changed at the destination; nothing there may serve as a base."""

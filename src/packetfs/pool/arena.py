@@ -21,7 +21,7 @@ from packetfs.limits import (
     SEGMENTS_MAX,
     SEGMENTS_OPEN,
 )
-from packetfs.packet.layout import PACKET, Buffer
+from packetfs.packet.layout import PACKET, Buffer, Mark
 from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encode_superblock
@@ -185,9 +185,10 @@ class Arena:
         with self._lock:
             length = len(stored)
             taken = PACKET + padded(length)
-            if taken > self._room:
-                self._look_for_room(taken)
-            self._room -= taken
+            if flags >> 2 == Mark.DATA:  # programs may take of what is kept: they are small, and make content whole
+                if taken > self._room:
+                    self._look_for_room(taken)
+                self._room -= taken
             if self.end + taken > (self.last + 1) * SEGMENT:
                 self._begin_segment()
             position = self.end
