@@ -127,7 +127,7 @@ class _Ingest:
         self._known = known
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
-        self._fresh = keep and known is None and not self._following
+        self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._at = 0
         self._differs_at = 0
