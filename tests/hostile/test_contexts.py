@@ -88,6 +88,8 @@ def _paused(machine: Machine | None = None) -> Rig:
 @given(st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(EXTREMES)), min_size=1, max_size=5))
 @example([(next(f for f in FIELDS if f.name == "record_start"), 1 << 63)])
 @example([(next(f for f in FIELDS if f.name == "position"), (1 << 64) - 2)])
+@example([(next(f for f in FIELDS if f.name == name), value) for name, value in (("record_stop", 255), ("depth", 0))])
+@example([(next(f for f in FIELDS if f.name == name), value) for name, value in (("record_stop", 255), ("flags", 7))])
 def test_a_context_may_say_anything_of_itself(changes: list[tuple[object, int]]) -> None:
     left = []
     for machine in MACHINES:

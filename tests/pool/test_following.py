@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.packet.cut import cut, reach_of
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Encoding, Mark, Op
 from packetfs.pool import sequences
 from packetfs.pool.following import Following, alike
@@ -23,11 +23,27 @@ MEAN = 4096
 NAME = bytes(range(32))
 
 
-def extent(data: bytes, *, op: int = Op.EXTENT, flags: int = 0, vm: int = 0, size: int | None = None) -> bytes:
-    header = pack("<BBHIQ32s16x", op, flags, vm, len(data), len(data) if size is None else size, NAME)
-    return header + data + bytes(-len(data) % PACKET)
+SECRET, AT = bytes(32), 1 << 20
 
 
+def header(at: int, op: int, flags: int, vm: int, length: int, size: int) -> bytes:
+    """Return a header that its pool wrote `at` bytes behind AT."""
+    head = pack("<BBHIQ32s", op, flags, vm, length, size, NAME)
+    return head + keyed_tag(SECRET, head + pack("<Q", AT + at))
+
+
+def extent(
+    data: bytes, at: int = 0, *, op: int = Op.EXTENT, flags: int = 0, vm: int = 0, size: int | None = None
+) -> bytes:
+    found = header(at, op, flags, vm, len(data), len(data) if size is None else size)
+    return found + data + bytes(-len(data) % PACKET)
+
+
+def flipped(stored: bytes, at: int) -> bytes:
+    return stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :]
+
+
+SECOND = PACKET + 1024
 ONE, TWO = Random(1).randbytes(1000), Random(2).randbytes(777)
 
 
@@ -39,20 +55,22 @@ ONE, TWO = Random(1).randbytes(1000), Random(2).randbytes(777)
         (extent(ONE), ONE, [1000], 1000),
         (extent(ONE), ONE[:999], [], 999),
         (extent(ONE)[: PACKET + 10], ONE, [], 10),
-        (extent(ONE) + extent(TWO), ONE + TWO + b"x", [1000, 777], 1777),
-        (extent(ONE) + extent(TWO), ONE + TWO[:9] + b"x", [1000], 1009),
+        (extent(ONE) + extent(TWO, SECOND), ONE + TWO + b"x", [1000, 777], 1777),
+        (extent(ONE) + extent(TWO, SECOND), ONE + TWO[:9] + b"x", [1000], 1009),
         (extent(ONE) + bytes(PACKET), ONE + TWO, [1000], 1000),
-        (extent(ONE) + extent(b"") * 3, ONE + TWO, [1000], 1000),
+        (extent(ONE) + extent(b"", SECOND) * 3, ONE + TWO, [1000], 1000),
         (extent(ONE, op=Op.COPY), ONE, [], 0),
         (extent(ONE, vm=1), ONE, [], 0),
         (extent(ONE, size=2000), ONE, [], 0),
         (extent(ONE, flags=Encoding.ZSTD), ONE, [], 0),
         (extent(ONE, flags=Mark.PROGRAM << 2), ONE, [], 0),
-        (pack("<BBHIQ32s16x", Op.EXTENT, 0, 0, 2**32 - 1, 2**32 - 1, NAME) + ONE, ONE, [], 1000),
+        (header(0, Op.EXTENT, 0, 0, 2**32 - 1, 2**32 - 1) + ONE, ONE, [], 1000),
+        (flipped(extent(ONE), 20), ONE, [], 0),  # a digest that nobody has would be in the program
+        (extent(ONE) + extent(TWO, 0), ONE + TWO, [1000], 1000),  # a header of another place
     ],
 )
 def test_alike_takes_whole_plain_extents_alone(stored: bytes, data: bytes, lengths: list[int], same: int) -> None:
-    chunks, found = alike(memoryview(stored), memoryview(data))
+    chunks, found = alike(SECRET, AT, memoryview(stored), memoryview(data))
     assert (chunks, found) == ([(length, NAME) for length in lengths], same)
 
 

@@ -20,6 +20,7 @@ _HEAD: Final = struct.Struct("<BBHIQ32s")
 _POSITION: Final = struct.Struct("<Q")
 _TAGGED: Final = _HEAD.size
 _EXTENT: Final = int(Op.EXTENT)
+_PLAIN: Final = (_EXTENT, Mark.DATA << 2 | Encoding.RAW, 0)
 _MARKS: Final = tuple(Mark)
 _ENCODINGS: Final = tuple(Encoding)  # an Enum costs half a microsecond a call, and headers are read for every extent
 
@@ -76,6 +77,14 @@ def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
     if size > PAYLOAD_MAX or length > size or (length != size and not flags & 3):
         return None
     return Extent(position, Digest(digest), length, size, _MARKS[flags >> 2], _ENCODINGS[flags & 3])
+
+
+def plain_chunk(secret: bytes, data: Buffer, offset: int, position: int) -> tuple[int, Digest] | None:
+    """Return (length, digest) where this pool wrote a header of content that is stored as it is; None for all else."""
+    op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
+    if (op, flags, vm) != _PLAIN or length != size or not length or not is_authentic(secret, data, offset, position):
+        return None
+    return length, Digest(digest)
 
 
 def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> bool:

@@ -8,23 +8,20 @@ from an earlier stream where that many are the same in both.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import FOLLOW_WINDOW
 from packetfs.packet.cut import reach_of
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.kernels import common_prefix
-from packetfs.packet.layout import PACKET, Encoding, Mark, Op
-from packetfs.pool.extent import padded
+from packetfs.packet.layout import PACKET
+from packetfs.pool.extent import padded, plain_chunk
 
 if TYPE_CHECKING:
     from packetfs.pool.pool import Pool
 
-_HEADER: Final = Struct("<BBHIQ32s")
 _SPARE: Final = 32
 """A header is at most one part in so many of what is read: of chunks of 2 KiB."""
-_PLAIN: Final = (int(Op.EXTENT), Mark.DATA << 2 | Encoding.RAW, 0)
 
 
 class Following:
@@ -101,7 +98,8 @@ class Following:
         while True:
             rest = data[done:]
             room = min(len(window), stop - at, len(rest) + len(rest) // _SPARE + 2 * PACKET)
-            chunks, same = alike(window[: self._pool.arena.peek_into(at, window[:room])], rest)
+            stored = window[: self._pool.arena.peek_into(at, window[:room])]
+            chunks, same = alike(self._pool.arena.secret, at, stored, rest)
             if not chunks:
                 return found, done + same
             found += chunks
@@ -110,22 +108,23 @@ class Following:
                 at += PACKET + padded(length)
 
 
-def alike(stored: memoryview, data: memoryview) -> tuple[list[tuple[int, Digest]], int]:
-    """Return (length, digest) of the plain extents that lie in `stored` and that `data` begins with, in order.
+def alike(secret: bytes, at: int, stored: memoryview, data: memoryview) -> tuple[list[tuple[int, Digest]], int]:
+    """Return (length, digest) of the plain extents that lie at `at` and that `data` begins with, in order.
 
     And how many bytes of `data` are the same, with those of the next extent that is not all here or not all the same.
+    Equal bytes show that the payload is sound; that the digest is, the header's tag has to.
     """
     found: list[tuple[int, Digest]] = []
-    at = done = 0
-    while len(stored) - at >= PACKET:
-        op, flags, vm, length, size, digest = _HEADER.unpack_from(stored, at)
-        if (op, flags, vm) != _PLAIN or length != size or not length:
+    offset = done = 0
+    while len(stored) - offset >= PACKET:
+        chunk = plain_chunk(secret, stored, offset, at + offset)
+        if chunk is None:
             break
-        start = at + PACKET
+        start, length = offset + PACKET, chunk[0]
         same = common_prefix(stored[start : start + length], data[done : done + length])
         done += same
         if same < length:
             break
-        found.append((length, Digest(digest)))
-        at = start + padded(length)
+        found.append(chunk)
+        offset = start + padded(length)
     return found, done

@@ -391,11 +391,8 @@ class Pool:
         try:
             self.arena.write_out()
         except PoolFull:
-            if digest is None or any(map(self.arena.is_gathered, self._positions(digest))):
+            if digest is None or any(map(self.arena.is_gathered, self.lookup.positions(digest))):
                 raise
-
-    def _positions(self, digest: Digest) -> Iterator[int]:
-        return (extent.position for extent in self.lookup.extents(digest))
 
     def _summarise(self, state: State) -> Summary:
         index, end = self.lookup.index, self.arena.end

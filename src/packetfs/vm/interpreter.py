@@ -112,12 +112,14 @@ def _run_slot(work: Work, context: Context, spill: Buffer, maps: Buffer, slot: i
         return _fault(vm, Trap(Fault.INSTRUCTION), dropped=True)
     seen = vm.look(work.window)
     if not seen or waiting:
+        vm.put_back()
         return _leave(context, waiting, number, Stop.HELPER if seen else Stop.WINDOW)
     return _go_on(work, vm)
 
 
 def _leave(context: Context, waiting: int, number: int, stop: Stop) -> Stop:
-    """Leave a context as it was found, because nothing could be done."""
+    """Leave a microVM as it was found, because nothing could be done."""
+    context.helper_pc = waiting
     context.fault_address = number if waiting else 0
     context.state = State.PAUSED
     return stop

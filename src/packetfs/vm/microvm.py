@@ -202,6 +202,13 @@ class MicroVM:
         memory.data, memory.data_end = context.data, context.data_end
         return True
 
+    def put_back(self) -> None:
+        """Put a resumed record back that was not gone on with: equal microVMs stay equal bytes, whoever wrote them."""
+        context, memory = self.context, self.memory
+        memory.data, memory.data_end = context.data, context.data_end
+        memory.copied = bool(context.flags & ContextFlag.COPIED)
+        self._save_record()
+
     def save(self, state: State) -> None:
         """Put everything into the context, which then says all there is to say."""
         context, memory = self.context, self.memory
