@@ -158,6 +158,69 @@ static void check_index(void) {
     free(index.slots);
 }
 
+static void check_compare(void) {
+    size_t size = draw(3000), at = 0;
+    uint8_t *a = make(size), *b = make(size);
+    for (uint64_t parts = draw(6); parts > 0 && size > 0; parts--) {
+        size_t from = draw(size), length = draw(size - from + 1);
+        memcpy(b + from, a + from, length);
+    }
+    while (at + 8 <= size && memcmp(a + at, b + at, 8) != 0) at++;
+    assert(pfs_equal_again(a, b, size) == (at + 8 <= size ? at : size));
+    free(a);
+    free(b);
+}
+
+/* Blocks are found where they stand; whatever is found has the sums of the blocks that it is taken for. */
+static void check_blocks(void) {
+    size_t block = (size_t)64 << draw(4), count = draw(40), width = 1 + draw(7), size = draw(20000);
+    uint64_t key = draw(((uint64_t)1 << 61) - 1);
+    uint8_t *old = make(count * block), *sums = malloc(count * width + 1), *new = make(size);
+    size_t slots = pfs_block_slots(count);
+    uint8_t *table = calloc(slots * 5 + 1, 1), sum[8];
+    for (uint64_t parts = draw(5); parts > 0 && count > 0 && size >= block; parts--)
+        memcpy(new + draw(size - block + 1), old + draw(count) * block, block);
+    pfs_block_sums(old, count, block, width, key, sums);
+    pfs_block_index(sums, count, width, table, slots);
+    struct pfs_blocks blocks = {sums, table, count, slots, block, width, key};
+    size_t room = size / block + 1, end = 0;
+    struct pfs_found *found = malloc(room * sizeof *found);
+    size_t finds = pfs_block_find(&blocks, new, size, draw(count + 1), found, room);
+    assert(finds <= room);
+    for (size_t i = 0; i < finds; i++) {
+        assert(found[i].at >= end && found[i].count > 0 && found[i].number + found[i].count <= count);
+        end = found[i].at + found[i].count * block;
+        assert(end <= size);
+        for (size_t k = 0; k < found[i].count; k++) {
+            pfs_block_sums(new + found[i].at + k * block, 1, block, width, key, sum);
+            assert(memcmp(sum, sums + (found[i].number + k) * width, width) == 0);
+        }
+    }
+    free(old), free(sums), free(new), free(table), free(found);
+}
+
+/* Two sets that differ in a few ids: what is peeled is that difference, or noise ends within its bounds. */
+static void check_sketch(void) {
+    size_t common = draw(200), ours = draw(12), theirs = draw(12), symbols = 64 + draw(64), split = 0;
+    uint64_t ids[224];
+    for (size_t i = 0; i < common + ours + theirs; i++) ids[i] = draw((uint64_t)1 << 53) << 11 | i;
+    struct pfs_symbol *a = calloc(symbols, sizeof *a), *b = calloc(symbols, sizeof *b);
+    pfs_sketch((const uint8_t *)ids, common + ours, 0, symbols, a);
+    memmove(ids + common, ids + common + ours, theirs * sizeof *ids);
+    pfs_sketch((const uint8_t *)ids, common + theirs, 0, symbols, b);
+    int noisy = draw(4) == 0;
+    for (size_t i = 0; i < symbols; i++) {
+        a[i].sum ^= b[i].sum, a[i].check ^= b[i].check, a[i].count -= b[i].count;
+        if (noisy) a[i] = (struct pfs_symbol){draw(9), (uint32_t)draw(9), (int32_t)draw(3) - 1};
+    }
+    uint32_t *waiting = malloc(symbols * sizeof *waiting);
+    uint64_t *found = malloc(symbols * sizeof *found);
+    size_t all = pfs_sketch_peel(a, symbols, waiting, found, &split);
+    assert(all <= symbols && split <= all);
+    assert(noisy || (all == ours + theirs && split == ours));
+    free(a), free(b), free(waiting), free(found);
+}
+
 int main(int count, char **arguments) {
     int rounds = count > 1 ? atoi(arguments[1]) : 1000;
     for (int i = 1; i <= rounds; i++) {
@@ -167,6 +230,9 @@ int main(int count, char **arguments) {
         check_match();
         check_expand();
         check_index();
+        check_compare();
+        check_blocks();
+        check_sketch();
     }
     printf("native: %d rounds, nothing wrong\n", rounds);
     return 0;
