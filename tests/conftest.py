@@ -1,6 +1,8 @@
-"""Options of the whole test run: few faults by default, many by `make faults`."""
+"""Options of the whole test run (few faults by default, many by `make faults`), and the same data at each run."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 
@@ -9,3 +11,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=8, help="kills at random moments of a sync (make faults: 200)")
     parser.addoption("--flips", type=int, default=12, help="bytes of a pool to flip, one at a time (make faults: 400)")
     parser.addoption("--fault-seed", type=int, default=1, help="seed of the moments and of the trees")
+
+
+@pytest.fixture(autouse=True)
+def _same_data_at_each_run() -> None:
+    random.seed(7)

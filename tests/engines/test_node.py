@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -145,7 +146,7 @@ def test_what_a_run_tells_of_itself_comes_back(tmp_path: Path, heard: Heard, eng
 
 def test_one_percent_selected_moves_less_than_two_percent(tmp_path: Path, heard: Heard) -> None:
     file = tmp_path / "log"
-    lines = [b"%c%s\n" % (33 if i % 100 == 0 else 46, os.urandom(60).hex().encode()) for i in range(30_000)]
+    lines = [b"%c%s\n" % (33 if i % 100 == 0 else 46, random.randbytes(60).hex().encode()) for i in range(30_000)]
     file.write_bytes(b"".join(lines))
     result, moved = run_on_node(there(tmp_path, SELECT, "line", file), heard.out, heard.listen)
     assert bytes(heard.output) == b"".join(line for line in lines if line[:1] == b"!")

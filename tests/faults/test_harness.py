@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_meter_tells_the_sides_apart(stage: Stage) -> None:
 
 def test_plain_copy_is_equal(stage: Stage) -> None:
     (stage.source / "folder").mkdir(parents=True)
-    (stage.source / "folder" / "file").write_bytes(os.urandom(300_000))
+    (stage.source / "folder" / "file").write_bytes(random.randbytes(300_000))
     (stage.source / "empty").touch()
     done = TCP.copy(stage)
     assert done.status == 0, done.stderr

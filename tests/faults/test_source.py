@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import threading
 import time
@@ -26,7 +27,7 @@ def stage(tmp_path: Path) -> Stage:
     stage.source.mkdir()
     for name in ("a", "m", "z"):
         (stage.source / name).mkdir()
-        (stage.source / name / "file").write_bytes(os.urandom(100_000))
+        (stage.source / name / "file").write_bytes(random.randbytes(100_000))
     return stage
 
 
@@ -77,7 +78,7 @@ def test_unreadable_keeps_the_old_version(stage: Stage) -> None:
 
 def test_vanishing(stage: Stage) -> None:
     """Hold the line up in the middle of a large file; meanwhile others vanish that may have been listed already."""
-    (stage.source / "b").write_bytes(os.urandom(4 * BLOCK))
+    (stage.source / "b").write_bytes(random.randbytes(4 * BLOCK))
     gate = stage.root / "gate"
     process = start(stage, "--hold", f"1000000:{gate}")
     while not gate.with_suffix(".held").exists() and process.poll() is None:

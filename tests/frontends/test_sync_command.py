@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import random
 import shlex
 import sys
 from collections.abc import Callable
@@ -126,7 +126,7 @@ def source(pfs: Pfs) -> Path:
     top = pfs.home / "docs"
     (top / "inner").mkdir(parents=True)
     (top / "inner/a").write_bytes(b"a" * 1000)
-    (top / "b").write_bytes(os.urandom(200_000))
+    (top / "b").write_bytes(random.randbytes(200_000))
     return top
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def top(fs: FileSystem, path: bytes) -> Entry:
 
 
 def test_a_tree_is_written_out(fs: FileSystem, tmp_path: Path) -> None:
-    content = os.urandom(200_000)
+    content = random.randbytes(200_000)
     put(fs, b"top/deep/er/file", content)
     put(fs, b"top/one", b"linked", group=5)
     put(fs, b"top/two", b"linked", group=5)
@@ -93,7 +94,7 @@ def test_hostile_names_go_nowhere(fs: FileSystem, tmp_path: Path) -> None:
 
 
 def test_a_file_object(fs: FileSystem) -> None:
-    content = os.urandom(150_000) + bytes(100_000) + os.urandom(50_000)
+    content = random.randbytes(150_000) + bytes(100_000) + random.randbytes(50_000)
     entry = put(fs, b"file", content)
     assert (entry.size, fs.read(b"file", 10, 20)) == (len(content), content[10:30])
     with fs.open_read(b"file") as file:
@@ -112,7 +113,7 @@ def test_a_file_object(fs: FileSystem) -> None:
 
 
 def test_putting_again_uses_the_old_content(fs: FileSystem) -> None:
-    first = put(fs, b"file", os.urandom(100_000))
+    first = put(fs, b"file", random.randbytes(100_000))
     before = fs.pool.content_bytes
     source = fs.open_read(b"file")
     fs.put_file(b"file", lambda _, view: source.readinto(view), Entry(b"file", FILE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import ssl
 import stat
@@ -56,7 +57,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 def tree(tmp_path: Path) -> Path:
     made = tmp_path / "tree"
     (made / "sub").mkdir(parents=True)
-    (made / "sub" / "file").write_bytes(os.urandom(300_000))
+    (made / "sub" / "file").write_bytes(random.randbytes(300_000))
     (made / "text").write_text("words\n" * 1000)
     (made / "link").symlink_to("text")
     return made
@@ -177,7 +178,7 @@ def test_a_certificate_is_not_the_key_of_another(host: Host) -> None:
 def test_strangers_are_dropped_in_time(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packetfs.net.tls.HANDSHAKE", 0.05)
     port = host.door.listening.getsockname()[1]
-    for said in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(1000), bytes(70_000)):
+    for said in (b"", b"GET / HTTP/1.1\r\n\r\n", random.randbytes(1000), bytes(70_000)):
         with socket.create_connection(("127.0.0.1", port)) as raw:
             raw.settimeout(20)
             try:
@@ -275,7 +276,7 @@ def test_quotas_end_a_sync_before_it_is_too_much(host: Host, tree: Path) -> None
     host.mint("all", write=("pfs:b", str(host.export)), stored_max=500_000)
     for place in ("pfs:b", host.export / "b"):
         host.sync(f"{tree}/", host.path(place))
-    (tree / "more").write_bytes(os.urandom(250_000))
+    (tree / "more").write_bytes(random.randbytes(250_000))
     for place in ("pfs:b", host.export / "b"):
         refused(12, "have at most 500000 bytes", host, f"{tree}/", host.path(place))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def source(tmp_path: Path) -> Path:
     for number in range(30):
         folder = root / f"{number % 3}" / "below"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number}").write_bytes(os.urandom(number * 100) + bytes(number * 1000))
-    (root / "large").write_bytes(os.urandom(1_500_000))
+        (folder / f"{number}").write_bytes(random.randbytes(number * 100) + bytes(number * 1000))
+    (root / "large").write_bytes(random.randbytes(1_500_000))
     return root
 
 
@@ -119,7 +120,7 @@ def test_small_literals_are_gathered_and_large_ones_kept_as_they_are() -> None:
     batches: list[Batch] = []
     items = ItemWriter(batches.append)
     sender = Early(items)
-    large = os.urandom(40_000)
+    large = random.randbytes(40_000)
     for name, data in ((b"a", b"one"), (b"b", b"two"), (b"c", large), (b"d", b"three")):
         taker = sender.offer(name, -1, len(data), lambda: Entry(b"unused", FILE))
         assert taker is not None
@@ -171,7 +172,7 @@ def test_large_files_go_out_of_the_page_cache(
     rig: Rig, source: Path, tmp_path: Path, splices: list[tuple[int, int]]
 ) -> None:
     """Runs and short ends between the literals do not shift what is sent."""
-    noise = os.urandom(2_000_000)
+    noise = random.randbytes(2_000_000)
     (source / "runs").write_bytes(noise + bytes(100_000) + noise[:700_003] + b"end" + bytes(70_000) + b"x" * 30)
     rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
     assert sum(length for _, length in splices) > 2_000_000

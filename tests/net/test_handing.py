@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -50,15 +51,15 @@ def tree(tmp_path: Path) -> Path:
     """Files of every kind of content: what lies somewhere as it is, holes, what is compressed, and what is small."""
     made = tmp_path / "tree"
     (made / "sub").mkdir(parents=True)
-    (made / "sub" / "large").write_bytes(os.urandom(LARGE))
-    (made / "other").write_bytes(os.urandom(LARGE))
+    (made / "sub" / "large").write_bytes(random.randbytes(LARGE))
+    (made / "other").write_bytes(random.randbytes(LARGE))
     (made / "text").write_text("words that repeat\n" * 100_000)
     (made / "small").write_bytes(b"small")
     with open(made / "holes", "wb") as file:
-        file.write(os.urandom(100_000))
+        file.write(random.randbytes(100_000))
         file.truncate(LARGE)
         file.seek(2_000_000)
-        file.write(os.urandom(70_000))
+        file.write(random.randbytes(70_000))
     return made
 
 
@@ -88,7 +89,7 @@ def test_a_change_is_a_delta_as_anywhere(host: Host, socket_path: str, tree: Pat
     with open(tree / "other", "r+b") as file:
         file.seek(1_000_000)
         file.write(b"changed")
-    (tree / "new").write_bytes(os.urandom(LARGE))
+    (tree / "new").write_bytes(random.randbytes(LARGE))
     summary = host.sync(f"{tree}/", in_pool(socket_path, "a"))
     assert summary.sent.wire < 3000
     host.sync(in_pool(socket_path, "a/"), host.base / "back")

@@ -738,7 +738,7 @@ def test_without_delete_no_directory_of_a_pool_becomes_a_file(cage: Cage, pool: 
 @pytest.fixture
 def source(cage: Cage) -> Path:
     (cage.dst / "d").mkdir()
-    (cage.dst / "d" / "f").write_bytes(os.urandom(20_000))
+    (cage.dst / "d" / "f").write_bytes(random.randbytes(20_000))
     (cage.dst / "g").write_bytes(b"g" * 10)
     (cage.dst / "l").symlink_to("d")
     return cage.dst

@@ -40,7 +40,7 @@ from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
 from tests.net.visit import Host
 
-SECRET = os.urandom(50_000)
+SECRET = random.Random(7).randbytes(50_000)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_time_tells_nothing_of_others(tmp_path: Path) -> None:
         discreet.put(SECRET)
         discreet.flush()
         held, before = written() - before, written()
-        discreet.put(os.urandom(len(SECRET)))
+        discreet.put(random.randbytes(len(SECRET)))
         discreet.flush()
         new = written() - before
         assert held >= len(SECRET)

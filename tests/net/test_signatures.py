@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from itertools import pairwise
@@ -249,8 +248,8 @@ def test_what_has_nothing_in_common_is_sent_once(rig: Rig) -> None:
     src, dst = rig.base / "src", rig.base / "dst"
     src.mkdir()
     dst.mkdir()
-    (src / "data").write_bytes(os.urandom(4 * MIB))
-    (dst / "data").write_bytes(os.urandom(4 * MIB))
+    (src / "data").write_bytes(random.randbytes(4 * MIB))
+    (dst / "data").write_bytes(random.randbytes(4 * MIB))
     summary = rig.sync(f"{src}/", dst)
     assert summary.sent.wire + summary.received.wire < 4 * MIB * 1.02
     assert describe(dst) == describe(src)

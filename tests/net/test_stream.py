@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from collections.abc import Iterator
 
@@ -53,7 +54,7 @@ def test_a_peer_that_stops_within_a_frame_is_given_up(pair: Pair) -> None:
 
 @pytest.mark.parametrize("spliced", [False, True])
 def test_a_peer_that_takes_nothing_is_given_up(pair: Pair, spliced: bool) -> None:
-    data = os.urandom(8 << 20)
+    data = random.randbytes(8 << 20)
     file = os.memfd_create("file")
     os.write(file, data)
     with pytest.raises(Stalled):

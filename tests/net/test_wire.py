@@ -660,7 +660,7 @@ def test_many_small_compressible_literals_are_compressed() -> None:
     parts = [b"UPDATE account SET balance = %d;" % number for number in range(4000)]
     stored = encode_batch(Batch(b"", [b"\x07", *parts]))
     assert sum(len(part) for part in stored) < sum(len(part) for part in parts) / 3
-    noise = [os.urandom(65_536) for _ in range(8)]
+    noise = [random.randbytes(65_536) for _ in range(8)]
     assert encode_batch(Batch(b"", noise))[2:] == noise, "and random chunks are not even copied"
 
 
@@ -668,7 +668,7 @@ def test_many_small_compressible_literals_are_compressed() -> None:
 def test_literals_out_of_a_file_are_the_same_frame(pipe: tuple[FrameChannel, int], tmp_path: Path, kept: int) -> None:
     """Also when the file has shrunk meanwhile, or cannot be spliced: the rest comes from memory."""
     channel, _ = pipe
-    data = os.urandom(200_000)
+    data = random.randbytes(200_000)
     (tmp_path / "file").write_bytes(bytes(100_000) + data)
     descriptor = os.open(tmp_path / "file" if kept >= 0 else tmp_path, os.O_RDONLY)
     if kept >= 0:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_a_live_writer_is_named_and_a_dead_one_is_succeeded(place: Path, started
 
 
 def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started: list[subprocess.Popen[str]]) -> None:
-    path, data = str(place / "pool"), os.urandom(50_000)
+    path, data = str(place / "pool"), random.randbytes(50_000)
     pool = Pool.create(path)
     digest = pool.put(data)
     pool.flush()
@@ -84,7 +85,7 @@ def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started
 
 
 def test_a_slice_of_a_view_is_a_lease_that_outlives_the_pool(place: Path) -> None:
-    path, data = str(place / "pool"), os.urandom(50_000)
+    path, data = str(place / "pool"), random.randbytes(50_000)
     with Pool.create(path) as pool:
         digest = pool.put(data)
         part = pool.view(digest)[100:200]
@@ -97,7 +98,7 @@ def test_a_slice_of_a_view_is_a_lease_that_outlives_the_pool(place: Path) -> Non
 
 def test_collecting_keeps_exactly_what_the_roots_lead_to(place: Path, small_segments: int) -> None:
     pool = Pool.create(str(place / "pool"))
-    digests = [pool.put(os.urandom(3000)) for _ in range(60)]
+    digests = [pool.put(random.randbytes(3000)) for _ in range(60)]
     root = pool.put(b"".join(digests[::3]))
 
     def references(digest: Digest) -> list[Digest]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_payload_is_stored_once(pool: Pool) -> None:
 def test_marks_and_encodings_are_kept_and_count_as_they_should(pool: Pool) -> None:
     program = pool.put(payload(640), mark=Mark.PROGRAM)
     packed = pool.put(payload(50_000), encoding=Encoding.ZSTD)
-    noise = pool.put(os.urandom(1000), encoding=Encoding.ZSTD)
+    noise = pool.put(random.randbytes(1000), encoding=Encoding.ZSTD)
     found = {extent.digest: extent for extent in pool.scan()}
     assert found[program].mark is Mark.PROGRAM
     assert found[packed].length < 1000
@@ -139,7 +140,7 @@ def damage(path: Path, offset: int) -> None:
 
 
 def test_segments_follow_one_another_and_none_is_straddled(place: Path, small_segments: int) -> None:
-    payloads = [os.urandom(size) for size in (100, 5000, 3000) * 20]
+    payloads = [random.randbytes(size) for size in (100, 5000, 3000) * 20]
     with Pool.create(str(place / "pool")) as pool:
         digests = [pool.put(data) for data in payloads]
         pool.flush()

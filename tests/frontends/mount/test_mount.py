@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -75,7 +76,7 @@ def _needs(program: str) -> None:
 def _tree(at: Path) -> None:
     """Make a tree with one of everything."""
     (at / "deep" / "er").mkdir(parents=True)
-    (at / "deep" / "file").write_bytes(os.urandom(300_000))
+    (at / "deep" / "file").write_bytes(random.randbytes(300_000))
     (at / "deep" / "er" / "empty").write_bytes(b"")
     os.link(at / "deep" / "file", at / "linked")
     (at / "symlink").symlink_to("deep/nowhere")
@@ -89,7 +90,7 @@ def _tree(at: Path) -> None:
 
 
 def test_what_was_written_is_there_after_the_next_mount(mount: Mount) -> None:
-    content = os.urandom(5_000_000)
+    content = random.randbytes(5_000_000)
     (mount.at / "dir").mkdir()
     (mount.at / "dir" / "file").write_bytes(content)
     with (mount.at / "dir" / "file").open("r+b") as file:
@@ -430,7 +431,7 @@ def test_who_writes_a_file_takes_its_capabilities_away(mount: Mount) -> None:
 def test_space_of_files_that_a_killed_server_had_open_is_given_back_without_a_mount(mount: Mount) -> None:
     with (mount.at / "gone").open("w+b", buffering=0) as file:
         (mount.at / "gone").unlink()
-        file.write(os.urandom(3_000_000))
+        file.write(random.randbytes(3_000_000))
         os.fsync(file.fileno())
         _kill_server(mount.at)
         with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import random
 import shutil
 import signal
 import stat
@@ -42,7 +43,7 @@ def at(memory: MemoryOperations, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_written_file_is_read_back(at: Path) -> None:
-    content = os.urandom(3_000_001)
+    content = random.randbytes(3_000_001)
     (at / "file").write_bytes(content)
     assert (at / "file").read_bytes() == content
     assert (at / "file").stat().st_size == len(content)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
         yield pool
 
 
-LARGE = os.urandom(300_000) + bytes(100_000)
+LARGE = random.Random(7).randbytes(300_000) + bytes(100_000)
 
 
 # contents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -172,7 +173,7 @@ def _child(pool: Pool) -> int:
 
 def test_a_reader_follows_writers_that_have_gone(tmp_path: Path) -> None:
     """Also when they put a larger index in place: 5,000 extents do not fit the first."""
-    content = os.urandom(20_000_000)
+    content = random.randbytes(20_000_000)
     with Pool.create(tmp_path / "pool", mean=4096, durable=False) as pool:
         pool.write_text("first", "1")
         with pool.reader("first") as file:

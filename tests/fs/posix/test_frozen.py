@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from packetfs.fs.posix.frozen import FrozenOperations
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
 
-CONTENT = os.urandom(300_000) + bytes(1_000_000) + b"end"
+CONTENT = random.Random(7).randbytes(300_000) + bytes(1_000_000) + b"end"
 COUNT = 3000
 
 
