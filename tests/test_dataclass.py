@@ -154,3 +154,41 @@ def test_it_loads_nothing_of_what_makes_dataclasses_slow() -> None:
     code = "import packetfs.dataclass, sys; print({'dataclasses', 'inspect', 'ast'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "set()\n"
+
+
+def test_the_first_instances_are_made_as_those_after_them() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Many:
+        offset: int
+        size: int = 8
+        names: list[str] = field(default_factory=list)
+        end: int = field(init=False)
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "end", self.offset + self.size)
+
+    made = [Many(number, names=["a"]) if number % 2 else Many(number) for number in range(100)]
+    expected = [(number, 8, ["a"] * (number % 2), number + 8) for number in range(100)]
+    assert [(each.offset, each.size, each.names, each.end) for each in made] == expected
+    assert len({id(each.names) for each in made}) == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [((), {}), ((1, 2, 3), {}), ((1,), {"offset": 1}), ((1,), {"sizes": 2}), ((), {"size": 2})],
+)
+def test_the_first_instance_refuses_arguments_as_those_after_it(given: tuple[int, ...], named: dict[str, int]) -> None:
+    @dataclass(slots=True)
+    class Pair:
+        offset: int
+        size: int = 8
+
+    def refusal() -> str:
+        with pytest.raises(TypeError) as raised:
+            Pair(*given, **named)
+        return str(raised.value)
+
+    first = refusal()
+    assert Pair.__init__ is Pair.__init__  # compiled now
+    assert refusal() == first
+    assert "Pair.__init__" in first

@@ -2,7 +2,8 @@
 
 Every process pays for each class of each module that it imports. The standard library's decorator compiles five methods
 for a class, and its import brings inspect, ast, dis and tokenize: 4 million instructions a class and 47 million once
-(valgrind). Here comparing, hashing and showing are shared methods, and `__init__` is compiled for the first instance.
+(valgrind). Here comparing, hashing and showing are shared methods, and `__init__` is compiled when a class has so many
+instances that this pays: most classes of a short process have a few.
 
 To type checkers these names are the standard library's own, so `dataclass` means the same, as far as it is used here:
 fields with defaults, `field`, ClassVar, `__post_init__`; always slots, no inheritance between such classes, no order.
@@ -13,10 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 T = TypeVar("T")
 _UNSET: Final[Any] = object()
+_ONE_BY_ONE: Final = 32
+"""The instance of a class for which its `__init__` is compiled, at the cost of some 70 without it."""
+_set: Final = object.__setattr__
 
 
 class Field:
@@ -31,6 +36,10 @@ class Field:
         self.repr = repr
         self.compare = compare
         self.name = self.type = ""
+
+    def given(self) -> Any:
+        """Return the value of an instance that was given none; _UNSET where it must be."""
+        return self.default if self.default_factory is _UNSET else self.default_factory()
 
     @property
     def _field_type(self) -> object:
@@ -118,22 +127,43 @@ def _declared(cls: type) -> dict[str, Field]:
 
 
 class _Init:
-    """The `__init__` of a class until it is first asked for; then it is compiled and takes this one's place."""
+    """The `__init__` of a class: it sets the fields of the first instances one by one, until the compiled one takes its
+    place, which also says what is wrong with arguments."""
 
     def __init__(self, declared: dict[str, Field], *, frozen: bool) -> None:
         self.declared = declared
         self.frozen = frozen
         self.owner: Any = None
+        self._names = [name for name, each in declared.items() if each.init]
+        self._left = _ONE_BY_ONE
 
     def __get__(self, instance: object, owner: type) -> object:
+        self._left -= 1
+        if instance is not None and self._left > 0:
+            return MethodType(self, instance)
         begin = self._compiled()
         self.owner.__init__ = begin
         return begin.__get__(instance, owner)
 
+    def __call__(self, instance: object, *given: object, **named: object) -> None:
+        values = dict(zip(self._names, given, strict=False)) | named
+        if len(values) < len(given) + len(named) or not values.keys() <= set(self._names):
+            self._compiled()(instance, *given, **named)
+        for name in self._names:
+            value = values.get(name, _UNSET)
+            if value is _UNSET:
+                value = self.declared[name].given()
+            if value is _UNSET:
+                self._compiled()(instance, *given, **named)
+            _set(instance, name, value)
+        if hasattr(self.owner, "__post_init__"):
+            self.owner.__post_init__(instance)
+
     def _compiled(self) -> Any:
         parameters, lines = ["self"], []
-        scope: dict[str, Any] = {"_set": object.__setattr__, "_UNSET": _UNSET}
-        for name, each in self.declared.items():
+        scope: dict[str, Any] = {"_set": _set, "_UNSET": _UNSET}
+        for name in self._names:
+            each = self.declared[name]
             value = name
             if each.default_factory is not _UNSET:
                 scope[f"_new_{name}"] = each.default_factory
@@ -141,9 +171,8 @@ class _Init:
             default = _UNSET if each.default_factory is not _UNSET else each.default
             scope[f"_{name}"] = default
             needed = each.default_factory is _UNSET and default is _UNSET
-            if each.init:
-                parameters.append(name if needed else f"{name}=_{name}")
-                lines.append(f"_set(self, {name!r}, {value})" if self.frozen else f"self.{name} = {value}")
+            parameters.append(name if needed else f"{name}=_{name}")
+            lines.append(f"_set(self, {name!r}, {value})" if self.frozen else f"self.{name} = {value}")
         if hasattr(self.owner, "__post_init__"):
             lines.append("self.__post_init__()")
         exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), scope)  # noqa: S102  # names of fields
