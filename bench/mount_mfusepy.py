@@ -8,7 +8,7 @@ import stat
 import sys
 from typing import Any
 
-import mfusepy  # type: ignore[import-not-found]  # an optional peer
+import mfusepy  # an optional peer
 
 BUFFER = 16 << 20
 
