@@ -15,19 +15,21 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import islice
 from operator import sub
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import STRETCH_MAX, STRETCH_MEAN
 from packetfs.packet.digest import Digest
-from packetfs.packet.layout import HEADER, Op
+from packetfs.packet.layout import PACKET, Op
 
 if TYPE_CHECKING:
-    from packetfs.fs.leaves import Leaves, Run
+    from packetfs.fs.leaves import Leaves, Packed
 
-_KEY_END: Final = HEADER + 8
-_LAST: Final = b"\xff" * 9
-"""Greater than the first bytes of every digest."""
-_COPY: Final = int(Op.COPY)
+_KEYS: Final = Struct(">16xQ40x")
+"""The first bytes of the digest of each COPY."""
+_LAST: Final = (1 << 72) - 1
+"""Greater than the first bytes of every digest; its own last byte ends no stretch."""
+_COPY: Final = bytes([Op.COPY])
 
 
 def stretches(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[list[int]]:
@@ -35,20 +37,20 @@ def stretches(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[list[
     ends: list[int] = []
     for end, key in _shard_ends(program, root, shard_bytes):
         ends.append(end)
-        if key[-1] % STRETCH_MEAN == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
+        if key % STRETCH_MEAN == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
             yield ends
             ends = []
     if ends:
         yield ends
 
 
-def _shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[tuple[int, int]]:
     """Yield where each shard of a file ends, and the key of the leaf that it ends behind."""
     least, most = shard_bytes - shard_bytes // 2, shard_bytes + shard_bytes // 2
     ends: list[int] = []
-    keys: list[bytes] = []
+    keys: list[int] = []
     start = 0
-    for run in program.runs(root, 0, program.size(root)):
+    for run in program.packed(root, 0, program.size(root)):
         _add(run, shard_bytes, ends, keys)
         done = 0
         while ends[-1] - start > most:
@@ -62,21 +64,25 @@ def _shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[tup
         yield start, keys[index]
 
 
-def _add(run: Run, longest: int, ends: list[int], keys: list[bytes]) -> None:
+def _add(run: Packed, longest: int, ends: list[int], keys: list[int]) -> None:
     """Append every place in a run of leaves where a shard may end; they are `longest` bytes apart at the most."""
     base, starts, leaves = run
+    ops = leaves[::PACKET]
+    found = [key for (key,) in _KEYS.iter_unpack(leaves)]
+    if ops.strip(_COPY):
+        found = [key if op == Op.COPY else _LAST for op, key in zip(ops, found, strict=True)]
     if max(map(sub, islice(starts, 1, None), starts)) <= longest:
         ends += [base + end for end in islice(starts, 1, None)]
-        keys += [leaf[HEADER:_KEY_END] if leaf[0] == _COPY else _LAST for leaf in leaves]
+        keys += found
         return
-    for start, end, leaf in zip(starts, islice(starts, 1, None), leaves, strict=False):
+    for start, end, key in zip(starts, islice(starts, 1, None), found, strict=False):
         inside = range(start + longest, end, longest)
         ends += [base + at for at in (*inside, end)]
         keys += [_LAST] * len(inside)
-        keys.append(leaf[HEADER:_KEY_END] if leaf[0] == _COPY else _LAST)
+        keys.append(key)
 
 
-def _choose(ends: list[int], keys: list[bytes], least: int, most: int) -> int:
+def _choose(ends: list[int], keys: list[int], least: int, most: int) -> int:
     """Return the index of the first least key that ends in the range; of the last end, where all are before it."""
     low, high = bisect_left(ends, least), bisect_right(ends, most)
     if low == len(ends):

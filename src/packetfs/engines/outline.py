@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from packetfs.engines.source import PoolFile
-from packetfs.packet.layout import BODY, HEADER, Op
+from packetfs.packet.layout import BODY, HEADER, PACKET, Op
 
 _HEAD: Final = Struct("<BBHIQ")
 _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
@@ -19,15 +19,13 @@ _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)
 def outline(source: PoolFile, start: int, stop: int) -> bytes:
     """Return whole packets that produce the bytes [start, stop) of a file, and no others."""
     parts: list[bytes] = []
-    for base, starts, leaves in source.program.runs(source.root, start, stop):
+    for base, starts, leaves in source.program.packed(source.root, start, stop):
         first, last = start - base - starts[0], stop - base
-        if first > 0 or last < starts[-1]:
-            leaves = leaves.copy()
         if last < starts[-1]:
-            leaves[-1] = _part(leaves[-1], 0, last - starts[-2])
+            leaves = leaves[:-PACKET] + _part(leaves[-PACKET:], 0, last - starts[-2])
         if first > 0:
-            leaves[0] = _part(leaves[0], first, min(starts[1], last) - starts[0] - first)
-        parts += leaves
+            leaves = _part(leaves[:PACKET], first, min(starts[1], last) - starts[0] - first) + leaves[PACKET:]
+        parts.append(leaves)
     return b"".join(parts)
 
 

@@ -18,7 +18,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest, short
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Head
 from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
-from packetfs.packet.tree import Store, parts_of, produces
+from packetfs.packet.tree import Store, is_even, parts_of, produces, sizes_of
 
 _LEVEL_AT = HEADER + 32
 _TREE = int(Op.TREE)
@@ -29,11 +29,30 @@ _EXTENTS = 2
 """Extents that are kept: a stretch often ends in one, and the next one begins there."""
 
 
-class _Node(NamedTuple):
-    """Where each part's output begins (and, last, where the node's ends), and the parts: leaves or TREE packets."""
+class _Node:
+    """Where each part's output begins (and, last, where the node's ends), the first byte of each part, and the parts:
+    leaves or TREE packets, one behind the other in `packets`."""
 
-    starts: list[int]
-    parts: list[bytes]
+    __slots__ = ("_parts", "ops", "packets", "starts")
+
+    def __init__(self, packets: bytes) -> None:
+        self.packets = packets
+        self.starts = list(accumulate(sizes_of(packets), initial=0))
+        self._parts = None if is_even(packets) else parts_of(packets)
+        self.ops = packets[::PACKET] if self._parts is None else bytes(part[0] for part in self._parts)
+
+    @property
+    def parts(self) -> list[bytes]:
+        """The parts; of a node that is only walked over nobody asks for them."""
+        if self._parts is None:
+            self._parts = parts_of(self.packets)
+        return self._parts
+
+    def between(self, first: int, end: int) -> bytes:
+        """Return parts `first` to `end - 1`, one behind the other."""
+        if len(self.packets) == PACKET * len(self.ops):
+            return self.packets[PACKET * first : PACKET * end]
+        return b"".join(self.parts[first:end])
 
 
 class Run(NamedTuple):
@@ -44,13 +63,25 @@ class Run(NamedTuple):
     leaves: list[bytes]
 
 
+class Packed(NamedTuple):
+    """The same, the leaves one behind the other."""
+
+    base: int
+    starts: list[int]
+    leaves: bytes
+
+
+_Span = tuple[int, _Node, int, int]
+"""Where a node begins, the node, and which of its leaves: from the first number to before the second."""
+
+
 class Leaves:
     """Finds the leaves of programs in one store. Several threads may ask."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._nodes: dict[bytes, _Node] = {}
-        self._last = NO_DIGEST, 0, _Node([0], [])
+        self._last = NO_DIGEST, 0, _Node(b"")
         self._extents: tuple[tuple[Digest, memoryview], ...] = ()
 
     def size(self, root: Digest) -> int:
@@ -88,30 +119,39 @@ class Leaves:
 
     def runs(self, root: Digest, start: int, stop: int) -> Iterator[Run]:
         """Yield the same, as many leaves at a time as lie side by side in one node."""
+        for base, node, first, end in self._spans(root, start, stop):
+            yield Run(base, node.starts[first : end + 1], node.parts[first:end])
+
+    def packed(self, root: Digest, start: int, stop: int) -> Iterator[Packed]:
+        """Yield the same, without taking the leaves of a node apart."""
+        for base, node, first, end in self._spans(root, start, stop):
+            yield Packed(base, node.starts[first : end + 1], node.between(first, end))
+
+    def _spans(self, root: Digest, start: int, stop: int) -> Iterator[_Span]:
         last, base, node = self._last
         if last == root and base <= start < stop <= base + node.starts[-1]:  # who goes on where he was finds it here
             first, end = bisect_right(node.starts, start - base) - 1, bisect_left(node.starts, stop - base)
-            return iter((Run(base, node.starts[first : end + 1], node.parts[first:end]),))
-        return self._run(root, self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
+            return iter(((base, node, first, end),))
+        return self._span(root, self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
 
-    def _run(self, root: Digest, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[Run]:
-        starts, parts = node
+    def _span(self, root: Digest, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[_Span]:
+        starts, ops = node.starts, node.ops
         index = max(bisect_right(starts, start - base) - 1, 0)
-        end = min(bisect_left(starts, stop - base, index), len(parts))
-        if index < end and parts[index][0] != _TREE:
+        end = min(bisect_left(starts, stop - base, index), len(ops))
+        if index < end and ops[index] != _TREE:
             self._last = root, base, node
-            yield Run(base, starts[index : end + 1], parts[index:end])
+            yield base, node, index, end
             return
         for place in range(index, end):
-            part, inner = parts[place], parts[place][_LEVEL_AT]
+            part, inner = node.parts[place], node.parts[place][_LEVEL_AT]
             if part[0] != _TREE or not 0 < inner < level:
                 digest = Digest(part[HEADER:_LEVEL_AT])
                 raise BadProgram(root=short(digest), reason="the levels of its tree do not fall")
             below = self._inner(part, starts[place + 1] - starts[place])
-            yield from self._run(root, below, base + starts[place], inner, start, stop)
+            yield from self._span(root, below, base + starts[place], inner, start, stop)
 
     def _walk(self, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        starts, parts = node
+        starts, parts = node.starts, node.parts
         index = max(bisect_right(starts, start - base) - 1, 0)
         while index < len(parts) and base + starts[index] < stop:
             part, at = parts[index], base + starts[index]
@@ -148,11 +188,9 @@ class Leaves:
         return node
 
     def _keep(self, digest: Digest, packets: bytes, size: int) -> _Node:
-        parts, sizes = parts_of(packets)
-        starts = list(accumulate(sizes, initial=0))
-        if starts[-1] != size:
-            raise BadProgram(root=short(digest), reason=f"it produces {starts[-1]} instead of {size}")
-        node = _Node(starts, parts)
+        node = _Node(packets)
+        if node.starts[-1] != size:
+            raise BadProgram(root=short(digest), reason=f"it produces {node.starts[-1]} instead of {size}")
         self._nodes[digest] = node
         while len(self._nodes) > NODES_KEPT:
             try:

@@ -23,9 +23,10 @@ from packetfs.packet.layout import PACKET, Mark, Op
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""
 
-_BY_LENGTH: Final = (int(Op.COPY), int(Op.DATA))
-_BY_OPERAND: Final = (int(Op.FILL), int(Op.TREE))
-_SIZES: Final = Struct("<BxxxIQ48x")
+_BY_LENGTH: Final = bytes((Op.COPY, Op.DATA))
+_BY_OPERAND: Final = bytes((Op.FILL, Op.TREE))
+_LENGTHS: Final = Struct("<4xI56x")
+_OPERANDS: Final = Struct("<8xQ48x")
 
 
 class Store(Protocol):
@@ -134,7 +135,7 @@ def _walk(
     store: Store, root: Digest, node: bytes, offset: int, level: int | None, start: int, stop: int
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield (offset, size, leaf) in order; what lies outside [start, stop) comes with an empty leaf."""
-    for leaf, size in zip(*parts_of(node), strict=True):
+    for leaf, size in zip(parts_of(node), sizes_of(node), strict=True):
         outside = offset + size <= start or offset >= stop
         if leaf[0] != Op.TREE:
             if level not in (None, 0):
@@ -174,16 +175,33 @@ def split(node: bytes) -> Iterator[bytes]:
         offset = end
 
 
-def parts_of(node: bytes) -> tuple[list[bytes], list[int]]:
-    """Return the parts of a node and how many bytes each makes: all at once, where each is one packet."""
-    if len(node) % PACKET or len(node) > NODE_MAX or Op.ENTRY in node[::PACKET]:
-        parts = list(split(node))
-        return parts, list(map(produces, parts))
-    sizes = [
+def is_even(node: bytes) -> bool:
+    """Tell whether each part of a node is one packet."""
+    return not len(node) % PACKET and len(node) <= NODE_MAX and Op.ENTRY not in node[::PACKET]
+
+
+def parts_of(node: bytes) -> list[bytes]:
+    """Return the parts of a node: all at once, where each is one packet."""
+    if not is_even(node):
+        return list(split(node))
+    return [node[at : at + PACKET] for at in range(0, len(node), PACKET)]
+
+
+def sizes_of(node: bytes) -> list[int]:
+    """Return how many bytes each part of a node makes."""
+    if not is_even(node):
+        return list(map(produces, split(node)))
+    ops = node[::PACKET]
+    if not ops.strip(_BY_LENGTH):
+        return [length for (length,) in _LENGTHS.iter_unpack(node)]
+    operands = [operand for (operand,) in _OPERANDS.iter_unpack(node)]
+    if not ops.strip(_BY_OPERAND):
+        return operands
+    lengths = [length for (length,) in _LENGTHS.iter_unpack(node)]
+    return [
         length if op in _BY_LENGTH else operand if op in _BY_OPERAND else 0
-        for op, length, operand in _SIZES.iter_unpack(node)
+        for op, length, operand in zip(ops, lengths, operands, strict=True)
     ]
-    return [node[at : at + PACKET] for at in range(0, len(node), PACKET)], sizes
 
 
 def produces(leaf: bytes) -> int:
