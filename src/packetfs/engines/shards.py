@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from packetfs.dataclass import dataclass, field, replace
@@ -22,6 +23,8 @@ from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX
 
 Tell = Callable[[Trouble], None]
+Known = Callable[[int, "Stretch"], bool]
+"""Tells whether a stretch of file number so and so is to come whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,20 @@ class Batch:
         return self.starts[index], self.starts[behind] if behind < len(self.starts) else self.stop
 
 
-def plan(sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell) -> Iterator[Batch]:
-    """Yield the batches of a job, of `most` shards at the most, none across the end of a stretch. Pipes are waited for,
-    lists scanned as they come."""
+def _unknown(file: int, stretch: Stretch) -> bool:
+    del file, stretch
+    return False
+
+
+def plan(
+    sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell, known: Known = _unknown
+) -> Iterator[Batch]:
+    """Yield the batches of a job, of `most` shards at the most, none across the end of a stretch; but a stretch that is
+    `known` as one batch. Pipes are waited for, lists scanned as they come."""
     shard = 0
     for file, source in enumerate(sources):
         scan = _scan(source, records, tell) if records.kind in LISTS else None
-        cuts = _cut(source, shard_bytes)
+        cuts = _cut(source, shard_bytes, partial(known, file))
         while taken := cuts.take(shard, min(most, VMS_MAX - shard % VMS_MAX)):
             batch = Batch(file, shard, *taken)
             yield scan.take(batch) if scan is not None else batch
@@ -112,8 +122,8 @@ class _Cuts(Protocol):
         """Return the next shards, of which the first is number `shard`, at most `count` of them; None at the end."""
 
 
-def _cut(source: Source, shard_bytes: int) -> _Cuts:
-    return _ByContent(source, shard_bytes) if isinstance(source, PoolFile) else _Regular(source, shard_bytes)
+def _cut(source: Source, shard_bytes: int, known: Callable[[Stretch], bool]) -> _Cuts:
+    return _ByContent(source, shard_bytes, known) if isinstance(source, PoolFile) else _Regular(source, shard_bytes)
 
 
 class _Regular:
@@ -132,20 +142,23 @@ class _Regular:
 class _ByContent:
     """Shards of a file in a pool."""
 
-    def __init__(self, source: PoolFile, shard_bytes: int) -> None:
+    def __init__(self, source: PoolFile, shard_bytes: int, known: Callable[[Stretch], bool]) -> None:
         self._stretches = stretches(source.program, source.root, shard_bytes)
-        self._stretch: Stretch | None = None
+        self._known = known
+        self._stretch = Stretch(0, (), 0)
         self._taken = 0
 
     def take(self, shard: int, count: int) -> _Taken | None:
         stretch = self._stretch
-        if stretch is None or self._taken == len(stretch.starts):
+        if self._taken == len(stretch.starts):
             ends = next(self._stretches, None)
             if ends is None:
                 return None
-            start = 0 if stretch is None else stretch.stop
-            self._stretch = stretch = Stretch(shard, (start, *ends[:-1]), ends[-1])
+            self._stretch = stretch = Stretch(shard, (stretch.stop, *ends[:-1]), ends[-1])
             self._taken = 0
+            if self._known(stretch):
+                self._taken = len(stretch.starts)
+                return stretch.starts, stretch.stop, stretch
         first, self._taken = self._taken, min(self._taken + count, len(stretch.starts))
         stop = (*stretch.starts, stretch.stop)[self._taken]
         return stretch.starts[first : self._taken], stop, stretch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from packetfs.engines.jobfile import JobFile
 from packetfs.engines.options import JobOptions
@@ -13,7 +14,7 @@ from packetfs.engines.records import RecordKind
 from packetfs.engines.reducing import Reducing
 from packetfs.engines.result import JobEvent, JobListener, MapResult, RunResult
 from packetfs.engines.scheduler import Bounds
-from packetfs.engines.shards import Batch, most_shards, plan
+from packetfs.engines.shards import Batch, Stretch, most_shards, plan
 from packetfs.engines.source import Source
 from packetfs.engines.table import PAGE
 from packetfs.engines.turn import Live, Work, begin_batch
@@ -29,6 +30,9 @@ from packetfs.limits import (
 from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
 from packetfs.vm.memory import SPILL_STRIDE
 
+if TYPE_CHECKING:
+    from packetfs.engines.memo import Recalled
+
 TURNS_A_WORKER = 4
 """Batches of a file that each worker has at the least, before they grow: all of them work to the end."""
 ALL_LIVE = VMS_MAX // 2
@@ -43,18 +47,22 @@ class JobCare:
         self._work = work
         self._outcome = outcome
         self._reducing = Reducing(outcome, work.image, work.memo)
+        self._recalled: Recalled | None = None
+        """What was remembered of the stretch that comes next as one batch."""
         self._known: dict[int, Outcome] = {}
-        """What was remembered of stretches, by their first shard, until they are reduced."""
-        batches = plan(work.sources, work.records, job.options.shard_bytes, job.batch, work.listener)
+        """What stretches came to that were remembered, by their first shard, until they are reduced."""
+        options = job.options
+        batches = plan(work.sources, work.records, options.shard_bytes, job.batch, work.listener, self._recall)
         self._batches = (batch for batch in batches if batch.shard >= first)
 
     def plan(self) -> Live | None:
         batch = next(self._batches, None)
         if batch is None:
             return None
-        known = self._recall(batch)
+        known, self._recalled = self._recalled, None
         if known is not None:
-            return known
+            self._known[batch.shard] = known.outcome
+            return Live(batch, output=known.output)
         live = Live(batch)
         source = self._work.sources[batch.file]
         if source.is_pipe and self._work.counters:  # its bytes will not be there any more when they must be counted
@@ -63,19 +71,11 @@ class JobCare:
             counter.advance(batch.stop)
         return live
 
-    def _recall(self, batch: Batch) -> Live | None:
-        """Return the whole stretch that a batch begins, if it is remembered; its other batches are passed over."""
-        work, stretch = self._work, batch.stretch
-        if work.memo is None or stretch is None or batch.shard != stretch.shard:
-            return None
-        found = work.memo.recall_stretch(work.sources[batch.file], batch.file, stretch)
-        if found is None:
-            return None
-        whole = Batch(batch.file, batch.shard, stretch.starts, stretch.stop, stretch)
-        while batch.behind < whole.behind:
-            batch = next(self._batches)
-        self._known[whole.shard] = found.outcome
-        return Live(whole, output=found.output)
+    def _recall(self, file: int, stretch: Stretch) -> bool:
+        """Look up a stretch, and tell whether it is remembered."""
+        if self._work.memo is not None:
+            self._recalled = self._work.memo.recall_stretch(self._work.sources[file], file, stretch)
+        return self._recalled is not None
 
     def begin(self, live: Live) -> None:
         begin_batch(self._work, live)
