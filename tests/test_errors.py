@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from packetfs import errors
 from packetfs.errors import BadMessage, DestinationFull, NotFound, PacketFSError, UsageError
 
 
@@ -21,3 +24,18 @@ from packetfs.errors import BadMessage, DestinationFull, NotFound, PacketFSError
 def test_an_error_survives_pickling(error: PacketFSError) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
     assert (type(again), again.message, again.fields) == (type(error), error.message, error.fields)
+
+
+def test_every_error_is_found_by_its_name_alone() -> None:
+    names = {path.stem for path in Path(errors.__file__).parent.glob("*.py")} - {"__init__"}
+    modules = [import_module(f"{errors.__name__}.{name}") for name in sorted(names)]
+    defined = {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
+    assert {error.__name__: error for error in errors.error_classes()} == defined
+    assert set(defined) <= set(dir(errors))
+    with pytest.raises(AttributeError, match="NoSuchError"):
+        getattr(errors, "NoSuchError")  # noqa: B009

@@ -48,13 +48,15 @@ HEAVY = (
 """What `pfs --version` must not pay for."""
 SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile", "shutil", "random", "asyncio")
 """What no command of every day may load: packetfs.dataclass stands for the first five."""
+UNUSED = ("weakref", "backports.zstd", "packetfs.errors.net")
+"""What commands have no use for that neither map a pool nor compress, nor reach another machine."""
 STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire", "backports.zstd")
 TWIN = ("packetfs.vm.isa", "packetfs.vm.check", "packetfs.vm.interpreter", "packetfs.vm.helpers", "packetfs.vm.microvm")
 BEGUN = {
-    "run wc {tree}/0": (*SLOW, *STORED, "subprocess", "socket", *(TWIN if native is not None else ())),
+    "run wc {tree}/0": (*SLOW, *UNUSED, *STORED, "subprocess", "socket", *(TWIN if native is not None else ())),
     "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),
     "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.job"),
-    "ls": (*SLOW, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire"),
+    "ls": (*SLOW, *UNUSED, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire"),
 }
 """By command, what it must not load. Each of these cost milliseconds of every start, unseen, until it was measured."""
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}

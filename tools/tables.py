@@ -6,24 +6,18 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from packetfs import errors, limits
+from packetfs import limits
+from packetfs.errors import error_classes
 
 
 def exit_codes() -> str:
     """Say for each exit code what it means and what helps; several errors may share one."""
     rows = ["| code | error | message | what helps |", "|---|---|---|---|", "| 0 | | all is done | |"]
-    for kind in sorted(_kinds(errors.PacketFSError), key=lambda kind: (kind.exit_code, kind.__name__)):
+    for kind in sorted(error_classes(), key=lambda kind: (kind.exit_code, kind.__name__)):
         message = " ".join((kind.__doc__ or "").split())
         rows.append(f"| {kind.exit_code} | {kind.__name__} | {message} | {kind.hint} |")
     rows.append("| 130 | | stopped by Ctrl-C; what was finished stays | Run the same command again. |")
     return "\n".join(rows)
-
-
-def _kinds(base: type[errors.PacketFSError]) -> Iterator[type[errors.PacketFSError]]:
-    yield base
-    for kind in base.__subclasses__():
-        if kind.__module__.startswith(errors.__name__):
-            yield from _kinds(kind)
 
 
 def limit_values() -> str:

@@ -258,11 +258,11 @@ def test_exit_codes_are_unique_and_cover_every_error() -> None:
     assert len({code.value for code in ExitCode}) == len(ExitCode.__members__)
     assert all(code.meaning for code in ExitCode)
     known = {code.value for code in ExitCode}
-    assert [error.__name__ for error in reference.error_classes() if error.exit_code not in known] == []
+    assert [error.__name__ for error in errors.error_classes() if error.exit_code not in known] == []
 
 
 def test_every_error_says_what_happened() -> None:
-    for error in reference.error_classes():
+    for error in errors.error_classes():
         assert error.__doc__, error
         message = error(**dict.fromkeys(re.findall(r"{(\w+)}", error.__doc__), "X")).message
         assert message

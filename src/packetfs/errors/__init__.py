@@ -1,122 +1,74 @@
 """Every error a user can meet: the docstring is the message, with the fields filled in.
 
 Each class has an exit code (docs/exit-codes.md is generated from them) and a hint that names the remedy.
-Modules follow the layers. A class that means the same as a builtin inherits it too.
+Modules follow the layers. A class that means the same as a builtin inherits it too. A module is loaded when one of its
+errors is first asked for: making all of these classes takes as long as an eighth of `pfs --version`.
 """
 
+# ruff: noqa: F403, F405 (what `import *` brings is named below)
 from __future__ import annotations
 
-from packetfs.errors.base import PacketFSError as PacketFSError
-from packetfs.errors.base import Partial as Partial
-from packetfs.errors.base import UsageError as UsageError
-from packetfs.errors.engines import BadCapture as BadCapture
-from packetfs.errors.engines import BadJob as BadJob
-from packetfs.errors.engines import DeriveFailed as DeriveFailed
-from packetfs.errors.engines import JobBusy as JobBusy
-from packetfs.errors.engines import JobCancelled as JobCancelled
-from packetfs.errors.engines import MapTooLarge as MapTooLarge
-from packetfs.errors.engines import MicroVMsFaulted as MicroVMsFaulted
-from packetfs.errors.engines import NoJob as NoJob
-from packetfs.errors.engines import NoKernel as NoKernel
-from packetfs.errors.engines import SourceChanged as SourceChanged
-from packetfs.errors.engines import TableFull as TableFull
-from packetfs.errors.frontends import AlreadyMounted as AlreadyMounted
-from packetfs.errors.frontends import AlreadyThere as AlreadyThere
-from packetfs.errors.frontends import DamageFound as DamageFound
-from packetfs.errors.frontends import Exists as Exists
-from packetfs.errors.frontends import HostBroken as HostBroken
-from packetfs.errors.frontends import HostDenied as HostDenied
-from packetfs.errors.frontends import HostFailure as HostFailure
-from packetfs.errors.frontends import HostFull as HostFull
-from packetfs.errors.frontends import HostMissing as HostMissing
-from packetfs.errors.frontends import InternalError as InternalError
-from packetfs.errors.frontends import IsADirectory as IsADirectory
-from packetfs.errors.frontends import LibraryMissing as LibraryMissing
-from packetfs.errors.frontends import MountBusy as MountBusy
-from packetfs.errors.frontends import MountFailed as MountFailed
-from packetfs.errors.frontends import MountMissing as MountMissing
-from packetfs.errors.frontends import MountPointTaken as MountPointTaken
-from packetfs.errors.frontends import MountRefused as MountRefused
-from packetfs.errors.frontends import NotEmpty as NotEmpty
-from packetfs.errors.frontends import NotMounted as NotMounted
-from packetfs.errors.frontends import SnapshotReadOnly as SnapshotReadOnly
-from packetfs.errors.frontends import Unhealthy as Unhealthy
-from packetfs.errors.frontends import UnknownCommand as UnknownCommand
-from packetfs.errors.fs import BadNamespace as BadNamespace
-from packetfs.errors.fs import BadPath as BadPath
-from packetfs.errors.fs import DestinationBusy as DestinationBusy
-from packetfs.errors.fs import DestinationFull as DestinationFull
-from packetfs.errors.fs import DestinationRefused as DestinationRefused
-from packetfs.errors.fs import NoSnapshot as NoSnapshot
-from packetfs.errors.fs import NotADirectory as NotADirectory
-from packetfs.errors.fs import NotAFile as NotAFile
-from packetfs.errors.fs import NotContiguous as NotContiguous
-from packetfs.errors.fs import NotFound as NotFound
-from packetfs.errors.fs import SnapshotExists as SnapshotExists
-from packetfs.errors.fs import SourceUnavailable as SourceUnavailable
-from packetfs.errors.fs import TooManyWatches as TooManyWatches
-from packetfs.errors.fs import UnsafePath as UnsafePath
-from packetfs.errors.net import Abandoned as Abandoned
-from packetfs.errors.net import BadKeys as BadKeys
-from packetfs.errors.net import BadMessage as BadMessage
-from packetfs.errors.net import BadToken as BadToken
-from packetfs.errors.net import BaseMoved as BaseMoved
-from packetfs.errors.net import CertificateExpired as CertificateExpired
-from packetfs.errors.net import CertificateRefused as CertificateRefused
-from packetfs.errors.net import Disconnected as Disconnected
-from packetfs.errors.net import FarSideFailed as FarSideFailed
-from packetfs.errors.net import InTheWay as InTheWay
-from packetfs.errors.net import KeyExists as KeyExists
-from packetfs.errors.net import NoDaemon as NoDaemon
-from packetfs.errors.net import NoKey as NoKey
-from packetfs.errors.net import NoKeys as NoKeys
-from packetfs.errors.net import NoSuchKey as NoSuchKey
-from packetfs.errors.net import NotGranted as NotGranted
-from packetfs.errors.net import NothingThere as NothingThere
-from packetfs.errors.net import NotListening as NotListening
-from packetfs.errors.net import OtherMean as OtherMean
-from packetfs.errors.net import OtherSideFailed as OtherSideFailed
-from packetfs.errors.net import Overlap as Overlap
-from packetfs.errors.net import OverQuota as OverQuota
-from packetfs.errors.net import RevokedKey as RevokedKey
-from packetfs.errors.net import ServerFull as ServerFull
-from packetfs.errors.net import ServerStopping as ServerStopping
-from packetfs.errors.net import Stalled as Stalled
-from packetfs.errors.net import TooLong as TooLong
-from packetfs.errors.net import UnknownKey as UnknownKey
-from packetfs.errors.net import Unreachable as Unreachable
-from packetfs.errors.net import Unverified as Unverified
-from packetfs.errors.net import Vanished as Vanished
-from packetfs.errors.net import VersionMismatch as VersionMismatch
-from packetfs.errors.net import WrongServer as WrongServer
-from packetfs.errors.packet import BadPacket as BadPacket
-from packetfs.errors.packet import BadProgram as BadProgram
-from packetfs.errors.packet import NotRunYet as NotRunYet
-from packetfs.errors.packet import UnknownFeature as UnknownFeature
-from packetfs.errors.pool import CorruptDatabase as CorruptDatabase
-from packetfs.errors.pool import CorruptExtent as CorruptExtent
-from packetfs.errors.pool import DatabaseFailed as DatabaseFailed
-from packetfs.errors.pool import DatabaseUnavailable as DatabaseUnavailable
-from packetfs.errors.pool import ExtentRange as ExtentRange
-from packetfs.errors.pool import ExtentTooLong as ExtentTooLong
-from packetfs.errors.pool import MissingExtent as MissingExtent
-from packetfs.errors.pool import NotAPool as NotAPool
-from packetfs.errors.pool import PoolAccess as PoolAccess
-from packetfs.errors.pool import PoolBusy as PoolBusy
-from packetfs.errors.pool import PoolClosed as PoolClosed
-from packetfs.errors.pool import PoolExists as PoolExists
-from packetfs.errors.pool import PoolFailed as PoolFailed
-from packetfs.errors.pool import PoolFull as PoolFull
-from packetfs.errors.pool import PoolReadOnly as PoolReadOnly
-from packetfs.errors.toolchain import BadArgument as BadArgument
-from packetfs.errors.toolchain import BadObject as BadObject
-from packetfs.errors.toolchain import BadSource as BadSource
-from packetfs.errors.toolchain import CompileFailed as CompileFailed
-from packetfs.errors.toolchain import NoCompiler as NoCompiler
-from packetfs.errors.toolchain import NotTranslatable as NotTranslatable
-from packetfs.errors.toolchain import ProgramFaulted as ProgramFaulted
-from packetfs.errors.toolchain import TranslationFailed as TranslationFailed
-from packetfs.errors.toolchain import UnknownProgram as UnknownProgram
-from packetfs.errors.vm import BadAssembly as BadAssembly
-from packetfs.errors.vm import BadMicroVM as BadMicroVM
-from packetfs.errors.vm import IllegalInstruction as IllegalInstruction
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packetfs.errors.base import *
+    from packetfs.errors.engines import *
+    from packetfs.errors.frontends import *
+    from packetfs.errors.fs import *
+    from packetfs.errors.net import *
+    from packetfs.errors.packet import *
+    from packetfs.errors.pool import *
+    from packetfs.errors.toolchain import *
+    from packetfs.errors.vm import *
+
+_NAMES = {
+    "base": "PacketFSError Partial UsageError",
+    "engines": (
+        "BadCapture BadJob DeriveFailed JobBusy JobCancelled MapTooLarge MicroVMsFaulted NoJob NoKernel "
+        "SourceChanged TableFull"
+    ),
+    "frontends": (
+        "AlreadyMounted AlreadyThere DamageFound Exists HostBroken HostDenied HostFailure HostFull "
+        "HostMissing InternalError IsADirectory LibraryMissing MountBusy MountFailed MountMissing "
+        "MountPointTaken MountRefused NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
+    ),
+    "fs": (
+        "BadNamespace BadPath DestinationBusy DestinationFull DestinationRefused NoSnapshot NotADirectory "
+        "NotAFile NotContiguous NotFound SnapshotExists SourceUnavailable TooManyWatches UnsafePath"
+    ),
+    "net": (
+        "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "
+        "FarSideFailed InTheWay KeyExists NoDaemon NoKey NoKeys NoSuchKey NotGranted NothingThere "
+        "NotListening OtherMean OtherSideFailed Overlap OverQuota RevokedKey ServerFull ServerStopping "
+        "Stalled TooLong UnknownKey Unreachable Unverified Vanished VersionMismatch WrongServer"
+    ),
+    "packet": "BadPacket BadProgram NotRunYet UnknownFeature",
+    "pool": (
+        "CorruptDatabase CorruptExtent DatabaseFailed DatabaseUnavailable ExtentRange ExtentTooLong "
+        "MissingExtent NotAPool PoolAccess PoolBusy PoolClosed PoolExists PoolFailed PoolFull PoolReadOnly"
+    ),
+    "toolchain": (
+        "BadArgument BadObject BadSource CompileFailed NoCompiler NotTranslatable ProgramFaulted "
+        "TranslationFailed UnknownProgram"
+    ),
+    "vm": "BadAssembly BadMicroVM IllegalInstruction",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> type[PacketFSError]:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: type[PacketFSError] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]
+
+
+def error_classes() -> list[type[PacketFSError]]:
+    """Return every error, in the order of the layers."""
+    return [__getattr__(name) for name in _MODULES]

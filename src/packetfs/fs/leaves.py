@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TypeAlias
 
 from packetfs.errors import BadProgram
 from packetfs.limits import NODES_KEPT, TREE_DEPTH_MAX
@@ -55,23 +55,12 @@ class _Node:
         return b"".join(self.parts[first:end])
 
 
-class Run(NamedTuple):
-    """Leaves of one node: leaf i makes the bytes from `base + starts[i]` to `base + starts[i + 1]`."""
+Run: TypeAlias = tuple[int, list[int], list[bytes]]
+"""(base, starts, leaves) of one node: leaf i makes the bytes from `base + starts[i]` to `base + starts[i + 1]`."""
+Packed: TypeAlias = tuple[int, list[int], bytes]
+"""The same, the leaves one behind the other."""
 
-    base: int
-    starts: list[int]
-    leaves: list[bytes]
-
-
-class Packed(NamedTuple):
-    """The same, the leaves one behind the other."""
-
-    base: int
-    starts: list[int]
-    leaves: bytes
-
-
-_Span = tuple[int, _Node, int, int]
+_Span: TypeAlias = tuple[int, _Node, int, int]
 """Where a node begins, the node, and which of its leaves: from the first number to before the second."""
 
 
@@ -120,12 +109,12 @@ class Leaves:
     def runs(self, root: Digest, start: int, stop: int) -> Iterator[Run]:
         """Yield the same, as many leaves at a time as lie side by side in one node."""
         for base, node, first, end in self._spans(root, start, stop):
-            yield Run(base, node.starts[first : end + 1], node.parts[first:end])
+            yield base, node.starts[first : end + 1], node.parts[first:end]
 
     def packed(self, root: Digest, start: int, stop: int) -> Iterator[Packed]:
         """Yield the same, without taking the leaves of a node apart."""
         for base, node, first, end in self._spans(root, start, stop):
-            yield Packed(base, node.starts[first : end + 1], node.between(first, end))
+            yield base, node.starts[first : end + 1], node.between(first, end)
 
     def _spans(self, root: Digest, start: int, stop: int) -> Iterator[_Span]:
         last, base, node = self._last

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import mmap
 import threading
-import weakref
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import EXTENTS_KNOWN, SEGMENT, SEGMENTS_MAPPED
 from packetfs.pool.arena import Arena
 from packetfs.pool.leases import Shares
+
+if TYPE_CHECKING:
+    from weakref import WeakValueDictionary
 
 _STOP: Final = (1 << 32) - 1
 
@@ -36,10 +39,16 @@ class Mappings:
     def __init__(self, arena: Arena, shares: Shares) -> None:
         self._arena = arena
         self._shares = shares
-        self._live: weakref.WeakValueDictionary[int, LeasedMapping] = weakref.WeakValueDictionary()
         self._recent: dict[int, LeasedMapping] = {}
         self._newest: LeasedMapping | None = None
         self._lock = threading.RLock()
+
+    @cached_property
+    def _live(self) -> WeakValueDictionary[int, LeasedMapping]:
+        """Those that anything shows."""
+        from weakref import WeakValueDictionary  # most commands map nothing
+
+        return WeakValueDictionary()
 
     def view(self, position: int, length: int) -> memoryview:
         """Return the bytes at `position`, which must be in their file already."""

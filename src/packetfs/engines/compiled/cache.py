@@ -16,9 +16,10 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from packetfs.accel import native
+from packetfs.dataclass import dataclass
 from packetfs.limits import CODE_CACHE_BYTES, CODE_CACHE_FILES
 from packetfs.packet.digest import DIGEST, digest_of
 
@@ -34,7 +35,8 @@ LARGE: Final = 1500
 _DRAFT: Final = "draft of "
 
 
-class Code(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Code:
     """A function in memory; `owner` holds it there. draft: it was made in a hurry."""
 
     address: int

@@ -8,8 +8,7 @@ from __future__ import annotations
 from argparse import SUPPRESS, Action
 from collections.abc import Iterator
 
-from packetfs import errors
-from packetfs.errors import PacketFSError
+from packetfs.errors import error_classes
 from packetfs.frontends.cli.commands import COMMANDS, GROUPS, Command
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.parser import SHARED, CommandModule, build_parser, load
@@ -110,9 +109,3 @@ def messages() -> str:
         text = " ".join((error.__doc__ or "").split()).replace("|", "\\|")
         lines.append(f"| `{error.__name__}` | {error.exit_code} | {text} | {error.hint.replace('|', '/')} |")
     return "\n".join(lines)
-
-
-def error_classes() -> list[type[PacketFSError]]:
-    """Return every error, in the order of the layers."""
-    found = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, PacketFSError)]
-    return list(dict.fromkeys(found))
