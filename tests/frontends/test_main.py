@@ -67,7 +67,7 @@ def test_every_example_parses(name: str) -> None:
         for part in re.split(r"\||&&|[<>]", line):
             words = shlex.split(part)
             if words[:2] == ["pfs", name]:
-                build_parser(BY_NAME[name], module).parse_intermixed_args(words[2:])
+                build_parser(BY_NAME[name], module).parse(words[2:])
                 parsed += 1
     assert parsed or name == "serve"
 

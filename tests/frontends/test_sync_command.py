@@ -28,7 +28,7 @@ Play = Callable[[Job, Listener], Summary]
 
 
 def job_of(*arguments: str) -> Job:
-    options = build_parser(BY_NAME["sync"], load(BY_NAME["sync"])).parse_intermixed_args(arguments)
+    options = build_parser(BY_NAME["sync"], load(BY_NAME["sync"])).parse(arguments)
     return command.make_job(options, options.destinations[0])
 
 

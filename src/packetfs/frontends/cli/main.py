@@ -49,7 +49,7 @@ def _run(name: str, rest: list[str], output: Output) -> int:
     if "-h" in rest or "--help" in rest:
         output.line(parser.format_help().rstrip())
         return 0
-    options = parser.parse_intermixed_args(rest)
+    options = parser.parse(rest)
     output.quiet, output.verbose = options.quiet, options.verbose
     output.color = settings.wants_color(options.color, output.terminal)
     if options.quiet:

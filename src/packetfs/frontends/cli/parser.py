@@ -37,12 +37,26 @@ class HelpFormatter(RawDescriptionHelpFormatter):
         super().__init__(prog, width=settings.terminal_width() - 2)
 
 
+class _Mistake(Exception):
+    """What argparse says of a command line that it does not take."""
+
+
 class CommandParser(ArgumentParser):
     """argparse whose errors are UsageError."""
 
-    def error(self, message: str) -> NoReturn:
+    def parse(self, words: Sequence[str]) -> Namespace:
+        """Return the options of a command line, in which files may stand before options."""
+        self.usage = ""  # or argparse would make it up for every command line, which compiles twenty patterns
+        try:
+            return self.parse_intermixed_args(words)
+        except _Mistake as mistake:
+            message = str(mistake)
+        self.usage = None
         usage = self.format_usage().removeprefix("usage: ").strip()
         raise UsageError(reason=f"{message}{self._suggest(message)} (usage: {' '.join(usage.split())})")
+
+    def error(self, message: str) -> NoReturn:
+        raise _Mistake(message)
 
     def _suggest(self, message: str) -> str:
         unknown = message.removeprefix("unrecognized arguments: ")
