@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from packetfs import typing
 from packetfs.accel import native
 from tools import documents, size
 
@@ -44,11 +45,12 @@ HEAVY = (
     "email",
     "ssl",
     "tempfile",
+    "typing",
 )
 """What `pfs --version` must not pay for."""
 SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile", "shutil", "random", "asyncio")
 """What no command of every day may load: packetfs.dataclass stands for the first five."""
-UNUSED = ("weakref", "backports.zstd", "packetfs.errors.net")
+UNUSED = ("typing", "weakref", "backports.zstd", "packetfs.errors.net")
 """What commands have no use for that neither map a pool nor compress, nor reach another machine."""
 STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire", "backports.zstd")
 TWIN = ("packetfs.vm.isa", "packetfs.vm.check", "packetfs.vm.interpreter", "packetfs.vm.helpers", "packetfs.vm.microvm")
@@ -102,6 +104,17 @@ def test_third_party_modules_are_imported_in_one_place() -> None:
             assert owner in (None, relative(path)), f"{relative(path)}: {name} belongs to {owner}"
             if name.partition(".")[0] == "apsw":
                 assert relative(path).startswith("pool/"), f"{relative(path)}: apsw belongs to the pool"
+
+
+def test_words_of_annotations_are_imported_where_they_cost_nothing() -> None:
+    cheap = {name for name in vars(typing) if not name.startswith("_")} - {"annotations"}
+    assert cheap > {"Final", "Protocol", "TYPE_CHECKING"}
+    for path in SOURCES:
+        body = ast.parse(path.read_text()).body if relative(path) not in ("typing.py", "net/stream.py") else ()
+        for node in body:
+            if isinstance(node, ast.ImportFrom) and node.module == "typing":
+                found = cheap & {alias.name for alias in node.names}
+                assert not found, f"{relative(path)}: {', '.join(found)} from packetfs.typing"
 
 
 def test_only_frontends_read_the_environment() -> None:

@@ -6,7 +6,7 @@ first asked for, so that `pfs --version` pays for none of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.frontends.python.pool import Pool as Pool

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+
+from packetfs.typing import Final
 
 
 def _load() -> ModuleType | None:

@@ -15,7 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
+
+from packetfs.typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from typing import Literal
 
 T = TypeVar("T")
 _UNSET: Final[Any] = object()

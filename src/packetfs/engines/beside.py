@@ -6,7 +6,8 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable
-from typing import Final
+
+from packetfs.typing import Final
 
 _ending: Final = threading.Event()
 _running: Final[set[threading.Thread]] = set()

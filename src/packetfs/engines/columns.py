@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Final
 
 from packetfs.engines.records import Records
 from packetfs.engines.shards import Batch, first_records
+from packetfs.typing import Final
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, State
 

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from itertools import islice
 from operator import sub
 from struct import Struct
-from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import STRETCH_MAX, STRETCH_MEAN
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET, Op
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.fs.leaves import Leaves, Packed

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.delivery import Delivery, Output
@@ -30,6 +29,7 @@ from packetfs.engines.work import ALL_LIVE, JobCare, OneByOne, bounds, spill_nee
 from packetfs.errors import BadJob, JobCancelled
 from packetfs.events import Progress
 from packetfs.packet.digest import Digest
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.image import Image
 from packetfs.vm.machine import TWIN, Machine
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
 from packetfs.engines.delivery import Output
@@ -23,6 +22,7 @@ from packetfs.errors import BadJob, JobBusy, TableFull, UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.image import load
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.machine import TWIN

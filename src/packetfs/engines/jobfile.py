@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Final
 
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.options import JobOptions, check_options
@@ -13,6 +12,7 @@ from packetfs.engines.source import Origin
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import JOB_FILE_MAX, MAP_MEMORY_MAX, PROGRAM_BYTES_MAX
 from packetfs.packet.digest import DIGEST
+from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.program import Program, decode_program, encode_program, program_digest
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.jobfile import read_job
@@ -18,6 +17,7 @@ from packetfs.engines.source import Origin
 from packetfs.engines.table import is_running, remove_table, touched
 from packetfs.engines.totals import Totals
 from packetfs.errors import BadJob, JobBusy, PacketFSError, UsageError
+from packetfs.typing import Final
 from packetfs.vm.context import Context
 from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.outline import outline
@@ -22,6 +21,7 @@ from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.shards import Batch, Stretch
 from packetfs.engines.source import PoolFile
 from packetfs.packet.digest import Digest, digest_of
+from packetfs.typing import Final
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.layout import SEMANTICS, VMS_MAX
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
 
 SLOTS: Final = VMS_MAX + 1

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.known import QUESTION, Keys, Part, Seen
@@ -29,6 +28,7 @@ from packetfs.errors import BadPacket, PacketFSError
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING, STRETCH_OUTPUT_MAX
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.zstd import compress, decompress
+from packetfs.typing import Final, Protocol
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State

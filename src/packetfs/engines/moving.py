@@ -16,7 +16,6 @@ import os
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from packetfs.engines.columns import states
 from packetfs.engines.job import make_directory
@@ -37,6 +36,7 @@ from packetfs.limits import (
 from packetfs.packet.codec import decode, encode
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Buffer, Op
+from packetfs.typing import Final
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT_BYTES
 from packetfs.vm.memory import COPY_AT, SPILL_STRIDE

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
@@ -22,6 +21,7 @@ from packetfs.net.carrier import Carrier, Carrying
 from packetfs.net.channel import FrameChannel
 from packetfs.net.wire import MAGIC, PROTOCOL, Faulted, Mapped, Message, Output, Ran, Run, Told
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm.layout import SLOTS_A_PACKET, Fault, MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program, encode_program
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
 from packetfs.limits import (
     FUEL,
@@ -16,6 +14,7 @@ from packetfs.limits import (
     SHARD_MAPS,
     WORKERS_MAX,
 )
+from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX, MapFlag, MapType
 from packetfs.vm.program import Program
 

@@ -12,7 +12,6 @@ import json
 import os
 import struct
 from io import BytesIO
-from typing import Any, BinaryIO, Final
 
 from packetfs.engines.columns import states
 from packetfs.engines.reduce import ArrayReduction, HashReduction, Reduction, reductions
@@ -22,6 +21,7 @@ from packetfs.engines.table import Table
 from packetfs.engines.totals import Totals, is_count, read_fields
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import TOTALS_MAX
+from packetfs.typing import Any, BinaryIO, Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 

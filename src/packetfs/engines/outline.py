@@ -7,10 +7,10 @@ the same bytes cut into other extents have another outline, and that costs no mo
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
 
 from packetfs.engines.source import PoolFile
 from packetfs.packet.layout import BODY, HEADER, PACKET, Op
+from packetfs.typing import Final
 
 _HEAD: Final = Struct("<BBHIQ")
 _COPY, _DATA, _FILL = int(Op.COPY), int(Op.DATA), int(Op.FILL)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from packetfs.engines.source import Source
 from packetfs.errors import BadCapture
 from packetfs.limits import PCAP_RECORD_MAX, RUN_WINDOW
+from packetfs.typing import Final
 
 FILE_HEADER: Final = 24
 PACKET_HEADER: Final = 16

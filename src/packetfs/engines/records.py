@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import UsageError
 from packetfs.limits import KIB
 from packetfs.packet.layout import PACKET
+from packetfs.typing import Final
 from packetfs.vm.layout import HEADROOM, OFFSET_MASK, TAILROOM, Framing
 
 RECORD_MAX: Final = OFFSET_MASK + 1 - HEADROOM - TAILROOM

@@ -10,11 +10,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from operator import and_, or_, xor
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
+from packetfs.typing import Any, Final
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.layout import Reducer
 from packetfs.vm.maps import HashTable, entries

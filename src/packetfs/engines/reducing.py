@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from packetfs.engines.outcome import Outcome
 from packetfs.engines.shards import Batch
 from packetfs.engines.source import Source
 from packetfs.engines.table import Table
+from packetfs.typing import TYPE_CHECKING
 from packetfs.vm.image import Image
 
 if TYPE_CHECKING:

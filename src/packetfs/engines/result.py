@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
 
 from packetfs.dataclass import dataclass
 from packetfs.events import Event
+from packetfs.typing import Final, TypeAlias
 from packetfs.vm.layout import FAULT_MEANING, Fault
 from packetfs.vm.program import MapDefinition
 

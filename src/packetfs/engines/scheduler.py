@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.ledger import Control, Ledger
 from packetfs.engines.shards import Batch
 from packetfs.engines.turn import Live
 from packetfs.errors import JobCancelled
+from packetfs.typing import Protocol
 
 LOOK_SECONDS = 0.02
 """Seconds between two looks at the ledger while a job is paused, or all that could run is held."""

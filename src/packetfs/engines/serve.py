@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.engines.job import run_job
@@ -19,6 +18,7 @@ from packetfs.limits import MIB
 from packetfs.net.channel import FrameChannel
 from packetfs.net.wire import Faulted, Mapped, Output, Pair, Ran, Run, Told
 from packetfs.packet.layout import Buffer
+from packetfs.typing import TYPE_CHECKING, Final, TypeAlias
 from packetfs.vm.layout import MapFlag
 from packetfs.vm.program import Program, decode_program
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.engines.cuts import stretches
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.source import PoolFile, Source
 from packetfs.events import Trouble
+from packetfs.typing import Protocol
 from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX
 

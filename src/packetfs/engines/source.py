@@ -10,7 +10,6 @@ import mmap
 import os
 import stat
 from abc import ABC, abstractmethod
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import SourceChanged, SourceUnavailable
@@ -18,6 +17,7 @@ from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 MADE_UP_MAX: Final = 64 * KIB
 """Bytes that files of /sys say they have at the most: a page of any machine."""

@@ -14,7 +14,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final, TypeAlias
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.ledger import SLOTS, Ledger
@@ -22,6 +21,7 @@ from packetfs.errors import BadJob, TableFull
 from packetfs.limits import TAKEN_BACK_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.pool.storage import DISK
+from packetfs.typing import Final, TypeAlias
 
 _HEADER: Final = struct.Struct("<QQI4x")
 PAGE: Final = mmap.PAGESIZE

@@ -22,11 +22,11 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from packetfs.engines.ledger import LEDGER_BYTES, SLOTS, Ledger
 from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.limits import TABLE_ROOM
+from packetfs.typing import Final
 from packetfs.vm.layout import CONTEXT_BYTES
 from packetfs.vm.memory import SPILL_STRIDE
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
 
 from packetfs.accel import native
 from packetfs.engines.beside import begin, is_ending
+from packetfs.typing import TYPE_CHECKING, Any, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Framing, Stop
 from packetfs.vm.machine import Machine

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.columns import column, states
 from packetfs.engines.result import FaultReport
 from packetfs.engines.shards import Batch
 from packetfs.limits import FAULTS_MAX
+from packetfs.typing import Any, Final
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextFlag, Fault, State

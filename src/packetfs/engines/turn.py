@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.columns import ENDED, begin, column, states, unfinished
@@ -26,6 +25,7 @@ from packetfs.engines.view import View
 from packetfs.errors import BadJob, SourceUnavailable
 from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
 from packetfs.packet.layout import Buffer
+from packetfs.typing import TYPE_CHECKING
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import ContextFlag, State, Stop

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from packetfs.engines.jobfile import JobFile
 from packetfs.engines.options import JobOptions
@@ -27,6 +26,7 @@ from packetfs.limits import (
     PIPE_HELD,
     RUN_WINDOW,
 )
+from packetfs.typing import TYPE_CHECKING
 from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
 from packetfs.vm.memory import SPILL_STRIDE
 

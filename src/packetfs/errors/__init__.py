@@ -9,7 +9,8 @@ errors is first asked for: making all of these classes takes as long as an eight
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.errors.base import *

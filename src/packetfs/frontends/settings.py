@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
+
+from packetfs.typing import Final
 
 POOL: Final = "PACKETFS_POOL"
 TRACEBACK: Final = "PACKETFS_TRACEBACK"

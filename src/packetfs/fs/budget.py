@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from heapq import merge
 from itertools import islice
-from typing import Final, TypeVar
 
 from packetfs.errors import PoolFull
 from packetfs.fs.diff import diff
@@ -35,6 +34,7 @@ from packetfs.packet.tree import produces
 from packetfs.pool.database import explained
 from packetfs.pool.gc import LiveSet, collect, discard_content
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final, TypeVar
 
 UNLIMITED: Final = 1 << 63
 """The budget of a pool that is not a cache."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
@@ -20,6 +19,7 @@ from packetfs.packet.kernels import common_prefix
 from packetfs.packet.layout import HEADER, Buffer, Op
 from packetfs.packet.tree import leaves, produces
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 _WINDOW: Final = 256 * 1024
 """Bytes of the new file that are read at a time: they stay in the second-level cache until they are compared."""

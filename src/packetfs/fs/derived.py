@@ -11,7 +11,6 @@ Content is named by digest, so a derived file is derived of what its source was,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
 
 from packetfs.dataclass import replace
 from packetfs.errors import NotAFile
@@ -22,6 +21,7 @@ from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Mark
 from packetfs.packet.tree import Store
 from packetfs.pool.pool import Pool
+from packetfs.typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from packetfs.fs.ingest import Ingested

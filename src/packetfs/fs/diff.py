@@ -7,7 +7,6 @@ TREE packet again; only nodes that differ are read, only entries that differ are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
@@ -16,6 +15,7 @@ from packetfs.limits import PATH_MAX
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 _NO_LEAVES: Final = 1 << 62
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.errors import BadProgram
 from packetfs.fs.nodes import NodeWriter
@@ -16,6 +15,7 @@ from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, name_key, split
+from packetfs.typing import Final
 
 _NAME_LENGTH: Final = struct.Struct("<H")
 _NAME_LENGTH_AT: Final = 60

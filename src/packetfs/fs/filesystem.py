@@ -11,7 +11,6 @@ import stat
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadNamespace, BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
@@ -26,6 +25,7 @@ from packetfs.packet.entry import Entry
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import Mark
 from packetfs.pool.pool import Pool
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.fs.window import ReadInto

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeAlias
 
 from packetfs.fs.directory import node_of, split_node
 from packetfs.fs.filesystem import FileSystem
@@ -12,6 +11,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.layout import HEADER, CopyFlag, Op
 from packetfs.packet.tree import Store
 from packetfs.pool.gc import LiveSet, collect
+from packetfs.typing import Final, TypeAlias
 
 _DIGEST_END: Final = HEADER + 32
 _COPY, _TREE, _ENTRY, _CALL = int(Op.COPY), int(Op.TREE), int(Op.ENTRY), int(Op.CALL)

@@ -19,7 +19,6 @@ and holes cost nothing, however long.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.fs.nodes import NodeWriter
@@ -34,6 +33,7 @@ from packetfs.packet.kernels import common_prefix
 from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final, Protocol
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""

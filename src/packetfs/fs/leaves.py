@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import TypeAlias
 
 from packetfs.errors import BadProgram
 from packetfs.limits import NODES_KEPT, TREE_DEPTH_MAX
@@ -19,6 +18,7 @@ from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Head
 from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
 from packetfs.packet.tree import Store, is_even, parts_of, produces, sizes_of
+from packetfs.typing import TypeAlias
 
 _LEVEL_AT = HEADER + 32
 _TREE = int(Op.TREE)

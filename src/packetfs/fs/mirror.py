@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadPath, PacketFSError, PoolFull, SourceUnavailable, UnsafePath
@@ -26,6 +26,7 @@ from packetfs.fs.window import let_go
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final, Protocol, TypeAlias
 
 _XATTRS_MAX: Final = ENTRY_TAIL_MAX - 64 * 1024
 """Bytes of attributes that an entry has room for beside name and target."""

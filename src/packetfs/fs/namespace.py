@@ -10,7 +10,6 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadNamespace, PacketFSError
@@ -19,6 +18,7 @@ from packetfs.limits import NAMES_PAGE
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.pool.database import Connection, Error, explain_database, explained
+from packetfs.typing import Any, Final, TypeAlias
 
 _SIGN: Final = 1 << 63
 _WRAP: Final = 1 << 64

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, TreeWriter, produces, split
+from packetfs.typing import Final
 
 _DIGEST_END: Final = HEADER + 32
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
@@ -12,6 +11,7 @@ from packetfs.fs.nodes import lowest_nodes
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, leaves, produces, read_head
+from packetfs.typing import Final
 
 _BEHIND: Final = 64
 """Segments kept behind the place, so that a step back finds them: no 13/8 of a mean hold more."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
 
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import execute
 from packetfs.packet.tree import Store, read_head
+from packetfs.typing import Any
 
 
 class ProgramReader(io.RawIOBase):

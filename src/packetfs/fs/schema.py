@@ -11,10 +11,10 @@ still in use (`orphan`).
 from __future__ import annotations
 
 import stat
-from typing import Final
 
 from packetfs.errors import BadNamespace
 from packetfs.pool.database import Connection
+from packetfs.typing import Final
 
 ROOT_INO: Final = 1
 VERSION: Final = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from typing import Final
 
 from packetfs.fs.directory import find_entry
 from packetfs.fs.filesystem import FileSystem
@@ -12,6 +11,7 @@ from packetfs.fs.paths import Paths
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 _BELOW: Final = """
 WITH RECURSIVE below(ino) AS (

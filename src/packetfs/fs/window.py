@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, TypeAlias
+
+from packetfs.typing import Final, TypeAlias
 
 ReadInto: TypeAlias = Callable[[int, memoryview], int]
 """Fill the memory with the stream's bytes from an offset on, and return how many: 0 at the end alone."""

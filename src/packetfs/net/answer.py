@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeAlias
 
 from packetfs.errors import DestinationFull, PacketFSError
 from packetfs.limits import PENDING_MAX
@@ -15,6 +14,7 @@ from packetfs.net.stale import StaleContent
 from packetfs.net.target import Target
 from packetfs.net.wire import Matched, Signatures
 from packetfs.packet.blocks import PRIME, block_sums
+from packetfs.typing import TypeAlias
 
 _PIECE = 1 << 20
 """Bytes that are signed at a time; a multiple of every block."""

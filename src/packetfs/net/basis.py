@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from itertools import islice
-from typing import Final
 
 from packetfs.errors import MissingExtent
 from packetfs.fs.diff import Change
@@ -17,6 +16,7 @@ from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import HEADER
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 _WORTH_A_NAME: Final = 1024
 """Bytes of new content that are worth a look at one name: both take some microseconds on a fast line."""

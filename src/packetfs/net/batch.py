@@ -22,13 +22,14 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import FRAME_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
+from packetfs.typing import Final
 
 _HEAD: Final = struct.Struct("<IIII")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Final
 
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PLACES_MAX, SOURCES_MAX
 from packetfs.net.items import ItemWriter
@@ -17,6 +16,7 @@ from packetfs.net.packed import Packer
 from packetfs.packet.growing import GrowingIndex
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.tree import produces
+from packetfs.typing import Final
 
 _WORTH: Final = 4096
 """Bytes of an extent that is looked up: shorter ones cost more work than their bytes."""

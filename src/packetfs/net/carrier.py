@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Protocol, Self
 
 from packetfs.errors import Disconnected, Unreachable
 from packetfs.net.channel import FrameChannel
@@ -22,6 +21,7 @@ from packetfs.net.job import Endpoint, Job
 from packetfs.net.pulse import Pulse
 from packetfs.net.stream import PipeStream
 from packetfs.net.unix import UnixStream
+from packetfs.typing import Final, Protocol, Self
 
 _LOCAL: Final = (sys.executable, "-m", "packetfs", "serve", "--stdio")
 _SSH: Final = ("ssh",)

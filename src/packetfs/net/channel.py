@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Final, Protocol, TypeVar
 
 from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError, Stalled
 from packetfs.limits import FRAME_MAX, HEARTBEAT
@@ -14,6 +13,7 @@ from packetfs.net.stream import HandingStream, Stream
 from packetfs.net.wire import COMPRESSED, FRAME, Failed, Heartbeat, Hello, Message, Type, decode_message, encode_message
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
+from packetfs.typing import Final, Protocol, TypeVar
 
 _BUFFER: Final = 64 * 1024
 _WORTH_SPLICING: Final = 64 * 1024

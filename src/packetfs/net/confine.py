@@ -10,13 +10,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import NothingThere, UnsafePath
 from packetfs.fs.host.beneath import Beneath
 from packetfs.net.ends import Place
 from packetfs.net.rights import Grant, Rights, clean
+from packetfs.typing import Final
 
 _NOWHERE: Final = b"/dev/null/nothing"
 """A path at which nothing can be: what a dry run finds where it must not make a directory."""

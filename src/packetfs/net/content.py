@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from packetfs.errors import Unverified
 from packetfs.fs.ingest import ingest
@@ -15,6 +14,7 @@ from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import TreeWriter
 from packetfs.pool.pool import Pool
+from packetfs.typing import Protocol
 
 _RUN_PIECE = bytes(1 << 16)
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import NotListening, PacketFSError, RevokedKey, ServerFull, ServerStopping
@@ -24,6 +23,7 @@ from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Rights
 from packetfs.net.serve import Service, serve
 from packetfs.net.stream import Stream
+from packetfs.typing import Final, Protocol
 
 _BACKLOG: Final = 64
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unverified
@@ -14,6 +13,7 @@ from packetfs.net.items import AbandonItem, BlockItem, EndItem
 from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
 from packetfs.net.spans import Spans
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, Protocol
 
 _PIECE: Final = 1 << 20
 """Bytes that are copied from an old file at a time; of content that is sent whole, an extent."""

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, starmap
-from typing import Final, Protocol
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import MissingExtent
@@ -22,6 +21,7 @@ from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import produces
+from packetfs.typing import Final, Protocol
 
 _OFFSET_BITS: Final = 40
 """An offset and a source's number share one 64-bit value: files up to 1 TiB, 2**23 of them."""

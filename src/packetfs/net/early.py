@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import EARLY_MIN
@@ -26,6 +25,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
+from packetfs.typing import Final
 
 _MARKS_MAX: Final = 1 << 20
 """Small files that go early at the most: 4 MB of marks. The rest goes the ordinary way."""

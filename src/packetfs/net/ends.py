@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import NotFound, NothingThere, PoolBusy
@@ -23,6 +22,7 @@ from packetfs.limits import HISTORY_POLL, MEAN
 from packetfs.net.history import commit_history, open_history, settle_source, settle_target
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
+from packetfs.typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from packetfs.fs.mirror import Offer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from heapq import merge
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.limits import FINDS_MAX, INGEST_WINDOW
 from packetfs.net.listing import Bits
@@ -13,6 +13,7 @@ from packetfs.net.signatures import Layout
 from packetfs.net.wire import Signatures
 from packetfs.packet.blocks import block_find, block_index
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _FIELDS: Final = 3
 Triple = tuple[int, ...]

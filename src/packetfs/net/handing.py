@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS
@@ -18,6 +18,7 @@ from packetfs.net.items import ItemWriter
 from packetfs.net.packed import Packer
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.tree import produces
+from packetfs.typing import Protocol
 
 
 class Place(NamedTuple):

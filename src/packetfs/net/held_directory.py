@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, NotFound, PacketFSError, UnsafePath, Unverified
@@ -31,6 +30,7 @@ from packetfs.net.wire import Drift, State
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.tree import Store
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.net.names import Selection

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from packetfs.errors import (
     BadNamespace,
@@ -31,6 +30,7 @@ from packetfs.limits import HISTORY_POLL, HISTORY_WAIT, NAMES_ROOM, ROOTS_HELD
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.gc import discard_content
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 _DAMAGE: Final = (BadNamespace, BadProgram, CorruptDatabase, CorruptExtent, MissingExtent, NotAPool)
 _SYNCED: Final = b"synced"

@@ -6,10 +6,10 @@ import hashlib
 import os
 import ssl
 import time
-from typing import Final
 
 from packetfs.errors import CertificateExpired
 from packetfs.limits import CERTIFICATE_DAYS
+from packetfs.typing import Final
 
 FINGERPRINT: Final = 32
 """Bytes of SHA-256 over a certificate's DER, as `openssl x509 -fingerprint -sha256` shows it."""

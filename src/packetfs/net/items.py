@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
@@ -13,6 +13,7 @@ from packetfs.net.packed import Packer, gather, pack_entry, read_entry
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 
 class PathWriter:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass, field, fields, replace
 from packetfs.limits import KEEP
+from packetfs.typing import Final
 
 PORT: Final = 7272
 """Where a daemon listens unless it is told otherwise."""

@@ -18,12 +18,12 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
 
 from packetfs.dataclass import asdict, dataclass, replace
 from packetfs.errors import BadKeys, BadToken, KeyExists, NoKey, NoSuchKey, RevokedKey, UnknownKey
 from packetfs.net.identity import FINGERPRINT, write_private
 from packetfs.net.rights import Rights, parse_grant
+from packetfs.typing import Any, Final
 
 _PREFIX: Final = "pfs1-"
 NUMBER: Final = 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
 
 from packetfs.errors import BadMessage, Vanished
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX
@@ -22,6 +21,7 @@ from packetfs.net.wire import Listed, Listing, Matched, Signatures, Want
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
+from packetfs.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from packetfs.net.sender import SendReport

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from stat import S_IFDIR, S_IFMT
-from typing import Final
 
 from packetfs.errors import BadProgram
 from packetfs.fs.directory import level_of, name_of, node_of, split_node, top_of
@@ -13,6 +12,7 @@ from packetfs.limits import PATH_MAX
 from packetfs.packet.digest import DIGEST, Digest, keyed_tag, short
 from packetfs.packet.layout import HEADER
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 _MODE: Final = struct.Struct("<I")
 _MODE_AT: Final = HEADER + DIGEST

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Final, Self
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import HEARTBEAT
 from packetfs.net.channel import FrameChannel
+from packetfs.typing import Final, Self
 
 _GOODBYE: Final = 1.0
 """Seconds that a beat under way may take: it stays behind only where the peer takes nothing any more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import Abandoned, BadMessage, BaseMoved, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
@@ -31,6 +30,7 @@ from packetfs.net.target import Target
 from packetfs.net.wire import Begin, Commit, Done, Failure, Listing, Mode, Ready, Want
 from packetfs.net.wire import Listed as ListedMessage
 from packetfs.packet.entry import Entry
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.net.listing import Listed

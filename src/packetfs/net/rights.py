@@ -6,11 +6,10 @@ no more than reading does, but it takes time and memory of this machine.
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
 from packetfs.errors import NotGranted, OverQuota, UnsafePath
 from packetfs.limits import NAME_COST
+from packetfs.typing import Final
 
 POOL: Final = "pfs:"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from typing import Protocol
 
 from packetfs.errors import PacketFSError
 from packetfs.fs.diff import diff
@@ -19,6 +18,7 @@ from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer, Encoding, Mark, Op
 from packetfs.packet.tree import leaves, read_head
 from packetfs.pool.pool import Pool
+from packetfs.typing import Protocol
 
 
 class Scope(Protocol):

@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 from packetfs import __version__
 from packetfs.dataclass import dataclass, replace
@@ -23,6 +22,7 @@ from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Quota, Rights
 from packetfs.net.stream import PipeStream, Stream
 from packetfs.net.wire import MAGIC, PROTOCOL, Failed, Hello, Option, Run, Welcome
+from packetfs.typing import TypeAlias
 
 Answer: TypeAlias = Callable[[FrameChannel, Run, Rights], None]
 """Answers a RUN of a peer that may run programs; what runs programs lies above this layer."""

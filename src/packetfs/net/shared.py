@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from packetfs.fs.leaves import Leaves
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
+from packetfs.typing import Final, TypeAlias
 
 Leaf: TypeAlias = tuple[int, bytes]
 """Where a leaf's output begins, and the leaf."""

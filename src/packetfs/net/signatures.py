@@ -15,7 +15,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from math import log2, sqrt
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
@@ -24,6 +23,7 @@ from packetfs.net.listing import Bits
 from packetfs.net.varint import Cursor, write_varint
 from packetfs.net.wire import Signatures
 from packetfs.packet.blocks import BLOCK_MAX, BLOCK_MIN, PRIME, WIDTH_MAX
+from packetfs.typing import Final
 
 COARSE: Final = 2048
 """Bytes of a block of the first of two rounds: with an edit in each 64 KiB it costs the least in both together."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from struct import Struct
-from typing import Final
 
 from packetfs.errors import BadMessage
 from packetfs.limits import NAMES_MAX, SKETCH_FIRST, SKETCH_ROUNDS, SYMBOLS_MAX
@@ -20,6 +19,7 @@ from packetfs.net.wire import Difference, More, Sketch
 from packetfs.packet.digest import Digest
 from packetfs.packet.sketch import SYMBOL, sketch, sketch_peel
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 _SUMS: Final = Struct("<QI")
 _COUNT_MAX: Final = 1 << 30

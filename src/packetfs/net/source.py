@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Protocol
 
 from packetfs.errors import MissingExtent, PacketFSError, Vanished
 from packetfs.fs.filesystem import FileSystem
@@ -20,6 +19,7 @@ from packetfs.packet.head import Kind
 from packetfs.packet.layout import HEADER, Encoding, Op
 from packetfs.packet.tree import TreeWriter, leaves, name_key, produces, read_head
 from packetfs.pool.pool import Pool
+from packetfs.typing import Protocol
 
 
 class Source(Protocol):

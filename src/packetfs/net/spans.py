@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from packetfs.errors import Unverified
 from packetfs.limits import MIB
 from packetfs.net.packed import COPY, FILL, LITERAL, Instruction
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _HELD_ITEMS: Final = 1 << 15
 _HELD_BYTES: Final = 4 * MIB

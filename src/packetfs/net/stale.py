@@ -6,7 +6,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import Unverified
 from packetfs.limits import RUNS_HELD_MAX
@@ -15,6 +14,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.growing import GrowingIndex
 from packetfs.packet.tree import leaves
 from packetfs.pool.pool import Pool
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.net.signatures import Run

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeAlias
 
 from packetfs.dataclass import replace
 from packetfs.errors import Disconnected
@@ -21,6 +20,7 @@ from packetfs.net.ends import OpenTarget, Terms
 from packetfs.net.receiver import Receiver
 from packetfs.net.rights import Quota
 from packetfs.net.wire import Begin
+from packetfs.typing import TypeAlias
 
 OpenPlace: TypeAlias = Callable[[], AbstractContextManager[OpenTarget]]
 

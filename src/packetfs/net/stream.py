@@ -12,11 +12,12 @@ import fcntl
 import os
 import select
 import termios
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from packetfs.limits import PATIENCE
 from packetfs.net.batch import Origin
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _PIPE_SIZE: Final = 1 << 20
 _PARTS: Final = 512

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from packetfs.net.delivery import Delivery, OldFile
 from packetfs.net.wire import State
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.tree import Store
+from packetfs.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from packetfs.net.listing import Listed

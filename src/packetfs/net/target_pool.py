@@ -10,7 +10,6 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unverified
@@ -30,6 +29,7 @@ from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
+from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.net.names import Selection

@@ -14,7 +14,6 @@ import socket
 import ssl
 import threading
 import time
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import CertificateRefused, NoDaemon, NoKey, PacketFSError, UnknownKey, WrongServer
@@ -26,6 +25,7 @@ from packetfs.net.rights import Rights
 from packetfs.net.stream import await_room
 from packetfs.net.wire import MAGIC
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _SMALL: Final = 16 * 1024
 """Parts up to this size go together into one record."""

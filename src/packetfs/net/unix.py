@@ -11,13 +11,13 @@ import os
 import socket
 import stat
 import struct
-from typing import Final
 
 from packetfs.errors import NoDaemon, NotGranted, NotListening, PacketFSError
 from packetfs.limits import PATIENCE
 from packetfs.net.rights import Rights
 from packetfs.net.stream import PipeStream, await_room
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _CREDENTIALS: Final = struct.Struct("iII")
 """struct ucred: pid, uid, gid."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Self
 
 from packetfs.net.channel import FrameChannel
 from packetfs.net.keys import Servers
 from packetfs.net.pulse import Pulse
 from packetfs.net.tls import Credentials, TlsStream, dial
 from packetfs.net.unix import visit
+from packetfs.typing import Self
 
 
 class Visitor:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum, IntFlag
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar, get_args
+from typing import get_args
 
 from packetfs.dataclass import dataclass, fields
 from packetfs.errors import BadMessage
@@ -45,6 +45,7 @@ from packetfs.limits import (
 )
 from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
+from packetfs.typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 PROTOCOL: Final = 4
 MAGIC: Final = b"PacketFS"

@@ -7,9 +7,8 @@ what is made of the finds is compared by digest. The functions here are the defi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from packetfs.accel import native
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, CallRecords, Op
+from packetfs.typing import Final
 
 _PACKET: Final = struct.Struct(STRUCT)
 _OPS: Final = {int(op): op for op in Op}

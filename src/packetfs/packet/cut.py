@@ -12,9 +12,9 @@ alone, so the windows in which a file is read do not show.
 from __future__ import annotations
 
 from struct import unpack
-from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NewType
-
 from blake3 import blake3
 
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, NewType
 
 Digest = NewType("Digest", bytes)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import stat
 import struct
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import DIGEST, NO_DIGEST
 from packetfs.packet.layout import BODY, HEADER, PACKET, EntryFlag, Op
+from packetfs.typing import Final
 
 _ENTRY: Final = struct.Struct("<BBHIQ32sIIIHH")
 _DATA: Final = struct.Struct("<BBHIQ48s")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import BODY, Op
+from packetfs.typing import Final
 
 _COPY: Final = struct.Struct("<BBHIQ32s16x")
 _FILL: Final = struct.Struct("<BBHIQ48s")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from contextlib import suppress
-from typing import Final
 
 from packetfs.packet.slots import SLOT, SlotIndex
+from packetfs.typing import Final
 
 _PLACES_MAX: Final = 4
 """Values remembered of one key."""

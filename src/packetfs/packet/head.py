@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket, NotRunYet, UnknownFeature
 from packetfs.limits import MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.packet.codec import Packet
 from packetfs.packet.layout import Op
+from packetfs.typing import Final
 
 VERSION: Final = 1
 DIGEST_SUITE: Final = 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
 from packetfs.packet.layout import PACKET, STRUCT, Op
 from packetfs.packet.match import match_python
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final, TypeAlias
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """What functions of bytes take (collections.abc.Buffer needs Python 3.12)."""

@@ -13,9 +13,8 @@ takes what any version writes. The native twin emits the same bytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 from struct import Struct
-from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from itertools import islice
 from struct import pack_into, unpack_from
-from typing import TYPE_CHECKING, Final
 
 from packetfs.accel import native
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

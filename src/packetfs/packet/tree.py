@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final, Protocol
 
 from packetfs.errors import BadProgram
 from packetfs.limits import NODE_BYTES, NODE_FANOUT, NODE_LEAVES_MAX, TREE_DEPTH_MAX
@@ -19,6 +18,7 @@ from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.entry import leaf_size
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Mark, Op
+from packetfs.typing import Final, Protocol
 
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from functools import cache
 from types import ModuleType
-from typing import Any, Final
 
 from packetfs.errors import BadPacket
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Any, Final
 
 _WINDOW_MIN: Final = 10
 _WINDOW_MAX: Final = 27

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from typing import Final
 
 from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
 from packetfs.limits import (
@@ -25,6 +24,7 @@ from packetfs.packet.layout import PACKET, Buffer, Mark
 from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encode_superblock
+from packetfs.typing import Final
 
 _NOTHING_GATHERED: Final = 1 << 63
 """A reader finds every position in the files, also those that a writer has added since."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
@@ -19,6 +18,7 @@ from packetfs.pool.index import fingerprint
 from packetfs.pool.recovery import is_whole
 from packetfs.pool.scan import read_header, scan
 from packetfs.pool.superblock import COPIES, FIRST, is_good_copy
+from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.pool.pool import Pool

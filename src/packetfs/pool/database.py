@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import apsw
 
@@ -24,6 +23,7 @@ from packetfs.errors import (
     PoolFull,
 )
 from packetfs.limits import DATABASE_BUSY, DATABASE_CACHE, DATABASE_WAL
+from packetfs.typing import Final
 
 Connection = apsw.Connection
 Error = apsw.Error

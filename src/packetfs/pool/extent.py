@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.limits import PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
 from packetfs.packet.zstd import decompress
+from packetfs.typing import Final
 
 _HEAD: Final = struct.Struct("<BBHIQ32s")
 _POSITION: Final = struct.Struct("<Q")

@@ -8,14 +8,13 @@ from an earlier stream where that many are the same in both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from packetfs.limits import FOLLOW_WINDOW
 from packetfs.packet.cut import reach_of
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.layout import PACKET
 from packetfs.pool.extent import padded, plain_chunk
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.pool.pool import Pool

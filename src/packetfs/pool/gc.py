@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from struct import iter_unpack
-from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import COLLECT_BATCH, SEGMENT
 from packetfs.packet.digest import Digest
@@ -17,6 +16,7 @@ from packetfs.packet.slots import CANDIDATES, SlotIndex, slots_bytes
 from packetfs.pool.extent import Extent
 from packetfs.pool.scan import read_header, scan
 from packetfs.pool.superblock import FIRST
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.pool.pool import Pool

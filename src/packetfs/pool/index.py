@@ -14,7 +14,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import Final
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.limits import INDEX_LOAD, INDEX_SLOTS, LOOKUPS_REST
@@ -22,6 +21,7 @@ from packetfs.packet.digest import digest_of
 from packetfs.packet.layout import Buffer
 from packetfs.packet.slots import SlotIndex
 from packetfs.pool.storage import Storage
+from packetfs.typing import Final
 
 _HEADER: Final = 4096
 _SLOT: Final = 16

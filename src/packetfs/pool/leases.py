@@ -18,10 +18,10 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from packetfs.errors import PacketFSError, PoolBusy, PoolClosed
 from packetfs.pool.storage import Storage, explain
+from packetfs.typing import Final
 
 _OWNER: Final = struct.Struct("<IxxxxQQ40s")
 _PUNCHES: Final = struct.Struct("<Q")

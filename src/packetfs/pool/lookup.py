@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from typing import Final, NoReturn
 
 from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent, PoolClosed
 from packetfs.limits import SEGMENT
@@ -21,6 +20,7 @@ from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
+from packetfs.typing import Final, NoReturn
 
 
 class Lookup:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import mmap
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
 
 from packetfs.limits import EXTENTS_KNOWN, SEGMENT, SEGMENTS_MAPPED
 from packetfs.pool.arena import Arena
 from packetfs.pool.leases import Shares
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from weakref import WeakValueDictionary

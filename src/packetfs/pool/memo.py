@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import CorruptDatabase, PacketFSError
@@ -24,6 +23,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.database import Connection, connect, explained
 from packetfs.pool.leases import Leases
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 NAME: Final = "memo"
 VERSION: Final = 1

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import (
     CorruptExtent,
@@ -48,6 +47,7 @@ from packetfs.pool.sequences import Sequences
 from packetfs.pool.storage import DISK, Storage
 from packetfs.pool.superblock import Superblock
 from packetfs.pool.verified import Verified, boot_id
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.pool.check import Finding

@@ -14,12 +14,12 @@ import os
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from random import Random
-from typing import Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import PoolFailed
 from packetfs.packet.layout import Buffer
 from packetfs.pool.storage import DiskStorage, explain
+from packetfs.typing import Final
 
 SECTOR: Final = 512
 PAGE: Final = 4096

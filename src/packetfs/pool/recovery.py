@@ -7,8 +7,6 @@ compared with its digest, and those that fail are not indexed. They were never p
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.limits import SEGMENT
@@ -26,6 +24,7 @@ from packetfs.pool.index import (
 from packetfs.pool.scan import scan
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import COPIES, FIRST, Superblock, is_good_copy
+from packetfs.typing import Final
 
 _GROWTH: Final = 2
 

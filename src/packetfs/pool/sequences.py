@@ -8,9 +8,9 @@ them (`following.py`). It is kept in memory alone: of what another process store
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Final
 
 from packetfs.limits import SEQUENCES_MAX
+from packetfs.typing import Final
 
 
 class Sequences:

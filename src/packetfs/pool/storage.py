@@ -10,10 +10,10 @@ import errno
 import mmap
 import os
 from collections.abc import Sequence
-from typing import Final, NoReturn, Protocol
 
 from packetfs.errors import PacketFSError, PoolAccess, PoolFailed, PoolFull
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, NoReturn, Protocol
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR, errno.EMFILE, errno.ENFILE)

@@ -10,7 +10,6 @@ They stand twice, in two different pages: losing the secret would lose every tag
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
@@ -18,6 +17,7 @@ from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import DIGEST, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
+from packetfs.typing import Final
 
 COPIES: Final = (0, 4096)
 """Where the copies begin, in bytes from the start of the segment."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import SEGMENT
 from packetfs.packet.layout import PACKET
 from packetfs.pool.storage import Storage
+from packetfs.typing import Final
 
 _HEADER: Final = 4096
 _STEP: Final = SEGMENT // PACKET // 8

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Final
 
 import apsw
 
 from packetfs.packet.layout import Buffer
 from packetfs.pool.database import extension_path, load_checksums
 from packetfs.pool.storage import Storage
+from packetfs.typing import Final
 
 _BELOW: Final = "pfs-storage"
 _INSIDE: Final = b"cksmvfs\0"

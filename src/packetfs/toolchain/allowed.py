@@ -6,10 +6,9 @@ a value is given, so that a program never sees a value that it was not made for.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
-
 from packetfs.dataclass import dataclass
 from packetfs.limits import ARGUMENT_BYTES_MAX
+from packetfs.typing import Final, TypeAlias
 
 Content: TypeAlias = "int | bytes"
 RANGES: Final = {"u64": (0, (1 << 64) - 1), "i64": (-(1 << 63), (1 << 63) - 1), "bool": (0, 1)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.toolchain.allowed import ANY, Allowed, Content, show
+from packetfs.typing import Final
 from packetfs.vm.program import Program
 
 MAP: Final = b"args"

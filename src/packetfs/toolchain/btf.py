@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadObject
 from packetfs.limits import BTF_DEPTH_MAX, BTF_TYPES_MAX, OBJECT_NAME_MAX
+from packetfs.typing import Final
 
 _MAGIC: Final = 0xEB9F
 _HEADER: Final = struct.Struct("<HBBIIIII")

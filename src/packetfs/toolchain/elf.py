@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadObject
 from packetfs.limits import OBJECT_BYTES_MAX, OBJECT_NAME_MAX, OBJECT_SECTIONS_MAX, OBJECT_SYMBOLS_MAX
+from packetfs.typing import Final
 
 MACHINE: Final = 247
 """EM_BPF."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadObject, IllegalInstruction
@@ -17,6 +16,7 @@ from packetfs.limits import CODE_SLOTS_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.c_arguments import with_arguments
 from packetfs.toolchain.declarations import Declarations, is_data, is_maps
 from packetfs.toolchain.elf import EXECUTABLE, UNDEFINED, Object, Relocation, Section, SectionType, Symbol, SymbolType
+from packetfs.typing import Final
 from packetfs.vm.assembly import pad
 from packetfs.vm.check import check
 from packetfs.vm.instruction import SLOT, Instruction, encode, iterate_rows

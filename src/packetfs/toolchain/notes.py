@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Final, cast
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadProgram
@@ -17,6 +16,7 @@ from packetfs.limits import DECIMALS_MAX, NOTES_BYTES_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.allowed import ANY, KINDS, Allowed, Content
 from packetfs.toolchain.arguments import MAP as ARGUMENTS
 from packetfs.toolchain.arguments import Argument
+from packetfs.typing import Final, cast
 from packetfs.vm.layout import MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadSource, UnknownProgram
@@ -17,6 +16,7 @@ from packetfs.toolchain.arguments import Argument, bind, split
 from packetfs.toolchain.notes import decimals_of, notes_of
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.catalogue import Shipped
+from packetfs.typing import Final
 from packetfs.vm.program import Program, decode_program, is_program
 
 _NEWLINE: Final = "newline"

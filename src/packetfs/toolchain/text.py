@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final, TypeVar
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadAssembly, BadProgram, BadSource, IllegalInstruction
@@ -26,6 +25,7 @@ from packetfs.packet.text import quote, unquote
 from packetfs.toolchain.directives import DIRECTIVES, read_note, split_words, with_room, write_notes
 from packetfs.toolchain.notes import MAP as NOTES
 from packetfs.toolchain.notes import Notes, attach, notes_of
+from packetfs.typing import Final, TypeVar
 from packetfs.vm.assembly import assemble, line_of, pad
 from packetfs.vm.check import check
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Final, overload
 
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, overload
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, STORE_AT, STORE_BYTES, VMS_MAX, Fault, State
 
 BASE_UNKNOWN: Final = (1 << 64) - 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, TypeAlias
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final, TypeAlias
 from packetfs.vm.layout import Fault, Framing, Stop
 
 RECORD_MAX: Final = (1 << 28) - 512

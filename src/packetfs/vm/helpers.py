@@ -7,9 +7,9 @@ exist once. Helpers check memory as loads and stores do; ranges of no bytes are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm import maps, search, tally
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.framing import Window

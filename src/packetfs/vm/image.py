@@ -7,12 +7,12 @@ a program goes on on another.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadProgram, IllegalInstruction
 from packetfs.limits import MAP_MEMORY_MAX
+from packetfs.typing import Any, Final
 from packetfs.vm.layout import REGION_SHIFT, ContextKind, MapFlag, MapType, Region
 from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.slots import FIELDS, LDDW, SLOT, starts

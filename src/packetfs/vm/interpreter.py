@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm.context import Context
 from packetfs.vm.framing import PAIR, Records, Window
 from packetfs.vm.helpers import ANSWERED, memory_of

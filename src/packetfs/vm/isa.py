@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final
 
 from packetfs.dataclass import dataclass, field
+from packetfs.typing import Final
 from packetfs.vm.slots import LDDW as LDDW
 
 REGISTERS: Final = 11

@@ -7,10 +7,10 @@ little-endian, position-independent and free of host pointers, so that a context
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Field
+from packetfs.typing import Final
 
 REGION_SHIFT: Final = 28
 """An address is region << 28 | offset: below 2**32, as unmodified XDP objects keep addresses in 32 bits."""

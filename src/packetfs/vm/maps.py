@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Any, Final
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import ARRAYS, HASH_HEADER, HASHES, MapPlace, entry_value, up
 

@@ -7,9 +7,9 @@ what a paused microVM must keep, in steps of 64 bytes.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
 
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm.image import Image, up
 from packetfs.vm.layout import (
     HEADROOM,

@@ -9,10 +9,10 @@ moves many bytes costs slots of its own, and is tested behind: else one slot cou
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final
 
 from packetfs.limits import FUEL_MAX
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.framing import RECORD_MAX, Window
 from packetfs.vm.image import Image

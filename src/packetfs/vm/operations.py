@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import add, and_, eq, ge, gt, le, lt, ne, or_, xor
-from typing import Final, TypeAlias
 
+from packetfs.typing import Final, TypeAlias
 from packetfs.vm.helpers import ANSWERED, HELPER_CALLS
 from packetfs.vm.instruction import Instruction
 from packetfs.vm.isa import Opcode

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, overload
-
 from packetfs.errors import IllegalInstruction
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, overload
 from packetfs.vm.instruction import SLOT, Instruction, encode, iterate_rows, width
 from packetfs.vm.isa import JA, LDDW, Opcode
 from packetfs.vm.layout import SLOTS_A_PACKET

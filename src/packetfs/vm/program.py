@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
@@ -24,6 +23,7 @@ from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
+from packetfs.typing import Final
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show
 from packetfs.vm.slots import LDDW
 from packetfs.vm.slots import SLOT as SLOT

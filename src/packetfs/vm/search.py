@@ -5,7 +5,7 @@ Each function returns its answer and how many bytes decided it: who asks pays fo
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from packetfs.typing import Final, TypeAlias
 
 NOWHERE: Final = -1
 NO_NUMBER: Final = -(1 << 63)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
 from packetfs.limits import FUEL
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.helpers import answer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
 
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 SLOT: Final = 8
 """Bytes of a slot."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from struct import Struct
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.errors import BadMicroVM, UnknownFeature
@@ -19,6 +18,7 @@ from packetfs.packet.codec import decode, encode
 from packetfs.packet.file import data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
+from packetfs.typing import Any, Final
 from packetfs.vm.context import Context
 from packetfs.vm.layout import (
     CONTEXT_BYTES,

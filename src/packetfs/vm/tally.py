@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from packetfs.typing import Final
 from packetfs.vm.image import ARRAYS, MapPlace
 from packetfs.vm.layout import MapFlag
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
+from packetfs.typing import Final
 from packetfs.vm.layout import REGION_SHIFT, Fault, Region
 from packetfs.vm.memory import Trap
 from packetfs.vm.microvm import MicroVM

@@ -6,9 +6,8 @@ LLVM leaves some things undefined that eBPF defines: shifts by the width or more
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.text import Shape, Text
+from packetfs.typing import Final
 
 _PLAIN: Final = {"add": "add", "sub": "sub", "mul": "mul", "or": "or", "and": "and", "xor": "xor"}
 _SHIFTS: Final = {"lsh": "shl", "rsh": "lshr", "arsh": "ashr"}

@@ -16,12 +16,12 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.dataclass import dataclass
 from packetfs.limits import CODE_CACHE_BYTES, CODE_CACHE_FILES
 from packetfs.packet.digest import DIGEST, digest_of
+from packetfs.typing import Any, Final
 
 _PRIVATE = 0o077
 _ENTRY: Final = struct.Struct("<I")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.frame import HELPER, INDEX, Frame
 from packetfs.engines.compiled.graph import Graph, Step
 from packetfs.engines.compiled.kinds import MAP_LOOKUP, Kind, State
 from packetfs.engines.compiled.memory import Memory
+from packetfs.typing import Final
 from packetfs.vm.image import ARRAYS, MapPlace
 from packetfs.vm.layout import FRAME_BYTES, FRAMES, REGION_SHIFT, Region
 

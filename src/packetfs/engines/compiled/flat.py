@@ -11,7 +11,9 @@ between sections. An object in which anything else occurs is refused: LLVM then 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from packetfs.typing import Final
 
 _HEADER: Final = struct.Struct("<18xH20xQ10xHH2x")
 """machine, offset of the table of sections, bytes of an entry, entries."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.engines.compiled.arithmetic import Arithmetic
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.text import Cells, Shape, Text
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import STACK_BYTES

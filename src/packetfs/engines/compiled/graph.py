@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import Instruction, iterate_rows
 from packetfs.vm.isa import CALL, CALLX, EXIT, JA, JA32, LOCAL, Opcode

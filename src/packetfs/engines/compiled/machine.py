@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.engines.beside import begin
 from packetfs.engines.compiled.cache import Code, find_code, load_code, load_draft
 from packetfs.engines.compiled.recipe import MANY, ONE, recipe
+from packetfs.typing import Any, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import RECORD_COPY_MAX, Framing, Stop
 from packetfs.vm.machine import Machine

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.engines.compiled.frame import LOAD, STORE, WRITABLE, Frame
 from packetfs.engines.compiled.graph import Step
 from packetfs.engines.compiled.kinds import Kind
+from packetfs.typing import Final
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 
 _DATA: Final = Region.DATA << REGION_SHIFT | HEADROOM

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.calls import Calls
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.graph import Graph, Run, Step, make_graph
 from packetfs.engines.compiled.kinds import NUMBER, Kind, State, advance, find_kinds, is_exact
 from packetfs.engines.compiled.memory import Memory
+from packetfs.typing import Final
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 from packetfs.vm.slots import LDDW

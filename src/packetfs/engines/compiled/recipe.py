@@ -12,10 +12,10 @@ import os
 import struct
 from collections.abc import Iterator
 from functools import cache
-from typing import Final
 
 from packetfs.accel import native
 from packetfs.packet.digest import digest_of
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 
 MANY: Final = "packetfs_records"

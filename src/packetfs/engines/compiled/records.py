@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.program import Program
 from packetfs.engines.compiled.recipe import MANY, ONE
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
 from packetfs.engines.compiled.text import Cells, Text
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 
 _COUNTERS: Final = "<8 x i64>"

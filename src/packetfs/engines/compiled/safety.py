@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 
 @dataclass(frozen=True, slots=True)

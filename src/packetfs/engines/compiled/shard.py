@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from packetfs.engines.compiled.text import Cells, Text
+from packetfs.typing import Final
 from packetfs.vm.layout import CONTEXT
 
 VERDICTS: Final = 6

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 UNLIKELY: Final = "!prof !0"
 """Hint at a branch: the first target is hardly ever taken."""

@@ -6,7 +6,7 @@ make one access of bytes of the two otherwise.
 
 from __future__ import annotations
 
-from typing import Final
+from packetfs.typing import Final
 
 _SIZES: Final = (16, 32, 64)
 

@@ -4,10 +4,9 @@ callx of a program share the blocks that find out what is called, so that code g
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.ir.function import CELLS, Function, Site
 from packetfs.engines.ir.written import STOPPED
+from packetfs.typing import Final
 from packetfs.vm.layout import FRAME_BYTES, FRAMES, HELPERS, OFFSET_MASK, REGION_SHIFT, Fault, Region, Stop
 
 _SAVED: Final = range(6, 10)

@@ -6,11 +6,12 @@ pays for the slots before it, says where it stands, and returns.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.engines.compiled.arithmetic import Arithmetic
 from packetfs.engines.compiled.text import Shape
 from packetfs.engines.ir.text import Text
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import iterate_rows, width
 from packetfs.vm.isa import REGISTERS

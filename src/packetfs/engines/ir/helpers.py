@@ -7,11 +7,11 @@ that such a program is refused before anything is compiled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.engines.ir import maps, reserve
 from packetfs.engines.ir.search import SEARCHES
 from packetfs.engines.ir.written import filled
+from packetfs.typing import Final
 from packetfs.vm.image import HASHES, Image
 from packetfs.vm.instruction import iterate_rows
 from packetfs.vm.layout import HELPERS

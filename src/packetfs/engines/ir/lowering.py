@@ -3,11 +3,10 @@ slot. Blocks are straight runs; registers are variables that LLVM keeps where it
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.ir import calls
 from packetfs.engines.ir.function import ENDS, Function
 from packetfs.engines.ir.helpers import answered
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import Instruction
 from packetfs.vm.isa import Opcode

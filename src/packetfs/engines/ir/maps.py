@@ -5,9 +5,8 @@ Arrays are all there is: helpers.py refuses 1 to 3 where a program has a hash ta
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.ir.reserve import RESERVE
+from packetfs.typing import Final
 from packetfs.vm.image import ARRAYS, Image, MapPlace
 from packetfs.vm.layout import MapType
 from packetfs.vm.maps import EXISTS, HELD, INVALID, NEW, TOO_BIG

@@ -6,10 +6,9 @@ place: what the state names is a copy of its own. The stack is zeroed from its e
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.ir.text import STATE_TYPE
 from packetfs.engines.ir.written import filled
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.slots import SLOT
 

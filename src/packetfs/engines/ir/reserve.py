@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from packetfs.typing import Final
 from packetfs.vm.helpers import CLOSED, OPEN
 from packetfs.vm.layout import RESERVE_BYTES
 

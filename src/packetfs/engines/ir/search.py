@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from packetfs.typing import Final
 
 WORD_MAX: Final = 64
 """Bytes of a word that is searched for here, each against each; longer ones are left to the host."""

@@ -6,9 +6,9 @@ In text written by hand, `%x = get FIELD` and `set FIELD VALUE` read and write t
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from packetfs.engines.compiled.text import Text as Function
+from packetfs.typing import Final
 
 STATE: Final = {
     "record": "ptr", "length": "i64", "maps": "ptr", "stack": "ptr", "stack_low": "i64", "reserve": "ptr",

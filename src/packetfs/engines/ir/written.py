@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.ir.text import expand
+from packetfs.typing import Final
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import Image
 from packetfs.vm.layout import (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.engines.compiled.arithmetic import Arithmetic
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.text import Cells, Shape, Text
 from packetfs.engines.lanes.shape import LANES
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import FRAMES

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.engines.compiled.graph import Graph, Run, Step
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import FRAME_BYTES, FRAMES, HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
 
 from packetfs.accel import native
 from packetfs.engines.compiled.cache import Code, find_code, load_code
@@ -11,6 +10,7 @@ from packetfs.engines.compiled.machine import one_by_one
 from packetfs.engines.compiled.recipe import MANY, recipe
 from packetfs.engines.lanes.shape import ALONE, BLOCKS, POSITION, RECORD_MAX
 from packetfs.engines.lanes.shape import LANES as WIDTH
+from packetfs.typing import Any, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Framing, Stop
 from packetfs.vm.machine import Machine

@@ -6,11 +6,10 @@ in the first-level cache. Records are copied into rows anyway, so a store into o
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.lanes.cells import ALL, MASK, NUMBERS, VECTOR, WORDS, Block, Value
 from packetfs.engines.lanes.facts import CONTEXT, DATA, STACK, Fact
 from packetfs.engines.lanes.shape import LANES
+from packetfs.typing import Final
 from packetfs.vm.layout import STACK_BYTES, ContextKind, Region
 
 _ROW: Final = 8 * LANES

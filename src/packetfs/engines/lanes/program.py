@@ -6,14 +6,13 @@ the next one to run: so lanes that left a loop early wait behind it until all ar
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.graph import Step
 from packetfs.engines.lanes.cells import ALL, MASK, ROLLBACK, WORDS, Block, Value
 from packetfs.engines.lanes.facts import CLOCK, Facts, Node, State, goes_on
 from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.shape import LANES
+from packetfs.typing import Final
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, ContextKind, Region
 from packetfs.vm.slots import LDDW

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.engines.compiled.graph import make_graph
 from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
@@ -16,6 +14,7 @@ from packetfs.engines.lanes.program import Program
 from packetfs.engines.lanes.rows import fetch_ahead, take_records
 from packetfs.engines.lanes.shape import ALONE, BLOCKS, LANES, POSITION, RECORD_MAX
 from packetfs.engines.lanes.stack import stack_low
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import STACK_BYTES
 

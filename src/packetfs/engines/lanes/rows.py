@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from packetfs.engines.compiled.text import Text
 from packetfs.engines.lanes.cells import ALL, MASK, WORDS
 from packetfs.engines.lanes.shape import LANES
+from packetfs.typing import Final
 
 _LINE: Final = "<8 x i64>"
 _POINTERS: Final = f"<{LANES} x ptr>"

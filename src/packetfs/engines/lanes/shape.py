@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from packetfs.typing import Final
 
 LANES: Final = 16
 """Two vectors of AVX-512, four of AVX2: as many hide the latency of a multiplication."""

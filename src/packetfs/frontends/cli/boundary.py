@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.errors import (
     HostBroken,
@@ -21,6 +20,7 @@ from packetfs.errors import (
 from packetfs.frontends import settings
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Json, Output, OutputClosed
+from packetfs.typing import Final
 
 BY_ERRNO: Final[dict[int, type[HostFailure]]] = {
     errno.ENOENT: HostMissing,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final
 
 from packetfs.frontends.cli.hostfile import replacing
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
 from packetfs.packet.layout import Buffer
+from packetfs.typing import BinaryIO, Final
 from packetfs.vm.layout import HELPERS
 from packetfs.vm.program import Program
 from packetfs.vm.slots import FIELDS, SLOT, starts

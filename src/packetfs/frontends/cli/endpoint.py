@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.net.job import PORT, Endpoint
+from packetfs.typing import Final
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TLS: Final = re.compile(r"pfs\+tls://(?P<address>[^/]+)/(?P<path>.*)", re.DOTALL)

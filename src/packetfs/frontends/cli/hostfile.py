@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+
+from packetfs.typing import BinaryIO, Final
 
 STDIN: Final = b"-"
 

@@ -7,12 +7,12 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from packetfs.engines.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
+from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.engines.records import Records

@@ -7,7 +7,6 @@ import re
 import signal
 import threading
 from argparse import Namespace
-from typing import Final
 
 from packetfs.errors import NoKeys, UsageError
 from packetfs.frontends import settings
@@ -22,6 +21,7 @@ from packetfs.net.serve import Service
 from packetfs.net.tls import TlsDoor
 from packetfs.net.unix import UnixDoor
 from packetfs.net.visitor import server_identity
+from packetfs.typing import Final
 
 _LISTEN: Final = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>[0-9]{1,5})?")
 

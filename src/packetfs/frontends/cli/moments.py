@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+
+from packetfs.typing import Final
 
 SECOND: Final = 1_000_000_000
 

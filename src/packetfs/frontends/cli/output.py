@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import BinaryIO, Final, TypeAlias
 
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.progress import Bar
+from packetfs.typing import BinaryIO, Final, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 Json: TypeAlias = Scalar | list["Json"] | Mapping[str, "Json"]

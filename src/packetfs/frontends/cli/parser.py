@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final, NoReturn, Protocol, cast
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.output import Output
+from packetfs.typing import Final, NoReturn, Protocol, cast
 
 LEADING_VALUES: Final = ("--pool", "--color")
 """Shared options that take a value; they may stand before the command."""

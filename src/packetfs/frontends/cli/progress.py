@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import BinaryIO, Final
 
 from packetfs.events import Progress
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import PROGRESS_SECONDS
+from packetfs.typing import BinaryIO, Final
 
 CLEAR: Final = b"\r\x1b[K"
 WIDTH: Final = 24

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
@@ -15,6 +14,7 @@ from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 KINDS: Final = {
     stat.S_IFREG: "file",

@@ -5,9 +5,8 @@ Readers must pass over types and fields that they do not know: new ones may appe
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 
 @dataclass(frozen=True, slots=True)

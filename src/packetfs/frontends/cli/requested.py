@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 
 from packetfs.engines.serve import Opened, may_remember
 from packetfs.engines.source import HostFile, PoolFile, Source
@@ -23,6 +22,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.net.rights import Rights, clean
 from packetfs.net.wire import Run
 from packetfs.packet.digest import Digest
+from packetfs.typing import Final
 
 _POOL: Final = b"pfs:"
 

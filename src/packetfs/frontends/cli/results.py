@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from packetfs.engines.result import VERDICT_NAMES, FaultReport, MapResult, RunResult
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.frontends.cli.values import elements, is_single, ranked, show_key, show_number
+from packetfs.typing import Final
 from packetfs.vm.layout import MapFlag
 
 Decimals = Mapping[bytes, int]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from packetfs.errors import UsageError
+from packetfs.typing import Final
 
 _FORM: Final = r"([0-9]{1,20})(?:\.([0-9]{1,9}))?\s*([KMGTPE]?)(i?)(B?)"
 _POWERS: Final = "KMGTPE"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from packetfs.frontends.cli.names import printable
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.layout import MapType, Reducer, Show
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 import socket
-from typing import Final
 
 from packetfs.frontends.doctor.verdict import Need, Verdict
+from packetfs.typing import Final
 
 _MODULE: Final = re.compile(r"(?:Kernel Module|NVRM version:.*?)\s+(\d+\.\d+(?:\.\d+)?)")
 

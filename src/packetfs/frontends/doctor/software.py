@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from importlib import metadata, util
-from typing import Final
 
 from packetfs import __version__
 from packetfs.accel import native
 from packetfs.frontends.doctor.verdict import Need, Verdict
+from packetfs.typing import Final
 
 PYTHON_MIN: Final = (3, 11)
 LIBRARIES: Final = (

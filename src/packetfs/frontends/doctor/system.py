@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
 
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.frontends.doctor.verdict import Need, Verdict
 from packetfs.limits import MIB
+from packetfs.typing import Final
 
 KERNEL_MIN: Final = (5, 0)
 """Linux 5.6 has openat2, which confines writes to the destination in one call; from 5.0 on a walk does the same."""

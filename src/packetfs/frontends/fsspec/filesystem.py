@@ -10,7 +10,6 @@ import io
 import os
 import stat
 from datetime import datetime
-from typing import Any, Final
 
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import stringify_path
@@ -21,6 +20,7 @@ from packetfs.frontends.fsspec.url import PROTOCOL, join_url, split_url
 from packetfs.frontends.python.pool import Pool
 from packetfs.frontends.python.records import Stat
 from packetfs.limits import WRITER_WAIT
+from packetfs.typing import Any, Final
 
 _NANO: Final = 1_000_000_000
 

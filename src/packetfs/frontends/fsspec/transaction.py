@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
 
 from fsspec.transaction import Transaction
+
+from packetfs.typing import Any
 
 
 class PoolTransaction(Transaction):  # type: ignore[misc]  # fsspec has no types

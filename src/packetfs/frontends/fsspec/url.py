@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from packetfs.typing import Final
 
 PROTOCOL: Final = "packetfs"
 _FULL: Final = re.compile(r"(/.*?)!(?:@([^/]+))?(?:/(.*))?", re.DOTALL)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+
+from packetfs.typing import Final
 
 _UP: Final = b"\1"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Final
 
 from packetfs.frontends.mount.protocol import Fopen
+from packetfs.typing import Final
 
 _KEEP_CACHE: Final = int(Fopen.KEEP_CACHE)
 _NOFLUSH: Final = int(Fopen.NOFLUSH)

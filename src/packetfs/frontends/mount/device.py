@@ -9,11 +9,11 @@ import os
 import socket
 import stat
 import subprocess
-from typing import Final
 
 from packetfs.errors import MountFailed, MountMissing, MountRefused
 from packetfs.frontends.mount.mounted import TYPE, Mounted
 from packetfs.frontends.mount.options import FLAGS, MountOptions
+from packetfs.typing import Final
 
 DEVICE: Final = "/dev/fuse"
 _HELPER: Final = "fusermount3"

@@ -6,7 +6,6 @@ import errno
 import stat
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias
 
 from packetfs.frontends.mount import protocol, replies
 from packetfs.frontends.mount.caching import OpenFiles
@@ -16,6 +15,7 @@ from packetfs.frontends.mount.protocol import Fattr, Opcode
 from packetfs.frontends.mount.replies import Replies
 from packetfs.frontends.mount.requests import changes_of, fields, malformed, name_and_value, one_name, two_names
 from packetfs.fs.posix.attributes import Caller, Changes
+from packetfs.typing import Final, TypeAlias
 
 Head: TypeAlias = tuple[int, ...]
 """The header: length, opcode, unique, node, uid, gid, pid, length of extensions."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from struct import Struct
-from typing import Final
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 _CODES: Final = {"u16": "H", "u32": "I", "i32": "i", "u64": "Q", "i64": "q"}
 _WIDTHS: Final = {"u16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8}

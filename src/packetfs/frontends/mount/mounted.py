@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 TABLE: Final = "/proc/self/mountinfo"
 TYPE: Final = b"fuse.packetfs"

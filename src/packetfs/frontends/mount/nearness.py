@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from typing import Final
+
+from packetfs.typing import Final
 
 _EVERY: Final = 32
 """Requests in a row of one thread before its processor is looked at, and between two looks."""

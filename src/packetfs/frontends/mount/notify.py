@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.frontends.mount.layout import join
 from packetfs.frontends.mount.protocol import (
     INVAL_ENTRY_OUT,
@@ -12,6 +10,7 @@ from packetfs.frontends.mount.protocol import (
     NOTIFY_INVAL_INODE,
     OUT_HEADER,
 )
+from packetfs.typing import Final
 
 _INODE: Final = join(OUT_HEADER, INVAL_INODE_OUT)
 _ENTRY: Final = join(OUT_HEADER, INVAL_ENTRY_OUT)

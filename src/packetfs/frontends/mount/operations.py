@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
 
 from packetfs.fs.posix.attributes import Caller, Changes
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Protocol, TypeAlias
 
 Parts: TypeAlias = Sequence[Buffer]
 Later: TypeAlias = Callable[[], Parts | Callable[[], bytes]]

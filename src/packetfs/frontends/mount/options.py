@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import UsageError
+from packetfs.typing import Final
 
 READ_ONLY: Final = 1
 FLAGS: Final = {

@@ -7,9 +7,9 @@ kernel keeps them in u64 and reads them back as signed. Fields marked with a min
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
 
 from packetfs.frontends.mount.layout import Layout, join, layout
+from packetfs.typing import Final
 
 MAJOR: Final = 7
 MINOR: Final = 45

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import Final
 
 from packetfs.frontends.mount.layout import join
 from packetfs.frontends.mount.operations import Attributes, Parts, Statfs
@@ -23,6 +22,7 @@ from packetfs.frontends.mount.protocol import (
     REPLY_WRITE,
 )
 from packetfs.limits import MOUNT_BLOCK
+from packetfs.typing import Final
 
 _SECOND: Final = 1_000_000_000
 _PARTS_MAX: Final = 1000

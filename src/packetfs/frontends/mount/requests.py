@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 from struct import Struct
-from typing import Final
 
 from packetfs.frontends.mount.protocol import SETATTR_IN, Fattr
 from packetfs.fs.posix.attributes import NOW, Changes
+from packetfs.typing import Final
 
 _SETATTR: Final = SETATTR_IN.struct
 _SECOND: Final = 1_000_000_000

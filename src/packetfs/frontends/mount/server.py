@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from packetfs.errors import AlreadyMounted, MountMissing, MountPointTaken, PacketFSError
 from packetfs.frontends.deriving import derive
@@ -21,6 +20,7 @@ from packetfs.frontends.mount.session import Session
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.limits import MOUNT_READAHEAD
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

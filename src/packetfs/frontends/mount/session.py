@@ -17,7 +17,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.frontends.mount import protocol, replies
@@ -36,6 +35,7 @@ from packetfs.limits import (
     MOUNT_VALID,
     MOUNT_VALID_SHARED,
 )
+from packetfs.typing import Final
 
 _BUFFER: Final = MOUNT_REQUEST + mmap.PAGESIZE
 _PAGES: Final = MOUNT_REQUEST // mmap.PAGESIZE

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Final
+
+from packetfs.typing import Final
 
 SHORT: Final = 100_000
 """Nanoseconds: the least that Linux gives."""

@@ -7,11 +7,11 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.errors import MountBusy, NotMounted
 from packetfs.frontends.mount.device import detach
 from packetfs.frontends.mount.mounted import Mounted, find_mount
+from packetfs.typing import Final
 
 _PATIENCE: Final = 60.0
 """Seconds for the server to settle and commit: an overlay of a gigabyte takes some."""

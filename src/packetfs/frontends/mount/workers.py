@@ -6,11 +6,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.frontends.mount.operations import Later
 from packetfs.frontends.mount.slices import USUAL, ask_for_slices
 from packetfs.limits import MOUNT_THREADS
+from packetfs.typing import Final
 
 
 class Workers:

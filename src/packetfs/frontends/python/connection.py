@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
 
 from packetfs.errors import MissingExtent, PacketFSError, PoolBusy, PoolClosed, PoolReadOnly
 from packetfs.frontends.python.content import Contents
@@ -21,6 +20,7 @@ from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.limits import WRITER_HOLD, WRITER_IDLE, WRITER_PAUSE, WRITER_POLL, WRITER_TURN
 from packetfs.packet.digest import Digest
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final, TypeVar
 
 T = TypeVar("T")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final, Protocol
 
 from packetfs.errors import BadProgram, NotContiguous
 from packetfs.fs.leaves import Leaves
@@ -14,6 +13,7 @@ from packetfs.packet.digest import Digest, short
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store
+from packetfs.typing import Final, Protocol
 
 
 class Extents(Store, Protocol):

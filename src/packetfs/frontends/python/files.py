@@ -11,13 +11,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Final
 
 from packetfs.frontends.python.connection import Connection, disconnect, share
 from packetfs.frontends.python.content import Contents, is_large, span
 from packetfs.frontends.python.program import Program
 from packetfs.limits import FILE_BUFFER, FILE_SPOOL
 from packetfs.packet.digest import Digest
+from packetfs.typing import Any, Final
 
 
 class _Raw(io.RawIOBase):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadPath, IsADirectory, NotADirectory, NotAFile, NotFound, PoolClosed, SnapshotReadOnly
@@ -17,6 +16,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.derived import is_derived
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 
 class Handle:

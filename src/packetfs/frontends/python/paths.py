@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Final, TypeAlias
 
 from packetfs.errors import BadPath
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final, TypeAlias
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 Find: TypeAlias = Callable[[bytes], "Entry | None"]

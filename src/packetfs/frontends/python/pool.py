@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import BinaryIO, Final, Literal, TypeAlias, overload
+from typing import Literal
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadPath, Exists, IsADirectory, NotADirectory, NotEmpty, NotFound, UsageError
@@ -31,6 +31,7 @@ from packetfs.fs.graft import graft
 from packetfs.fs.window import ReadInto
 from packetfs.limits import MEAN
 from packetfs.packet.layout import Buffer
+from packetfs.typing import BinaryIO, Final, TypeAlias, overload
 
 Reading: TypeAlias = Literal["rb", "br"]
 Writing: TypeAlias = Literal["wb", "bw", "xb", "ab", "r+b", "rb+", "w+b", "wb+", "x+b", "xb+", "a+b", "ab+"]

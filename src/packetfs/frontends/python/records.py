@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.frontends.cli.moments import local_time
@@ -15,6 +14,7 @@ from packetfs.frontends.python.table import table
 from packetfs.fs.snapshot import Snapshot
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 SHOWN: Final = 50
 """Rows of a list that a notebook shows."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import BinaryIO, Final
 
 from packetfs.dataclass import replace
 from packetfs.fs.window import ReadInto
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Buffer
+from packetfs.typing import BinaryIO, Final
 
 _STATUS: Final = "/proc/self/status"
 

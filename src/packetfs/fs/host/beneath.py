@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Final, Self
 
 from packetfs.errors import UnsafePath
 from packetfs.fs.host.metadata import Handle, apply_metadata, read_xattrs
@@ -23,6 +22,7 @@ from packetfs.fs.host.syscalls import exchange, sync_filesystem
 from packetfs.fs.host.walk import Opener, check_path, choose_opener, explain
 from packetfs.limits import DIRECTORIES_OPEN
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final, Self
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

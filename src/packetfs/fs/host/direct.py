@@ -17,11 +17,11 @@ import errno
 import mmap
 import os
 import time
-from typing import Final, Self
 
 from packetfs.errors import Unverified
 from packetfs.limits import MIB
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, Self
 
 BLOCK: Final = 4096
 """What offsets, lengths and memory are multiples of: no disk in use has larger logical blocks."""

@@ -11,12 +11,12 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.limits import RACY_COARSE_NS, RACY_NS
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 

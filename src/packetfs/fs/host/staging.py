@@ -13,7 +13,6 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from typing import Final, Self
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import DestinationBusy, DestinationRefused, UnsafePath
@@ -21,6 +20,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, apply_metadata
 from packetfs.fs.host.writer import Writer, full_disk_named
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final, Self
 
 STAGING: Final = b".packetfs-staging"
 _LOCK: Final = STAGING + b"/lock"

@@ -10,7 +10,8 @@ import os
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+
+from packetfs.typing import Final
 
 _OPENAT2: Final = 437
 _RENAMEAT2: Final = 316 if os.uname().machine == "x86_64" else 276

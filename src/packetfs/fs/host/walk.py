@@ -10,10 +10,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.errors import UnsafePath
 from packetfs.fs.host.syscalls import open_beneath
+from packetfs.typing import Final
 
 DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE: Final = 4000

@@ -15,11 +15,12 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.errors import TooManyWatches
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.host.syscalls import inotify_forget, inotify_open, inotify_watch
+from packetfs.typing import Final
 
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4

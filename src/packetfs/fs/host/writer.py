@@ -6,7 +6,6 @@ import errno
 import os
 from contextlib import closing, suppress
 from types import TracebackType
-from typing import Final, Self
 
 from packetfs.errors import DestinationFull
 from packetfs.fs.host.beneath import Beneath
@@ -14,6 +13,7 @@ from packetfs.fs.host.direct import BLOCK, Direct
 from packetfs.fs.host.syscalls import clone
 from packetfs.limits import DIRECT_MIN
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, Self
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _NOT_COPIED: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)

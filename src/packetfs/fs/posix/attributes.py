@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 NOW: Final = -1
 """As a time: that of the clock."""

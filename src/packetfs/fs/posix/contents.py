@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.fs.ingest import ingest
@@ -17,6 +16,7 @@ from packetfs.limits import POSIX_HELD, POSIX_OVERLAY_BYTES, POSIX_OVERLAYS, POS
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 SIZE_MAX: Final = (1 << 63) - 1
 

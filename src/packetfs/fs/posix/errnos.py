@@ -6,9 +6,10 @@ import errno
 import os
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, NoReturn, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec
 
 from packetfs.errors import PacketFSError, PoolAccess, PoolBusy, PoolFull, PoolReadOnly
+from packetfs.typing import Final, NoReturn, Protocol, TypeVar
 
 _NUMBERS: Final[tuple[tuple[type[PacketFSError], int], ...]] = (
     (PoolFull, errno.ENOSPC),

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.fs.posix.attributes import NOW, Changes, Statfs
 from packetfs.fs.posix.contents import SIZE_MAX, Contents
@@ -17,6 +16,7 @@ from packetfs.fs.posix.programs import Later
 from packetfs.fs.posix.room import Room
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10
 _COPY_STEP: Final = 1 << 20

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import Final, NoReturn
 
 from packetfs.fs.derived import waits
 from packetfs.fs.directory import entries_of, find_entry
@@ -22,6 +21,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final, NoReturn
 
 _IDLE_SECONDS: Final = 3600.0
 _DOTS: Final = 2

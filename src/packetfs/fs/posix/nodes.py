@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import stat
 from operator import attrgetter
-from typing import Any, Final, TypeAlias
 
 from packetfs.fs.namespace import Namespace
 from packetfs.fs.posix.attributes import BLOCK, DIRECTORY_SIZE, Attributes
@@ -19,6 +18,7 @@ from packetfs.fs.posix.programs import Programs
 from packetfs.fs.posix.stream import Stream
 from packetfs.limits import NAMES_PAGE, POSIX_NODES
 from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.typing import Any, Final, TypeAlias
 
 LIVE, SHOWN = 1, 2
 """How a node differs from its row: in what only the live filesystem has, or in what programs have too."""

@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
 
 from packetfs.errors import PacketFSError
 from packetfs.fs.derived import Deriver
@@ -27,6 +26,7 @@ from packetfs.fs.posix.xattrs import Xattrs
 from packetfs.fs.schema import ROOT_INO
 from packetfs.limits import POSIX_GROUP, POSIX_GROUP_SECONDS
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final
 
 _DOTS: Final = 2
 

@@ -6,7 +6,6 @@ import errno
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from packetfs.fs.derived import Deriver, settle
 from packetfs.fs.filesystem import FileSystem
@@ -15,6 +14,7 @@ from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
 from packetfs.packet.derived import is_derived
 from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.typing import Final
 
 
 class Promises:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from typing import Final
+
+from packetfs.typing import Final
 
 _PAGE: Final = 1024
 _EMPTY: Final = bytes(4 * (_PAGE + 1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
-from typing import Final
 
 from packetfs.errors import PoolFailed
 from packetfs.pool.pool import Pool
 from packetfs.pool.storage import Storage, path_of
+from packetfs.typing import Final
 
 _SLOT: Final = 1 << 22
 _numbers: Final = count()

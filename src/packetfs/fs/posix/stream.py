@@ -6,8 +6,6 @@ could not take stays here too: a call that raises has lost nothing, and can be m
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.errors import PacketFSError
 from packetfs.fs.ingest import Ingested
 from packetfs.packet.cut import cut, reach_of
@@ -18,6 +16,7 @@ from packetfs.packet.layout import Buffer, Mark
 from packetfs.packet.tree import TreeWriter
 from packetfs.pool.following import Following
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 HELD: Final = 1 << 20
 """Bytes that wait before they are cut: after each cut some 100 KB are left that the next one looks at again."""

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.posix import acl
@@ -20,6 +19,7 @@ from packetfs.fs.posix.xattrs import Xattrs
 from packetfs.fs.schema import ROOT_INO
 from packetfs.limits import SYMLINK_MAX
 from packetfs.packet.digest import digest_of
+from packetfs.typing import Final
 
 NOREPLACE, EXCHANGE = 1, 2
 _NAME_MAX: Final = 255

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
 
 from packetfs.errors import BadMessage, OtherMean, PacketFSError
 from packetfs.events import Changed, Connection, Delivered, Event, Listener
@@ -28,6 +27,7 @@ from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.sharing import SharingChannel
 from packetfs.net.watch.tree import WatchedTree
 from packetfs.net.wire import NO_ROOT, Option
+from packetfs.typing import Final
 
 _LISTEN: Final = 5.0
 """Seconds after which an idle connection is looked at: has it ended?"""

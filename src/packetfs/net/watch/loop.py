@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
 
 from packetfs.dataclass import replace
 from packetfs.events import Event, Listener
@@ -21,6 +20,7 @@ from packetfs.net.watch.destination import Destination
 from packetfs.net.watch.pending import Due, Pending
 from packetfs.net.watch.tree import WatchedTree
 from packetfs.packet.digest import Digest
+from packetfs.typing import Final, Protocol
 
 Clock = Callable[[], float]
 _GLANCE: Final = 1.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.toolchain.python.ir import Builder, Storage
 from packetfs.toolchain.python.values import (
@@ -22,6 +21,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
+from packetfs.typing import Final
 
 _FOLD: Final[dict[type[ast.operator], Callable[[int, int], int]]] = {
     ast.Add: operator.add,

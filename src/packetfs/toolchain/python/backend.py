@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
+
+from packetfs.typing import Any, Final
 
 
 class Target(NamedTuple):

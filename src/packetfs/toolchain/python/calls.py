@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from types import FunctionType
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.toolchain.python import arithmetic, intrinsics, language, spans
@@ -27,6 +26,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
+from packetfs.typing import Final
 
 _EMIT: Final = "call i64 inttoptr (i64 4096 to ptr)"
 BUFFER_MAX: Final = 256

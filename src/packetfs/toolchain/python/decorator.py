@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, overload
+
+from packetfs.typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     from packetfs.toolchain.arguments import Argument

@@ -4,8 +4,8 @@ is the helper's definition."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
+from packetfs.typing import Final
 from packetfs.vm import search
 from packetfs.vm.layout import HELPERS
 

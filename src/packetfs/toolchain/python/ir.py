@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass, field
 from packetfs.limits import PYTHON_VALUES_MAX
 from packetfs.toolchain.python.values import Constant, Stretch, Truth, Unsupported, Value, Word
+from packetfs.typing import Final
 from packetfs.vm.layout import OFFSET_MASK
 
 _TYPES: Final = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}

@@ -6,12 +6,13 @@ function can be tried on `Record(b"...")`; maps and emit exist only inside a pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn, SupportsIndex, overload
+from typing import SupportsIndex
 
 from packetfs.dataclass import dataclass
 from packetfs.toolchain.allowed import between as between
 from packetfs.toolchain.allowed import length as length
 from packetfs.toolchain.allowed import one_of as one_of
+from packetfs.typing import TYPE_CHECKING, Final, NoReturn, overload
 from packetfs.vm import search
 from packetfs.vm.layout import Reducer, Show
 

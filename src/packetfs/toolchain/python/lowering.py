@@ -7,7 +7,6 @@ reach as deep as they go, and no calling convention limits their parameters; rec
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.dataclass import dataclass, field
 from packetfs.toolchain.python.ir import Block, Builder, Storage
@@ -15,6 +14,7 @@ from packetfs.toolchain.python.language import Array, Hash
 from packetfs.toolchain.python.source import Source
 from packetfs.toolchain.python.tables import Tables
 from packetfs.toolchain.python.values import Stretch, Table, Unsupported, Value
+from packetfs.typing import Final
 
 ARGUMENTS: Final = "args"
 CONSTANTS: Final = "constants"

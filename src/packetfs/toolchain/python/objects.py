@@ -7,12 +7,11 @@ name has HANDLE behind it.
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.errors import TranslationFailed
 from packetfs.toolchain.elf import Object, read_object
 from packetfs.toolchain.python.lowering import CONSTANTS
 from packetfs.toolchain.python.tables import HANDLE
+from packetfs.typing import Final
 from packetfs.vm.layout import MapType
 from packetfs.vm.padding import pad
 from packetfs.vm.program import MapDefinition, Program

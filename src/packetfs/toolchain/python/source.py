@@ -8,10 +8,10 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from types import FunctionType
-from typing import NoReturn
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import NotTranslatable
+from packetfs.typing import NoReturn
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Final
 
 from packetfs.toolchain.python import arithmetic, language, spans
 from packetfs.toolchain.python.calls import Calls
@@ -24,6 +23,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
+from packetfs.typing import Final
 
 
 class Statements(Calls):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Final
 
 from packetfs.toolchain.python.source import Source
+from packetfs.typing import Final
 
 TAKEN: Final = (
     ast.arguments, ast.arg, ast.Load, ast.Store, ast.Del, ast.Name, ast.Constant, ast.Attribute, ast.Subscript,

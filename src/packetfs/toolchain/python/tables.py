@@ -6,12 +6,11 @@ is silently short is a wrong answer; `add` and `put` tell instead.
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.toolchain.python.arithmetic import exact, number
 from packetfs.toolchain.python.ir import Builder
 from packetfs.toolchain.python.language import Array, Hash
 from packetfs.toolchain.python.values import Constant, Stretch, Table, Truth, Unsupported, Value, Word, literal
+from packetfs.typing import Final
 
 _LOOKUP: Final = "call i64 inttoptr (i64 1 to ptr)"
 _UPDATE: Final = "call i64 inttoptr (i64 2 to ptr)"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
-
 from packetfs.dataclass import dataclass
 from packetfs.toolchain.python.language import Array, Hash
+from packetfs.typing import Final, TypeAlias
 
 MASK: Final = (1 << 64) - 1
 SMALLEST: Final = -(1 << 63)

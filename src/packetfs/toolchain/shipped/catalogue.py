@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Final
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import UnknownProgram
 from packetfs.toolchain.allowed import Content
 from packetfs.toolchain.arguments import Argument, bind, shown
 from packetfs.toolchain.notes import notes_of
+from packetfs.typing import Final
 from packetfs.vm.program import Program, decode_program
 
 COMPILED: Final = os.path.join(os.path.dirname(__file__), "compiled")

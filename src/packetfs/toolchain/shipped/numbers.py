@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.toolchain.python.decorator import program
 from packetfs.toolchain.python.language import (
     DROP,
@@ -37,6 +35,7 @@ from packetfs.toolchain.shipped.fields import (
     number_at,
     without_end,
 )
+from packetfs.typing import Final
 
 counts = Array(65_536)
 large = Hash(8, 65_536)

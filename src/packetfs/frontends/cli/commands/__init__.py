@@ -6,9 +6,8 @@ A command's module has a docstring (its description), EXAMPLES, OPTIONS (which o
 
 from __future__ import annotations
 
-from typing import Final
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import Final
 
 GROUPS: Final = ("FILES", "PROGRAMS", "POOL", "TOOL")
 

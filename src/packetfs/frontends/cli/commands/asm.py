@@ -15,7 +15,6 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Final
 
 from packetfs.errors import BadPacket, BadSource, UsageError
 from packetfs.frontends.cli.hostfile import open_source, replacing
@@ -27,6 +26,7 @@ from packetfs.packet.execute import execute
 from packetfs.packet.layout import Mark
 from packetfs.packet.text import assemble
 from packetfs.packet.tree import Store
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs disasm notes.txt > notes.pfs && pfs asm notes.pfs -o notes.bin", "to text and back to packets"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.frontends.cli.names import pool_name
 from packetfs.frontends.cli.opening import open_filesystem
@@ -12,6 +11,7 @@ from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import execute
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs cat docs/notes.txt", "a file"),

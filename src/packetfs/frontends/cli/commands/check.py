@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.errors import BadNamespace, CorruptDatabase, DamageFound
 from packetfs.frontends.cli.names import path_fields, printable
@@ -17,6 +16,7 @@ from packetfs.fs.check import Affected, check
 from packetfs.fs.filesystem import NAMES, open_names
 from packetfs.pool.check import Finding, describe
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs check", "the default pool"),

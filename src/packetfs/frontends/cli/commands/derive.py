@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import IsADirectory, UsageError
 from packetfs.frontends.cli.names import path_fields, pool_name
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import FUEL, FUEL_MAX
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs derive errors grep app.log --arg pattern=ERROR", "a file of the lines that contain a string"),

@@ -13,7 +13,6 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from io import BufferedReader
-from typing import Final
 
 from packetfs.errors import NotFound, UsageError
 from packetfs.frontends.cli.hostfile import open_source
@@ -27,6 +26,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.packet.tree import NODE_MAX, Store
+from packetfs.typing import Final
 from packetfs.vm.program import decode_program, encode_program, is_program, program_digest
 
 EXAMPLES: Final = (

@@ -6,13 +6,13 @@ Nothing is changed. The exit code is 0 unless something required is missing.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import Unhealthy
 from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.doctor.examine import examine
 from packetfs.frontends.doctor.verdict import Need, Verdict
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs doctor", "look at this machine, and at where the pool lies"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.fs.gc import collect_garbage
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs rm -r old && pfs gc", "remove, and give the space back"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import HostMissing, Partial
 from packetfs.frontends.cli.listener import Reporter
@@ -25,6 +24,7 @@ from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs get docs/notes.txt .", "a file, into this directory"),

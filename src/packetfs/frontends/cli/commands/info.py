@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.dataclass import asdict, dataclass
 from packetfs.frontends.cli.moments import local_time
@@ -15,6 +14,7 @@ from packetfs.frontends.cli.sizes import format_size
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import totals
 from packetfs.limits import KIB
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs info", "the default pool"),

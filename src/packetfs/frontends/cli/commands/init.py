@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
@@ -14,6 +13,7 @@ from packetfs.frontends.cli.sizes import parse_size
 from packetfs.fs.filesystem import FileSystem
 from packetfs.limits import KIB, MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs init", "the default pool, in your data directory"),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
@@ -23,6 +22,7 @@ from packetfs.frontends.cli.sizes import parse_size
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
 from packetfs.net.keys import Key, KeyRing, Servers, parse_token
 from packetfs.net.visitor import client_identity, server_identity
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs keys add laptop --write pfs:laptop --read /srv/docs", "mint a key; prints its token"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.frontends.cli.moments import iso_time, local_time
 from packetfs.frontends.cli.names import path_fields, pool_name
@@ -14,6 +13,7 @@ from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View, join, kind_of, root_of, size_of
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs ls", "the names at the pool's root"),

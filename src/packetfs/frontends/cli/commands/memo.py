@@ -7,13 +7,13 @@ neither changed, the next run takes it from there. It is a cache: forgetting it 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.frontends.cli.opening import open_pool
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import MEMO_BYTES
 from packetfs.pool.memo import clear_memo, memo_status
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs memo", "how much is remembered, and how often it was of use"),

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs mount ~/pool ~/mnt", "until `pfs umount ~/mnt`"),

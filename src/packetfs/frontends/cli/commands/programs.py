@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import PacketFSError, UnknownProgram
 from packetfs.frontends.cli.names import path_fields, pool_name, printable, raw
@@ -23,6 +22,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.toolchain.arguments import shown
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.packet.entry import Entry

@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import AlreadyThere, Partial, UsageError
 from packetfs.events import Progress
@@ -25,6 +24,7 @@ from packetfs.frontends.cli.reading import join
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.mirror import mirror
 from packetfs.packet.entry import Entry
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs put notes.txt docs/", "into the directory docs of the pool"),

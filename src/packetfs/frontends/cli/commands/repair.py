@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import PacketFSError, Partial
 from packetfs.frontends import settings
@@ -20,6 +19,7 @@ from packetfs.fs.filesystem import NAMES, FileSystem
 from packetfs.fs.rebuild import Rebuilt, forget_names, rebuild
 from packetfs.pool.database import check_database, connect
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs repair", "after damage, or when all but the arena was deleted"),

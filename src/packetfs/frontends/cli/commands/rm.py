@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import NotFound, UsageError
 from packetfs.frontends.cli.names import pool_name
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.fs.filesystem import FileSystem
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs rm docs/old.txt", "a file"),

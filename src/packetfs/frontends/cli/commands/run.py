@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
@@ -28,6 +27,7 @@ from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size, parse_size
 from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.layout import VMS_MAX, Fault
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.fs.filesystem import FileSystem

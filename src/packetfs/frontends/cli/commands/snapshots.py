@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.moments import iso_time, local_time
@@ -12,6 +11,7 @@ from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.deriving import run_waiting
 from packetfs.fs.snapshot import Snapshot
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs snapshots", "list them"),

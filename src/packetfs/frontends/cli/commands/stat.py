@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from typing import Final
 
 from packetfs.frontends.cli.commands.ls import entry_fields
 from packetfs.frontends.cli.moments import local_time
@@ -20,6 +19,7 @@ from packetfs.packet.digest import Digest, short
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs stat docs/notes.txt", "a file"),

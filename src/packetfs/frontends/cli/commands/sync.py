@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.errors import Partial, UsageError
 from packetfs.frontends import settings
@@ -30,6 +29,7 @@ from packetfs.frontends.cli.sizes import parse_size
 from packetfs.frontends.cli.summary import print_summary
 from packetfs.limits import KEEP
 from packetfs.net.job import Job
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs sync docs/ host:/srv/docs", "make /srv/docs on host equal to docs"),

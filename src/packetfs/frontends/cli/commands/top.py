@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from typing import Final
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.live import LEFT, STATES, Live, aligned, fields, look, rows
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
+from packetfs.typing import Final
 
 EXAMPLES: Final = (("pfs top", "until Ctrl-C"), ("pfs top -n 3 --json", "three looks, for a script"))
 OPTIONS: Final = ("json",)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.frontends.cli.output import Output
+from packetfs.typing import Final
 
 EXAMPLES: Final = (
     ("pfs umount ~/mnt", "when nothing uses it any more"),

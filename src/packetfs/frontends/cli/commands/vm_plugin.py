@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import Final
 
 from packetfs.dataclass import replace
 from packetfs.engines.machines import choose
@@ -19,6 +18,7 @@ from packetfs.errors import ProgramFaulted, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import CODE_SLOTS_MAX, FUEL
+from packetfs.typing import Final
 from packetfs.vm.assembly import line_of
 from packetfs.vm.image import load
 from packetfs.vm.layout import FAULT_MEANING, ContextKind, Fault

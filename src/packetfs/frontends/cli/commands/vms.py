@@ -9,7 +9,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
 from packetfs.engines.jobs import control, hold, microvms, remove_job
 from packetfs.engines.ledger import Control
@@ -31,6 +30,7 @@ from packetfs.frontends.cli.live import (
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.runtime import runtime
+from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.engines.jobs import JobInfo

@@ -1,0 +1,46 @@
+"""What this package uses of the standard library's `typing` in nearly every module, for nothing of its cost.
+
+Annotations are never evaluated here, so most of these words need only be there; importing the standard library's takes
+a tenth of `pfs --version`, and a Protocol of it twice as long as a class. To type checkers these names are its own.
+What else a module needs of `typing` it imports from there, as few do.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any as Any
+    from typing import BinaryIO as BinaryIO
+    from typing import ClassVar as ClassVar
+    from typing import Final as Final
+    from typing import NewType as NewType
+    from typing import NoReturn as NoReturn
+    from typing import Protocol as Protocol
+    from typing import Self as Self
+    from typing import TypeAlias as TypeAlias
+    from typing import TypeVar as TypeVar
+    from typing import cast as cast
+    from typing import overload as overload
+else:
+
+    class Any:
+        """A word of annotations."""
+
+    BinaryIO = ClassVar = Final = NoReturn = Self = TypeAlias = Any
+
+    class Protocol:
+        """What a class has to have; nothing asks for that while it runs."""
+
+        __slots__ = ()
+
+    def NewType(_name, _kind):  # noqa: N802
+        return lambda value: value
+
+    def TypeVar(_name, **_bound):  # noqa: N802
+        return Any
+
+    def cast(_kind, value):
+        return value
+
+    def overload(method):
+        return method
