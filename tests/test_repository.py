@@ -110,8 +110,9 @@ def test_words_of_annotations_are_imported_where_they_cost_nothing() -> None:
     cheap = {name for name in vars(typing) if not name.startswith("_")} - {"annotations"}
     assert cheap > {"Final", "Protocol", "TYPE_CHECKING"}
     for path in SOURCES:
-        body = ast.parse(path.read_text()).body if relative(path) not in ("typing.py", "net/stream.py") else ()
-        for node in body:
+        if relative(path) in ("typing.py", "net/stream.py") or relative(path).startswith("toolchain/shipped/"):
+            continue  # one asks while it runs whether a Protocol is kept, some are programs as anyone writes them
+        for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ImportFrom) and node.module == "typing":
                 found = cheap & {alias.name for alias in node.names}
                 assert not found, f"{relative(path)}: {', '.join(found)} from packetfs.typing"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packetfs.toolchain.python.decorator import program
 from packetfs.toolchain.python.language import Array, Hash, Record
-from packetfs.typing import Final
 
 packets = Array(1)
 size = Array(1, name="bytes")

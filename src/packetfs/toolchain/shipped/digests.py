@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packetfs.toolchain.python.decorator import program
 from packetfs.toolchain.python.language import Record, Span, emit
 from packetfs.toolchain.shipped.fields import fnv1a, without_end
-from packetfs.typing import Final
 
 CASTAGNOLI: Final = 0x82F63B78
 """The polynomial of CRC-32C, bits reversed."""

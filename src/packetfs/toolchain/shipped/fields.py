@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from packetfs.toolchain.python.language import Span, between, emit, length, one_of, u64
-from packetfs.typing import TypeAlias
 
 Offset: TypeAlias = Annotated[int, between(0, (1 << 32) - 1)]
 Column: TypeAlias = Annotated[int, between(1, 65_535)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packetfs.toolchain.python.decorator import program
 from packetfs.toolchain.python.language import (
     DROP,
@@ -35,7 +37,6 @@ from packetfs.toolchain.shipped.fields import (
     number_at,
     without_end,
 )
-from packetfs.typing import Final
 
 counts = Array(65_536)
 large = Hash(8, 65_536)
