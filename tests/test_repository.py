@@ -56,6 +56,7 @@ STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire", "bac
 TWIN = ("packetfs.vm.isa", "packetfs.vm.check", "packetfs.vm.interpreter", "packetfs.vm.helpers", "packetfs.vm.microvm")
 BEGUN = {
     "run wc {tree}/0": (*SLOW, *UNUSED, *STORED, "subprocess", "socket", *(TWIN if native is not None else ())),
+    "run wc pfs:0": (*SLOW, *UNUSED, "subprocess", "socket", "llvmlite", *(TWIN if native is not None else ())),
     "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),
     "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.job"),
     "ls": (*SLOW, *UNUSED, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire"),
@@ -165,7 +166,8 @@ print("heavy:", *sorted(set({HEAVY!r}) & set(sys.modules)))
 
 @pytest.mark.parametrize("command", BEGUN)
 def test_commands_start_lean(command: str, tmp_path: Path) -> None:
-    """The child of a sync is `serve --stdio`, which ends with code 20 where nobody speaks to it."""
+    """The child of a sync is `serve --stdio`, which ends with code 20 where nobody speaks to it. A run over a file of
+    the pool finds remembered what the run before came to."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "0").write_text("two words\n")
     words = command.format(tree=tmp_path / "tree", copy=tmp_path / "copy").split()
@@ -176,7 +178,9 @@ from packetfs.frontends.cli.main import main
 code = main({words!r})
 print("ended", code, "with", *sorted(set({BEGUN[command]!r}) & set(sys.modules)), file=sys.stderr)
 """
-    for call in (["-m", "packetfs", "init"], ["-c", code]):
+    put = ["-m", "packetfs", "put", str(tmp_path / "tree" / "0"), "pfs:"]
+    first = ["-m", "packetfs", "run", "wc", "pfs:0"]
+    for call in (["-m", "packetfs", "init"], put, first, ["-c", code]):
         shown = subprocess.run(
             [sys.executable, *call],
             env=environment,
@@ -185,6 +189,7 @@ print("ended", code, "with", *sorted(set({BEGUN[command]!r}) & set(sys.modules))
             text=True,
             check=True,
         )
+    assert ("1 remembered" in shown.stderr) == (words[-1] == "pfs:0")
     assert shown.stderr.splitlines()[-1] == f"ended {20 if words[0] == 'serve' else 0} with", shown.stderr
 
 

@@ -181,7 +181,7 @@ class Scheduler:
             if live is not None:
                 self._last = (live.batch.file, live.batch.stop)
             self._planned = live is None
-            self._condition.notify_all()
+            self._tell_others(live)
 
     def _pick(self) -> Live | None:
         """Return the first batch in the queue that may run: not all of it held, and with room for its output."""
@@ -209,8 +209,14 @@ class Scheduler:
             self.bytes_done += batch.stop - batch.start
             self._step()
             file, start = self._needed()
-            self._condition.notify_all()
+            self._tell_others(live)
         self._care.release(file, start)
+
+    def _tell_others(self, live: Live | None) -> None:
+        """Wake the workers that wait, if they can have something to do now: what was remembered leaves them nothing,
+        and of a file that did not change they would be woken for each stretch."""
+        if self._planned or live is None or live.living:
+            self._condition.notify_all()
 
     def _needed(self) -> tuple[int, int]:
         """Return the file and where in it the first batch begins that has not ended; if all have, where they do."""

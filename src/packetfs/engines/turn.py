@@ -124,13 +124,14 @@ class Turns:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._view = View(maps=work.machine is not TWIN)
-        self._out = bytearray(OUTPUT_BUFFER)
+        self._out = bytearray()
         self._used = 0
         self._taken: list[bytes] = []
 
     def take(self, live: Live) -> None:
         """Give each microVM of the batch that is not held or ended a slice, and hand over what they emitted."""
         batch, table = live.batch, self._work.table
+        self._out = self._out or bytearray(OUTPUT_BUFFER)  # not before there is something to run
         table.need_room()
         table.ledger.claims[batch.slot] = 1
         words, where = table.words, (batch.slot, batch.count)
