@@ -61,5 +61,17 @@ Event = Trouble | Changed | Progress | Delivered | Connection
 Listener = Callable[[Event], None]
 
 
+class Counted:
+    """Passes events on to a listener, and counts the files that could not be handled."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.troubles = 0
+        self._listener = listener
+
+    def __call__(self, event: Event) -> None:
+        self.troubles += isinstance(event, Trouble)
+        self._listener(event)
+
+
 def ignore(event: Event) -> None:
     """Be the listener of a job that nobody watches."""

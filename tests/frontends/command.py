@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")
@@ -70,3 +73,12 @@ class Pfs:
             env=environment(self.home),
             cwd=self.home,
         )
+
+
+def without_privilege(pfs: Pfs) -> Pfs:
+    """Return `pfs` for which permissions count, also where root runs the tests."""
+    if os.geteuid():
+        return pfs
+    if shutil.which("setpriv") is None:
+        pytest.skip("root reads everything, and setpriv is not installed")
+    return Pfs(pfs.home, ("setpriv", "--bounding-set=-dac_override,-dac_read_search"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
-from tests.frontends.command import COMMAND, Ended, Pfs, environment
+from tests.frontends.command import COMMAND, Ended, Pfs, environment, without_privilege
 
 TEXT = b"".join(b"%d squared is %d\n" % (i, i * i) for i in range(20_000))
 
@@ -184,15 +183,6 @@ def test_a_missing_or_unreadable_source_changes_nothing(pooled: Pfs) -> None:
     assert pooled.good("ls").out == b""
 
 
-def without_privilege(pfs: Pfs) -> Pfs:
-    """Return `pfs` for which permissions count, also where root runs the tests."""
-    if os.geteuid():
-        return pfs
-    if shutil.which("setpriv") is None:
-        pytest.skip("root reads everything, and setpriv is not installed")
-    return Pfs(pfs.home, ("setpriv", "--bounding-set=-dac_override,-dac_read_search"))
-
-
 def test_unreadable_files_in_a_tree_are_named_and_the_rest_is_stored(pooled: Pfs, tree: Path) -> None:
     (tree / "inner/text").chmod(0)
     (tree / "inner/deep").chmod(0)
@@ -205,6 +195,7 @@ def test_unreadable_files_in_a_tree_are_named_and_the_rest_is_stored(pooled: Pfs
     assert pooled.good("cat", "t/small").out == b"a few bytes"
     assert (pooled.home / "out/small").read_bytes() == b"a few bytes"
     assert fits(user("put", "--json", "--replace", "tree/", "t")).records[-1]["type"] == "trouble"
+    assert user("sync", "--json", "tree/", "again").records[-1]["troubles"] == 2
 
 
 def test_an_unreadable_file_alone_is_an_error(pooled: Pfs) -> None:

@@ -309,6 +309,15 @@ def test_a_dry_run_names_what_delete_would_remove(rig: Rig, src: Path, end: str,
     assert [change.path for change in rig.changes if change.action == "delete"] == [b"in"]
 
 
+@pytest.mark.parametrize("sides", [("{src}", "far:{dst}"), ("far:{src}", "{dst}")])
+def test_the_summary_counts_each_file_in_trouble_once(rig: Rig, src: Path, sides: tuple[str, str]) -> None:
+    (rig.base / "dst/small/in the way").mkdir(parents=True)
+    source, destination = (side.format(src=f"{src}/", dst=rig.base / "dst") for side in sides)
+    summary = rig.sync(source, destination)
+    assert [trouble.path for trouble in rig.troubles] == [b"small"]
+    assert summary.troubles == 1
+
+
 def test_ends_that_overlap_are_refused(rig: Rig, src: Path) -> None:
     for source, destination in ((f"{src}/", src / "deep"), (f"{src}/deep/", src), (f"{src}/", src), (src, rig.base)):
         with pytest.raises(Overlap):

@@ -95,7 +95,6 @@ class Summary:
             later,
             changed=self.changed + later.changed,
             deleted=self.deleted + later.deleted,
-            troubles=self.troubles + later.troubles,
             sent=_add(self.sent, later.sent),
             received=_add(self.received, later.received),
             turns=self.turns + later.turns,

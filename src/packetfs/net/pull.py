@@ -36,7 +36,6 @@ def pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
         files=receiver.files,
         changed=receiver.changed,
         deleted=len(done.deleted),
-        troubles=len(done.failures),
         total=receiver.total,
         sent=Traffic(signature=receiver.signature, wire=channel.sent),
         received=received,

@@ -63,7 +63,6 @@ def summarise(report: SendReport, passed: Meter) -> Summary:
         files=report.files,
         changed=report.changed,
         deleted=report.deleted,
-        troubles=report.troubles,
         total=report.total,
         sent=sent,
         received=received,

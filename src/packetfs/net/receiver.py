@@ -98,8 +98,12 @@ class Receiver:
                 self._item(item, items)
             done = self._finish(item if isinstance(item, Commit) else Commit(begin.root))
             self._channel.send(done)
-            if self._rounds > 1 or not any(reason == _UNVERIFIED for _, reason in done.failures):
-                return done
+            unverified = [path for path, reason in done.failures if reason == _UNVERIFIED]
+            if self._rounds == 1 and unverified:
+                continue
+            for path in unverified:
+                self._listener(Trouble(path, "what arrived is not what was sent"))
+            return done
 
     def _early(self, items: Iterator[AnyItem | Commit | Begin]) -> Begin:
         """Take what comes before BEGIN."""
@@ -259,7 +263,10 @@ class Receiver:
             self._target.fail(path, entry)
 
     def _fail(self, path: bytes, error: OSError | PacketFSError) -> None:
-        reason = error.message if isinstance(error, PacketFSError) else error.strerror or str(error)
+        self._name(path, error.message if isinstance(error, PacketFSError) else error.strerror or str(error))
+
+    def _name(self, path: bytes, reason: str) -> None:
+        """Name what could not be handled, here and to the other side."""
         if len(self._failures) < FAILURES_MAX:
             self._failures[path] = reason.encode()
         self._listener(Trouble(path, reason))
@@ -277,7 +284,7 @@ class Receiver:
         self._rounds += 1
         held = self._target.finish(commit.root)
         if held != commit.root and not self._failures and self._target.mirrors and not self._dry_run:
-            self._failures[b""] = b"what is here now is not the tree that was sent; run it again with --checksum"
+            self._name(b"", "what is here now is not the tree that was sent; run it again with --checksum")
         for path in self._target.deleted:
             self._listener(Changed(path, "delete"))
         failures: list[Failure] = sorted(self._failures.items())

@@ -44,7 +44,6 @@ class SendReport:
     total: int = 0
     changed: int = 0
     deleted: int = 0
-    troubles: int = 0
     logical: int = 0
     literal: int = 0
     copied: int = 0
@@ -316,5 +315,4 @@ class Sender:
             self._listener(Changed(path, "content", entry.size))
 
     def trouble(self, path: bytes, reason: str) -> None:
-        self.report.troubles += 1
         self._listener(Trouble(path, reason))

@@ -7,7 +7,7 @@ import time
 
 from packetfs.dataclass import replace
 from packetfs.errors import Overlap
-from packetfs.events import Listener
+from packetfs.events import Counted, Listener
 from packetfs.net.carrier import reach
 from packetfs.net.job import Job, Summary
 
@@ -16,6 +16,7 @@ def run(job: Job, listener: Listener) -> Summary:
     """Make the destination equal to the source; troubles with single files are events, other errors are raised."""
     started = time.monotonic()
     refuse_overlap(job)
+    counted = Counted(listener)
     pull = job.source.host is not None
     far = job.source if pull else job.destination
     with reach(job, far) as carrier:
@@ -23,8 +24,8 @@ def run(job: Job, listener: Listener) -> Summary:
             from packetfs.net.pull import pull as play
         else:
             from packetfs.net.push import push as play
-        summary = play(job, carrier.channel, listener)
-    return replace(summary, seconds=time.monotonic() - started)
+        summary = play(job, carrier.channel, counted)
+    return replace(summary, troubles=counted.troubles, seconds=time.monotonic() - started)
 
 
 def refuse_overlap(job: Job) -> None:

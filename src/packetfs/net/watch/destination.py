@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from packetfs.errors import BadMessage, OtherMean, PacketFSError
-from packetfs.events import Changed, Connection, Delivered, Event, Listener
+from packetfs.events import Changed, Connection, Counted, Delivered, Event, Listener
 from packetfs.limits import WATCH_PENDING
 from packetfs.net.carrier import Carrying, reach
 from packetfs.net.channel import FrameChannel
@@ -56,7 +56,7 @@ class Destination:
         self.summary = Summary()
         self._job = job
         self._tree = tree
-        self._listener = listener
+        self._listener = Counted(listener)
         self._told = told
         self._connect = connect or (lambda job: reach(job, job.destination))
         self._backoff = backoff or Backoff()
@@ -66,6 +66,11 @@ class Destination:
         self._news = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=f"to {name}", daemon=True)
+
+    @property
+    def troubles(self) -> int:
+        """Return how many files could not be handled here."""
+        return self._listener.troubles
 
     # from the thread that watches
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from packetfs.dataclass import replace
-from packetfs.events import Event, Listener
+from packetfs.events import Counted, Event, Listener
 from packetfs.fs.host.watches import Kind, Note, Watches
 from packetfs.limits import MEAN, WATCH_LOOK, WATCH_TIDY
 from packetfs.net.history import open_history
@@ -110,7 +110,8 @@ def watch(jobs: Sequence[tuple[str, Job]], listener: Listener, ended: threading.
     started = time.monotonic()
     with open_history(job.history, "source", real, MEAN) as fs, _waker() as waker, _watches(real) as watches:
         listen = _one_at_a_time(listener)
-        tree = WatchedTree(fs, real, job.keep, listen)
+        imported = Counted(listen)
+        tree = WatchedTree(fs, real, job.keep, imported)
         tree.look(checksum=job.checksum)
         lines = [Destination(job, name, tree, listen, waker.wake) for name, job in jobs]
         state = Watch(watches, tree, lines)
@@ -126,7 +127,8 @@ def watch(jobs: Sequence[tuple[str, Job]], listener: Listener, ended: threading.
                 line.join()
             with tree.lock:
                 tree.settle([line.held for line in lines])
-    return [replace(line.summary, seconds=time.monotonic() - started) for line in lines]
+    seconds = time.monotonic() - started
+    return [replace(line.summary, troubles=imported.troubles + line.troubles, seconds=seconds) for line in lines]
 
 
 def _run(state: Watch, fd: int, waker: _Waker, ended: threading.Event) -> None:

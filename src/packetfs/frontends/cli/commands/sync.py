@@ -75,10 +75,9 @@ def run(options: Namespace, output: Output) -> int:
     reporter = Reporter(output, itemize=options.itemize or options.dry_run)
     summary = run_job(job, reporter)
     print_summary(summary, output, dry_run=job.dry_run)
-    troubles = max(reporter.troubles, summary.troubles)
-    if troubles:
+    if summary.troubles:
         output.flush()
-        raise Partial(count=troubles)
+        raise Partial(count=summary.troubles)
     return 0
 
 
