@@ -172,7 +172,7 @@ def test_maps_faults_and_counts_are_those_of_a_run_here(tmp_path: Path, heard: H
 @pytest.mark.parametrize(
     ("files", "records", "words"),
     [
-        (("/nowhere/x",), "line", "No such file"),
+        (("/nowhere/x",), "line", "no such file"),
         (("-",), "line", "files that lie there"),
         ((), "line", "files that lie there"),
         (("/dev/zero",), "line", "not pipes"),

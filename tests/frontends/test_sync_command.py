@@ -22,7 +22,7 @@ from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.limits import KEEP
 from packetfs.net import sync as engine
 from packetfs.net.job import Endpoint, Job, Summary, Traffic
-from tests.frontends.command import Pfs
+from tests.frontends.command import Pfs, without_privilege
 
 Play = Callable[[Job, Listener], Summary]
 
@@ -178,6 +178,28 @@ def test_into_a_pool_and_out_again(pooled: Pfs, source: Path) -> None:
     assert pooled.good("cat", "--snapshot", first, "kept/docs/b").out == before["b"]
     pooled.good("sync", "pfs:kept/docs/", "restored")
     assert content(pooled.home / "restored") == content(source)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("locked", "arguments", "said"),
+    [
+        ("docs", ("docs/", "out"), "The source {home}/docs cannot be read"),
+        ("docs", ("docs/b", "out"), "The source docs/b cannot be read"),
+        ("dst", ("docs/", "dst"), "The destination {home}/dst cannot be written"),
+        ("dst", ("docs/", "dst/new"), "The destination {home}/dst/new cannot be written"),
+        ("dst", ("docs/b", "dst/b"), "The destination {home}/dst cannot be written"),
+    ],
+)
+def test_what_is_not_permitted_is_named_with_its_side(
+    pfs: Pfs, locked: str, arguments: tuple[str, ...], said: str
+) -> None:
+    (pfs.home / "dst").mkdir()
+    (pfs.home / locked).chmod(0)
+    ended = without_privilege(pfs)("sync", *arguments)
+    (pfs.home / locked).chmod(0o755)
+    assert ended.code == ExitCode.DENIED, ended.err
+    assert ended.err.startswith(f"pfs: {said.format(home=pfs.home)}: permission denied")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.errors import DestinationFull
 from packetfs.events import Event, Trouble
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
@@ -82,6 +84,20 @@ def test_damage_costs_the_file_alone(fs: FileSystem, tmp_path: Path) -> None:
     assert [event.path for event in events if isinstance(event, Trouble)] == [b"out/bad"]
     assert (tmp_path / "out" / "good").read_bytes() == b"kept" * 1000
     assert sorted(os.listdir(tmp_path / "out")) == ["good"]
+
+
+def test_a_full_disk_ends_it(fs: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(fs, b"top/one", b"no room" * 1000)
+    put(fs, b"top/two", b"nor for this" * 1000)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "pwritev", full)
+    with pytest.raises(DestinationFull, match="out/one"):
+        export(fs.pool, top(fs, b"top"), os.fsencode(tmp_path), b"out")
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_hostile_names_go_nowhere(fs: FileSystem, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.source import Origin, Source
 from packetfs.errors import JobCancelled, SourceUnavailable
+from packetfs.errors.system import source_error
 from packetfs.limits import MIB, RUN_WINDOW, WINDOW_TAIL
 
 CHUNK = RUN_WINDOW
@@ -143,7 +144,7 @@ class Pipe(Source):
         try:
             data = os.read(self._fd, CHUNK - held)
         except OSError as error:
-            raise SourceUnavailable(path=self.name, reason=error.strerror) from None
+            raise source_error(self.name, error) from None
         if not data:
             self.size = self._end
             return

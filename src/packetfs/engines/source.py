@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import SourceChanged, SourceUnavailable
+from packetfs.errors.system import source_error
 from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
@@ -92,7 +93,7 @@ class HostFile(Source):
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise SourceUnavailable(path=self.name, reason=error.strerror) from None
+            raise source_error(self.name, error) from None
         status = os.fstat(self._fd)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             os.close(self._fd)
@@ -121,7 +122,7 @@ class HostFile(Source):
             try:
                 count = os.preadv(self._fd, [room[done:wanted]], start + done)
             except OSError as error:
-                raise SourceUnavailable(path=self.name, reason=error.strerror) from None
+                raise source_error(self.name, error) from None
             if not count:
                 reason = f"it had {self.size} bytes and ends now at {start + done}"
                 raise SourceChanged(path=self.name, reason=reason)

@@ -22,7 +22,8 @@ from packetfs.engines.shards import Batch
 from packetfs.engines.source import Source
 from packetfs.engines.table import Table
 from packetfs.engines.view import View
-from packetfs.errors import BadJob, SourceUnavailable
+from packetfs.errors import BadJob
+from packetfs.errors.system import source_error
 from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
 from packetfs.packet.layout import Buffer
 from packetfs.typing import TYPE_CHECKING
@@ -227,7 +228,7 @@ class Turns:
             )
         except OSError as error:
             view.read_again()
-            raise SourceUnavailable(path=work.sources[batch.file].name, reason=error.strerror) from None
+            raise source_error(work.sources[batch.file].name, error) from None
 
     def _help(self, live: Live, slot: int, stop: Stop) -> bool:
         """Do what a microVM stopped for; False when that ends the turn."""

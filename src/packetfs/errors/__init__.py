@@ -35,8 +35,9 @@ _NAMES = {
         "MountPointTaken MountRefused NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
     ),
     "fs": (
-        "BadNamespace BadPath DestinationBusy DestinationFull DestinationRefused NoSnapshot NotADirectory "
-        "NotAFile NotContiguous NotFound SnapshotExists SourceUnavailable TooManyWatches UnsafePath"
+        "BadNamespace BadPath DestinationBusy DestinationDenied DestinationFull DestinationRefused NoSnapshot "
+        "NotADirectory NotAFile NotContiguous NotFound SnapshotExists SourceDenied SourceUnavailable "
+        "TooManyWatches UnsafePath"
     ),
     "net": (
         "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "

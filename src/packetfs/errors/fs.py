@@ -40,10 +40,24 @@ class DestinationRefused(PacketFSError):
     hint = "Look at what it holds and remove it, or run as its owner."
 
 
+class DestinationDenied(PacketFSError):
+    """The destination {path} cannot be written: permission denied."""
+
+    exit_code = 15
+    hint = "Run as a user who may, or mend the permissions."
+
+
 class SourceUnavailable(PacketFSError):
     """{path} cannot be read: {reason}"""
 
     exit_code = 4
+
+
+class SourceDenied(SourceUnavailable):
+    """The source {path} cannot be read: {reason}"""
+
+    exit_code = 15
+    hint = "Run as a user who may, or mend the permissions."
 
 
 class NotFound(PacketFSError, FileNotFoundError):

@@ -1,7 +1,7 @@
 """Write a stored file or tree out to a directory of the host.
 
 Each file is made aside and renamed into place whole; directories get their times and permissions last, from the inside
-out. What cannot be read or written is told as Trouble, and the rest is done.
+out. What cannot be read or written is told as Trouble, and the rest is done; a full disk ends it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import PacketFSError
+from packetfs.errors import DestinationFull, PacketFSError
+from packetfs.errors.system import destination_error
 from packetfs.events import Listener, Progress, Trouble, ignore
 from packetfs.fs.directory import entries_of
 from packetfs.fs.host.beneath import Beneath
@@ -56,7 +57,7 @@ def export(store: Store, entry: Entry, root: bytes, path: bytes, listener: Liste
     A directory that is there already keeps what the entry does not have. Owners and devices are those of the entry for
     the superuser alone.
     """
-    with Beneath(root) as beneath, Staging(beneath) as staging:
+    with Beneath(root) as beneath, _staging(beneath) as staging:
         job = _Job(store, staging, listener, os.geteuid() == 0)
         stack: list[_Open] = []
         _export_one(job, path, entry, stack)
@@ -69,6 +70,13 @@ def export(store: Store, entry: Entry, root: bytes, path: bytes, listener: Liste
                 stack.pop()
                 _finish_directory(job, at)
         return job.done
+
+
+def _staging(beneath: Beneath) -> Staging:
+    try:
+        return Staging(beneath)
+    except OSError as error:
+        raise destination_error(beneath.root, error) from None
 
 
 def _next(job: _Job, at: _Open) -> Entry | None:
@@ -88,6 +96,8 @@ def _export_one(job: _Job, path: bytes, entry: Entry, stack: list[_Open]) -> Non
             stack.append(_Open(path, entry, entries_of(job.store, Digest(entry.root))))
             return
         problems = _write(job, path, entry)
+    except DestinationFull:
+        raise  # nor is there room for what follows
     except (PacketFSError, OSError) as error:
         job.listener(Trouble(path, error.message if isinstance(error, PacketFSError) else str(error.strerror)))
         return

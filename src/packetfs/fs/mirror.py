@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadPath, PacketFSError, PoolFull, SourceUnavailable, UnsafePath
+from packetfs.errors.system import source_error
 from packetfs.events import Listener, Progress, Trouble, ignore
 from packetfs.fs.budget import UNLIMITED, Allowance
 from packetfs.fs.filesystem import FileSystem
@@ -93,7 +94,7 @@ def mirror(
     except PacketFSError:
         raise
     except OSError as error:
-        raise SourceUnavailable(path=real, reason=error.strerror) from error
+        raise source_error(real, error) from error
     except _RefusedError as error:
         raise SourceUnavailable(path=real, reason=str(error)) from error
     finally:

@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import NotFound, NothingThere, PoolBusy
+from packetfs.errors.system import destination_error, source_error
 from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.fs.host.beneath import Beneath
@@ -97,8 +98,10 @@ def shape_of(place: Place) -> Shape:
     path = os.path.join(place.path, place.leaf) if place.leaf else place.path
     try:
         status = os.stat(path) if path.endswith(b"/") else os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NothingThere(path=place.key or place.path) from None
+    except OSError as error:
+        raise source_error(place.key or place.path, error) from None
     return Shape.DIRECTORY if stat.S_ISDIR(status.st_mode) else Shape.FILE
 
 
@@ -203,16 +206,19 @@ def open_targets(place: Place, name: bytes, mean: int, listener: Listener) -> It
 
         @contextmanager
         def open_one(terms: Terms) -> Iterator[Target]:
-            target = HostTarget(
-                root,
-                fs,
-                listener,
-                delete=terms.delete,
-                checksum=terms.checksum,
-                dry_run=terms.dry_run,
-                rename=rename,
-                follows=terms.follows,
-            )
+            try:
+                target = HostTarget(
+                    root,
+                    fs,
+                    listener,
+                    delete=terms.delete,
+                    checksum=terms.checksum,
+                    dry_run=terms.dry_run,
+                    rename=rename,
+                    follows=terms.follows,
+                )
+            except OSError as error:
+                raise destination_error(place.key or root, error) from None
             with closing(target):
                 yield target
             if not terms.dry_run:

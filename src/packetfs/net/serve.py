@@ -11,7 +11,8 @@ from functools import partial
 
 from packetfs import __version__
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError, VersionMismatch
+from packetfs.errors import BadMessage, Disconnected, InternalError, NotGranted, PacketFSError, VersionMismatch
+from packetfs.errors.system import host_error
 from packetfs.events import Event, Trouble
 from packetfs.fs.filesystem import FileSystem
 from packetfs.limits import KEEP
@@ -79,27 +80,22 @@ def serve(channel: FrameChannel, service: Service, admit: Callable[[], Rights]) 
     except Disconnected as error:
         told.exit_code, told.error = error.exit_code, error.message
     except PacketFSError as error:
-        _report(channel, told, error.exit_code, error.message, error.hint)
+        _report(channel, told, error)
     except OSError as error:
-        _report(channel, told, 1, _words(error), "")
+        _report(channel, told, host_error(error))
     except KeyboardInterrupt:
         told.exit_code = 130
     except Exception as error:
-        _report(channel, told, 70, f"This is a fault in PacketFS: {type(error).__name__}: {error}", "")
+        _report(channel, told, InternalError(kind=type(error).__name__, reason=str(error) or "no message"))
     return told
 
 
-def _words(error: OSError) -> str:
-    name = error.filename if isinstance(error.filename, str | bytes) else ""
-    return f"{os.fsdecode(name)}: {error.strerror}".removeprefix(": ")
-
-
-def _report(channel: FrameChannel, told: Told, exit_code: int, message: str, hint: str) -> None:
-    told.exit_code, told.error = exit_code, message
+def _report(channel: FrameChannel, told: Told, error: PacketFSError) -> None:
+    told.exit_code, told.error = error.exit_code, error.message
     try:
-        channel.send(Failed(exit_code, message.encode("utf-8", "backslashreplace"), hint.encode()))
+        channel.send(Failed(error.exit_code, error.message.encode("utf-8", "backslashreplace"), error.hint.encode()))
     except PacketFSError:
-        print(message, file=sys.stderr)
+        print(error.message, file=sys.stderr)
 
 
 def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told) -> None:

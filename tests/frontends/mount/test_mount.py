@@ -149,8 +149,8 @@ def test_the_mount_point_is_looked_at_first(mount: Mount, tmp_path: Path) -> Non
     (tmp_path / "full" / "file").write_bytes(b"")
     for place, code, words in (
         ("full", 5, "it is not empty"),
-        ("none", 5, "there is no such directory"),
-        ("full/file", 5, "it is not a directory"),
+        ("none", 4, "none: there is no such file or directory"),
+        ("full/file", 4, "full/file is not a directory"),
     ):
         ended = pfs("mount", pool, str(tmp_path / place))
         assert (ended.code, words in ended.err) == (code, True), ended.err

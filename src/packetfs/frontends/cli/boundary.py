@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
 
-from packetfs.errors import (
-    HostBroken,
-    HostDenied,
-    HostFailure,
-    HostFull,
-    HostMissing,
-    InternalError,
-    LibraryMissing,
-    PacketFSError,
-)
+from packetfs.errors import PacketFSError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Json, Output, OutputClosed
-from packetfs.typing import Final
-
-BY_ERRNO: Final[dict[int, type[HostFailure]]] = {
-    errno.ENOENT: HostMissing,
-    errno.EACCES: HostDenied,
-    errno.EPERM: HostDenied,
-    errno.EROFS: HostDenied,
-    errno.ENOSPC: HostFull,
-    errno.EDQUOT: HostFull,
-    errno.EIO: HostBroken,
-}
 
 
 def guard(action: Callable[[], int], output: Output) -> int:
@@ -79,26 +58,16 @@ def translate(error: Exception) -> PacketFSError:
     """Return the error in PacketFS's own words; what is none of ours is a fault of the program and says so."""
     if isinstance(error, PacketFSError):
         return error
+    from packetfs.errors import InternalError, LibraryMissing
+    from packetfs.errors.system import host_error  # only mistakes pay for it
+
     if isinstance(error, OSError):
-        return BY_ERRNO.get(error.errno or 0, HostFailure)(file=_file(error), reason=_reason(error))
+        return host_error(error)
     if isinstance(error, ImportError) and not (error.name or "").startswith("packetfs"):
         return LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
     if isinstance(error, MemoryError):
         return PacketFSError(reason="this machine has no memory left")
     return InternalError(kind=type(error).__name__, reason=str(error) or "no message")
-
-
-def _file(error: OSError) -> object:
-    names = [name for name in (error.filename, error.filename2) if name not in (None, "", b"")]
-    return " and ".join(_word(name) for name in names) or "the system refused"
-
-
-def _word(name: object) -> str:
-    return os.fsdecode(name) if isinstance(name, bytes) else str(name)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _silence() -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from packetfs.errors import AlreadyMounted, MountMissing, MountPointTaken, PacketFSError
+from packetfs.errors import AlreadyMounted, HostMissing, MountMissing, MountPointTaken, NotADirectory, PacketFSError
 from packetfs.frontends.deriving import derive
 from packetfs.frontends.mount.background import Background
 from packetfs.frontends.mount.device import DEVICE, attach, detach, raise_readahead
@@ -53,9 +53,9 @@ def _check_place(directory: str) -> str:
         detach(place, lazy=True)
     place = os.path.realpath(place)
     if not os.path.exists(place):
-        raise MountPointTaken(path=directory, reason="there is no such directory")
+        raise HostMissing(file=directory)
     if not os.path.isdir(place):
-        raise MountPointTaken(path=directory, reason="it is not a directory")
+        raise NotADirectory(path=directory)
     if os.listdir(place):
         raise MountPointTaken(path=directory, reason="it is not empty")
     return place

@@ -258,14 +258,11 @@ class Staging:
         raise DestinationBusy(path=self.beneath.root)
 
     def _make_staging(self) -> None:
-        where = self.beneath.root + b"/" + STAGING
-        try:
-            with full_disk_named(where), suppress(FileExistsError):
-                self.beneath.mkdir(STAGING)
-            status = self.beneath.lstat(STAGING)
-        except OSError as error:
-            raise DestinationRefused(path=where, reason=error.strerror) from error
+        with suppress(FileExistsError):
+            self.beneath.mkdir(STAGING)
+        status = self.beneath.lstat(STAGING)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            where = self.beneath.root + b"/" + STAGING
             raise DestinationRefused(path=where, reason="it is not a directory that only this user can enter.")
 
     def _try_lock(self) -> int | None:
