@@ -30,15 +30,17 @@ from packetfs.errors import (
     UnsafePath,
     WrongServer,
 )
+from packetfs.events import Connection, Event
 from packetfs.net.channel import FrameChannel
 from packetfs.net.daemon import Daemon, listen
 from packetfs.net.identity import certificate_text, make_identity, require_current
-from packetfs.net.job import Endpoint
+from packetfs.net.job import Endpoint, Job
 from packetfs.net.keys import Token, parse_token
 from packetfs.net.rights import parse_grant
 from packetfs.net.tls import TlsDoor, split_address
 from packetfs.net.unix import UnixDoor, UnixGuest, UnixStream, visit
 from packetfs.net.visitor import client_identity, server_identity
+from packetfs.net.watch.loop import watch
 from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Listed, Option, Ready, State, Welcome
 from tests.net.rig import describe
 from tests.net.visit import Host
@@ -209,6 +211,10 @@ def test_tokens_that_are_none_are_refused() -> None:
             parse_token(text)
     token = Token(bytes(32), bytes(8), b"s" * 32)
     assert parse_token(token.text + "\n") == token
+    for at in range(len("pfs1-"), len(token.text)):
+        letter = "B" if token.text[at] == "A" else "A"
+        with pytest.raises(BadToken, match="a letter of it is wrong"):
+            parse_token(token.text[:at] + letter + token.text[at + 1 :])
     assert "s" not in repr(token).removeprefix("Token(").strip("0)")
 
 
@@ -322,6 +328,28 @@ def test_a_session_ends_when_its_key_is_revoked(host: Host, monkeypatch: pytest.
     assert caught.value.exit_code == 15
     Path(host.ring.path).write_text("{ damaged")
     assert not other.hears(0.1)
+
+
+def test_a_watch_ends_when_its_key_is_revoked(host: Host, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packetfs.net.daemon.REVISIT", 0.02)
+    monkeypatch.setattr("packetfs.net.watch.destination._LISTEN", 0.02)
+    host.mint(write=(str(host.export),))
+    job = Job(
+        Endpoint(None, None, os.fsencode(f"{tree}/")), host.path(host.export), str(host.base / "h"), keys=host.near
+    )
+
+    def revoke(event: Event) -> None:
+        if isinstance(event, Connection) and not event.lost:
+            host.ring.revoke("key")
+
+    with pytest.raises(FarSideFailed, match="was revoked") as caught:
+        watch([("there", job)], revoke, threading.Event())
+    assert caught.value.exit_code == 15
+
+
+def test_a_directory_that_is_gone_is_named_with_the_remedy(host: Host, tree: Path) -> None:
+    host.mint(write=(str(host.base / "nowhere"),))
+    refused(4, "There is no directory .*/nowhere, which the key is for", host, tree, host.path(host.base / "nowhere/x"))
 
 
 def test_strangers_of_one_address_keep_nobody_out(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

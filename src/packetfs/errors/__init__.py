@@ -41,9 +41,9 @@ _NAMES = {
     ),
     "net": (
         "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "
-        "FarSideFailed InTheWay KeyExists NoDaemon NoKey NoKeys NoSuchKey NotGranted NothingThere "
-        "NotListening OtherMean OtherSideFailed Overlap OverQuota RevokedKey ServerFull ServerStopping "
-        "Stalled TooLong UnknownKey Unreachable Unverified Vanished VersionMismatch WrongServer"
+        "FarSideFailed GrantMissing InTheWay KeyExists NoDaemon NoKey NoKeys NoSuchKey NoSuchServer "
+        "NotGranted NothingThere NotListening OtherMean OtherSideFailed Overlap OverQuota RevokedKey ServerFull "
+        "ServerStopping Stalled TooLong UnknownKey Unreachable Unverified Vanished VersionMismatch WrongServer"
     ),
     "packet": "BadPacket BadProgram NotRunYet UnknownFeature",
     "pool": (

@@ -175,6 +175,20 @@ class RevokedKey(PacketFSError, PermissionError):
     hint = "Whoever runs the server can mint another with `pfs keys add`."
 
 
+class NoSuchServer(PacketFSError, LookupError):
+    """No token for {peer} is kept here."""
+
+    exit_code = 4
+    hint = "`pfs keys servers` lists the servers that there are tokens for."
+
+
+class GrantMissing(PacketFSError, FileNotFoundError):
+    """There is no directory {path}, which the key is for."""
+
+    exit_code = 4
+    hint = "Make it on the server (mkdir -p), or mint a key for one that is there."
+
+
 class WrongServer(PacketFSError, PermissionError):
     """{peer} is not the server that the key is for: its certificate has the fingerprint {fingerprint}."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.dataclass import replace
-from packetfs.errors import NothingThere, UnsafePath
+from packetfs.errors import GrantMissing, NothingThere, UnsafePath
 from packetfs.fs.host.beneath import Beneath
 from packetfs.net.ends import Place
 from packetfs.net.rights import Grant, Rights, clean
@@ -51,8 +51,8 @@ def confined(place: Place, rights: Rights, *, write: bool, single: bool = False,
 def _open(grant: Grant) -> Iterator[Beneath]:
     try:
         host = Beneath(grant.path)
-    except OSError:
-        raise NothingThere(path=grant.path) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise GrantMissing(path=grant.path) from None
     with host:
         yield host
 
@@ -61,7 +61,7 @@ def _look(host: Beneath, rest: bytes) -> tuple[bytes | None, bytes]:
     """Return the directory that a source is, or the one that holds it and its name."""
     try:
         is_directory = stat.S_ISDIR(host.lstat(rest).st_mode)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NothingThere(path=rest) from None
     parent, _, name = rest.rpartition(b"/")
     return (rest, b"") if is_directory else (parent, name)

@@ -1,8 +1,9 @@
 """Keys: who may come to a daemon, what each may do there, and on the other side which key opens which server.
 
-A token is all that a client needs: the fingerprint of the server's certificate, the number of its key, and a secret
-(zeros where the client shows a certificate instead). The server keeps the secret's digest alone. Everything lies in one
-directory that only its owner reads: server.pem, keys.json; client.pem, servers.json.
+A token is all that a client needs: the fingerprint of the server's certificate, the number of its key, a secret (zeros
+where the client shows a certificate instead), and a sum that tells a copy with a wrong letter. The server keeps the
+secret's digest alone. Everything lies in one directory that only its owner reads: server.pem, keys.json; client.pem,
+servers.json.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.dataclass import asdict, dataclass, replace
-from packetfs.errors import BadKeys, BadToken, KeyExists, NoKey, NoSuchKey, RevokedKey, UnknownKey
+from packetfs.errors import BadKeys, BadToken, KeyExists, NoKey, NoSuchKey, NoSuchServer, RevokedKey, UnknownKey
 from packetfs.net.identity import FINGERPRINT, write_private
 from packetfs.net.rights import Rights, parse_grant
 from packetfs.typing import Any, Final
@@ -28,6 +29,8 @@ from packetfs.typing import Any, Final
 _PREFIX: Final = "pfs1-"
 NUMBER: Final = 8
 SECRET: Final = 32
+_SUM: Final = 3
+"""Bytes of SHA-256 over the rest: one mistake in 16,777,216 passes, and 75 bytes are 100 letters without padding."""
 NO_SECRET: Final = bytes(SECRET)
 
 
@@ -44,7 +47,12 @@ class Token:
 
     @property
     def text(self) -> str:
-        return _PREFIX + base64.urlsafe_b64encode(self.fingerprint + self.number + self.secret).decode()
+        body = self.fingerprint + self.number + self.secret
+        return _PREFIX + base64.urlsafe_b64encode(body + _sum(body)).decode()
+
+
+def _sum(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()[:_SUM]
 
 
 def parse_token(text: str) -> Token:
@@ -56,9 +64,12 @@ def parse_token(text: str) -> Token:
         raw = base64.b64decode(text[len(_PREFIX) :], b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise BadToken(reason="it is not base64") from None
-    if len(raw) != FINGERPRINT + NUMBER + SECRET:
+    if len(raw) != FINGERPRINT + NUMBER + SECRET + _SUM:
         raise BadToken(reason="it is too long or too short")
-    return Token(raw[:FINGERPRINT], raw[FINGERPRINT : FINGERPRINT + NUMBER], raw[FINGERPRINT + NUMBER :])
+    body = raw[:-_SUM]
+    if raw[-_SUM:] != _sum(body):
+        raise BadToken(reason="a letter of it is wrong")
+    return Token(body[:FINGERPRINT], body[FINGERPRINT : FINGERPRINT + NUMBER], body[FINGERPRINT + NUMBER :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +173,32 @@ class Servers:
         self._path = os.path.join(directory, "servers.json")
 
     def trust(self, address: str, token: Token) -> None:
-        write_private(self._path, json.dumps({**_load(self._path, {}), address: token.text}, indent=1).encode())
+        self._save({**self._kept(), address: token.text})
+
+    def forget(self, address: str) -> None:
+        """Keep no token for a server any more."""
+        kept = self._kept()
+        if kept.pop(address, None) is None:
+            raise NoSuchServer(peer=address)
+        self._save(kept)
 
     def token(self, address: str) -> Token:
-        text = _load(self._path, {}).get(address)
-        if not isinstance(text, str):
+        text = self._kept().get(address)
+        if text is None:
             raise NoKey(peer=address)
         return parse_token(text)
+
+    def trusted(self) -> dict[str, Token]:
+        return {address: parse_token(text) for address, text in sorted(self._kept().items())}
+
+    def _kept(self) -> dict[str, str]:
+        kept = _load(self._path, {})
+        if not isinstance(kept, dict) or not all(isinstance(text, str) for text in kept.values()):
+            raise BadKeys(path=self._path)
+        return kept
+
+    def _save(self, kept: dict[str, str]) -> None:
+        write_private(self._path, json.dumps(kept, indent=1).encode())
 
 
 def _load(path: str, missing: Any) -> Any:

@@ -89,6 +89,12 @@ RECORDS: Final = (
     Record("thawed", "vms", ("job",)),
     Record("program", "programs", ("name", "summary", "records", "arguments")),
     Record("stored_program", "programs", ("path", "digest", "slots", "maps", "reason"), ("path_hex",)),
+    Record("token", "keys add", ("name", "token")),
+    Record(
+        "key", "keys list",
+        ("name", "shows", "read", "write", "run", "sync_max", "stored_max", "created", "revoked"),
+    ),
+    Record("server", "keys servers", ("address", "fingerprint")),
     Record("traced", "run, to stderr", ("file", "vm", "text")),
     Record("error", "every command, to stderr", ("code", "error", "message", "hint")),
 )  # fmt: skip

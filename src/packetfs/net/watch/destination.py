@@ -2,7 +2,7 @@
 
 A destination always goes from what it holds to the tree's newest root. So a slow one gets fewer, larger changes, holds
 up no other, and needs no memory for what waits. A lost connection is made again after a while; it begins with an
-ordinary sync, which finds whatever the far side has by then.
+ordinary sync, which finds whatever the far side has by then. What is not permitted (a key that was revoked) ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from packetfs.errors import BadMessage, OtherMean, PacketFSError
+from packetfs.errors import BadMessage, OtherMean, PacketFSError, RevokedKey
 from packetfs.events import Changed, Connection, Counted, Delivered, Event, Listener
 from packetfs.limits import WATCH_PENDING
 from packetfs.net.carrier import Carrying, reach
@@ -117,8 +117,8 @@ class Destination:
         except PacketFSError as error:
             if self._ended:
                 return
-            if self.held == NO_ROOT:  # it never was there: a mistake, rather than a line that broke
-                raise
+            if self.held == NO_ROOT or error.exit_code == RevokedKey.exit_code:
+                raise  # a mistake, or a refusal that lasts, rather than a line that broke
             delay = self._backoff.next()
             self._tell(Connection(self.name, error.message, delay))
             self._pause(delay)

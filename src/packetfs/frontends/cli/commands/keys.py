@@ -2,7 +2,8 @@
 
 On the server `pfs keys add NAME` prints a token: one line that is a password for what the key may do, and the
 fingerprint of the server's certificate, so that no authority is needed. On the client `pfs keys trust HOST` reads it
-from standard input and keeps it; `pfs sync` then finds it by HOST. Who may write a path may read it too.
+from standard input and keeps it; `pfs sync` then finds it by HOST. `pfs keys servers` lists the servers that there are
+tokens for, `pfs keys forget HOST` lets go of one. Who may write a path may read it too.
 
 Instead of a token's secret a client can show a certificate: `pfs keys certificate` prints it there, and the server's
 `pfs keys add NAME --certificate FILE` takes it. Everything lies in $XDG_DATA_HOME/packetfs/keys, for its owner only.
@@ -13,14 +14,16 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
-from packetfs.errors import UsageError
+from packetfs.errors import GrantMissing, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import daemon_address
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import parse_size
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
 from packetfs.net.keys import Key, KeyRing, Servers, parse_token
+from packetfs.net.rights import POOL
 from packetfs.net.visitor import client_identity, server_identity
 from packetfs.typing import Final
 
@@ -29,17 +32,19 @@ EXAMPLES: Final = (
     ("pfs keys add phone --write pfs:phone --sync-max 1G --stored-max 20G", "with quotas"),
     ("pfs keys add jobs --read /var/log --run", "one that may run programs over these files"),
     ("pfs keys trust backup.example:7272 < token", "on the client: keep the token"),
+    ("pfs keys forget backup.example:7272", "on the client: keep it no more"),
     ("pfs keys revoke laptop", "let it open nothing any more"),
 )
 OPTIONS: Final = ("json",)
-_ACTIONS: Final = ("add", "list", "revoke", "trust", "certificate", "fingerprint", "renew")
+_ACTIONS: Final = ("add", "list", "revoke", "trust", "servers", "forget", "certificate", "fingerprint", "renew")
+_NAMED: Final = ("add", "revoke", "trust", "forget")
 
 
 def declare(parser: ArgumentParser) -> None:
     """Add the action and what it takes."""
     add = parser.add_argument
     add("action", metavar="ACTION", choices=_ACTIONS, help=" | ".join(_ACTIONS))
-    add("name", metavar="NAME", nargs="?", help="the key's name; for trust HOST[:PORT]")
+    add("name", metavar="NAME", nargs="?", help="the key's name; for trust and forget HOST[:PORT]")
     add("--read", metavar="PATH", action="append", default=[], help="it may read this directory, or pfs:PATH")
     add(
         "--write", metavar="PATH", action="append", default=[], help="it may read and write this directory, or pfs:PATH"
@@ -53,7 +58,7 @@ def declare(parser: ArgumentParser) -> None:
 def run(options: Namespace, output: Output) -> int:
     """Do what the action says."""
     keys = settings.keys_path()
-    if (options.name is None) == (options.action in ("add", "revoke", "trust")):
+    if (options.name is None) == (options.action in _NAMED):
         raise UsageError(reason=f"keys {options.action} takes {'a NAME' if options.name is None else 'no NAME'}")
     return _ACTS[options.action](options, output, keys)
 
@@ -61,8 +66,7 @@ def run(options: Namespace, output: Output) -> int:
 def _add(options: Namespace, output: Output, keys: str) -> int:
     if not options.read and not options.write:
         raise UsageError(reason="a key that opens nothing; say --read PATH or --write PATH")
-    paths = [[path if path.startswith("pfs:") else os.path.abspath(path) for path in options.read]]
-    paths.append([path if path.startswith("pfs:") else os.path.abspath(path) for path in options.write])
+    read, write = _granted(options.read), _granted(options.write)
     identity = server_identity(keys)
     if not os.path.exists(identity):
         make_identity(identity, "PacketFS server")
@@ -71,18 +75,27 @@ def _add(options: Namespace, output: Output, keys: str) -> int:
         number="",
         digest="",
         certificate=_read_certificate(options.certificate),
-        read=tuple(paths[0]),
-        write=tuple(paths[1]),
+        read=read,
+        write=write,
         sync_max=parse_size(options.sync_max) if options.sync_max else 0,
         stored_max=parse_size(options.stored_max) if options.stored_max else 0,
         run=options.run,
     )
     token = KeyRing(keys).add(key, fingerprint(certificate_of(identity)))
     if output.json:
-        output.record("key", {"name": key.name, "token": token.text})
+        output.record("token", {"name": key.name, "token": token.text})
     else:
         output.line(token.text)
     return 0
+
+
+def _granted(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return paths as a key has them; a directory of this machine has to be there."""
+    full = tuple(path if path.startswith(POOL) else os.path.abspath(path) for path in paths)
+    for path in full:
+        if not path.startswith(POOL) and not os.path.isdir(path):
+            raise GrantMissing(path=path)
+    return full
 
 
 def _read_certificate(path: str | None) -> str:
@@ -137,6 +150,23 @@ def _trust(options: Namespace, output: Output, keys: str) -> int:
     return 0
 
 
+def _servers(options: Namespace, output: Output, keys: str) -> int:
+    del options
+    for address, token in Servers(keys).trusted().items():
+        if output.json:
+            output.record("server", {"address": address, "fingerprint": shown(token.fingerprint)})
+        else:
+            output.line(f"{address}: {shown(token.fingerprint)}")
+    return 0
+
+
+def _forget(options: Namespace, output: Output, keys: str) -> int:
+    address = daemon_address(options.name)
+    Servers(keys).forget(address)
+    output.note(f"there is no token for {address} any more")
+    return 0
+
+
 def _certificate(options: Namespace, output: Output, keys: str) -> int:
     del options
     path = client_identity(keys)
@@ -164,6 +194,8 @@ _ACTS: Final = {
     "list": _list,
     "revoke": _revoke,
     "trust": _trust,
+    "servers": _servers,
+    "forget": _forget,
     "certificate": _certificate,
     "fingerprint": _fingerprint,
     "renew": _renew,

@@ -11,8 +11,9 @@ Into a pool every sync is a snapshot. Files that cannot be read, vanish or chang
 goes on, and the exit code is 3. A sync that was interrupted goes on when it is run again.
 
 With --watch the connection stands after the sync, to each of several DST: a file is sent when it is closed, or quiet
-while it stays open. A lost connection is made again. Names that go at SRC go at DST with --delete only. A pool's names
-follow each change; snapshots are taken every ten minutes and at the end.
+while it stays open. A lost connection is made again; one that is refused (a key that was revoked) ends the watch. Names
+that go at SRC go at DST with --delete only. A pool's names follow each change; snapshots are taken every ten minutes
+and at the end.
 """
 
 from __future__ import annotations
