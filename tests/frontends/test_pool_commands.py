@@ -47,6 +47,14 @@ def test_init(pfs: Pfs) -> None:
     assert "already" in again.err
 
 
+def test_a_pool_is_for_its_owner_only(pooled: Pfs) -> None:
+    pooled.good("put", "-", "a", stdin=b"a line\n")
+    pooled.good("run", "wc", "pfs:a")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in pooled.pool.rglob("*") if path.is_file()}
+    assert {"names.db", "memo.db"} < set(modes)
+    assert set(modes.values()) == {0o600}
+
+
 def test_init_leaves_other_directories_alone(pfs: Pfs) -> None:
     (pfs.home / "photos").mkdir()
     (pfs.home / "photos/one").touch()

@@ -69,6 +69,16 @@ def test_a_key_that_may_run_runs_over_what_it_may_read(host: Host) -> None:
     assert [visit.request for visit in host.visits] == ["run a program"] * 6
 
 
+@pytest.mark.parametrize(("name", "reason"), [("lost", "no such file or directory"), ("", "it is a directory")])
+def test_what_is_no_file_there_is_named_as_here(host: Host, pfs: Pfs, name: str, reason: str) -> None:
+    host.mint("jobs", read=(str(host.export),), run=True)
+    path = os.path.join(host.export, name)
+    with pytest.raises(FarSideFailed) as caught:
+        ask(host, path)
+    assert caught.value.exit_code == pfs("run", "wc", path).code == ExitCode.NOT_FOUND
+    assert f"{path} cannot be read: {reason}" in caught.value.message
+
+
 def test_a_key_without_that_right_runs_nothing(host: Host) -> None:
     host.mint("reader", read=(str(host.export), "pfs:"), write=("pfs:mine",))
     with pytest.raises(FarSideFailed, match="may not run programs") as refused:

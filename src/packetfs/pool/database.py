@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import apsw
 
@@ -128,6 +128,8 @@ def _is_full(error: apsw.Error) -> bool:
 
 def _open(path: str, writable: bool, vfs: str) -> Connection:
     if writable:
+        if vfs == _VFS:
+            _create(path)
         return apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
     connection = apsw.Connection(path, apsw.SQLITE_OPEN_READONLY, vfs)
     try:
@@ -139,6 +141,15 @@ def _open(path: str, writable: bool, vfs: str) -> Connection:
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         return apsw.Connection(f"file:{_quote(path)}?immutable=1", flags, vfs)
     return connection
+
+
+def _create(path: str) -> None:
+    """Make the file of a new database for its owner only, as all of a pool is; what is beside it gets its mode.
+
+    One that is there is left alone: to close it would end the locks that this process has on it.
+    """
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def _is_at_rest(error: apsw.Error, log: str) -> bool:

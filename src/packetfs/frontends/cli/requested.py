@@ -8,13 +8,15 @@ of runs is for those who may read all of it: how fast an answer comes would tell
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from packetfs.engines.serve import Opened, may_remember
 from packetfs.engines.source import HostFile, PoolFile, Source
-from packetfs.errors import NotGranted, UsageError
+from packetfs.errors import NotGranted, SourceUnavailable, UsageError
+from packetfs.errors.system import source_error
 from packetfs.frontends import settings
 from packetfs.frontends.cli.inputs import is_stream, open_sources, open_stored
 from packetfs.frontends.cli.remembering import remembering
@@ -78,8 +80,14 @@ def _beneath(path: bytes, rights: Rights) -> HostFile:
         raise UsageError(reason=f"{os.fsdecode(path)!r}: on a daemon FILE begins with / or with pfs:")
     inside = clean(path)
     grant = rights.grant(inside, in_pool=False, write=False)
-    with Beneath(grant.path) as host:
-        file = host.open_read(inside[len(grant.path.rstrip(b"/")) :].lstrip(b"/"))
+    below = inside[len(grant.path.rstrip(b"/")) :].lstrip(b"/")
+    try:
+        with Beneath(grant.path) as host:
+            if stat.S_ISDIR(host.lstat(below).st_mode):
+                raise SourceUnavailable(path=path, reason="it is a directory")
+            file = host.open_read(below)
+    except OSError as error:
+        raise source_error(path, error) from None
     try:
         return HostFile(f"/proc/self/fd/{file}", os.fsdecode(path))
     finally:
