@@ -84,6 +84,15 @@ def test_check_names_what_damage_hits(filled: Pfs) -> None:
     assert filled.good("cat", "docs/later").out == DATA[::-1]
 
 
+def test_what_is_stored_again_is_damaged_no_more(filled: Pfs) -> None:
+    flip(arena(filled), DATA[5000:5040])
+    assert filled("check").code == ExitCode.DAMAGED
+    filled.good("put", "-", "again", stdin=DATA)
+    assert filled.good("check").err == "all is well\n"
+    flip(arena(filled), DATA[5000:5040])
+    assert filled("check", "--json").records[-1] == {"type": "checked", "findings": 1, "affected": 3}
+
+
 @pytest.mark.parametrize("lost", [("names.db",), ("index",), ("names.db", "index", "leases", "verified")])
 def test_what_is_lost_beside_the_arena_is_rebuilt(filled: Pfs, lost: tuple[str, ...]) -> None:
     for name in lost:

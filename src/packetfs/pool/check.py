@@ -21,6 +21,7 @@ from packetfs.pool.superblock import COPIES, FIRST, is_good_copy
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from packetfs.pool.extent import Extent
     from packetfs.pool.pool import Pool
 
 
@@ -58,9 +59,17 @@ def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
     for extent in takewhile(lambda found: found.position < stop, scan(pool.arena, base)):
         if not is_whole(pool.arena, extent):
             pool.doubt(extent)
+            if _is_replaced(pool, extent):
+                continue
             yield Finding("the payload does not match its digest", _where(pool, extent.position), extent.digest)
         elif not pool.holds(extent.digest):
             yield Finding("the index does not lead to this extent", _where(pool, extent.position), extent.digest)
+
+
+def _is_replaced(pool: Pool, extent: Extent) -> bool:
+    """Say whether the index leads to another copy only: what was damaged was stored again, and nothing reads this one."""
+    positions = [copy.position for copy in pool.lookup.extents(extent.digest)]
+    return bool(positions) and extent.position not in positions
 
 
 def _check_index(pool: Pool) -> Iterator[Finding]:
