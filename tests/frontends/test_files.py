@@ -158,12 +158,21 @@ def test_put_reads_what_a_shell_hands_over(pooled: Pfs) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"from a pipe")
     os.close(writer)
-    os.mkfifo(pooled.home / "fifo")
-    feeder = subprocess.Popen(["sh", "-c", "echo fed > fifo"], cwd=pooled.home)
-    pooled.good("put", "fifo", "fed")
-    feeder.wait(30)
+    command = [*COMMAND, "put", f"/dev/fd/{reader}", "fed"]
+    subprocess.run(command, check=True, env=environment(pooled.home), pass_fds=(reader,), timeout=60)
     os.close(reader)
-    assert pooled.good("cat", "fed").out == b"fed\n"
+    assert pooled.good("cat", "fed").out == b"from a pipe"
+
+
+def test_put_waits_for_no_pipe_and_stores_no_device(pooled: Pfs) -> None:
+    os.mkfifo(pooled.home / "fifo")
+    for source in ("fifo", "/dev/zero"):
+        ended = pooled("put", source, "x")
+        assert (ended.code, ended.err) == (
+            ExitCode.NOT_FOUND,
+            f"pfs: {source} is not a regular file: only those have content to read.\n",
+        )
+    assert pooled.good("ls").out == b""
 
 
 def test_put_stores_the_same_content_once(pooled: Pfs) -> None:

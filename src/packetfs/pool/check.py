@@ -67,7 +67,7 @@ def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
 
 
 def _is_replaced(pool: Pool, extent: Extent) -> bool:
-    """Say whether the index leads to another copy only: what was damaged was stored again, and nothing reads this one."""
+    """Say whether the index leads to another copy alone: the content was stored again, and nothing reads this one."""
     positions = [copy.position for copy in pool.lookup.extents(extent.digest)]
     return bool(positions) and extent.position not in positions
 

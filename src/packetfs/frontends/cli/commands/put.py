@@ -12,7 +12,7 @@ import stat
 import time
 from argparse import ArgumentParser, Namespace
 
-from packetfs.errors import AlreadyThere, Partial, UsageError
+from packetfs.errors import AlreadyThere, NotAFile, Partial, UsageError
 from packetfs.events import Progress
 from packetfs.frontends.cli.hostfile import STDIN, open_source
 from packetfs.frontends.cli.listener import Reporter
@@ -33,6 +33,8 @@ EXAMPLES: Final = (
 )
 OPTIONS: Final = ("json", "pool")
 
+_DESCRIPTORS: Final = b"/proc/"
+"""Where a pipe without a name lies, as /dev/fd leads to it."""
 _NEW_FILE: Final = stat.S_IFREG | 0o666
 
 
@@ -69,13 +71,15 @@ def run(options: Namespace, output: Output) -> int:
 
 def _place(filesystem: FileSystem, source: bytes, top: bytes, options: Namespace) -> bytes:
     """Return the path that a source gets in the pool, after looking that it is there."""
-    is_directory = source != STDIN and stat.S_ISDIR(os.stat(source).st_mode)
-    if is_directory:
+    mode = stat.S_IFREG if source == STDIN else os.stat(source).st_mode
+    if stat.S_ISDIR(mode):
         contents = os.path.basename(source) in (b"", b".", b"..")
         place = top if contents else join(top, os.path.basename(source))
         if not options.replace and next(iter(_children(filesystem, place)), None) is not None:
             raise AlreadyThere(path=b"pfs:" + place)
         return place
+    if not stat.S_ISREG(mode) and not _is_stream(source):
+        raise NotAFile(path=source)
     existing = filesystem.entry(top)
     into = len(options.sources) > 1 or options.destination.endswith("/") or (existing is not None and existing.is_dir)
     if into and source == STDIN:
@@ -89,8 +93,13 @@ def _children(filesystem: FileSystem, place: bytes) -> list[Entry]:
 
 
 def _is_stream(source: bytes) -> bool:
-    """Tell whether a source can only be read from front to back; `<(command)` of a shell is one too."""
-    return source == STDIN or stat.S_ISFIFO(os.stat(source).st_mode)
+    """Tell whether a source can only be read from front to back: standard input, or what `<(command)` of a shell gives.
+
+    A pipe that has a name in a directory is none: to open it waits until somebody writes there.
+    """
+    if source == STDIN:
+        return True
+    return stat.S_ISFIFO(os.stat(source).st_mode) and os.path.realpath(source).startswith(_DESCRIPTORS)
 
 
 def _put_stream(filesystem: FileSystem, source: bytes, place: bytes, reporter: Reporter) -> None:
