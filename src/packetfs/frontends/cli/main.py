@@ -18,7 +18,7 @@ from packetfs.frontends.cli.parser import build_parser, load, split_command, sug
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
-    gc.set_threshold(10_000)  # modules are loaded: going over them again and again takes 5 % of a start
+    gc.set_threshold(50_000)  # modules are loaded: going over them again and again takes 5 % of a start
     words = list(sys.argv[1:] if arguments is None else arguments)
     stdout, stderr = standard_streams()
     output = Output(stdout, stderr, json="--json" in words)
