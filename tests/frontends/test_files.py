@@ -265,7 +265,7 @@ def test_info(pooled: Pfs, tree: Path) -> None:
     pooled.good("put", f"{tree}/", "t", "--snapshot", "first")
     text = pooled.good("info").text
     assert str(pooled.pool) in text
-    assert "1 snapshots" in text
+    assert ", 1 snapshot\n" in text
     record = fits(pooled.good("info", "--json")).records[0]
     assert (record["mean"], record["durable"], record["snapshots"]) == (65536, False, 1)
 

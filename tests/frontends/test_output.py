@@ -145,7 +145,7 @@ def test_the_summary_as_text() -> None:
         "            logical    literal     copied   metadata  signature       wire\n"
         "sent        2.00 MB    1.00 kB    2.00 MB      200 B       30 B    1.30 kB\n"
         "received        0 B        0 B        0 B        0 B       50 B       60 B\n"
-        "1.36 kB moved, 0.068% of a full copy, 0.25 s, 1 round trips\n"
+        "1.36 kB moved, 0.068% of a full copy, 0.25 s, 1 round trip\n"
     )
 
 

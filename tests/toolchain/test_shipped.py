@@ -381,5 +381,7 @@ def test_the_plain_functions_work_in_python() -> None:
 def test_unknown_names_and_arguments() -> None:
     with pytest.raises(UnknownProgram, match="neither a file of that name nor one of count, crc32c"):
         catalogue.find("nothing")
+    with pytest.raises(UnknownProgram, match="did you mean wc"):
+        catalogue.find("wcc")
     with pytest.raises(BadArgument, match="it has only pattern, invert, count, newline"):
         catalogue.find("grep").program({"text": "x"})

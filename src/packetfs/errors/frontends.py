@@ -53,7 +53,7 @@ class Unhealthy(PacketFSError):
 
 
 class DamageFound(PacketFSError):
-    """{count} damaged things were found; each is named above."""
+    """Damage was found: {count} in all, each is named above."""
 
     exit_code = 13
     hint = "`pfs repair` rebuilds names and index; a sync from a peer that has the content brings it back."

@@ -78,7 +78,7 @@ class Carrier:
             self._process.kill()
             self._process.wait()
         if isinstance(error, Disconnected) and not self.channel.received:
-            reason = "pfs is not installed there, or not on its PATH"
+            reason = "pfs is not installed there, or not on its PATH (--far-command says where it is)"
             if self._process.returncode not in (126, 127):
                 reason = f"the command that should have reached it ended with exit code {self._process.returncode}"
             raise Unreachable(peer=self.peer or "the other process", reason=reason) from None

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from packetfs import __version__
 from packetfs.errors import UnknownCommand, UsageError
+from packetfs.errors.suggest import suggestion
 from packetfs.frontends import settings
 from packetfs.frontends.cli.boundary import guard
 from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
-from packetfs.frontends.cli.parser import build_parser, load, split_command, suggestion
+from packetfs.frontends.cli.parser import LEADING, build_parser, load, split_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,20 +31,24 @@ def _dispatch(words: list[str], output: Output) -> int:
     if name == "help":
         name, rest = (rest[0], ["--help"]) if rest else (None, ["--help"])
     if name is not None:
-        return _run(name, rest, output)
+        try:
+            return _run(name, rest, output)
+        except UsageError as error:
+            error.hint = error.hint.replace("COMMAND", name)
+            raise
     if "--version" in rest:
         output.line(f"pfs {__version__}")
     elif not rest or "--help" in rest or "-h" in rest:
         output.line(overview())
     else:
-        raise UsageError(reason=f"a command is missing after {rest[-1]!r}")
+        raise UsageError(reason=f"a command is missing after {rest[-1]!r}{suggestion(rest[-1], LEADING)}")
     return ExitCode.DONE if rest else ExitCode.USAGE
 
 
 def _run(name: str, rest: list[str], output: Output) -> int:
     command = BY_NAME.get(name)
     if command is None:
-        raise UnknownCommand(name=name, suggestion=suggestion(name, list(BY_NAME)))
+        raise UnknownCommand(name=name, suggestion=suggestion(name, BY_NAME))
     module = load(command)
     parser = build_parser(command, module)
     if "-h" in rest or "--help" in rest:

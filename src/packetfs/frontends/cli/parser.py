@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from packetfs.errors import UsageError
+from packetfs.errors.suggest import suggestion
 from packetfs.frontends import settings
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.output import Output
@@ -14,6 +15,8 @@ from packetfs.typing import Final, NoReturn, Protocol, cast
 
 LEADING_VALUES: Final = ("--pool", "--color")
 """Shared options that take a value; they may stand before the command."""
+LEADING: Final = ("--help", "--version", "--json", "--quiet", "--verbose", *LEADING_VALUES)
+"""Options that mean something without a command, or before it."""
 
 
 class CommandModule(Protocol):
@@ -60,16 +63,13 @@ class CommandParser(ArgumentParser):
 
     def _suggest(self, message: str) -> str:
         unknown = message.removeprefix("unrecognized arguments: ")
-        options = [name for action in self._actions for name in action.option_strings]
-        return "" if unknown == message else suggestion(unknown.split()[0].partition("=")[0], options)
-
-
-def suggestion(word: str, known: Sequence[str]) -> str:
-    """Return `; did you mean X?` where something known is close, else nothing."""
-    from difflib import get_close_matches  # only mistakes pay for it
-
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+        if unknown == message:
+            return ""
+        word = unknown.split()[0].partition("=")[0]
+        name = word.lstrip("-").upper()
+        if any(name == action.metavar for action in self._actions if not action.option_strings):
+            return f"; {name} is written without {word}"
+        return suggestion(word, [name for action in self._actions for name in action.option_strings])
 
 
 def load(command: Command) -> CommandModule:

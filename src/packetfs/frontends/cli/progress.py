@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from packetfs.events import Progress
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.limits import PROGRESS_SECONDS
 from packetfs.typing import BinaryIO, Final
 
@@ -63,7 +63,7 @@ class Bar:
 def describe(progress: Progress, seconds: float) -> str:
     """Return the line: share and bar where the end is known, then bytes, files, rate and what is left."""
     rate = progress.done / seconds if seconds > 0 else 0.0
-    words = f"{format_size(progress.done)}, {progress.files} files, {format_size(int(rate))}/s"
+    words = f"{format_size(progress.done)}, {counted(progress.files, 'file')}, {format_size(int(rate))}/s"
     if progress.total <= 0:
         return words
     share = min(progress.done / progress.total, 1.0)

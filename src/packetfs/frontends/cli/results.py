@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from packetfs.engines.result import VERDICT_NAMES, FaultReport, MapResult, RunResult
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.frontends.cli.values import elements, is_single, ranked, show_key, show_number
 from packetfs.typing import Final
 from packetfs.vm.layout import MapFlag
@@ -75,9 +75,9 @@ def summary_line(result: RunResult) -> str:
     verdicts = [f"{count:,} {name}" for name, count in zip(VERDICT_NAMES, result.verdicts, strict=True) if count]
     emitted = f", {format_size(result.emitted)} of output" if result.emitted else ""
     return (
-        f"{_counted(result.records, 'record')} ({format_size(result.bytes)}), "
+        f"{counted(result.records, 'record')} ({format_size(result.bytes)}), "
         f"r0: {', '.join(verdicts) or 'none'}{emitted}; "
-        f"{_counted(result.shards, 'shard')}{_remembered(result)}, {_engine(result)}, {result.seconds:.3f} s, "
+        f"{counted(result.shards, 'shard')}{_remembered(result)}, {_engine(result)}, {result.seconds:.3f} s, "
         f"{_cost(result)}"
     )
 
@@ -91,10 +91,6 @@ def _engine(result: RunResult) -> str:
     ways = ", ".join(f"{count:,} {way}" for way, count in result.ran if count)
     told = "; ".join(words for words in (ways, result.why) if words)
     return f"{result.engine} ({told})" if told else result.engine
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cost(result: RunResult) -> str:

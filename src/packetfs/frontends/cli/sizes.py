@@ -1,4 +1,4 @@
-"""Sizes: what people type (64K, 4MiB) to bytes, and bytes to what people read (SI units)."""
+"""Sizes: what people type (64K, 4MiB) to bytes, and bytes and counts to what people read (SI units)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def parse_size(text: str) -> int:
     if size > SIZE_MAX:
         raise UsageError(reason=f"{text!r} is more than a file can hold")
     return size
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s unless there is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def format_size(size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packetfs.dataclass import asdict
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.net.job import Summary, Traffic
 
 COLUMNS = ("logical", "literal", "copied", "metadata", "signature", "wire")
@@ -37,7 +37,7 @@ def summary_lines(summary: Summary, *, dry_run: bool) -> list[str]:
 
 def _counts(summary: Summary, *, dry_run: bool) -> str:
     verb = "would change" if dry_run else "changed"
-    words = [f"{summary.files:,} files ({format_size(summary.total)}), {summary.changed:,} {verb}"]
+    words = [f"{counted(summary.files, 'file')} ({format_size(summary.total)}), {summary.changed:,} {verb}"]
     if summary.deleted:
         words.append(f"{summary.deleted:,} {'would be ' if dry_run else ''}deleted")
     if summary.troubles:
@@ -52,5 +52,5 @@ def _row(name: str, traffic: Traffic) -> str:
 def _comparison(summary: Summary) -> str:
     moved = summary.sent.wire + summary.received.wire
     share = f", {summary.ratio:.3%} of a full copy" if 0 < summary.ratio <= 1 else ""
-    turns = f", {summary.turns // 2} round trips" if summary.turns > 1 else ""
+    turns = f", {counted(summary.turns // 2, 'round trip')}" if summary.turns > 1 else ""
     return f"{format_size(moved)} moved{share}, {summary.seconds:.2f} s{turns}"

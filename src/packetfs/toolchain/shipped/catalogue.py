@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import UnknownProgram
+from packetfs.errors.suggest import suggestion
 from packetfs.toolchain.allowed import Content
 from packetfs.toolchain.arguments import Argument, bind, shown
 from packetfs.toolchain.notes import notes_of
@@ -50,7 +51,7 @@ def find(name: str) -> Shipped:
     """Return a shipped program, as its packets describe it; UnknownProgram when there is none of that name."""
     example = examples().get(name)
     if example is None:
-        known = ", ".join(examples())
+        known = ", ".join(examples()) + suggestion(name, examples())
         raise UnknownProgram(name=name, reason=f"neither a file of that name nor one of {known}")
     notes = notes_of(decode_program(packets_of(name)))
     return Shipped(name, notes.summary, notes.records, example, notes.arguments)

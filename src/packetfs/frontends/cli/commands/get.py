@@ -17,7 +17,7 @@ from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.frontends.deriving import run_waiting
 from packetfs.fs.derived import waiting
 from packetfs.fs.export import export
@@ -50,7 +50,7 @@ def run(options: Namespace, output: Output) -> int:
         contents = not path or options.source.endswith("/")
         root, name = _target(entry, path.rpartition(b"/")[2], raw(options.destination), contents=contents)
         done = export(filesystem.pool, entry, root, name, reporter)
-    output.detail(f"{done.files} files, {format_size(done.size)}")
+    output.detail(f"{counted(done.files, 'file')}, {format_size(done.size)}")
     if reporter.troubles:
         output.flush()
         raise Partial(count=reporter.troubles)

@@ -10,7 +10,7 @@ from packetfs.frontends.cli.moments import local_time
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.sizes import format_size
+from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.survey import totals
 from packetfs.limits import KIB
@@ -93,7 +93,7 @@ def _rows(info: Info) -> list[tuple[str, str]]:
         ("identity", info.identity),
         ("created", local_time(info.created_ns)),
         ("settings", f"chunks of {info.mean // KIB} KiB on average{durable}"),
-        ("holds", f"{info.files:,} files, {info.snapshots:,} snapshots"),
+        ("holds", f"{counted(info.files, 'file')}, {counted(info.snapshots, 'snapshot')}"),
         ("logical", f"{format_size(info.logical)} in files"),
         ("content", f"{format_size(info.content)} stored, once each"),
         ("on disk", f"{format_size(info.disk)}, {format_size(info.free)} free"),

@@ -12,10 +12,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 
 from packetfs.errors import PacketFSError, UnknownProgram
+from packetfs.errors.suggest import suggestion
 from packetfs.frontends.cli.names import path_fields, pool_name, printable, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.parser import suggestion
 from packetfs.frontends.cli.reading import View
 from packetfs.limits import PROGRAM_BYTES_MAX
 from packetfs.packet.digest import Digest

@@ -12,6 +12,9 @@ N bytes), fixed:N (N bytes), pcap (the packets of a capture) or extent (the chun
 once, also where it crosses the edge between two microVMs. What the program emits goes to standard output in the order
 of the records; its maps are shown as a table, on standard error where a program can emit and no -o takes that. A fault
 ends one microVM; it is named, the others go on, and the exit code is 3.
+
+Engines: interpreter is the definition, in Python; native is the same in C; cpu is machine code, lanes machine code that
+takes sixteen records at a time. auto begins with an interpreter, compiles beside it and goes on with what is fastest.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.sizes import format_size, parse_size
+from packetfs.frontends.cli.sizes import counted, format_size, parse_size
 from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
 from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.layout import VMS_MAX, Fault
@@ -69,9 +72,15 @@ def declare(parser: ArgumentParser) -> None:
     add("-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="an argument of the program")
     add("-r", "--records", metavar="KIND", help="packet, line, lines, fixed:N, pcap, extent (default: PROGRAM says it)")
     add("-o", "--output", metavar="FILE", help="write what is emitted, or the Arrow file, here")
-    add("--format", choices=("table", "arrow"), default="table", help="of the maps (--json: JSON objects)")
+    add(
+        "--format",
+        metavar="FORMAT",
+        choices=("table", "arrow"),
+        default="table",
+        help="of the maps: table or arrow (--json: objects)",
+    )
     add("--top", metavar="N", type=int, help="of each map, only the N entries with the greatest value")
-    add("--engine", choices=ENGINES, default="auto", help="what executes (default: auto)")
+    add("--engine", metavar="ENGINE", choices=ENGINES, default="auto", help="what executes, as above (default: auto)")
     add("--vms", metavar="N", type=int, help=f"microVMs live at once, 1 to {VMS_MAX:,}")
     add("--workers", metavar="N", type=int, help="threads (default: cores)")
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that a record may execute ({FUEL:,})")
@@ -114,7 +123,7 @@ def finish(result: RunResult, output: Output, troubles: int, source: str = "") -
             output.warn(f"pfs: {printable(str(fault))}{printable(_raised(fault, source))}")
     output.flush()
     if result.faulted:
-        raise MicroVMsFaulted(count=f"{result.faulted:,} microVM{'' if result.faulted == 1 else 's'}")
+        raise MicroVMsFaulted(count=counted(result.faulted, "microVM"))
     if troubles:
         raise Partial(count=troubles)
     return 0

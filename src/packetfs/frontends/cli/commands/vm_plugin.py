@@ -42,7 +42,7 @@ def declare(parser: ArgumentParser) -> None:
     """Add the memory, the program's form and the engine."""
     add = parser.add_argument
     add("memory", metavar="MEM", nargs="?", default="", help="bytes of the memory, as hex (default: none)")
-    add("--engine", choices=ENGINES, default="auto", help="what executes (default: auto)")
+    add("--engine", metavar="ENGINE", choices=ENGINES, default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
     add(
         "--lane",
         metavar="N",
