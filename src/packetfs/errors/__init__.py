@@ -31,8 +31,8 @@ _NAMES = {
     ),
     "frontends": (
         "AlreadyMounted AlreadyThere DamageFound Exists HostBroken HostDenied HostFailure HostFull "
-        "HostMissing InternalError IsADirectory LibraryMissing MountBusy MountFailed MountMissing "
-        "MountPointTaken MountRefused NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
+        "HostMissing InternalError IsADirectory LibraryMissing MountBusy MountFailed MountFull MountMissing "
+        "MountPointTaken MountRefused MountUnsaved NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
     ),
     "fs": (
         "BadNamespace BadPath DestinationBusy DestinationDenied DestinationFull DestinationRefused NoSnapshot "

@@ -140,6 +140,20 @@ class NotMounted(PacketFSError):
     hint = "`findmnt -t fuse.packetfs` lists the mounts of pools."
 
 
+class MountUnsaved(PacketFSError):
+    """{path} stays mounted, as what was written last cannot be made durable: {reason}."""
+
+    exit_code = 16
+    hint = "Look at the disk of the pool and try again; `pfs umount --lazy` takes the mount away all the same."
+
+
+class MountFull(MountUnsaved):
+    """{path} stays mounted, as what was written last cannot be made durable: {reason}."""
+
+    exit_code = 12
+    hint = "Free some space on the pool's disk and try again; `pfs umount --lazy` takes the mount away all the same."
+
+
 class MountBusy(PacketFSError):
     """{path} is in use{users}."""
 

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.errors import MountFull
+from packetfs.frontends.mount.mounted import find_mount
+from packetfs.frontends.mount.unmount import unmount
 from packetfs.fs.posix import acl
 from packetfs.fs.posix.acl import Rule, Tag
 from tests.frontends.command import COMMAND, Pfs, environment
@@ -166,6 +169,19 @@ def test_a_mounted_pool_is_not_mounted_twice(mount: Mount, tmp_path: Path) -> No
     (tmp_path / "other").mkdir()
     ended = mount.pfs("mount", str(mount.pool), str(tmp_path / "other"))
     assert (ended.code, "being written by process" in ended.err) == (11, True)
+
+
+def test_a_mount_stays_while_it_cannot_be_made_durable(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(MountFull, match="no space left on device"):
+            unmount(str(mount.at), lazy=False)
+    assert find_mount(str(mount.at)) is not None
+    unmount(str(mount.at), lazy=False)
+    assert find_mount(str(mount.at)) is None
 
 
 def test_a_busy_mount_names_its_users_and_goes_lazily(mount: Mount) -> None:

@@ -88,6 +88,20 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_taken(
     assert not list(check(rig.fs))
 
 
+def test_a_sync_of_the_root_says_that_the_disk_is_full(rig: Rig, disk: SmallDisk) -> None:
+    _, handle = rig.ops.create(1, b"f", 0o644, os.O_RDWR, ME)
+    rig.ops.write(handle, 0, b"x" * 100_000)
+    rig.ops.release(handle)
+    disk.room = 0
+    root = rig.ops.opendir(1)
+    with pytest.raises(OSError, match="No space"):
+        rig.ops.fsyncdir(root)
+    disk.room = 1 << 40
+    rig.ops.fsyncdir(root)
+    rig.reopen()
+    assert not list(check(rig.fs))
+
+
 def test_only_settled_content_is_named_after_a_kill(rig: Rig) -> None:
     ino = rig.make(b"f", b"old" * 10_000)
     rig.ops.syncfs()
@@ -95,7 +109,7 @@ def test_only_settled_content_is_named_after_a_kill(rig: Rig) -> None:
     handle = rig.ops.open(ino, os.O_RDWR)
     rig.ops.write(handle, 100, b"new")
     rig.ops.setattr(ino, Changes(mode=0o600))
-    other = rig.ops.opendir(1)
+    other = rig.ops.opendir(rig.ops.mkdir(1, b"d", 0o755, ME).ino)
     rig.ops.fsyncdir(other)
     rig.kill()
     assert rig.root_of(ino) == root

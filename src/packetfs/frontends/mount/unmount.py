@@ -8,9 +8,10 @@ import select
 import time
 from collections.abc import Iterator
 
-from packetfs.errors import MountBusy, NotMounted
+from packetfs.errors import MountBusy, MountFull, MountUnsaved, NotMounted
 from packetfs.frontends.mount.device import detach
 from packetfs.frontends.mount.mounted import Mounted, find_mount
+from packetfs.fs.host.syscalls import sync_filesystem
 from packetfs.typing import Final
 
 _PATIENCE: Final = 60.0
@@ -26,10 +27,31 @@ def unmount(directory: str, *, lazy: bool) -> None:
     mounted = find_mount(directory)
     if mounted is None:
         raise NotMounted(path=directory)
+    if mounted.alive and not lazy:
+        _make_durable(directory)
     servers = list(_servers(mounted))
     _detach(directory, lazy=lazy or not mounted.alive)
     if not lazy:
         _await(servers)
+
+
+def _make_durable(directory: str) -> None:
+    """Write everything while somebody can be told that it failed: a server without a mount can tell nobody.
+
+    A sync of the root is one of everything that the server has; the kernel's pages go there first.
+    """
+    try:
+        root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # who may not look in may take it away all the same
+        return
+    try:
+        sync_filesystem(root)
+        os.fsync(root)
+    except OSError as error:
+        kind = MountFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else MountUnsaved
+        raise kind(path=directory, reason=(error.strerror or str(error)).lower()) from None
+    finally:
+        os.close(root)
 
 
 def _detach(directory: str, *, lazy: bool) -> None:

@@ -302,8 +302,11 @@ class Operations:
 
     @looks
     def fsyncdir(self, handle: int, datasync: bool = False) -> None:  # noqa: ARG002
-        self._handles.directory(handle)
+        """Make names durable; of the root, everything."""
+        node = self._handles.directory(handle).node
         if self.writable:
+            if node.ino == self.root:
+                self._contents.settle_all()
             self._commit()
 
     @looks
