@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import CorruptExtent, MissingExtent, PoolBusy, PoolFailed, PoolFull
+from packetfs.errors import CorruptExtent, HistoryFull, MissingExtent, PoolBusy, PoolFailed
 from packetfs.fs import budget as budget_module
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.metadata import Signature
@@ -184,7 +184,7 @@ def test_a_full_disk_costs_the_content_first(base: str, monkeypatch: pytest.Monk
         with open_history(base, "source", b"/a", MEAN) as fs:
             assert not fs.pool.content_bytes
     else:
-        with pytest.raises(PoolFull, match="No space left"), open_history(base, "source", b"/a", MEAN):
+        with pytest.raises(HistoryFull, match=base), open_history(base, "source", b"/a", MEAN):
             pass
 
 

@@ -41,7 +41,7 @@ _NAMES = {
     ),
     "net": (
         "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "
-        "FarSideFailed GrantMissing InTheWay KeyExists NoDaemon NoKey NoKeys NoSuchKey NoSuchServer "
+        "FarSideFailed GrantMissing HistoryFull InTheWay KeyExists NoDaemon NoKey NoKeys NoSuchKey NoSuchServer "
         "NotGranted NothingThere NotListening OtherMean OtherSideFailed Overlap OverQuota RevokedKey ServerFull "
         "ServerStopping Stalled TooLong UnknownKey Unreachable Unverified Vanished VersionMismatch WrongServer"
     ),

@@ -71,6 +71,13 @@ class OtherMean(PacketFSError):
     hint = "A directory is watched for destinations that cut alike; start one more pfs sync --watch for this one."
 
 
+class HistoryFull(PacketFSError):
+    """No space left in {path}, where syncs remember what they brought."""
+
+    exit_code = 12
+    hint = "Free some space there, or let $XDG_DATA_HOME name a directory on another disk."
+
+
 class InTheWay(PacketFSError, FileExistsError):
     """{path} is a directory that is not empty, and the source has something else of that name."""
 

@@ -17,6 +17,7 @@ from packetfs.errors import (
     BadProgram,
     CorruptDatabase,
     CorruptExtent,
+    HistoryFull,
     MissingExtent,
     NotAPool,
     PacketFSError,
@@ -45,13 +46,23 @@ def open_history(base: str, role: str, place: bytes, mean: int) -> Iterator[File
     """
     key = digest_of(b"%s\0%d\0%s" % (role.encode(), mean, place))
     path = os.path.join(base, f"{role}-{key[:12].hex()}")
-    fs = _wait_for(path, mean)
-    with fs.pool, fs:
-        try:
-            yield fs
-        except _DAMAGE:
-            _discard(path)  # the next sync starts without it, and works
-            raise
+    with _full_named(base):
+        fs = _wait_for(path, mean)
+        with fs.pool, fs:
+            try:
+                yield fs
+            except _DAMAGE:
+                _discard(path)  # the next sync starts without it, and works
+                raise
+
+
+@contextmanager
+def _full_named(base: str) -> Iterator[None]:
+    """Tell which directory has no room: nobody who syncs from one disk to another thinks of a third."""
+    try:
+        yield
+    except PoolFull:
+        raise HistoryFull(path=base) from None
 
 
 def commit_history(fs: FileSystem) -> None:
