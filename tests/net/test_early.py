@@ -12,9 +12,9 @@ from packetfs.events import Trouble
 from packetfs.fs.host.metadata import Handle, Xattrs, read_xattrs
 from packetfs.net import early
 from packetfs.net.batch import Batch, Content
+from packetfs.net.contents import Contents
 from packetfs.net.early import Early
 from packetfs.net.items import EntryItem, ItemReader, ItemWriter
-from packetfs.net.sender import Sender
 from packetfs.packet.entry import Entry
 from tests.net.rig import Rig, describe
 
@@ -41,13 +41,13 @@ def source(tmp_path: Path) -> Path:
 def sent_late(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The files that the ordinary pass sends with their content."""
     late: list[bytes] = []
-    send = Sender._send_file
+    send = Contents._begin
 
-    def send_file(self: Sender, path: bytes, *rest: object) -> None:
+    def begin(self: Contents, path: bytes, entry: Entry, content: Content, declared: int = 0) -> bool:
         late.append(path)
-        send(self, path, *rest)  # type: ignore[arg-type]
+        return send(self, path, entry, content, declared)
 
-    monkeypatch.setattr(Sender, "_send_file", send_file)
+    monkeypatch.setattr(Contents, "_begin", begin)
     return late
 
 

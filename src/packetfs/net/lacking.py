@@ -10,43 +10,25 @@ from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX
 from packetfs.net.batch import Content
 from packetfs.net.channel import Channel
 from packetfs.net.finding import Cover, Finds, Part, Seeker
-from packetfs.net.items import ItemWriter
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
 from packetfs.net.names import Selection, walk
+from packetfs.net.outlet import Outlet
 from packetfs.net.packed import Packer
 from packetfs.net.signatures import Run, check_signatures, read_runs
 from packetfs.net.sketching import find_difference
-from packetfs.net.source import Source, file_leaves
+from packetfs.net.source import file_leaves
 from packetfs.net.wire import Listed, Listing, Matched, Signatures, Want
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
-from packetfs.typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from packetfs.net.sender import SendReport
-
-
-class Outlet(Protocol):
-    """The sender, as far as it sends for others."""
-
-    items: ItemWriter
-    report: SendReport
-    dry_run: bool
-
-    def is_further_name(self, path: bytes, entry: Entry) -> bool: ...
-    def send_link(self, path: bytes, entry: Entry) -> None: ...
-    def send_metadata(self, path: bytes, new: Entry, old: Entry | None) -> None: ...
-    def note(self, path: bytes, action: str, entry: Entry) -> None: ...
-    def trouble(self, path: bytes, reason: str) -> None: ...
 
 
 class Lacking:
     """One sync without a known base."""
 
-    def __init__(self, channel: Channel, source: Source, outlet: Outlet) -> None:
+    def __init__(self, channel: Channel, outlet: Outlet) -> None:
         self._channel = channel
-        self._source = source
+        self._source = outlet.source
         self._outlet = outlet
         self._held = Bits()
         self._differing: Selection | None = None

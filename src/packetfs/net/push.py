@@ -10,7 +10,8 @@ from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import load_source, mean_of, open_source, shape_of
 from packetfs.net.greeting import below, hello, place_of, welcome
 from packetfs.net.job import Job, Summary, Traffic
-from packetfs.net.sender import Sender, SendReport
+from packetfs.net.outlet import SendReport
+from packetfs.net.sender import Sender
 from packetfs.net.wire import Option
 
 

@@ -20,8 +20,9 @@ from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Shape
 from packetfs.net.greeting import below, hello, welcome
 from packetfs.net.job import Job, Summary
+from packetfs.net.outlet import SendReport
 from packetfs.net.push import Meter, summarise
-from packetfs.net.sender import Sender, SendReport
+from packetfs.net.sender import Sender
 from packetfs.net.source import HostSource
 from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.sharing import SharingChannel
