@@ -18,6 +18,7 @@ from types import TracebackType
 from packetfs.errors import Disconnected, Unreachable
 from packetfs.net.channel import FrameChannel
 from packetfs.net.job import Endpoint, Job
+from packetfs.net.paced import Pace
 from packetfs.net.pulse import Pulse
 from packetfs.net.stream import PipeStream
 from packetfs.net.unix import UnixStream
@@ -42,11 +43,16 @@ class Carrying(Protocol):
 
 def reach(job: Job, far: Endpoint) -> Carrying:
     """Return the way to one side of a job."""
-    if not far.daemon:
-        return Carrier(far.host, job.shell, job.far_command)
-    from packetfs.net.visitor import Visitor  # TLS is for those who use it
+    way: Carrying
+    if far.daemon:
+        from packetfs.net.visitor import Visitor  # TLS is for those who use it
 
-    return Visitor(far.host or "", job.keys)
+        way = Visitor(far.host or "", job.keys)
+    else:
+        way = Carrier(far.host, job.shell, job.far_command)
+    if job.rate and far.host is not None:
+        way.channel.keep_to(Pace(job.rate))
+    return way
 
 
 class Carrier:

@@ -9,6 +9,7 @@ import time
 from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFailed, PacketFSError, Stalled
 from packetfs.limits import FRAME_MAX, HEARTBEAT
 from packetfs.net.batch import Batch, Origin, decode_batch, encode_batch
+from packetfs.net.paced import Pace, Paced
 from packetfs.net.stream import HandingStream, Stream
 from packetfs.net.wire import COMPRESSED, FRAME, Failed, Heartbeat, Hello, Message, Type, decode_message, encode_message
 from packetfs.packet.layout import Buffer
@@ -66,6 +67,10 @@ class FrameChannel:
         self._head: memoryview | None = None
         self._ended: PacketFSError | None = None
         self._buffer = bytearray(_BUFFER)
+
+    def keep_to(self, pace: Pace) -> None:
+        """From now on let bytes pass at this pace alone; files that are handed over take no part in it."""
+        self._stream = Paced(self._stream, pace)
 
     def send(self, message: Message) -> None:
         payload, flags = encode_message(message), 0

@@ -19,6 +19,7 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import NotListening, PacketFSError, RevokedKey, ServerFull, ServerStopping
 from packetfs.limits import REVISIT, SESSIONS_A_KEY, SESSIONS_MAX, STOP_SECONDS, STRANGERS_AN_ADDRESS
 from packetfs.net.channel import FrameChannel
+from packetfs.net.paced import Pace
 from packetfs.net.pulse import Pulse
 from packetfs.net.rights import Rights
 from packetfs.net.serve import Service, serve
@@ -86,6 +87,7 @@ class Daemon:
         self._threads: dict[threading.Thread, Guest | None] = {}
         self._strangers: Counter[str] = Counter()
         self._sessions: Counter[str] = Counter()
+        self._paces: dict[str, Pace] = {}
         self._wake, self._waker = os.pipe()
         self._stopping = False
         self._due = 0.0
@@ -168,7 +170,7 @@ class Daemon:
         channel = FrameChannel(guest.stream, "the client")
         try:
             with Pulse(channel):
-                told = serve(channel, self._service, lambda: self._enter(guest, visit))
+                told = serve(channel, self._service, lambda: self._enter(guest, visit, channel))
         finally:
             with self._lock:
                 self._sessions[visit.name] -= 1
@@ -176,7 +178,7 @@ class Daemon:
         visit.received, visit.sent = channel.received, channel.sent
         visit.request, visit.error, visit.exit_code = told.request, told.error, told.exit_code
 
-    def _enter(self, guest: Guest, visit: _Visit) -> Rights:
+    def _enter(self, guest: Guest, visit: _Visit, channel: FrameChannel) -> Rights:
         rights = guest.rights()
         self._is_known(visit)
         with self._lock:
@@ -184,7 +186,17 @@ class Daemon:
             self._sessions[visit.name] += 1
             if self._sessions[visit.name] > SESSIONS_A_KEY:
                 raise ServerFull(limit=SESSIONS_A_KEY, of=f" of {rights.name}")
+        if rights.rate:
+            channel.keep_to(self._pace_of(rights))
         return rights
+
+    def _pace_of(self, rights: Rights) -> Pace:
+        """Return the pace that all sessions of a key share."""
+        with self._lock:
+            pace = self._paces.get(rights.name)
+            if pace is None or pace.rate != rights.rate:
+                pace = self._paces[rights.name] = Pace(rights.rate)
+            return pace
 
     def _is_known(self, visit: _Visit) -> None:
         """Count a visitor no longer among the strangers of its address."""

@@ -43,7 +43,8 @@ class Job:
 
     `history` is the directory where this side remembers plain directories, with at most `keep` bytes of their content.
     `shell` is the command that reaches a host (`None`: ssh); `far_command` is what the host's own shell is given, to
-    which ` serve --stdio` is added. `keys` is the directory that has the tokens for daemons.
+    which ` serve --stdio` is added. `keys` is the directory that has the tokens for daemons. `rate` is how many bytes a
+    second pass to and from another machine (0: as many as can).
     """
 
     source: Endpoint
@@ -56,6 +57,7 @@ class Job:
     shell: tuple[str, ...] | None = None
     far_command: str = "pfs"
     keys: str = ""
+    rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class Key:
     created: int = 0
     revoked: int = 0
     run: bool = False
+    rate: int = 0
 
     @property
     def rights(self) -> Rights:
@@ -94,7 +95,7 @@ class Key:
             *(parse_grant(path, write=False) for path in self.read),
             *(parse_grant(path, write=True) for path in self.write),
         )
-        return Rights(f"the key {self.name}", grants, self.sync_max, self.stored_max, self.run)
+        return Rights(f"the key {self.name}", grants, self.sync_max, self.stored_max, self.run, self.rate)
 
 
 class KeyRing:

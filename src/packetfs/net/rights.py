@@ -53,13 +53,17 @@ def clean(path: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """The grants of one peer, and its quotas in bytes (0: none). `grants` None: whatever the process itself may."""
+    """The grants of one peer, its quotas in bytes and its rate in bytes a second (0: none).
+
+    `grants` None: whatever the process itself may.
+    """
 
     name: str = "this connection"
     grants: tuple[Grant, ...] | None = None
     sync_max: int = 0
     stored_max: int = 0
     run: bool = False
+    rate: int = 0
 
     @property
     def may_run(self) -> bool:

@@ -27,7 +27,9 @@ _PARTS: Final = 512
 class Stream(Protocol):
     """Bytes to and from a peer. Errors are OSErrors; TimeoutError where the peer shows no life."""
 
-    patience: float
+    @property
+    def patience(self) -> float:
+        """Seconds that are waited."""
 
     def read_into(self, view: memoryview) -> int:
         """Read at least one byte and return how many; 0 at the end."""

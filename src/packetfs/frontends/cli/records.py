@@ -92,7 +92,7 @@ RECORDS: Final = (
     Record("token", "keys add", ("name", "token")),
     Record(
         "key", "keys list",
-        ("name", "shows", "read", "write", "run", "sync_max", "stored_max", "created", "revoked"),
+        ("name", "shows", "read", "write", "run", "sync_max", "stored_max", "rate", "created", "revoked"),
     ),
     Record("server", "keys servers", ("address", "fingerprint")),
     Record("traced", "run, to stderr", ("file", "vm", "text")),

@@ -11,6 +11,8 @@ _FORM: Final = r"([0-9]{1,20})(?:\.([0-9]{1,9}))?\s*([KMGTPE]?)(i?)(B?)"
 _POWERS: Final = "KMGTPE"
 SIZE_MAX: Final = (1 << 63) - 1
 """Bytes: what a file offset can say."""
+RATE_MIN: Final = 1024
+"""Bytes a second below which a connection would seem dead to its other side."""
 
 
 def parse_size(text: str) -> int:
@@ -24,6 +26,14 @@ def parse_size(text: str) -> int:
     if size > SIZE_MAX:
         raise UsageError(reason=f"{text!r} is more than a file can hold")
     return size
+
+
+def parse_rate(text: str) -> int:
+    """Return bytes a second, at least RATE_MIN."""
+    rate = parse_size(text)
+    if rate < RATE_MIN:
+        raise UsageError(reason=f"{text!r} a second is too little; at least {RATE_MIN} bytes have to pass")
+    return rate
 
 
 def counted(count: int, noun: str) -> str:

@@ -20,7 +20,7 @@ from packetfs.errors import GrantMissing, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import daemon_address
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.sizes import parse_size
+from packetfs.frontends.cli.sizes import parse_rate, parse_size
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
 from packetfs.net.keys import Key, KeyRing, Servers, parse_token
 from packetfs.net.rights import POOL
@@ -52,6 +52,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--run", action="store_true", help="it may run programs over what it may read (`pfs run --node`)")
     add("--sync-max", metavar="SIZE", help="it may bring at most SIZE at once")
     add("--stored-max", metavar="SIZE", help="it may have at most SIZE at each path that it syncs to")
+    add("--bwlimit", metavar="SIZE", help="all its sessions together may move at most SIZE a second")
     add("--certificate", metavar="FILE", help="it shows this certificate instead of a secret")
 
 
@@ -80,6 +81,7 @@ def _add(options: Namespace, output: Output, keys: str) -> int:
         sync_max=parse_size(options.sync_max) if options.sync_max else 0,
         stored_max=parse_size(options.stored_max) if options.stored_max else 0,
         run=options.run,
+        rate=parse_rate(options.bwlimit) if options.bwlimit else 0,
     )
     token = KeyRing(keys).add(key, fingerprint(certificate_of(identity)))
     if output.json:
@@ -122,7 +124,7 @@ def _list(options: Namespace, output: Output, keys: str) -> int:
 
 
 def _fields(key: Key) -> dict[str, Json]:
-    numbers = {name: getattr(key, name) for name in ("sync_max", "stored_max", "created", "revoked")}
+    numbers = {name: getattr(key, name) for name in ("sync_max", "stored_max", "rate", "created", "revoked")}
     shows = "certificate" if key.certificate else "token"
     return {
         "name": key.name,

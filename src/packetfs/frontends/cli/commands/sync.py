@@ -26,7 +26,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import parse_endpoint, shell_words
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.sizes import parse_size
+from packetfs.frontends.cli.sizes import parse_rate, parse_size
 from packetfs.frontends.cli.summary import print_summary
 from packetfs.limits import KEEP
 from packetfs.net.job import Job
@@ -53,6 +53,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--watch", action="store_true", help="go on: send each change when it happens, until Ctrl-C")
     add("--checksum", action="store_true", help="read all files, even those whose size and times did not change")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
+    add("--bwlimit", metavar="SIZE", help="move at most SIZE a second to and from another machine")
     add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {KEEP >> 30} GiB)")
     add("--far-pool", metavar="DIR", help="the pool on the other machine (default: its own choice)")
     add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
@@ -100,4 +101,5 @@ def make_job(options: Namespace, name: str) -> Job:
         shell=shell_words(settings.remote_shell(options.rsh)),
         far_command=options.far_command,
         keys=settings.keys_path(),
+        rate=0 if options.bwlimit is None else parse_rate(options.bwlimit),
     )
