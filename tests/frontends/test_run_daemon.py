@@ -13,7 +13,7 @@ from packetfs.engines.node import NodeJob, run_on_node
 from packetfs.engines.options import JobOptions
 from packetfs.engines.result import RunResult, ignore
 from packetfs.errors import FarSideFailed
-from packetfs.frontends.cli.commands.serve import answering
+from packetfs.frontends.cli.answering import answering
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.net.daemon import Daemon
 from packetfs.net.keys import Servers

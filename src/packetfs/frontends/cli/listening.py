@@ -10,7 +10,7 @@ from argparse import Namespace
 
 from packetfs.errors import NoKeys, UsageError
 from packetfs.frontends import settings
-from packetfs.frontends.cli.commands.serve import answering
+from packetfs.frontends.cli.answering import answering
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import HISTORY_WAIT

@@ -15,15 +15,13 @@ from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.answering import answering
 from packetfs.frontends.cli.output import Output
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.fs.filesystem import FileSystem
-    from packetfs.net.channel import FrameChannel
     from packetfs.net.rights import Rights
-    from packetfs.net.serve import Answer
-    from packetfs.net.wire import Run
 
 EXAMPLES: Final = (
     ("ssh host pfs serve --stdio", "what `pfs sync` runs to reach host"),
@@ -58,19 +56,6 @@ def run(options: Namespace, output: Output) -> int:
     answer = answering(options.pool)
     service = Service(settings.pool_path(options.pool), settings.history_path(), answer, prepare=_prepare)
     return serve_stdio(service, _rights(options))
-
-
-def answering(pool: str | None) -> Answer:
-    """Return what answers a run on this machine, over `pool` or the user's own."""
-
-    def answer(channel: FrameChannel, request: Run, rights: Rights) -> None:
-        from packetfs.engines.serve import answer_run  # a sync does not pay for it
-        from packetfs.frontends.cli.requested import open_requested
-        from packetfs.frontends.cli.runtime import runtime
-
-        answer_run(channel, request, lambda asked: open_requested(asked, pool, rights), runtime())
-
-    return answer
 
 
 def _rights(options: Namespace) -> Rights:
