@@ -109,6 +109,38 @@ def test_what_makes_no_file_says_why(derived: Pfs) -> None:
     assert derived("derive", "out", "grep", "nothing", "--arg", "pattern=7").code == ExitCode.NOT_FOUND
 
 
+@pytest.fixture
+def wild(derived: Pfs) -> Pfs:
+    """Beside what can be derived, `wild` of a program that faults."""
+    (derived.home / "wild.pfs").write_bytes(encode_program(Program(pad(assemble("ldxdw r0, [r2+0]\ncall 4096\nexit")))))
+    derived.good("derive", "wild", "wild.pfs", "text", "--records", "line")
+    return derived
+
+
+def test_what_cannot_be_made_keeps_nothing_else_from_being_copied(wild: Pfs) -> None:
+    wild.good("get", "sevens", "out")
+    assert (wild.home / "out").read_bytes() == SEVENS
+    wild.good("snapshots", "--take", "then")
+    assert wild.good("cat", "--snapshot", "then", "deep/both").out == BOTH
+    (wild.home / "got").mkdir()
+    shell = wild.home / "shell"
+    shell.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
+    shell.chmod(0o755)
+    far = ("--far-command", " ".join(COMMAND), "--far-pool", os.fspath(wild.pool), "-e", os.fspath(shell))
+    for made, command in {
+        "got": ("get", "/", "got"),
+        "first": ("sync", "pfs:", "first"),
+        "again": ("sync", "pfs:", "first"),
+        "pulled": ("sync", *far, "host:pfs:", "pulled"),
+    }.items():
+        ended = wild(*command)
+        assert (ended.code, ended.err.count("wild: ")) == (ExitCode.PARTIAL, 1 + (made == "pulled")), ended.err
+        assert "has not run yet" in ended.err
+        there = wild.home / command[-1]
+        assert sorted(path.name for path in there.iterdir()) == ["deep", "sevens", "text"]
+        assert (there / "deep" / "both").read_bytes() == BOTH
+
+
 def test_python_reads_it(derived: Pfs) -> None:
     with packetfs.Pool(derived.pool) as pool:
         assert pool.read_bytes("sevens") == SEVENS

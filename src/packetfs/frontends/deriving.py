@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from packetfs.errors import BadProgram, CorruptExtent, DeriveFailed, MissingExtent, UnknownFeature
 from packetfs.fs.derived import run_derived, waiting
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.fs.ingest import Ingested
 from packetfs.packet.digest import Digest
 from packetfs.pool.memo import MemoStore
 from packetfs.pool.pool import Pool
+from packetfs.typing import Final
+
+_OF_ONE_FILE: Final = (DeriveFailed, BadProgram, CorruptExtent, MissingExtent, UnknownFeature)
+"""Why one derived file cannot be made, while others can."""
 
 
 def derive(pool: Pool, root: Digest) -> Ingested:
@@ -41,6 +48,10 @@ def run_all(path: str) -> None:
 
 
 def run_waiting(fs: FileSystem) -> None:
-    """Run all derived files that were not run yet: what is built of the names next refers to content alone."""
+    """Run all derived files that were not run yet: what is built of the names next refers to content alone.
+
+    One that cannot be made waits on; who reads it is told NotRunYet, and nobody else anything.
+    """
     for root in waiting(fs):
-        run_derived(fs, root, derive)
+        with suppress(*_OF_ONE_FILE):
+            run_derived(fs, root, derive)

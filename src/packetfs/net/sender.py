@@ -6,7 +6,9 @@ Both send through one outlet (`outlet.py`); how the content of a file goes is `c
 
 from __future__ import annotations
 
+from packetfs.errors import NotRunYet
 from packetfs.events import Listener, Progress
+from packetfs.fs.derived import waits
 from packetfs.fs.mirror import Offer
 from packetfs.limits import SKETCH_NAMES
 from packetfs.net.batch import Batch, Content
@@ -86,7 +88,7 @@ class Sender:
             done = self._commit(outlet)
         self.report.snapshot = done.snapshot.decode("utf-8", "replace")
         for path, reason in done.failures:
-            outlet.trouble(path, (reason or b"what arrived is not what was sent").decode("utf-8", "replace"))
+            outlet.trouble(path, reason.decode("utf-8", "replace") or _reason(outlet.source, path))
         for path in done.deleted:
             outlet.tell_removal(path)
         return self.report
@@ -109,6 +111,13 @@ class Sender:
     def _send_batch(self, batch: Batch) -> None:
         self._channel.send_batch(batch)
         self._listener(Progress(self.report.changed, self.report.logical, 0))
+
+
+def _reason(source: Source, path: bytes) -> str:
+    """Return why a file that was sent, and sent again, is not at the receiver."""
+    entry = source.entry(path)
+    is_promise = entry is not None and waits(source.store, entry)
+    return NotRunYet().message if is_promise else "what arrived is not what was sent"
 
 
 def _choose(state: State, source: Source, files: int) -> tuple[Mode, Digest]:

@@ -177,5 +177,5 @@ def single_tree(store: Pool, entry: Entry) -> Digest:
 
 
 def file_leaves(store: Pool, entry: Entry) -> Iterator[tuple[int, bytes]]:
-    """Yield the leaves of a file's program."""
-    return leaves(store, Digest(entry.root))
+    """Yield the leaves of a file's program: none of an empty file, nor of a derived one that was not run yet."""
+    return leaves(store, Digest(entry.root)) if entry.size else iter(())
