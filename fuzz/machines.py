@@ -143,6 +143,9 @@ class Memory:
         content.add(1, 100, 5000)
         return content, 4000
 
+    def has(self, path: bytes) -> bool:
+        return path in self._files
+
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         if delivery is None:
             return

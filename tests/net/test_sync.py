@@ -100,6 +100,20 @@ def test_pull_with_a_known_base_moves_only_the_change(rig: Rig, src: Path) -> No
     assert describe(rig.base / "dst") == describe(src)
 
 
+def test_both_directions_tell_the_same_of_what_changes(rig: Rig, src: Path) -> None:
+    there, here = f"far:{rig.base}/dst", rig.base / "back"
+    for _ in range(2):
+        sent = rig.sync(f"{src}/", there, delete=True)
+        told = sorted((change.path, change.action) for change in rig.changes)
+        received = rig.sync(f"far:{src}/", here, delete=True)
+        assert sorted((change.path, change.action) for change in rig.changes) == told
+        assert (received.changed, received.deleted) == (sent.changed, sent.deleted)
+        assert received.received.logical == sent.sent.logical
+        edit(src / "big", 1_000_000, b"changed")
+        (src / "new").write_bytes(b"new")
+        (src / "empty").unlink(missing_ok=True)
+
+
 def test_without_history_only_lacking_extents_move(rig: Rig, src: Path) -> None:
     rig.sync(f"{src}/", rig.base / "dst")
     edit(src / "big", 1_000_000, b"X")

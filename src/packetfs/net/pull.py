@@ -35,7 +35,7 @@ def pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     return Summary(
         files=receiver.files,
         changed=receiver.changed,
-        deleted=len(done.deleted),
+        deleted=receiver.removed + len(done.deleted),
         total=receiver.total,
         sent=Traffic(signature=receiver.signature, wire=channel.sent),
         received=received,

@@ -57,13 +57,14 @@ class Receiver:
         self._target = target
         self._listener = listener
         self._dry_run = dry_run
+        self._was_empty = target.empty
         self._reader = ItemReader()
         self._sources: list[bytes] = []
         self._failures: dict[bytes, bytes] = {}
         self._rounds = 0
         self._stale: StaleContent | None = None
         self._handed = HandedFiles()
-        self.changed = 0
+        self.changed = self.removed = 0
         self.logical = 0
         self.literal = 0
         self.signature = 0
@@ -189,9 +190,11 @@ class Receiver:
         path, entry = item.path, item.entry
         self._failures.pop(path, None)
         self._quota.take(entry.size if item.content is not Content.NONE else 0)
+        is_new = self._is_new(path)
         if item.content is Content.NONE:
             self._attempt(path, entry, lambda: self._target.put(path, entry, None))
-            self._note(path, "metadata", entry)
+            if path:
+                self._note(path, "new" if is_new else "metadata", entry)
             return
         blocks = self._blocks(items)
         delivery = Delivery(path, entry.size, item.content, blocks, lambda source: self._open(item, source))
@@ -201,7 +204,14 @@ class Receiver:
             delivery.drain()
         if delivery.early:
             return
-        self._note(path, "content", entry)
+        self._note(path, "new" if is_new else "content", entry)
+
+    def _is_new(self, path: bytes) -> bool:
+        """Tell whether a path is nothing so far."""
+        try:
+            return self._was_empty or not self._target.has(path)
+        except (OSError, PacketFSError):  # whoever writes there says what is wrong with it
+            return False
 
     def _blocks(self, items: Iterator[AnyItem | Commit | Begin]) -> Iterator[BlockItem | EndItem | AbandonItem]:
         """Yield the blocks of the current entry; sources may be declared between them."""
@@ -240,6 +250,7 @@ class Receiver:
             self._target.remove(path)
         except (OSError, PacketFSError) as error:
             self._fail(path, error)
+        self.removed += 1
         self._listener(Changed(path, "delete"))
 
     def _attempt(self, path: bytes, entry: Entry, action: Callable[[], None]) -> None:
@@ -273,7 +284,7 @@ class Receiver:
 
     def _note(self, path: bytes, action: str, entry: Entry) -> None:
         self.changed += 1
-        if entry.is_file and action == "content":
+        if entry.is_file and action in ("content", "new"):
             self.logical += entry.size
         self._listener(Changed(path, action, entry.size))
         self._listener(Progress(self.changed, self.logical, 0))

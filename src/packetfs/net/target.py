@@ -66,6 +66,9 @@ class Target(Protocol):
     def stale(self) -> tuple[StaleContent, int]:
         """Return the old content that no listed piece has, and the bytes of pieces that are not held."""
 
+    def has(self, path: bytes) -> bool:
+        """Tell whether there is anything at `path`."""
+
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         """Make `path` what `entry` says; without a delivery its content stays."""
 

@@ -64,6 +64,9 @@ class HostTarget(HeldDirectory):
 
     # items
 
+    def has(self, path: bytes) -> bool:
+        return self._status(path) is not None
+
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         if not path:
             self._put_top(entry)

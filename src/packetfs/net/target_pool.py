@@ -189,6 +189,9 @@ class PoolTarget:
 
     # items
 
+    def has(self, path: bytes) -> bool:
+        return self._fs.entry(self._here(path)) is not None
+
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
         here = self._here(path)
         if entry.is_file and delivery is not None:
