@@ -362,12 +362,12 @@ DERIVED_MAX: Final = 1 << 40
 DERIVED_GROWTH: Final = 64
 """Bytes of output for each byte of input, and DERIVED_SMALL beside: a program that emits more was not meant to."""
 DERIVED_SMALL: Final = 64 * MIB
-STRETCH_MEAN: Final = 16
-"""Shards of a stretch, whose results are remembered as one, on average: of 1 GB the 60 stretches that did not change
+STRETCH_MEAN: Final = 32
+"""Shards of a stretch, whose results are remembered as one, on average: of 1 GB the 30 stretches that did not change
 are looked up, and the shards of two that did. A power of two up to 256."""
-STRETCH_MAX: Final = 64
+STRETCH_MAX: Final = 128
 """Shards of a stretch at the most: where digests end none, as in a hole."""
-STRETCH_OUTPUT_MAX: Final = 64 * KIB
+STRETCH_OUTPUT_MAX: Final = 128 * KIB
 """Bytes of output up to which a stretch is remembered: what emits more has it with the shards already."""
 MEMO_MAPS_MAX: Final = 4 * MIB
 """Bytes of maps of one microVM up to which results are remembered: more costs as much to keep as a shard to run."""

@@ -8,22 +8,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines import work
+from packetfs.engines import cuts, work
 from packetfs.engines.job import resume_job, run_job
 from packetfs.engines.jobs import list_jobs
+from packetfs.engines.known import Keys, Span
 from packetfs.engines.options import JobOptions
 from packetfs.engines.outline import outline
 from packetfs.engines.records import parse_records
-from packetfs.engines.source import Source
-from packetfs.limits import STRETCH_MAX
+from packetfs.engines.shards import Stretch
+from packetfs.engines.source import PoolFile, Source
+from packetfs.limits import NODE_LEAVES_MAX, STRETCH_MAX
+from packetfs.packet import tree
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
-from packetfs.packet.layout import Buffer
+from packetfs.packet.layout import Buffer, Mark
 from packetfs.packet.tree import split
 from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Reducer
@@ -122,17 +126,56 @@ def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     st.sampled_from((512, 600, 2048, 20_000)),
     st.lists(st.lists(EDIT, min_size=1, max_size=2), min_size=1, max_size=3),
     st.integers(0, 1),
+    st.sampled_from((2, 3, NODE_LEAVES_MAX)),
 )
 def test_a_run_with_a_memory_gives_what_one_without_gives(
-    pool: Pool, name: str, framing: str, shard: int, steps: list[list[tuple[int, int, bytes]]], seed: int
+    pool: Pool, name: str, framing: str, shard: int, steps: list[list[tuple[int, int, bytes]]], seed: int, leaves: int
 ) -> None:
+    """Over nodes of so many leaves: stretches, which have four shards here, begin and end anywhere in them."""
     data, options = text_of(25_000), JobOptions(shard_bytes=shard, workers=2, seed=seed)
-    for edits in [[], *steps]:
-        data = edited(data, edits)
-        sources: list[Source] = [stored(pool, data), stored(pool, data[::-1][:9000])]
-        wanted = without(run(PROGRAMS[name], sources, framing, options))
-        for _ in range(2):
-            assert without(run(PROGRAMS[name], sources, framing, options, SHARED)) == wanted
+    with patch.object(tree, "NODE_LEAVES_MAX", leaves), patch.object(cuts, "STRETCH_MEAN", 4):
+        for edits in [[], *steps]:
+            data = edited(data, edits)
+            sources: list[Source] = [stored(pool, data), stored(pool, data[::-1][:9000])]
+            wanted = without(run(PROGRAMS[name], sources, framing, options))
+            for _ in range(2):
+                assert without(run(PROGRAMS[name], sources, framing, options, SHARED)) == wanted
+
+
+def stretches_of(keys: Keys, source: PoolFile, shard: int) -> dict[bytes, tuple[Span, tuple[int, ...]]]:
+    """Return the span of each stretch of a file and where its shards end in it, by its key."""
+    found: dict[bytes, tuple[Span, tuple[int, ...]]] = {}
+    start = 0
+    for ends in cuts.stretches(source.program, source.root, shard):
+        span = keys.span(source, Stretch(0, (start, *ends[:-1]), ends[-1]))
+        part = keys.stretch(keys.begin(source, 0, 0, start), span)
+        assert part is not None
+        found[part.key] = span, tuple(end - start for end in ends)
+        start = ends[-1]
+    return found
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(("packet", "fixed:5000", "line")),
+    st.sampled_from((600, 20_000, 30_000)),
+    st.lists(EDIT, min_size=1, max_size=6),
+    st.sampled_from((2, 3, 9)),
+)
+def test_what_has_the_key_of_a_stretch_is_cut_as_that(
+    pool: Pool, framing: str, shard: int, edits: list[tuple[int, int, bytes]], leaves: int
+) -> None:
+    """Also where the change is behind its end, but so near that it moves the end."""
+    data, keys = text_of(300_000), Keys(Digest(bytes(32)), parse_records(framing), shard, 0, 0)
+    with patch.object(tree, "NODE_LEAVES_MAX", leaves), patch.object(cuts, "STRETCH_MEAN", 2):
+        known = stretches_of(keys, stored(pool, data), shard)
+        source, start = stored(pool, edited(data, edits)), 0
+        for ends in cuts.stretches(source.program, source.root, shard):
+            begin = keys.begin(source, 0, 0, start)
+            parts = [(keys.stretch(begin, span), lengths) for span, lengths in known.values()]
+            found = [lengths for part, lengths in parts if part is not None and part.key in known]
+            assert found in ([], [tuple(end - start for end in ends)])
+            start = ends[-1]
 
 
 @pytest.mark.parametrize("engine", ["cpu", "lanes"])
@@ -214,7 +257,7 @@ def test_stretches_that_did_not_change_are_one_question_each(
     """Also where shards are reduced on the way, as maps of `held` microVMs fit: then parts of a stretch are."""
     if held:
         monkeypatch.setattr(work, "MAPS_HELD", held * 256 * 8)
-    data, memory, options = text_of(2_000_000), Recalling(), JobOptions(shard_bytes=4096)
+    data, memory, options = text_of(8_000_000), Recalling(), JobOptions(shard_bytes=4096)
     wanted = run(PROGRAMS[name], [stored(pool, data)], "line", options)
     assert without(run(PROGRAMS[name], [stored(pool, data)], "line", options, memory)) == without(wanted)
     memory.asked = 0
@@ -222,10 +265,41 @@ def test_stretches_that_did_not_change_are_one_question_each(
     assert without(again) == without(wanted)
     assert again.result.remembered == again.result.shards
     assert memory.asked <= again.result.shards // 4
-    memory.asked, change = 0, data[:1_000_000] + b"one more\n" + data[1_000_000:]
+    memory.asked, change = 0, data[:5_000_000] + b"one more\n" + data[5_000_000:]
     other = run(PROGRAMS[name], [stored(pool, change)], "line", options, memory)
     assert without(other) == without(run(PROGRAMS[name], [stored(pool, change)], "line", options))
     assert memory.asked <= other.result.shards // 4 + 2 * STRETCH_MAX
+
+
+@dataclass
+class Counting:
+    """A pool that counts what is read of it."""
+
+    pool: Pool
+    count: int = 0
+
+    def put(self, payload: bytes, digest: Digest | None = None, *, mark: int = 0) -> Digest:
+        return self.pool.put(payload, digest, mark=Mark(mark))
+
+    def read(self, digest: Digest) -> bytes:
+        self.count += 1
+        return self.pool.read(digest)
+
+    def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
+        self.count += 1
+        return self.pool.read_range(digest, offset, length)
+
+
+@pytest.mark.parametrize("framing", ["packet", "fixed:5000", "line", "lines:300"])
+def test_of_what_did_not_change_no_node_is_read(pool: Pool, framing: str) -> None:
+    """The file has some sixteen nodes of 128 extents, and the answer comes from its root and what is kept."""
+    data, memory, options = text_of(8_000_000), Recalling(), JobOptions(shard_bytes=16_384)
+    root = stored(pool, data).root
+    first = run(hashed(), [PoolFile(pool, root, "data")], framing, options, memory)
+    counting_reads = Counting(pool)
+    again = run(hashed(), [PoolFile(counting_reads, root, "data")], framing, options, memory)
+    assert without(again) == without(first)
+    assert counting_reads.count == 1
 
 
 @pytest.mark.parametrize("keep_output", [False, True])

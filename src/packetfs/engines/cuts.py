@@ -32,10 +32,16 @@ _LAST: Final = (1 << 72) - 1
 _COPY: Final = bytes([Op.COPY])
 
 
-def stretches(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[list[int]]:
-    """Yield, stretch by stretch, where the shards of a file end; the last one does where the file does."""
+def longest(shard_bytes: int) -> int:
+    """Return how many bytes a shard has at the most. What is farther from its beginning does not move its end."""
+    return shard_bytes + shard_bytes // 2
+
+
+def stretches(program: Leaves, root: Digest, shard_bytes: int, start: int = 0) -> Iterator[list[int]]:
+    """Yield, stretch by stretch, where the shards of a file end; the last one does where the file does. `start`: where
+    a stretch begins."""
     ends: list[int] = []
-    for end, key in _shard_ends(program, root, shard_bytes):
+    for end, key in _shard_ends(program, root, shard_bytes, start):
         ends.append(end)
         if key % STRETCH_MEAN == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
             yield ends
@@ -44,13 +50,12 @@ def stretches(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[list[
         yield ends
 
 
-def _shard_ends(program: Leaves, root: Digest, shard_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield where each shard of a file ends, and the key of the leaf that it ends behind."""
-    least, most = shard_bytes - shard_bytes // 2, shard_bytes + shard_bytes // 2
+def _shard_ends(program: Leaves, root: Digest, shard_bytes: int, start: int) -> Iterator[tuple[int, int]]:
+    """Yield where each shard from `start` on ends, and the key of the leaf that it ends behind."""
+    least, most = shard_bytes - shard_bytes // 2, longest(shard_bytes)
     ends: list[int] = []
     keys: list[int] = []
-    start = 0
-    for run in program.packed(root, 0, program.size(root)):
+    for run in program.packed(root, start, program.size(root)):
         _add(run, shard_bytes, ends, keys)
         done = 0
         while ends[-1] - start > most:

@@ -124,7 +124,8 @@ def _memo(job: JobFile, task: Task) -> Memo | None:
     from packetfs.engines.known import Keys
     from packetfs.engines.memo import Memo
 
-    keys = Keys(Digest(bytes.fromhex(job.program)), job.framing, job.options.fuel, job.options.seed)
+    options = job.options
+    keys = Keys(Digest(bytes.fromhex(job.program)), job.framing, options.shard_bytes, options.fuel, options.seed)
     return Memo(task.memory, keys, task.image, lists=job.framing.kind in LISTS)
 
 

@@ -7,6 +7,10 @@ keeps). Most programs read none that tell where the records lie; then a result h
 A result is found in two steps. The key of a part (a shard, or a stretch of them) leads to a question: which fields were
 read, how far the last line reached behind the part, and whether the end of the file ended it. The key of the result
 follows from the answer: the values of those fields, and the outline of those bytes.
+
+The key of a shard is its outline. Where a stretch ends is seen only by walking over its leaves, and its key is to be
+had without: the node in which it begins, and where in that, leads to how long it was there (Span); its key is the nodes
+as far as anything was looked at to find its end. So nodes that did not change are not read.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from array import array
 from collections.abc import Sequence
 
 from packetfs.dataclass import dataclass
+from packetfs.engines.cuts import longest
 from packetfs.engines.outline import outline
 from packetfs.engines.records import RecordKind, Records
 from packetfs.engines.shards import Batch, Stretch
@@ -25,10 +30,12 @@ from packetfs.typing import Final
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.layout import SEMANTICS, VMS_MAX
 
-_PREFIX: Final = b"packetfs memo 2\0"
+_PREFIX: Final = b"packetfs memo 3\0"
 _JOB: Final = struct.Struct("<QQ32s")
 _LAYOUT: Final = struct.Struct("<Q")
 _PLACE: Final = struct.Struct("<6Q32s")
+_BEGIN: Final = struct.Struct("<5sQQQ")
+_SPAN: Final = struct.Struct("<QQ")
 
 
 class Looked:
@@ -49,15 +56,47 @@ QUESTION: Final = struct.Struct("<QQB")
 @dataclass(frozen=True, slots=True)
 class Part:
     """Shards that follow each other: their bytes begin at `start` and end at `stop` in their file, as far as is known
-    before they run; the first one is number `shard`, and its first record number `index` of the file."""
+    before they run, and the key says what there is up to `seen`; the first one is number `shard`, and its first record
+    number `index` of the file."""
 
     source: PoolFile
     key: Digest
     start: int
     stop: int
+    seen: int
     file: int
     shard: int
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a stretch begins, in file number `file` and with shard number `shard`."""
+
+    source: PoolFile
+    key: Digest
+    start: int
+    file: int
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long a stretch is, and how far from its beginning on the file decides that, and its records."""
+
+    length: int
+    reach: int
+
+    def pack(self) -> bytes:
+        return _SPAN.pack(self.length, self.reach)
+
+
+def unpack_span(data: bytes) -> Span | None:
+    """Return what `pack` gave, None for anything that cannot be that."""
+    if len(data) != _SPAN.size:
+        return None
+    length, reach = _SPAN.unpack(data)
+    return Span(length, reach) if 0 < length <= reach else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +110,9 @@ class Seen:
 class Keys:
     """The keys of one job."""
 
-    def __init__(self, program: Digest, records: Records, fuel: int, seed: int) -> None:
+    def __init__(self, program: Digest, records: Records, shard_bytes: int, fuel: int, seed: int) -> None:
         self._records = records
+        self._shard_bytes = shard_bytes
         self._seed = seed
         self._job = digest_of(_PREFIX + _JOB.pack(SEMANTICS, fuel, program) + str(records).encode())
 
@@ -80,27 +120,42 @@ class Keys:
         """Return what shard `index` of a batch is known by."""
         where = _listed(source, batch, index) if batch.firsts else self._laid(source, batch.edges(index))
         first = batch.base + batch.firsts[index] if batch.firsts else 0
-        return self._part(source, *where, batch.file, batch.shard + index, first)
-
-    def stretch(self, source: PoolFile, file: int, stretch: Stretch) -> Part:
-        """Return what a stretch is known by."""
-        start, stop, layout = self._laid(source, (*stretch.starts, stretch.stop))
-        return self._part(source, start, stop, b"stretch" + layout, file, stretch.shard, 0)
-
-    def _part(self, source: PoolFile, start: int, stop: int, layout: bytes, file: int, shard: int, index: int) -> Part:
+        start, stop, layout = where
         key = digest_of(self._job + _LAYOUT.pack(len(layout)) + layout + outline(source, start, stop))
-        return Part(source, key, start, stop, file, shard, index)
+        return Part(source, key, start, stop, stop, batch.file, batch.shard + index, first)
+
+    def begin(self, source: PoolFile, file: int, shard: int, start: int) -> Begin:
+        """Return what the beginning of a stretch at `start` is known by."""
+        first, _, word = self._laid(source, (start, source.size))
+        size = self._records.size if self._records.kind is RecordKind.FIXED else 1
+        base, node = _nodes(source, min(first, start), min(first, start) + 1)
+        place = _BEGIN.pack(word, self._shard_bytes, start - base, start % size)
+        return Begin(source, digest_of(self._job + b"begin" + place + node), start, file, shard)
+
+    def span(self, source: PoolFile, stretch: Stretch) -> Span:
+        """Return how long a stretch is, and how far it reaches."""
+        start, last = stretch.starts[0], stretch.starts[-1]
+        _, stop, _ = self._laid(source, (start, stretch.stop))
+        return Span(stretch.stop - start, min(max(stop, last + longest(self._shard_bytes)), source.size) - start)
+
+    def stretch(self, begin: Begin, span: Span) -> Part | None:
+        """Return what a stretch of this span that begins there is known by; None where there is no room for it."""
+        source, end = begin.source, begin.start + span.reach
+        if end > source.size:
+            return None
+        first, stop, _ = self._laid(source, (begin.start, begin.start + span.length))
+        _, nodes = _nodes(source, min(first, begin.start), end)
+        key = digest_of(self._job + b"stretch" + begin.key + span.pack() + bytes([end == source.size]) + nodes)
+        return Part(source, key, first, stop, end, begin.file, begin.shard, 0)
 
     def _laid(self, source: PoolFile, edges: Sequence[int]) -> tuple[int, int, bytes]:
-        """Return (start, stop) of the bytes that decide shards between these edges, and where in them they begin."""
+        """Return (start, stop) of the bytes that decide a shard between these edges, and whether it is the first one
+        where that counts."""
         if self._records.by_lines:  # the byte before tells whether a line begins at the start
-            start, layout = max(edges[0] - 1, 0), b"later" if edges[0] else b"first"
-        else:
-            size = self._records.size
-            edges = [min(-(-edge // size) * size, source.size) for edge in edges]
-            start, layout = edges[0], b""
-        inner = array("Q", [edge - start for edge in edges[1:-1]])
-        return start, edges[-1], layout + inner.tobytes()
+            return max(edges[0] - 1, 0), edges[1], b"later" if edges[0] else b"first"
+        size = self._records.size
+        start, stop = (min(-(-edge // size) * size, source.size) for edge in edges)
+        return start, stop, b""
 
     def question(self, part: Part, seen: Seen) -> bytes:
         """Say what else a part that is done looked at."""
@@ -127,7 +182,7 @@ class Keys:
         end, size = part.stop + behind, part.source.size
         if end > size or (at_end and end != size):
             return None
-        tail = outline(part.source, part.stop, end) if behind else b""
+        tail = outline(part.source, part.stop, end) if end > part.seen else b""
         return digest_of(part.key + question + self._place(part, looked) + tail)
 
     def _place(self, part: Part, looked: int) -> bytes:
@@ -147,6 +202,13 @@ class Keys:
 
     def _random(self, shard: int) -> int:
         return (self._seed * GOLDEN + shard) % (1 << 64)
+
+
+def _nodes(source: PoolFile, start: int, stop: int) -> tuple[int, bytes]:
+    """Return the nodes that have the bytes [start, stop), and where the first one begins."""
+    runs = list(source.program.nodes(source.root, start, stop))
+    base, starts, _ = runs[0]
+    return base + starts[0], b"".join(packets for _, _, packets in runs)
 
 
 def _listed(source: PoolFile, batch: Batch, index: int) -> tuple[int, int, bytes]:

@@ -4,6 +4,7 @@ A shard begins as a microVM that is done, and everything behind goes its usual w
 before them: what it came to, counts and reduced maps, is merged into that of the job without a microVM. So a run after
 a change looks up the stretches, and the shards of those that changed. known.py says under which keys results are kept:
 
+    key of where a stretch begins   -> its span; from that follows its key
     key of a part                   -> question: what else the run looked at
     key of the answer to it here    -> result
 
@@ -18,9 +19,11 @@ from __future__ import annotations
 
 import struct
 import threading
+from array import array
+from operator import lt
 
 from packetfs.dataclass import dataclass
-from packetfs.engines.known import QUESTION, Keys, Part, Seen
+from packetfs.engines.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
 from packetfs.engines.outcome import DAMAGE, Outcome, unpack
 from packetfs.engines.shards import Batch, Stretch
 from packetfs.engines.source import PoolFile, Source
@@ -35,8 +38,8 @@ from packetfs.vm.layout import State
 
 _COUNTS: Final = struct.Struct("<11Q")
 """records, executed, emitted, result, six verdicts, bytes of maps; maps and output follow."""
-_LENGTH: Final = struct.Struct("<Q")
-"""Bytes of a stretch's outcome, which follows; then its output."""
+_LENGTHS: Final = struct.Struct("<QQ")
+"""Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its output."""
 _RAW, _ZSTD = b"\0", b"\1"
 _SMALL: Final = 512
 """Bytes up to which a result is kept as it is: compressing it would gain less than it costs."""
@@ -65,8 +68,9 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What a stretch came to, and what it emitted."""
+    """A stretch, what it came to, and what it emitted."""
 
+    stretch: Stretch
     outcome: Outcome
     output: bytes
 
@@ -106,15 +110,19 @@ class Memo:
             self.recalled += 1
         return found
 
-    def recall_stretch(self, source: Source, file: int, stretch: Stretch) -> Recalled | None:
-        """Return what is remembered of a stretch of file number `file`, None where nothing is."""
+    def recall_stretch(self, source: Source, file: int, shard: int, start: int) -> Recalled | None:
+        """Return what is remembered of the stretch that begins at `start` of file number `file`, with shard number
+        `shard`; None where nothing is."""
         if not isinstance(source, PoolFile) or not self._fits or self._lists:
             return None
-        value = self._find(self._keys.stretch(source, file, stretch))[1]
-        found = None if value is None else self._read_stretch(value, stretch)
+        begin = self._keys.begin(source, file, shard, start)
+        span = unpack_span(self._memory.recall(begin.key) or b"")
+        part = None if span is None else self._keys.stretch(begin, span)
+        value = None if part is None else self._find(part)[1]
+        found = None if span is None or value is None else self._read_stretch(value, begin, span)
         if found is not None:
             with self._lock:
-                self.recalled += len(stretch.starts)
+                self.recalled += len(found.stretch.starts)
         return found
 
     def _find(self, part: Part) -> tuple[bytes, bytes | None]:
@@ -168,24 +176,30 @@ class Memo:
         looked, reached = 0, 0
         for seen, _ in found:
             looked, reached = looked | seen.looked, max(reached, seen.reached)
-        packed = outcome.pack()
-        value = self._packed(_LENGTH.pack(len(packed)) + packed + output)
-        self._store(self._keys.stretch(source, file, stretch), Seen(looked, reached), value)
+        start, packed = stretch.starts[0], outcome.pack()
+        begin, span = self._keys.begin(source, file, stretch.shard, start), self._keys.span(source, stretch)
+        edges = array("Q", [edge - start for edge in stretch.starts]).tobytes()
+        value = self._packed(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
+        part = self._keys.stretch(begin, span)
+        if part is not None and self._store(part, Seen(looked, reached), value):
+            self._memory.remember(begin.key, span.pack())
 
     def _note(self, shard: int, seen: Seen, output: bytes) -> None:
         if len(output) <= STRETCH_OUTPUT_MAX and self.hold(len(output)):
             self._seen[shard] = seen, output
 
-    def _store(self, part: Part, seen: Seen, value: bytes) -> None:
+    def _store(self, part: Part, seen: Seen, value: bytes) -> bool:
+        """Keep what a part came to; False where it cannot be."""
         question = self._keys.question(part, seen)
         key = self._keys.answer(part, question)
         if key is None or len(value) > MEMO_VALUE_MAX:
-            return
+            return False
         if seen.looked:
             self._memory.remember(part.key, question)
             self._memory.remember(key, value)
         else:
             self._memory.remember(part.key, question + key + value)
+        return True
 
     # values
 
@@ -210,18 +224,25 @@ class Memo:
             return None
         return Remembered(records, executed, emitted, result, tuple(verdicts), rest[:size], rest[size:])
 
-    def _read_stretch(self, value: bytes, stretch: Stretch) -> Recalled | None:
+    def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
         try:
             plain = _plain(value)
-            end = _LENGTH.size + _LENGTH.unpack_from(plain)[0]
-            outcome, output = unpack(self._image, plain[_LENGTH.size : end]), plain[end:]
+            first, size = _LENGTHS.unpack_from(plain)
+            middle, end = _LENGTHS.size + first, _LENGTHS.size + first + size
+            edges = array("Q", plain[_LENGTHS.size : middle]).tolist()
+            outcome, output = unpack(self._image, plain[middle:end]), plain[end:]
         except (PacketFSError, *DAMAGE):
             return None
         totals = outcome.totals
         counted = (totals.shards, totals.bytes, totals.emitted, totals.faulted)
-        if counted != (len(stretch.starts), stretch.stop - stretch.starts[0], len(output), 0):
+        if counted != (len(edges), span.length, len(output), 0) or not _is_rising(edges, span.length):
             return None
-        return Recalled(outcome, output)
+        starts = tuple([begin.start + edge for edge in edges])
+        return Recalled(Stretch(begin.shard, starts, begin.start + span.length), outcome, output)
+
+
+def _is_rising(edges: list[int], stop: int) -> bool:
+    return bool(edges) and not edges[0] and all(map(lt, edges, [*edges[1:], stop]))
 
 
 def _plain(value: bytes) -> bytes:

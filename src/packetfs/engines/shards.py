@@ -23,8 +23,8 @@ from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX
 
 Tell = Callable[[Trouble], None]
-Known = Callable[[int, "Stretch"], bool]
-"""Tells whether a stretch of file number so and so is to come whole."""
+Known = Callable[[int, int, int], "Stretch | None"]
+"""Returns the stretch that is to come whole: of file number so and so, its first shard's number, where it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ class Batch:
         return self.starts[index], self.starts[behind] if behind < len(self.starts) else self.stop
 
 
-def _unknown(file: int, stretch: Stretch) -> bool:
-    del file, stretch
-    return False
+def _unknown(file: int, shard: int, start: int) -> Stretch | None:
+    del file, shard, start
+    return None
 
 
 def plan(
@@ -122,7 +122,7 @@ class _Cuts(Protocol):
         """Return the next shards, of which the first is number `shard`, at most `count` of them; None at the end."""
 
 
-def _cut(source: Source, shard_bytes: int, known: Callable[[Stretch], bool]) -> _Cuts:
+def _cut(source: Source, shard_bytes: int, known: Callable[[int, int], Stretch | None]) -> _Cuts:
     return _ByContent(source, shard_bytes, known) if isinstance(source, PoolFile) else _Regular(source, shard_bytes)
 
 
@@ -140,28 +140,36 @@ class _Regular:
 
 
 class _ByContent:
-    """Shards of a file in a pool."""
+    """Shards of a file in a pool. Its program is walked over where the next stretch is not known."""
 
-    def __init__(self, source: PoolFile, shard_bytes: int, known: Callable[[Stretch], bool]) -> None:
-        self._stretches = stretches(source.program, source.root, shard_bytes)
+    def __init__(self, source: PoolFile, shard_bytes: int, known: Callable[[int, int], Stretch | None]) -> None:
+        self._source = source
+        self._shard_bytes = shard_bytes
+        self._walk: Iterator[list[int]] | None = None
         self._known = known
         self._stretch = Stretch(0, (), 0)
         self._taken = 0
 
     def take(self, shard: int, count: int) -> _Taken | None:
-        stretch = self._stretch
-        if self._taken == len(stretch.starts):
-            ends = next(self._stretches, None)
-            if ends is None:
+        if self._taken == len(self._stretch.starts):
+            if self._stretch.stop == self._source.size:
                 return None
-            self._stretch = stretch = Stretch(shard, (stretch.stop, *ends[:-1]), ends[-1])
-            self._taken = 0
-            if self._known(stretch):
-                self._taken = len(stretch.starts)
-                return stretch.starts, stretch.stop, stretch
-        first, self._taken = self._taken, min(self._taken + count, len(stretch.starts))
+            count = self._begin(shard, self._stretch.stop) or count
+        stretch, first = self._stretch, self._taken
+        self._taken = min(first + count, len(stretch.starts))
         stop = (*stretch.starts, stretch.stop)[self._taken]
         return stretch.starts[first : self._taken], stop, stretch
+
+    def _begin(self, shard: int, start: int) -> int:
+        """Go on to the next stretch; return how many shards it has, where it is to come whole, else 0."""
+        known, self._taken = self._known(shard, start), 0
+        if known is not None:
+            self._stretch, self._walk = known, None
+            return len(known.starts)
+        self._walk = self._walk or stretches(self._source.program, self._source.root, self._shard_bytes, start)
+        ends = next(self._walk)
+        self._stretch = Stretch(shard, (start, *ends[:-1]), ends[-1])
+        return 0
 
 
 LISTS = (RecordKind.PCAP, RecordKind.EXTENT)

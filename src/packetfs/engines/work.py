@@ -71,11 +71,11 @@ class JobCare:
             counter.advance(batch.stop)
         return live
 
-    def _recall(self, file: int, stretch: Stretch) -> bool:
-        """Look up a stretch, and tell whether it is remembered."""
+    def _recall(self, file: int, shard: int, start: int) -> Stretch | None:
+        """Look up the stretch that begins there, and return it if it is remembered."""
         if self._work.memo is not None:
-            self._recalled = self._work.memo.recall_stretch(self._work.sources[file], file, stretch)
-        return self._recalled is not None
+            self._recalled = self._work.memo.recall_stretch(self._work.sources[file], file, shard, start)
+        return self._recalled.stretch if self._recalled is not None else None
 
     def begin(self, live: Live) -> None:
         begin_batch(self._work, live)

@@ -116,6 +116,12 @@ class Leaves:
         for base, node, first, end in self._spans(root, start, stop):
             yield base, node.starts[first : end + 1], node.between(first, end)
 
+    def nodes(self, root: Digest, start: int, stop: int) -> Iterator[Packed]:
+        """Yield the TREE packets of the nodes whose leaves these are, which are not read; of a program without nodes
+        the leaves."""
+        for base, node, first, end in self._span(root, self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop, floor=1):
+            yield base, node.starts[first : end + 1], node.between(first, end)
+
     def _spans(self, root: Digest, start: int, stop: int) -> Iterator[_Span]:
         last, base, node = self._last
         if last == root and base <= start < stop <= base + node.starts[-1]:  # who goes on where he was finds it here
@@ -123,12 +129,18 @@ class Leaves:
             return iter(((base, node, first, end),))
         return self._span(root, self._root(root), 0, TREE_DEPTH_MAX + 1, start, stop) if start < stop else iter(())
 
-    def _span(self, root: Digest, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[_Span]:
+    def _span(
+        self, root: Digest, node: _Node, base: int, level: int, start: int, stop: int, *, floor: int = 0
+    ) -> Iterator[_Span]:
+        """`floor`: the level of nodes that are not descended into."""
         starts, ops = node.starts, node.ops
         index = max(bisect_right(starts, start - base) - 1, 0)
         end = min(bisect_left(starts, stop - base, index), len(ops))
         if index < end and ops[index] != _TREE:
             self._last = root, base, node
+            yield base, node, index, end
+            return
+        if index < end and node.parts[index][_LEVEL_AT] == floor:
             yield base, node, index, end
             return
         for place in range(index, end):
@@ -137,7 +149,7 @@ class Leaves:
                 digest = Digest(part[HEADER:_LEVEL_AT])
                 raise BadProgram(root=short(digest), reason="the levels of its tree do not fall")
             below = self._inner(part, starts[place + 1] - starts[place])
-            yield from self._span(root, below, base + starts[place], inner, start, stop)
+            yield from self._span(root, below, base + starts[place], inner, start, stop, floor=floor)
 
     def _walk(self, node: _Node, base: int, level: int, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         starts, parts = node.starts, node.parts
