@@ -82,18 +82,18 @@ class Tiered:
         return slot, Stop(stop), used
 
     def _look(self, framing: int, size: int) -> None:
-        """Take what was made before."""
+        """Take what was made before; others wait for that, as a batch in the interpreter takes far longer."""
         from packetfs.engines.compiled.cache import keeps_code
 
         with self._lock:
             if self._looked:
                 return
-            self._looked = True
             if keeps_code():
                 try:
                     self._find(framing, size)
                 except OSError as error:  # no memory that may be executed
                     self._fail(error)
+            self._looked = True
 
     def _find(self, framing: int, size: int) -> None:
         from packetfs.engines.compiled.machine import Prepared
