@@ -73,5 +73,22 @@ class Counted:
         self._listener(event)
 
 
+class Troubles:
+    """Keeps the files that could not be handled, the first `limit` of them, until they are taken."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[Trouble] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Trouble) and len(self._kept) < self._limit:
+            self._kept.append(event)
+
+    def take(self) -> list[Trouble]:
+        """Return those that nobody was told of yet."""
+        kept, self._kept = self._kept, []
+        return kept
+
+
 def ignore(event: Event) -> None:
     """Be the listener of a job that nobody watches."""

@@ -207,6 +207,23 @@ def test_unreadable_files_in_a_tree_are_named_and_the_rest_is_stored(pooled: Pfs
     assert user("sync", "--json", "tree/", "again").records[-1]["troubles"] == 2
 
 
+def test_what_the_far_side_cannot_read_is_named_here(pooled: Pfs, tree: Path) -> None:
+    (tree / "inner/text").chmod(0)
+    shell = pooled.home / "shell"
+    shell.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
+    shell.chmod(0o755)
+    far = ("-e", os.fspath(shell), "--far-command", " ".join(COMMAND), f"host:{tree}/", "back")
+    user = without_privilege(pooled)
+    ended = user("sync", "--json", *far)
+    assert ended.code == ExitCode.PARTIAL
+    assert [record["path"] for record in ended.records if record["type"] == "trouble"] == ["inner/text"]
+    assert ended.records[-1]["troubles"] == 1
+    assert user("sync", *far).err.count("inner/text: ") == 1
+    (tree / "inner/text").chmod(0o600)
+    user.good("sync", *far)
+    assert (pooled.home / "back/inner/text").read_bytes() == (tree / "inner/text").read_bytes()
+
+
 def test_an_unreadable_file_alone_is_an_error(pooled: Pfs) -> None:
     (pooled.home / "secret").write_text("x")
     (pooled.home / "secret").chmod(0)

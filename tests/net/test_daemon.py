@@ -27,6 +27,7 @@ from packetfs.errors import (
     NotGranted,
     NotListening,
     PacketFSError,
+    RevokedKey,
     UnsafePath,
     WrongServer,
 )
@@ -328,6 +329,16 @@ def test_a_session_ends_when_its_key_is_revoked(host: Host, monkeypatch: pytest.
     assert caught.value.exit_code == 15
     Path(host.ring.path).write_text("{ damaged")
     assert not other.hears(0.1)
+
+
+def test_a_stream_that_has_ended_still_takes_its_last_words(host: Host) -> None:
+    stream = host.dial(host.mint(write=("pfs:",)))
+    for _ in range(2):  # the daemon looks at its keys again before they are said
+        stream.end(RevokedKey(name="key"))
+    with pytest.raises(RevokedKey):
+        stream.read_into(memoryview(bytearray(1)))
+    stream.end(RevokedKey(name="key"))
+    stream.write([b"last words"])
 
 
 def test_a_watch_ends_when_its_key_is_revoked(host: Host, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_a_side_that_computes_beats_and_one_that_speaks_does_not(pair: Pair, mon
     pair.channel.send(Commit(Digest(bytes(32))))
     pair.channel.beat()
     said = os.read(pair.hears, 1 << 16).replace(HEARTBEAT, b"")
-    assert len(said) == FRAME.size + 32
+    assert len(said) == FRAME.size + 33
 
 
 def test_a_pulse_leaves_no_thread_behind(pair: Pair) -> None:

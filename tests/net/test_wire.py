@@ -542,7 +542,8 @@ def test_messages_have_these_bytes() -> None:
         Begin(1, ones, twos, 3, 300): "01" + "01" * 32 + "02" * 32 + "03ac02",
         ListedMessage(7): "07",
         Want(b"\x05", b"", 1): "01050001",
-        Commit(ones): "01" * 32,
+        Commit(ones): "01" * 32 + "00",
+        Commit(ones, ((b"a", b"gone"),)): "01" * 32 + "01016104676f6e65",
         Done(ones, ((b"a", b""),), (b"b",), b"s"): "01" * 32 + "010161000101620173",
         Failed(20, b"no", b""): "14026e6f00",
         Run(b"PacketFS", 1, b"P", b"line", b"", b"", (b"/f",), (0, 1, 300)): (

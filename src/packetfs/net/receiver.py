@@ -293,6 +293,8 @@ class Receiver:
 
     def _finish(self, commit: Commit) -> Done:
         self._rounds += 1
+        for path, reason in commit.troubles:
+            self._listener(Trouble(path, reason.decode("utf-8", "replace")))
         held = self._target.finish(commit.root)
         if held != commit.root and not self._failures and self._target.mirrors and not self._dry_run:
             self._name(b"", "what is here now is not the tree that was sent; run it again with --checksum")

@@ -7,7 +7,7 @@ Both send through one outlet (`outlet.py`); how the content of a file goes is `c
 from __future__ import annotations
 
 from packetfs.errors import NotRunYet
-from packetfs.events import Listener, Progress
+from packetfs.events import Listener, Progress, Troubles
 from packetfs.fs.derived import waits
 from packetfs.fs.mirror import Offer
 from packetfs.limits import SKETCH_NAMES
@@ -27,8 +27,12 @@ from packetfs.packet.digest import Digest
 class Sender:
     """One sync, from the receiver's STATE to its DONE."""
 
-    def __init__(self, channel: Channel, listener: Listener, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, channel: Channel, listener: Listener, *, dry_run: bool = False, troubles: Troubles | None = None
+    ) -> None:
+        """`troubles` are for the receiver to tell: those of this sender, and whatever else its owner puts in."""
         self._channel = channel
+        self._troubles = troubles
         self._listener = listener
         self._dry_run = dry_run
         self._items = ItemWriter(self._send_batch)
@@ -105,7 +109,9 @@ class Sender:
 
     def _commit(self, outlet: Outlet) -> Done:
         self._items.flush()
-        self._channel.send(Commit(outlet.source.root))
+        troubles = self._troubles.take() if self._troubles is not None else ()
+        said = tuple((trouble.path, trouble.reason.encode("utf-8", "replace")) for trouble in troubles)
+        self._channel.send(Commit(outlet.source.root, said))
         return self._channel.expect(Done)
 
     def _send_batch(self, batch: Batch) -> None:

@@ -13,9 +13,9 @@ from packetfs import __version__
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadMessage, Disconnected, InternalError, NotGranted, PacketFSError, VersionMismatch
 from packetfs.errors.system import host_error
-from packetfs.events import Event, Trouble
+from packetfs.events import Event, Trouble, Troubles
 from packetfs.fs.filesystem import FileSystem
-from packetfs.limits import KEEP
+from packetfs.limits import FAILURES_MAX, KEEP
 from packetfs.net.channel import FrameChannel
 from packetfs.net.confine import confined
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_source, open_target, open_targets, shape_of
@@ -164,9 +164,10 @@ def _send(channel: FrameChannel, hello: Hello, place: Place, options: Option) ->
     channel.send(Welcome(MAGIC, PROTOCOL, __version__.encode(), mean_of(place), shape, channel.hands))
     mean = mean_of(place) if place.pool else hello.mean
     checksum = Option.CHECKSUM in options
-    sender = Sender(channel, _to_stderr, dry_run=Option.DRY_RUN in options)
+    troubles = Troubles(FAILURES_MAX)
+    sender = Sender(channel, troubles, dry_run=Option.DRY_RUN in options, troubles=troubles)
     offer = sender.start()
-    with open_source(place, mean, hello.keep, _to_stderr, checksum=checksum, offer=offer) as source:
+    with open_source(place, mean, hello.keep, troubles, checksum=checksum, offer=offer) as source:
         sender.run(source)
 
 

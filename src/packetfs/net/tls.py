@@ -39,7 +39,8 @@ class TlsStream:
 
     def __init__(self, tls: ssl.SSLSocket, until: float, patience: float = PATIENCE) -> None:
         self.patience = patience
-        self.ending: PacketFSError | None = None
+        self._ending: PacketFSError | None = None
+        self._ended = False
         self._tls = tls
         self._lock = threading.Lock()
         self._readable, self._writable = select.poll(), select.poll()
@@ -121,14 +122,17 @@ class TlsStream:
         return self._tls.pending() > 0 or bool(self._readable.poll(seconds * 1000))
 
     def end(self, reason: PacketFSError) -> None:
-        """Let whoever uses this stream meet `reason`, once: called from another thread."""
-        self.ending = reason
+        """Let whoever uses this stream meet `reason`, once, however often it is said: called from another thread."""
+        if self._ended:
+            return  # its last words are on their way
+        self._ended = True
+        self._ending = reason
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._tls, socket.SHUT_RD)  # wakes a reader; the method of TLS would end it
 
     def _go_on(self) -> None:
-        if self.ending is not None:
-            reason, self.ending = self.ending, None
+        if self._ending is not None:
+            reason, self._ending = self._ending, None
             raise reason
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 from packetfs.typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 MAGIC: Final = b"PacketFS"
 FRAME: Final = struct.Struct("<IBB")
 COMPRESSED: Final = 1
@@ -256,10 +256,11 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The end of the items."""
+    """The end of the items, and what the sender could not read of its tree: only the receiver may have a listener."""
 
     TYPE: ClassVar[Type] = Type.COMMIT
     root: Digest
+    troubles: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
