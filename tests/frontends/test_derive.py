@@ -127,14 +127,14 @@ def test_what_cannot_be_made_keeps_nothing_else_from_being_copied(wild: Pfs) -> 
     shell.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
     shell.chmod(0o755)
     far = ("--far-command", " ".join(COMMAND), "--far-pool", os.fspath(wild.pool), "-e", os.fspath(shell))
-    for made, command in {
-        "got": ("get", "/", "got"),
-        "first": ("sync", "pfs:", "first"),
-        "again": ("sync", "pfs:", "first"),
-        "pulled": ("sync", *far, "host:pfs:", "pulled"),
-    }.items():
+    for command in (
+        ("get", "/", "got"),
+        ("sync", "pfs:", "first"),
+        ("sync", "pfs:", "first"),
+        ("sync", *far, "host:pfs:", "pulled"),
+    ):
         ended = wild(*command)
-        assert (ended.code, ended.err.count("wild: ")) == (ExitCode.PARTIAL, 1 + (made == "pulled")), ended.err
+        assert (ended.code, ended.err.count("wild: ")) == (ExitCode.PARTIAL, 1), ended.err
         assert "has not run yet" in ended.err
         there = wild.home / command[-1]
         assert sorted(path.name for path in there.iterdir()) == ["deep", "sevens", "text"]
