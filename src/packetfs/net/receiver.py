@@ -61,6 +61,8 @@ class Receiver:
         self._reader = ItemReader()
         self._sources: list[bytes] = []
         self._failures: dict[bytes, bytes] = {}
+        self._named: set[bytes] = set()
+        """Files that the sender said something of: it knows better why they are not here."""
         self._rounds = 0
         self._stale: StaleContent | None = None
         self._handed = HandedFiles()
@@ -103,7 +105,8 @@ class Receiver:
             if self._rounds == 1 and unverified:
                 continue
             for path in unverified:
-                self._listener(Trouble(path, "what arrived is not what was sent"))
+                if path not in self._named:
+                    self._listener(Trouble(path, "what arrived is not what was sent"))
             return done
 
     def _early(self, items: Iterator[AnyItem | Commit | Begin]) -> Begin:
@@ -294,6 +297,7 @@ class Receiver:
     def _finish(self, commit: Commit) -> Done:
         self._rounds += 1
         for path, reason in commit.troubles:
+            self._named.add(path)
             self._listener(Trouble(path, reason.decode("utf-8", "replace")))
         held = self._target.finish(commit.root)
         if held != commit.root and not self._failures and self._target.mirrors and not self._dry_run:

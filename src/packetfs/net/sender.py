@@ -87,25 +87,37 @@ class Sender:
     def _finish(self, outlet: Outlet, unsure: set[bytes]) -> SendReport:
         done = self._commit(outlet)
         again = [path for path, reason in done.failures if not reason]
+        named: set[bytes] = set()
         if again:
-            self._send_again(outlet, again, unsure)
+            named = self._send_again(outlet, again, unsure)
             done = self._commit(outlet)
         self.report.snapshot = done.snapshot.decode("utf-8", "replace")
         for path, reason in done.failures:
-            outlet.trouble(path, reason.decode("utf-8", "replace") or _reason(outlet.source, path))
+            if path not in named:
+                outlet.trouble(path, (reason or b"what arrived is not what was sent").decode("utf-8", "replace"))
         for path in done.deleted:
             outlet.tell_removal(path)
         return self.report
 
-    def _send_again(self, outlet: Outlet, paths: list[bytes], unsure: set[bytes]) -> None:
-        """Send the bytes of files that what was sent did not make whole; of the `unsure` no content was told of yet."""
+    def _send_again(self, outlet: Outlet, paths: list[bytes], unsure: set[bytes]) -> set[bytes]:
+        """Send the bytes of files that what was sent did not make whole; of the `unsure` no content was told of yet.
+
+        Return those that have no bytes, which are named.
+        """
         contents = Contents(outlet, self._handing, self._early.brought)
+        named: set[bytes] = set()
         for path in dict.fromkeys(paths):
             entry = outlet.source.entry(path)
-            if entry is not None and entry.is_file:
-                if path in unsure:
-                    outlet.note_content(path, entry)
-                contents.send_bytes(path, entry)
+            if entry is None or not entry.is_file:
+                continue
+            if waits(outlet.source.store, entry):
+                outlet.trouble(path, NotRunYet().message)
+                named.add(path)
+                continue
+            if path in unsure:
+                outlet.note_content(path, entry)
+            contents.send_bytes(path, entry)
+        return named
 
     def _commit(self, outlet: Outlet) -> Done:
         self._items.flush()
@@ -117,13 +129,6 @@ class Sender:
     def _send_batch(self, batch: Batch) -> None:
         self._channel.send_batch(batch)
         self._listener(Progress(self.report.changed, self.report.logical, 0))
-
-
-def _reason(source: Source, path: bytes) -> str:
-    """Return why a file that was sent, and sent again, is not at the receiver."""
-    entry = source.entry(path)
-    is_promise = entry is not None and waits(source.store, entry)
-    return NotRunYet().message if is_promise else "what arrived is not what was sent"
 
 
 def _choose(state: State, source: Source, files: int) -> tuple[Mode, Digest]:
