@@ -451,15 +451,18 @@ def test_hard_links_that_come_and_go(fs: FileSystem, host: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_content_changes_under_all_names(fs: FileSystem, host: Path) -> None:
+@pytest.mark.parametrize("names", [b"ab", b"abcd"])
+def test_content_changes_under_all_names(fs: FileSystem, host: Path, names: bytes) -> None:
+    paths = [bytes([name]) for name in names]
     for number in range(3):
         (host / "b").write_bytes(b"%d" % number)
         os.utime(host / "b", ns=(number, number))
         if not number:
-            os.link(host / "b", host / "a")
+            for path in set(paths) - {b"b"}:
+                os.link(host / "b", host / path.decode())
         run(fs, host)
-        assert groups(fs) == dict.fromkeys([b"a", b"b"], number_of(b"a"))
-        assert fs.read(b"m/a") == fs.read(b"m/b") == b"%d" % number
+        assert groups(fs) == dict.fromkeys(paths, number_of(b"a"))
+        assert [fs.read(b"m/" + path) for path in paths] == [b"%d" % number] * len(paths)
 
 
 @pytest.mark.usefixtures("settled")

@@ -197,6 +197,10 @@ class FileSystem:
         self.names.link(parent, name, found.ino)
         self.names.update(found, replace(found.entry, group=group), found.seen)
 
+    def is_same(self, one: bytes, other: bytes) -> bool:
+        """Tell whether two paths, which both stand for something, are names of one file."""
+        return self.paths.need(one).ino == self.paths.need(other).ino
+
     def make_parents(self, path: bytes) -> None:
         """Make the directories above a path that are missing."""
         missing = []

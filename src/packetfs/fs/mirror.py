@@ -409,8 +409,9 @@ class _Mirror:
         if links is None:
             return False
         group = _group_of(links.first)
-        if known is None or known.group != group or links.group != group:
-            self._fs.link(self._place(links.first), self._place(path), group)
+        first, place = self._place(links.first), self._place(path)
+        if known is None or known.group != group or not self._fs.is_same(first, place):
+            self._fs.link(first, place, group)
         links.group, links.joined = group, True
         links.missing -= 1
         if not links.missing:

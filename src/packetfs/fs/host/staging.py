@@ -111,7 +111,9 @@ class Staging:
             raise PermissionError(errno.EPERM, "device nodes are made by root only")
 
     def link(self, existing: bytes, path: bytes) -> Committed:
-        """Make `path` another name of the file `existing`, in place of whatever it names."""
+        """Make `path` a further name of the file `existing`, in place of whatever it names; if it is one, it stays."""
+        if self._is_same(existing, path):
+            return Committed()
         staged = self._new_name(path)
         with full_disk_named(path):
             self.beneath.link(existing, staged)
@@ -120,8 +122,14 @@ class Staging:
             old = self._place(staged, path)
         finally:
             if old != staged:
-                self._remove_file(staged)  # a rename onto the same inode does nothing and leaves both names
+                self._remove_file(staged)
         return Committed(old)
+
+    def _is_same(self, one: bytes, other: bytes) -> bool:
+        try:
+            return os.path.samestat(self.beneath.lstat(one), self.beneath.lstat(other))
+        except FileNotFoundError:
+            return False
 
     def make_directory(self, path: bytes) -> Committed:
         """Make a directory for its owner only, unless there is one; a file of that name goes."""
