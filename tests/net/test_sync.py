@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import random
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from packetfs.errors import NothingThere, Overlap, PacketFSError, Unreachable
+from packetfs.fs.export import export
+from packetfs.fs.filesystem import FileSystem
+from packetfs.packet.entry import Entry
+from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 
 
@@ -364,3 +369,41 @@ def test_a_link_as_source_is_refused_before_anything_is_made(rig: Rig) -> None:
     assert not (rig.base / "dst").exists()
     rig.sync(f"{rig.base}/link/", rig.base / "dst")
     assert (rig.base / "dst" / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("end", ["{base}/dst", "pfs:dst"])
+def test_names_of_one_file_change_together(rig: Rig, src: Path, end: str) -> None:
+    rig.make_pool()
+    place = end.format(base=rig.base)
+    for name in ("b", "c", "d"):
+        os.link(src / "small", src / name)
+    rig.sync(f"{src}/", place)
+    (src / "small").write_bytes(b"in place")
+    rig.sync(f"{src}/", place, delete=True)
+    assert not rig.troubles
+    rig.sync(f"{place}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+    (src / "b").unlink()
+    for _ in range(2):  # that a name went shows in the other ones, which are looked at again
+        rig.sync(f"{src}/", place, delete=True)
+    assert rig.sync(f"{src}/", place, delete=True).changed == 0
+    rig.sync(f"{place}/", rig.base / "back", delete=True)
+    assert describe(rig.base / "back") == describe(src)
+
+
+def test_trees_of_a_pool_keep_their_hard_links_apart(rig: Rig, src: Path) -> None:
+    rig.make_pool()
+    rig.sync(f"{src}/", "pfs:before")
+    old = describe(src)
+    (src / "small").write_bytes(b"in place")
+    rig.sync(f"{src}/", "pfs:after")
+    rig.sync("pfs:", rig.base / "back")
+    assert not rig.troubles
+    (rig.base / "out").mkdir()
+    with Pool.open(str(rig.base / "pool"), writable=True) as pool, FileSystem(pool) as fs:
+        whole = Entry(b"all", stat.S_IFDIR | 0o755, root=fs.tree_root())
+        export(pool, whole, os.fsencode(rig.base / "out"), b"all")
+    for place in (rig.base / "back", rig.base / "out" / "all"):
+        assert describe(place / "before") == old
+        assert describe(place / "after") == describe(src)
+    assert rig.sync("pfs:", rig.base / "back").changed == 0

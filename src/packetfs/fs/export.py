@@ -39,14 +39,16 @@ class _Job:
     listener: Listener
     as_root: bool
     done: Exported = field(default_factory=Exported)
-    links: dict[int, bytes] = field(default_factory=dict)
+    links: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    """The first path of each hard-link group, by the tree that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A directory that is being filled."""
+    """A directory that is being filled; `tree` is the one around it that hard links belong to."""
 
     path: bytes
+    tree: bytes
     entry: Entry
     entries: Iterator[Entry]
 
@@ -89,13 +91,14 @@ def _next(job: _Job, at: _Open) -> Entry | None:
 
 def _export_one(job: _Job, path: bytes, entry: Entry, stack: list[_Open]) -> None:
     """Write one entry; a directory is opened for what is in it."""
+    tree = stack[-1].tree if stack else path
     try:
         if entry.is_dir:
             if path:
                 job.staging.make_directory(path)
-            stack.append(_Open(path, entry, entries_of(job.store, Digest(entry.root))))
+            stack.append(_Open(path, path if entry.group else tree, entry, entries_of(job.store, Digest(entry.root))))
             return
-        problems = _write(job, path, entry)
+        problems = _write(job, path, tree, entry)
     except DestinationFull:
         raise  # nor is there room for what follows
     except (PacketFSError, OSError) as error:
@@ -108,8 +111,8 @@ def _export_one(job: _Job, path: bytes, entry: Entry, stack: list[_Open]) -> Non
     job.listener(Progress(job.done.files, job.done.size, 0))
 
 
-def _write(job: _Job, path: bytes, entry: Entry) -> tuple[str, ...]:
-    first = job.links.get(entry.group) if entry.group else None
+def _write(job: _Job, path: bytes, tree: bytes, entry: Entry) -> tuple[str, ...]:
+    first = job.links.get((tree, entry.group)) if entry.group else None
     if first is not None:
         job.staging.link(first, path)
         return ()
@@ -120,7 +123,7 @@ def _write(job: _Job, path: bytes, entry: Entry) -> tuple[str, ...]:
     else:
         committed = job.staging.make(path, entry, as_root=job.as_root)
     if entry.group:
-        job.links[entry.group] = path
+        job.links[tree, entry.group] = path
     return committed.problems
 
 

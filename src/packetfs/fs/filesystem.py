@@ -101,7 +101,7 @@ class FileSystem:
         if entry.name != name:
             entry = replace(entry, name=name)
         old = self.names.child(parent, name)
-        linked = self._find_link(entry, within)
+        linked = self._find_link(path, entry, within)
         if old is not None:
             if linked in (None, old.ino) and self._changes_in_place(old, entry):
                 self.names.update(old, entry, seen)
@@ -128,14 +128,24 @@ class FileSystem:
             old.entry.group == entry.group or len(self.names.names(old.ino)) == 1
         )
 
-    def _find_link(self, entry: Entry, within: bytes | None) -> int | None:
+    def _find_link(self, path: bytes, entry: Entry, within: bytes | None) -> int | None:
         """Return the inode that an entry's group has below `within` already, if it is of the same kind."""
-        if not entry.group or within is None:
+        if not entry.group or entry.is_dir or within is None:
             return None
-        ino = self.names.find_group(entry.group, self.paths.directory(within))
+        ino = self.names.find_group(entry.group, self._tree_of(path, within))
         if ino is None or _kind(self.names.inode(ino).entry) != _kind(entry):
             return None
         return ino
+
+    def _tree_of(self, path: bytes, within: bytes) -> int:
+        """Return the innermost directory around `path` that is a tree of its own; `within` is one."""
+        above = path.rpartition(b"/")[0]
+        while above != within:
+            found = self.paths.need(above)
+            if found.entry.group:
+                return found.ino
+            above = above.rpartition(b"/")[0]
+        return self.paths.directory(within)
 
     def _join(self, parent: int, linked: int, entry: Entry, seen: bytes | None) -> None:
         """Make an entry one more name of an inode, which takes its fields."""

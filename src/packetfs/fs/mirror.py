@@ -26,7 +26,7 @@ from packetfs.fs.ingest import Known, Tee, ingest
 from packetfs.fs.window import let_go
 from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import APART, Entry
 from packetfs.typing import Final, Protocol, TypeAlias
 
 _XATTRS_MAX: Final = ENTRY_TAIL_MAX - 64 * 1024
@@ -330,6 +330,8 @@ class _Mirror:
             xattrs = _check_xattrs(read_xattrs(handle))
         link = self._beneath.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
         entry = make_entry(path.rpartition(b"/")[2], status, xattrs, link=link)
+        if self._top and not path:
+            entry = replace(entry, group=APART)
         self._fs.set(self._place(path), entry, _sign(status, start))
 
     def _import_file(self, path: bytes, place: bytes, status: os.stat_result, known: Entry | None) -> Entry:

@@ -198,19 +198,20 @@ class Namespace:
         self._soiled = 0
 
     def find_group(self, group: int, top: int) -> int | None:
-        """Return the inode of a hard-link group below a directory."""
+        """Return the inode of a hard-link group below a directory, and below none in it that is a tree of its own."""
         for row in self.rows("SELECT ino FROM inode WHERE grp=? AND grp!=0", (_signed(group),)):
             if self._is_below(int(row[0]), top):
                 return int(row[0])
         return None
 
     def _is_below(self, ino: int, top: int) -> bool:
-        while ino != top:
-            above = self.names(ino)
-            if not above:
-                return False
+        while above := self.names(ino):
             ino = above[0][0]
-        return True
+            if ino == top:
+                return True
+            if self.row("SELECT grp FROM inode WHERE ino=?", (ino,))[0]:
+                return False
+        return False
 
     def see(self, ino: int, seen: bytes | None) -> None:
         """Remember the host file's signature; it belongs to this machine, so no program changes."""

@@ -42,14 +42,11 @@ def entry_in(store: Store, root: Digest, path: bytes) -> Entry | None:
     return entry
 
 
-def group_path(fs: FileSystem, group: int, within: bytes = b"") -> bytes | None:
-    """Return the first path, in walk order, of a group of hard links in a directory, relative to it."""
+def first_path(fs: FileSystem, ino: int, within: bytes = b"") -> bytes:
+    """Return the first path, in walk order, that an inode has in a directory, relative to it."""
     top = Paths(fs.names).directory(within)
-    ino = fs.names.find_group(group, top)
-    if ino is None:
-        return None
     paths = [_path(fs.names, parent, name, top) for parent, name in fs.names.names(ino)]
-    return min((path for path in paths if path is not None), key=lambda path: path.split(b"/"), default=None)
+    return min((path for path in paths if path is not None), key=lambda path: path.split(b"/"))
 
 
 def _path(names: Namespace, parent: int, name: bytes, top: int) -> bytes | None:

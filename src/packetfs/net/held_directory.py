@@ -340,7 +340,7 @@ class HeldDirectory(ABC):
         """Note that `path` is `entry`, with its stat; `read`: its content went through our hands, or is as it did."""
         status = self._tree.lstat(self._here(path))
         self._history.set(path, entry, _sign(status, read=read and status.st_mtime_ns == entry.mtime_ns), within=b"")
-        if entry.group:
+        if entry.group and not entry.is_dir:
             self._groups.append(path)
 
     def _sign_groups(self) -> None:

@@ -105,11 +105,10 @@ class Lacking:
 
     def _seek(self, wanted: Bits, seeker: Seeker, finds: Finds) -> int:
         """Feed a round all bytes that are lacking and not found yet; return how many are lacking."""
-        lacking, leaders = 0, set[int]()
+        lacking = 0
         for path, entry, place in self._wanted(wanted):
-            if not entry.is_file or (entry.group and entry.group in leaders):
+            if not entry.is_file or self._outlet.is_further_name(path, entry):
                 continue
-            leaders.add(entry.group)
             cover = finds.cover(path)
             with suppress(Vanished):  # it is told where the content is sent
                 for offset, leaf, held in self._leaves(entry, place):

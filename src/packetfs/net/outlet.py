@@ -40,7 +40,6 @@ class Outlet:
         self.report = report
         self.dry_run = dry_run
         self._listener = listener
-        self._leaders: dict[int, bytes] = {}
 
     def send_removal(self, path: bytes) -> None:
         self.items.remove(path)
@@ -54,13 +53,11 @@ class Outlet:
         """Tell whether an earlier name of the same inode brought, or has, the content."""
         if not entry.group or entry.is_dir:
             return False
-        leader = self._leaders.get(entry.group) or self.source.leader(entry.group) or path
-        self._leaders[entry.group] = leader
-        return leader != path
+        return self.source.leader(path) != path
 
     def send_link(self, path: bytes, entry: Entry) -> None:
         """Send a further name, after `is_further_name` has said that it is one."""
-        self.items.link(path, entry, self._leaders[entry.group])
+        self.items.link(path, entry, self.source.leader(path))
         self.note(path, "link", entry)
 
     # what is told

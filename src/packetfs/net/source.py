@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
+from packetfs.dataclass import replace
 from packetfs.errors import MissingExtent, PacketFSError, Vanished
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
-from packetfs.fs.survey import entry_in, group_path, totals
+from packetfs.fs.survey import entry_in, first_path, totals
 from packetfs.net.handing import Place
 from packetfs.packet.digest import DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry, encode_entry
@@ -48,8 +49,8 @@ class Source(Protocol):
     def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
         """Return where the extent of a leaf lies as it is, None where it does not; Vanished as in `read`."""
 
-    def leader(self, group: int) -> bytes | None:
-        """Return the first path of a group of hard links."""
+    def leader(self, path: bytes) -> bytes:
+        """Return the first path, in the order of the walk, of the file that `path` is a hard link to."""
 
     def totals(self) -> tuple[int, int]:
         """Return how many files the tree has, and their bytes."""
@@ -63,8 +64,9 @@ class PoolSource:
         self._fs = fs
         self._path = path
         self._limited = limited
+        self._leaders: dict[int, bytes] = {}
         entry = fs.entry(path)
-        self.top = entry if entry is not None and entry.is_dir else None
+        self.top = replace(entry, group=0) if entry is not None and entry.is_dir else None
         if entry is None or entry.is_dir:
             self.root = fs.tree_root(path)
         else:
@@ -82,7 +84,10 @@ class PoolSource:
     def entry(self, path: bytes) -> Entry | None:
         if self._single is not None:
             return self._single if path == self._single.name else None
-        return self._fs.entry(self._path + b"/" + path if self._path else path)
+        return self._fs.entry(self._place(path))
+
+    def _place(self, path: bytes) -> bytes:
+        return self._path + b"/" + path if self._path else path
 
     @property
     def store(self) -> Pool:
@@ -97,8 +102,13 @@ class PoolSource:
             return None
         return Place(extent.segment, self.store.descriptor(extent.segment), extent.offset)
 
-    def leader(self, group: int) -> bytes | None:
-        return group_path(self._fs, group, self._path)
+    def leader(self, path: bytes) -> bytes:
+        if self._single is not None:
+            return path
+        ino = self._fs.paths.need(self._place(path)).ino
+        if ino not in self._leaders:
+            self._leaders[ino] = first_path(self._fs, ino, self._path)
+        return self._leaders[ino]
 
     def totals(self) -> tuple[int, int]:
         return (1, self._single.size) if self._single is not None else totals(self._fs, self._path)

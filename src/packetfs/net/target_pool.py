@@ -25,7 +25,7 @@ from packetfs.net.scope import OneTree, Scope, WholePool
 from packetfs.net.stale import OldFiles, StaleContent
 from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
-from packetfs.packet.entry import Entry, decode_entry
+from packetfs.packet.entry import APART, Entry, decode_entry
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store
@@ -210,7 +210,8 @@ class PoolTarget:
             return
         self._make_way(path, here, entry)
         self._fs.make_parents(here)
-        self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2]), within=self._path)
+        group = entry.group if path else APART
+        self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2], group=group), within=self._path)
 
     def _is_based_on(self, delivery: Delivery, root: Digest) -> bool:
         """Tell whether a delta copies from what is at its path now."""

@@ -22,10 +22,16 @@ _WRAP: Final = 1 << 64
 _SIGN: Final = 1 << 63
 _SPARSE, _GROUP, _RDEV, _TARGET, _XATTRS = (int(flag) for flag in EntryFlag)  # an IntFlag costs a microsecond a test
 
+APART: Final = 1
+"""The group of a directory that was stored as a tree of its own: those below it are that tree's, and none around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A name and what it stands for. `mode` has the file type; times are nanoseconds; `xattrs` are sorted by name."""
+    """A name and what it stands for. `mode` has the file type; times are nanoseconds; `xattrs` are sorted by name.
+
+    Names of one file share a `group`, which is unique in the tree that was stored; a directory's is 0 or APART.
+    """
 
     name: bytes
     mode: int

@@ -190,7 +190,7 @@ FLAGS: Final[dict[Op, int]] = {
 TAIL_FIELDS: Final = (
     ("name", "name length", "the name, any bytes but '/' and NUL"),
     ("size", "8", "bytes of the file, entries of the directory"),
-    ("group", "8 if GROUP", "hard links of one file share it: the first 8 bytes of the BLAKE3 of their first path"),
+    ("group", "8 if GROUP", "hard links of one file share it; a directory has 1 where a tree of its own begins"),
     ("rdev", "8 if RDEV", "device number"),
     ("target", "4 + n if TARGET", "length and bytes of the symbolic link"),
     ("xattrs", "2 + n if XATTRS", "count, then for each: name length u16, value length u32, name, value; by name"),

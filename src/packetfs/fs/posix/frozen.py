@@ -28,12 +28,13 @@ _DOTS: Final = 2
 
 
 class _Node:
-    """An inode that somebody holds a reference to."""
+    """An inode that somebody holds a reference to; `tree` is the directory that hard links in it belong to."""
 
-    __slots__ = ("above", "entry", "ino", "references")
+    __slots__ = ("above", "entry", "ino", "references", "tree")
 
-    def __init__(self, ino: int, entry: Entry, above: int) -> None:
+    def __init__(self, ino: int, entry: Entry, above: int, tree: int) -> None:
         self.ino = ino
+        self.tree = ino if entry.is_dir and entry.group else tree
         self.entry = entry
         self.above = above
         self.references = 0
@@ -69,7 +70,7 @@ class FrozenOperations:
     def __init__(self, fs: FileSystem, snapshot: bytes) -> None:
         self._pool = fs.pool
         self._programs = Programs(fs.pool)
-        self._nodes = {ROOT_INO: _Node(ROOT_INO, fs.resolve(snapshot), ROOT_INO)}
+        self._nodes = {ROOT_INO: _Node(ROOT_INO, fs.resolve(snapshot), ROOT_INO, ROOT_INO)}
         self._open: dict[int, _Node | _Listing] = {}
         self._next = 1
 
@@ -85,15 +86,15 @@ class FrozenOperations:
         entry = find_entry(self._pool, Digest(above.entry.root), name) if above.entry.root != NO_DIGEST else None
         if entry is None:
             fail(errno.ENOENT)
-        node = self._hold(parent, entry)
+        node = self._hold(above, entry)
         node.references += 1
         return self._attributes(node.ino, node.entry)
 
-    def _hold(self, parent: int, entry: Entry) -> _Node:
-        ino = _number(parent, entry)
+    def _hold(self, above: _Node, entry: Entry) -> _Node:
+        ino = _number(above, entry)
         node = self._nodes.get(ino)
         if node is None:
-            node = self._nodes[ino] = _Node(ino, entry, parent)
+            node = self._nodes[ino] = _Node(ino, entry, above.ino, above.tree)
         return node
 
     def reference(self, ino: int) -> None:
@@ -126,7 +127,7 @@ class FrozenOperations:
         stored = size
         if entry.is_file and entry.sparse:
             stored -= self._programs.holes(Digest(entry.root), size)
-        links = 2 if entry.group else 1
+        links = 2 if entry.group and not entry.is_dir else 1
         blocks = 0 if entry.is_link else -(-stored // BLOCK)
         moment = entry.mtime_ns
         owner = (entry.uid, entry.gid, entry.rdev)
@@ -163,7 +164,7 @@ class FrozenOperations:
         for entry in listing.seek(self._pool, place):
             listing.place = -1  # until it goes on, the caller may stop here and come back
             place += 1
-            held = self._hold(node.ino, entry)
+            held = self._hold(node, entry)
             try:
                 yield place + _DOTS, entry.name, self._attributes(held.ino, entry)
             finally:
@@ -320,7 +321,10 @@ class FrozenOperations:
         fail(errno.EROFS)
 
 
-def _number(parent: int, entry: Entry) -> int:
+def _number(above: _Node, entry: Entry) -> int:
     """Return an inode number for an entry: 63 bits of a digest, so that two files of one snapshot never share it."""
-    key = b"g" + entry.group.to_bytes(16, "little") if entry.group else parent.to_bytes(8, "little") + entry.name
+    if entry.group and not entry.is_dir:
+        key = b"g" + above.tree.to_bytes(8, "little") + entry.group.to_bytes(8, "little")
+    else:
+        key = above.ino.to_bytes(8, "little") + entry.name
     return (int.from_bytes(digest_of(key)[:8], "little") >> 1) | 1 << 62
