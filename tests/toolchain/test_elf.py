@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +116,11 @@ def test_addresses_of_functions() -> None:
     program = link(read("own"), "address")
     assert [i.src for _, i in iterate(program.code) if i.opcode == 0x18] == [4]
     assert run(program, [b"x"]).verdicts == (0, 0, 0, 0, 0, 1), "region CODE = 8"
+
+
+def test_the_header_can_be_had_without_compiling() -> None:
+    command = [sys.executable, "-m", "packetfs.toolchain.header"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == header()
 
 
 def test_the_header_says_what_the_tables_say() -> None:

@@ -221,7 +221,7 @@ class NotGranted(PacketFSError, PermissionError):
     """{name} may not {action} {path} here."""
 
     exit_code = 15
-    hint = "`pfs keys list` on the server shows what each key may do."
+    hint = "On the server, `pfs keys list` shows what each key may do, and --only what a forced command lets in."
 
 
 class OverQuota(PacketFSError):

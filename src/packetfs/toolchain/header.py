@@ -101,3 +101,7 @@ def _helpers() -> Iterator[str]:
         if declared is not None:
             yield f"/* {helper.meaning} */"
             yield f"static {declared.format(f'const {name}')} = (void *){helper.number};"
+
+
+if __name__ == "__main__":
+    print(header(), end="")

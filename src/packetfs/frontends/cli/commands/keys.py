@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from packetfs.errors import GrantMissing, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.endpoint import daemon_address
+from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.sizes import parse_rate, parse_size
+from packetfs.frontends.cli.sizes import format_size, parse_rate, parse_size
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
 from packetfs.net.keys import Key, KeyRing, Servers, parse_token
 from packetfs.net.rights import POOL
@@ -116,11 +117,23 @@ def _list(options: Namespace, output: Output, keys: str) -> int:
         if output.json:
             output.record("key", _fields(key))
             continue
-        paths = [f"read {path}" for path in key.read] + [f"write {path}" for path in key.write]
-        paths += ["run programs"] if key.run else []
-        state = "revoked" if key.revoked else ", ".join(paths)
-        output.line(f"{key.name}: {state}")
+        state = "revoked" if key.revoked else ", ".join(_rights(key))
+        output.line(f"{printable(key.name)}: {state}")
     return 0
+
+
+def _rights(key: Key) -> Iterator[str]:
+    """Yield what a key may do, and how much of it."""
+    yield from (f"read {path}" for path in key.read)
+    yield from (f"write {path}" for path in key.write)
+    if key.run:
+        yield "run programs"
+    if key.sync_max:
+        yield f"at most {format_size(key.sync_max)} a sync"
+    if key.stored_max:
+        yield f"at most {format_size(key.stored_max)} stored"
+    if key.rate:
+        yield f"at most {format_size(key.rate)} a second"
 
 
 def _fields(key: Key) -> dict[str, Json]:
