@@ -41,8 +41,8 @@ _COUNTS: Final = struct.Struct("<11Q")
 _LENGTHS: Final = struct.Struct("<QQ")
 """Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its output."""
 _RAW, _ZSTD = b"\0", b"\1"
-_SMALL: Final = 512
-"""Bytes up to which a result is kept as it is: compressing it would gain less than it costs."""
+_SMALL: Final = 2048
+"""Bytes up to which a result is kept as it is: loading zstd for it would cost more than that gains."""
 _PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
 
 
