@@ -289,6 +289,10 @@ class Counting:
         self.count += 1
         return self.pool.read_range(digest, offset, length)
 
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        self.count += 1
+        self.pool.read_into(digest, offset, out)
+
 
 @pytest.mark.parametrize("framing", ["packet", "fixed:5000", "line", "lines:300"])
 def test_of_what_did_not_change_no_node_is_read(pool: Pool, framing: str) -> None:

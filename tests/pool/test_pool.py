@@ -24,6 +24,7 @@ from packetfs.limits import PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Encoding, Mark
 from packetfs.pool.pool import Pool
+from packetfs.pool.storage import DiskStorage
 
 SIZES = (0, 1, 47, 48, 63, 64, 65, 1000, 65536, 200_000, 1 << 20)
 
@@ -58,9 +59,14 @@ def check_all(pool: Pool, digests: dict[Digest, int]) -> None:
         assert pool.read(digest) == expected
         assert pool.view(digest) == expected
         assert pool.read_range(digest, size // 3, size // 2) == expected[size // 3 : size // 3 + size // 2]
-        out = bytearray(size // 2)
-        pool.read_into(digest, size // 3, memoryview(out))
-        assert out == expected[size // 3 : size // 3 + size // 2]
+        for start, length in ((size // 3, size // 2), (0, size), (0, size // 2)):
+            assert filled(pool, digest, start, length) == expected[start : start + length]
+
+
+def filled(pool: Pool, digest: Digest, start: int, length: int) -> bytes:
+    out = bytearray(length)
+    pool.read_into(digest, start, memoryview(out))
+    return bytes(out)
 
 
 def test_a_payload_is_stored_once(pool: Pool) -> None:
@@ -115,6 +121,9 @@ def test_damage_is_found_named_and_mended_by_the_next_put(place: Path) -> None:
     damage(place / "pool/arena/00000000", where.offset + 500)
     os.unlink(place / "pool/verified")
     with Pool.open(str(place / "pool"), writable=True) as pool:
+        for size in (1000, 400):
+            with pytest.raises(CorruptExtent, match="00000000"):
+                filled(pool, digest, 0, size)
         with pytest.raises(CorruptExtent, match="00000000"):
             pool.read(digest)
         assert [finding.digest for finding in pool.check()] == [digest]
@@ -130,7 +139,42 @@ def test_a_second_copy_is_read_where_the_first_is_damaged(place: Path) -> None:
     os.unlink(place / "pool/verified")
     with Pool.open(str(place / "pool"), writable=True) as pool:
         digest = digest_of(payload(1000))
-        assert pool.read(digest) == pool.view(digest) == payload(1000)
+        assert filled(pool, digest, 0, 1000) == pool.read(digest) == pool.view(digest) == payload(1000)
+
+
+@pytest.mark.parametrize("size", [1000, 400])
+def test_what_is_punched_while_it_is_read_is_not_taken_for_content(
+    place: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A collector in another process counts, then punches, when the header was seen and the payload was not."""
+    with Pool.create(str(place / "pool")) as pool:
+        digest = pool.put(payload(1000))
+    with Pool.open(str(place / "pool"), writable=True) as collector, Pool.open(str(place / "pool")) as pool:
+        assert pool.read(digest) == payload(1000)  # it is verified
+        read_into = pool.arena.read_into
+
+        def read_late(position: int, *out: memoryview) -> int:
+            count = read_into(position, *out)
+            collector.leases.count_punch()
+            out[-1][:] = bytes(len(out[-1]))
+            return count
+
+        monkeypatch.setattr(pool.arena, "read_into", read_late)
+        assert filled(pool, digest, 0, size) == payload(1000)[:size]
+
+
+@pytest.mark.parametrize("most", [1, 7, 1000])
+def test_a_disk_that_gives_less_than_was_asked_for_is_asked_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    preadv = os.preadv
+    (place / "file").write_bytes(payload(2000))
+    monkeypatch.setattr(os, "preadv", lambda fd, rooms, at: preadv(fd, [rooms[0][:most]], at))
+    storage, header, rest = DiskStorage(), bytearray(64), bytearray(2000)
+    fd = storage.open(str(place / "file"), os.O_RDONLY)
+    assert storage.read_into(fd, [memoryview(header), memoryview(rest)], 10) == 1990
+    storage.close(fd)
+    assert (header + rest)[:1990] == payload(2000)[10:]
 
 
 def damage(path: Path, offset: int) -> None:

@@ -114,3 +114,7 @@ class _Beside:
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
         """Return part of a payload."""
         return self._pool.read_range(digest, offset, length)
+
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        """Fill `out` with part of a payload."""
+        self._pool.read_into(digest, offset, out)

@@ -20,8 +20,8 @@ from packetfs.engines.table import attach_table, create_table, remove_table
 from packetfs.engines.work import batch_shards
 from packetfs.errors import BadJob, JobBusy, TableFull, UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
+from packetfs.packet.execute import Filling
 from packetfs.packet.layout import Buffer
-from packetfs.packet.tree import Store
 from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.image import load
 from packetfs.vm.layout import VMS_MAX
@@ -110,7 +110,7 @@ def resume_job(
     *,
     out: Output,
     listener: JobListener = ignore,
-    store: Store | None = None,
+    store: Filling | None = None,
     sources: Sequence[Source] = (),
     keep: bool = True,
 ) -> RunResult:

@@ -16,8 +16,7 @@ from packetfs.errors import SourceChanged, SourceUnavailable
 from packetfs.errors.system import source_error
 from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
-from packetfs.packet.execute import run_leaf
-from packetfs.packet.tree import Store
+from packetfs.packet.execute import Filling, fill_from
 from packetfs.typing import Final
 
 MADE_UP_MAX: Final = 64 * KIB
@@ -141,7 +140,7 @@ class HostFile(Source):
 class PoolFile(Source):
     """A file in a pool: its program is run for the bytes that are asked for; each extent is verified by the store."""
 
-    def __init__(self, store: Store, root: Digest, name: str) -> None:
+    def __init__(self, store: Filling, root: Digest, name: str) -> None:
         from packetfs.fs.leaves import Leaves  # files of this machine need none
 
         self.store = store
@@ -154,9 +153,7 @@ class PoolFile(Source):
         stop = min(start + len(room), self.size)
         done = 0
         for at, leaf in self.program.between(self.root, start, stop):
-            for piece in run_leaf(self.store, leaf, max(start - at, 0), stop - at):
-                room[done : done + len(piece)] = piece
-                done += len(piece)
+            done += fill_from(self.store, leaf, max(start - at, 0), room[done : stop - start])
         return done
 
     def origin(self) -> Origin:
@@ -181,7 +178,7 @@ def is_made_up(path: bytes) -> bool:
         os.close(fd)
 
 
-def open_origin(origin: Origin, store: Store | None = None) -> Source:
+def open_origin(origin: Origin, store: Filling | None = None) -> Source:
     """Open a source again; SourceChanged when it is not what it was, SourceUnavailable when it cannot be had."""
     if origin.kind == "pool" and store is not None:
         return PoolFile(store, Digest(bytes.fromhex(origin.place)), origin.name)

@@ -9,6 +9,7 @@ from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
+from packetfs.typing import Protocol
 
 FILL_PIECE = 1 << 20
 """Bytes of a run that are produced at a time, so that a run of 2**63 costs no memory."""
@@ -21,6 +22,29 @@ def execute(store: Store, root: Digest, offset: int = 0, length: int | None = No
     end = None if length is None else offset + length
     for at, leaf in leaves(store, root, offset, end):
         yield from run_leaf(store, leaf, max(offset - at, 0), None if end is None else end - at)
+
+
+class Filling(Store, Protocol):
+    """A store that also gives payloads into memory of the caller."""
+
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        """Fill `out` with the payload from `offset` on."""
+
+
+def fill_from(store: Filling, leaf: bytes, skip: int, out: memoryview) -> int:
+    """Fill `out` with what one leaf produces from byte `skip` of it on, an extent's bytes without a copy on the way;
+    return how many bytes there were."""
+    if leaf[0] == Op.COPY and not leaf[1]:
+        packet = decode(leaf)
+        take = max(0, min(packet.length - skip, len(out)))
+        if take:
+            store.read_into(Digest(packet.body[:32]), packet.operand + skip, out[:take])
+        return take
+    done = 0
+    for part in run_leaf(store, leaf, skip, skip + len(out)):
+        out[done : done + len(part)] = part
+        done += len(part)
+    return done
 
 
 def run_leaf(store: Store, leaf: bytes, skip: int = 0, end: int | None = None) -> Iterator[bytes]:

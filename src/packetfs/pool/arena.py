@@ -124,12 +124,15 @@ class Arena:
         except FileNotFoundError:
             return b""
 
-    def read_into(self, position: int, out: memoryview) -> int:
-        """Fill `out` from `position` on and return how many bytes there were."""
+    def read_into(self, position: int, *out: memoryview) -> int:
+        """Fill `out`, one after the other, from `position` on and return how many bytes there were."""
         if position >= self._written:
-            data = self.read(position, len(out))
-            out[: len(data)] = data
-            return len(data)
+            done = 0
+            for each in out:
+                data = self.read(position + done, len(each))
+                each[: len(data)] = data
+                done += len(data)
+            return done
         try:
             return self._storage.read_into(self.file(position // SEGMENT).fd, out, position % SEGMENT)
         except FileNotFoundError:

@@ -1,7 +1,8 @@
 """Digest -> verified payload: the index finds, the header confirms, the digest decides at the first touch since boot.
 
 Reads take no lock against a collector in another process: it erases the header, counts a punch, and then punches.
-So bytes that were read are good when no punch was counted since before the header was read, or when they match.
+So bytes that were read are good when no punch was counted since before the header was read, or when they match. One
+call that reads the header and what lies behind it is no different: it may still see the one and find the other gone.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ class Lookup:
         return self.read(digest, None)[offset : offset + length]
 
     def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
-        """Fill `out` from `offset` of the payload on, without another copy once the extent is verified."""
+        """Fill `out` from `offset` of the payload on, without another copy: of a whole extent, or a verified one."""
+        if not offset and self._read_front(digest, out):
+            return
         punches = self._leases.punches()
         extent = self.require(digest)
         is_plain = extent.encoding is Encoding.RAW and extent.position in self._verified
@@ -161,6 +164,23 @@ class Lookup:
             if count == len(out) and self._leases.punches() == punches:
                 return
         out[:] = self.read_range(digest, offset, len(out))
+
+    def _read_front(self, digest: Digest, out: memoryview) -> bool:
+        """Fill `out` from the beginning of a payload that is stored as it is, read with its header at once; False where
+        that is not what the index leads to first, or more would have to be read to verify it."""
+        punches, header = self._leases.punches(), memoryview(bytearray(PACKET))
+        for position in self.positions(digest):
+            count = self._arena.read_into(position, header, out)
+            extent = parse_header(header, 0, position) if count == PACKET + len(out) else None
+            if extent is None or extent.digest != digest or extent.encoding is not Encoding.RAW:
+                return False
+            if position in self._verified and self._leases.punches() == punches:
+                return extent.size >= len(out)
+            if not is_intact(extent, out):
+                return False
+            self._mark(extent)
+            return True
+        return False
 
     def known(self, digest: Digest, look: bool = False) -> memoryview | None:
         """Return the payload of an extent that was shown since its segment is mapped: nothing is read for it.
@@ -228,9 +248,13 @@ class Lookup:
             raise self._damaged(extent, error.message) from None
         if not is_intact(extent, payload):
             raise self._damaged(extent, "its bytes do not match its digest")
+        self._mark(extent)
+        return payload
+
+    def _mark(self, extent: Extent) -> None:
+        """Remember that an extent is intact, once it is in a file."""
         if not self._arena.is_gathered(extent.position):
             self._verified.add(extent.position)
-        return payload
 
     def _damaged(self, extent: Extent, reason: str) -> CorruptExtent | MissingExtent:
         if self.header_at(extent.position) != extent:

@@ -32,7 +32,7 @@ class Storage(Protocol):
     def size(self, fd: int) -> int: ...
     def free(self, fd: int) -> int: ...
     def read(self, fd: int, length: int, offset: int) -> bytes: ...
-    def read_into(self, fd: int, buffer: memoryview, offset: int) -> int: ...
+    def read_into(self, fd: int, buffers: Sequence[memoryview], offset: int) -> int: ...
     def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> None: ...
     def truncate(self, fd: int, length: int) -> None: ...
     def reserve(self, fd: int, length: int) -> None: ...
@@ -102,11 +102,13 @@ class DiskStorage:
             fail(error, fd)
         return data
 
-    def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
-        """Fill `buffer` from `offset` on and return how many bytes there were: fewer only at the end of the file."""
-        done = 0
+    def read_into(self, fd: int, buffers: Sequence[memoryview], offset: int) -> int:
+        """Fill the buffers, one after the other, from `offset` on and return how many bytes there were: fewer only at
+        the end of the file."""
         try:
-            while done < len(buffer) and (count := os.preadv(fd, [buffer[done:]], offset + done)):
+            done = count = os.preadv(fd, buffers, offset)
+            while count and (rest := _behind(buffers, done)):
+                count = os.preadv(fd, rest, offset + done)
                 done += count
         except OSError as error:
             fail(error, fd)
@@ -190,6 +192,16 @@ class DiskStorage:
             return
         except OSError as error:
             raise explain(error, path) from error
+
+
+def _behind(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
+    """Return what is left of the buffers behind the first `done` bytes."""
+    rest: list[memoryview] = []
+    for buffer in buffers:
+        if done < len(buffer):
+            rest.append(buffer[done:])
+        done = max(done - len(buffer), 0)
+    return rest
 
 
 def _write_rest(fd: int, data: bytes, offset: int, done: int) -> None:

@@ -10,17 +10,13 @@ from packetfs.fs.leaves import Leaves
 from packetfs.limits import READ_PIECES
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest, short
-from packetfs.packet.execute import run_leaf
+from packetfs.packet.execute import Filling, fill_from, run_leaf
 from packetfs.packet.layout import Op
-from packetfs.packet.tree import Store
 from packetfs.typing import Final, Protocol
 
 
-class Extents(Store, Protocol):
-    """A store that also gives payloads into memory, and where they lie."""
-
-    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
-        """Fill `out` with the payload from `offset` on."""
+class Extents(Filling, Protocol):
+    """A store that also gives payloads where they lie."""
 
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies."""
@@ -50,18 +46,9 @@ class Contents:
 
     def read_into(self, root: Digest, offset: int, out: memoryview) -> None:
         """Fill `out` with the bytes from `offset` on; an extent's go there without a copy on the way."""
-        end = offset + len(out)
-        for at, leaf in self._leaves.between(root, offset, end):
+        for at, leaf in self._leaves.between(root, offset, offset + len(out)):
             skip = max(offset - at, 0)
-            to = at + skip - offset
-            if _is_plain_copy(leaf):
-                packet = decode(leaf)
-                count = min(packet.length, end - at) - skip
-                self._store.read_into(Digest(packet.body[:32]), packet.operand + skip, out[to : to + count])
-                continue
-            for part in run_leaf(self._store, leaf, skip, end - at):
-                out[to : to + len(part)] = part
-                to += len(part)
+            fill_from(self._store, leaf, skip, out[at + skip - offset :])
 
     def views(self, root: Digest, offset: int, length: int) -> Iterator[memoryview]:
         """Yield the bytes [offset, offset + length), one view for each extent; runs and inline data are copies."""

@@ -52,7 +52,7 @@ class Scratch:
 
     def read_into(self, offset: int, out: memoryview) -> None:
         for place, start, stop in self._places(offset, len(out)):
-            if self._storage.read_into(self._fd, out[start:stop], place) < stop - start:
+            if self._storage.read_into(self._fd, [out[start:stop]], place) < stop - start:
                 raise PoolFailed(path=path_of(self._fd), reason="it lost its end")
 
     def punch(self, offset: int, end: int) -> None:

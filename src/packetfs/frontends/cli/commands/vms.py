@@ -34,7 +34,7 @@ from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.engines.jobs import JobInfo
-    from packetfs.packet.tree import Store
+    from packetfs.packet.execute import Filling
 
 EXAMPLES: Final = (
     ("pfs vms", "the jobs, and what their microVMs do"),
@@ -167,7 +167,7 @@ def _resume(options: Namespace, output: Output) -> int:
 
 
 @contextmanager
-def _store(job: JobInfo, options: Namespace) -> Iterator[Store | None]:
+def _store(job: JobInfo, options: Namespace) -> Iterator[Filling | None]:
     """Open the pool, if the job reads files of one."""
     if all(source.kind != "pool" for source in job.sources):
         yield None
