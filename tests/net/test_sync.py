@@ -7,16 +7,19 @@ import random
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from packetfs.errors import NothingThere, Overlap, PacketFSError, Unreachable
+from packetfs.errors import Disconnected, NothingThere, Overlap, PacketFSError, Unreachable
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
+
+RELAY = Path(__file__).parents[2] / "bench" / "relay.py"
 
 
 @pytest.fixture
@@ -407,3 +410,20 @@ def test_trees_of_a_pool_keep_their_hard_links_apart(rig: Rig, src: Path) -> Non
         assert describe(place / "before") == old
         assert describe(place / "after") == describe(src)
     assert rig.sync("pfs:", rig.base / "back").changed == 0
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_what_came_before_a_cut_is_not_sent_again_into_a_pool(rig: Rig, count: int) -> None:
+    rig.make_pool()
+    src, total = rig.base / "src", 8_000_000
+    for number in range(count):
+        (src / str(number)).write_bytes(random.Random(number).randbytes(total // count))
+    relay = f"{sys.executable} -I -S {RELAY} --cut {total // 2} host {sys.executable} -m packetfs"
+    with pytest.raises(Disconnected):
+        rig.sync(f"{src}/", "far:pfs:dst", far_command=relay)
+    summary = rig.sync(f"{src}/", "far:pfs:dst")
+    assert not rig.troubles
+    assert summary.sent.literal < total * 0.75
+    assert rig.sync(f"{src}/", "far:pfs:dst").sent.wire < 1000
+    rig.sync("far:pfs:dst/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)

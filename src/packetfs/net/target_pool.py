@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadMessage, InTheWay, MissingExtent, UnsafePath, Unverified
+from packetfs.errors import BadMessage, InTheWay, MissingExtent, PacketFSError, UnsafePath, Unverified
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.leaves import Leaves
 from packetfs.fs.survey import entry_in
@@ -27,14 +28,17 @@ from packetfs.net.wire import State
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import APART, Entry, decode_entry
 from packetfs.packet.execute import read_program
+from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer
-from packetfs.packet.tree import Store
+from packetfs.packet.tree import Store, TreeWriter
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packetfs.net.names import Selection
 
 _NOTE = b"sync:"
+_CUT = b"cut:"
+"""Begins the key of a note that the last sync of a path was cut: the pool has content that no name refers to."""
 
 
 class PoolTarget:
@@ -63,6 +67,8 @@ class PoolTarget:
         self._snapshots = snapshots
         self._held: dict[bytes, list[tuple[Piece, Digest]]] = {}
         self._old_root = self._current_root()
+        self._was_cut = not limited and fs.note(_CUT + path) is not None
+        self._is_done = dry_run or limited
         self._whole = WholePool(fs.pool)
         self._scope: Scope = OneTree(fs.pool, self._old_root) if limited else self._whole
         self._early: set[bytes] = set()
@@ -90,11 +96,16 @@ class PoolTarget:
 
     @property
     def empty(self) -> bool:
+        """After a sync that was cut nothing is: what came of it is found by a listing."""
+        if self._was_cut:
+            return False
         return self._old_root is None or next(iter(self._fs.children(self._path)), None) is None
 
     def state(self) -> State:
-        if self.empty or self._old_root is None:
+        if self.empty:
             return State(1, (), ())
+        if self._was_cut or self._old_root is None:
+            return State(0, (), ())
         return State(0, () if self._checksum else self._roots(self._old_root), ())
 
     def _roots(self, live: Digest) -> tuple[Digest, ...]:
@@ -116,8 +127,10 @@ class PoolTarget:
         self._listing = True
 
     def names(self) -> tuple[Store, Digest]:
-        if self._old_root is None or self._rename is not None:
+        if self._rename is not None:
             raise BadMessage(reason="a sketch of one file")
+        if self._old_root is None:
+            return self._fs.pool, TreeWriter(self._fs.pool, Kind.DIRECTORY, self._fs.pool.mean).close()
         return self._fs.pool, self._old_root
 
     def expect_changes(self, differing: Selection) -> None:
@@ -275,9 +288,11 @@ class PoolTarget:
             return root
         held = self._fs.tree_root(self._path)
         self._fs.set_note(_NOTE + self._path, root + held)
+        self._fs.set_note(_CUT + self._path, None)
         if self._snapshots and (held != self._old_root or not self.snapshot):
             self.take_snapshot()
         self._fs.commit()
+        self._is_done = True
         return held
 
     def _delete_differing(self) -> None:
@@ -308,7 +323,12 @@ class PoolTarget:
         self.snapshot = name
 
     def close(self) -> None:
+        """Let go of what was not finished, but for content: payloads stay until gc, and the next sync finds them."""
         self._fs.rollback()
+        if not self._is_done:
+            with suppress(PacketFSError):  # what was cut short may be the pool
+                self._fs.set_note(_CUT + self._path, b"")
+                self._fs.commit()
 
 
 class _PoolFile:

@@ -8,7 +8,8 @@ A slash at the end of SRC means the directory's contents, as in rsync: `pfs sync
 `pfs sync docs/ host:/srv` fills /srv itself. A slash at the end of DST changes nothing.
 
 Into a pool every sync is a snapshot. Files that cannot be read, vanish or change under the sync are named, the rest
-goes on, and the exit code is 3. A sync that was interrupted goes on when it is run again.
+goes on, and the exit code is 3. A sync that was interrupted is finished by running it again: a pool keeps what came, a
+directory the files that were whole.
 
 With --watch the connection stands after the sync, to each of several DST: a file is sent when it is closed, or quiet
 while it stays open. A lost connection is made again; one that is refused (a key that was revoked) ends the watch. Names
