@@ -13,6 +13,7 @@ def test_words_of_fstab_are_understood() -> None:
     words = "rw,noatime,allow_other,_netdev,nofail,x-systemd.automount,default_permissions"
     assert parse_options([words]) == MountOptions(2 | 4 | 1024, allow_other=True)
     assert parse_options(["defaults,suid,dev"]).flags == 0
+    assert parse_options(["nosymfollow,lazytime,norelatime,diratime"]).flags == 2 | 4 | 256 | 1 << 25
     assert parse_options([]).flags == 2 | 4
 
 

@@ -21,11 +21,17 @@ FLAGS: Final = {
     "sync": (16, True),
     "async": (16, False),
     "dirsync": (128, True),
+    "nosymfollow": (256, True),
     "noatime": (1024, True),
     "atime": (1024, False),
     "nodiratime": (2048, True),
+    "diratime": (2048, False),
     "relatime": (1 << 21, True),
+    "norelatime": (1 << 21, False),
     "strictatime": (1 << 24, True),
+    "nostrictatime": (1 << 24, False),
+    "lazytime": (1 << 25, True),
+    "nolazytime": (1 << 25, False),
 }
 """Words that are bits of mount(2), and whether they set or clear them."""
 _SAFE: Final = 2 | 4
