@@ -37,7 +37,8 @@ class Changes:
             self._known = KnownBase(store, base, diff(store, base, root), self._drift)
             self._early.brought.room = SOURCES_MAX - self._known.count
         for change in diff(store, base, root):
-            self._drift.pop(change.path, None) if change.new is None else None
+            if change.new is None:
+                self._drift.pop(change.path, None)
             self._send(change)
         for path in list(self._drift):
             self._send_drifted(path, self._find(path))

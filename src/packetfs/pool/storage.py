@@ -107,7 +107,7 @@ class DiskStorage:
         the end of the file."""
         try:
             done = count = os.preadv(fd, buffers, offset)
-            while count and (rest := _behind(buffers, done)):
+            while count and (rest := behind(buffers, done)):
                 count = os.preadv(fd, rest, offset + done)
                 done += count
         except OSError as error:
@@ -194,14 +194,13 @@ class DiskStorage:
             raise explain(error, path) from error
 
 
-def _behind(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
-    """Return what is left of the buffers behind the first `done` bytes."""
-    rest: list[memoryview] = []
-    for buffer in buffers:
+def behind(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
+    """Return what is left of the buffers behind their first `done` bytes."""
+    for number, buffer in enumerate(buffers):
         if done < len(buffer):
-            rest.append(buffer[done:])
-        done = max(done - len(buffer), 0)
-    return rest
+            return [buffer[done:], *buffers[number + 1 :]]
+        done -= len(buffer)
+    return []
 
 
 def _write_rest(fd: int, data: bytes, offset: int, done: int) -> None:

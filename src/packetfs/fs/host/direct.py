@@ -21,6 +21,7 @@ import time
 from packetfs.errors import Unverified
 from packetfs.limits import MIB
 from packetfs.packet.layout import Buffer
+from packetfs.pool.storage import behind
 from packetfs.typing import Final, Self
 
 BLOCK: Final = 4096
@@ -160,7 +161,7 @@ class Direct:
         """Write all whole blocks."""
         parts, self._parts, self._bytes = self._parts, [], 0
         while parts:
-            parts = _behind(parts, self._write(parts))
+            parts = behind(parts, self._write(parts))
         rest = self._partial
         self._buffer[:rest] = self._buffer[self._taken : self._filled]
         self._taken, self._filled = 0, rest
@@ -201,12 +202,3 @@ class Direct:
         self._parts = []
         self._give_up()
         self._window.release()
-
-
-def _behind(parts: list[memoryview], count: int) -> list[memoryview]:
-    """Return what is left of some parts behind their first `count` bytes."""
-    for number, part in enumerate(parts):
-        if count < len(part):
-            return [part[count:], *parts[number + 1 :]]
-        count -= len(part)
-    return []
