@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from packetfs.frontends.cli.main import process
 
-from packetfs.frontends.cli.main import main
-
-sys.exit(main())
+process()

@@ -106,7 +106,7 @@ def _remade(cls: type[T], *, frozen: bool) -> type[T]:
         body["__hash__"] = hashed if frozen else None
     if frozen:
         body["__setattr__"] = body["__delattr__"] = _refused
-    begin = body.setdefault("__init__", _Init(declared, frozen=frozen))
+    begin = body.setdefault("__init__", _Init(declared, frozen=frozen, follows="__post_init__" in body))
     metaclass: Any = type(cls)
     made: type[T] = metaclass(cls.__name__, cls.__bases__, body)
     made.__qualname__ = cls.__qualname__
@@ -134,11 +134,12 @@ class _Init:
     """The `__init__` of a class: it sets the fields of the first instances one by one, until the compiled one takes its
     place, which also says what is wrong with arguments."""
 
-    def __init__(self, declared: dict[str, Field], *, frozen: bool) -> None:
+    def __init__(self, declared: dict[str, Field], *, frozen: bool, follows: bool) -> None:
         self.declared = declared
         self.frozen = frozen
         self.owner: Any = None
         self._names = [name for name, each in declared.items() if each.init]
+        self._follows = follows
         self._left = _ONE_BY_ONE
 
     def __get__(self, instance: object, owner: type) -> object:
@@ -150,18 +151,24 @@ class _Init:
         return begin.__get__(instance, owner)
 
     def __call__(self, instance: object, *given: object, **named: object) -> None:
+        if named or len(given) != len(self._names):
+            given = self._completed(instance, given, named)
+        for name, value in zip(self._names, given, strict=False):
+            _set(instance, name, value)
+        if self._follows:
+            self.owner.__post_init__(instance)
+
+    def _completed(self, instance: object, given: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
+        """Return a value for each field."""
         values = dict(zip(self._names, given, strict=False)) | named
         if len(values) < len(given) + len(named) or not values.keys() <= set(self._names):
             self._compiled()(instance, *given, **named)
         for name in self._names:
-            value = values.get(name, _UNSET)
-            if value is _UNSET:
-                value = self.declared[name].given()
-            if value is _UNSET:
-                self._compiled()(instance, *given, **named)
-            _set(instance, name, value)
-        if hasattr(self.owner, "__post_init__"):
-            self.owner.__post_init__(instance)
+            if name not in values:
+                values[name] = self.declared[name].given()
+                if values[name] is _UNSET:
+                    self._compiled()(instance, *given, **named)
+        return tuple(values[name] for name in self._names)
 
     def _compiled(self) -> Any:
         parameters, lines = ["self"], []
@@ -177,7 +184,7 @@ class _Init:
             needed = each.default_factory is _UNSET and default is _UNSET
             parameters.append(name if needed else f"{name}=_{name}")
             lines.append(f"_set(self, {name!r}, {value})" if self.frozen else f"self.{name} = {value}")
-        if hasattr(self.owner, "__post_init__"):
+        if self._follows:
             lines.append("self.__post_init__()")
         exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), scope)  # noqa: S102  # names of fields
         scope["__init__"].__qualname__ = f"{self.owner.__qualname__}.__init__"

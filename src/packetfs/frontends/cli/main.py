@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +17,14 @@ from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
 from packetfs.frontends.cli.parser import LEADING, build_parser, load, split_command
+from packetfs.typing import NoReturn
+
+
+def process() -> NoReturn:
+    """Be the process `pfs`, which ends without taking Python apart: that would be a fifteenth of a short command."""
+    code = main()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,4 +87,4 @@ def overview() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()
