@@ -18,6 +18,7 @@ from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
+from packetfs.pool.gc import evict
 from packetfs.pool.pool import Pool
 
 DIRECTORY = stat.S_IFDIR | 0o755
@@ -78,7 +79,7 @@ def test_a_tree_is_written_out(fs: FileSystem, tmp_path: Path) -> None:
 def test_damage_costs_the_file_alone(fs: FileSystem, tmp_path: Path) -> None:
     put(fs, b"top/bad", b"lost" * 1000)
     put(fs, b"top/good", b"kept" * 1000)
-    fs.pool.evict(digest_of(b"lost" * 1000))
+    evict(fs.pool, digest_of(b"lost" * 1000))
     events: list[Event] = []
     export(fs.pool, top(fs, b"top"), os.fsencode(tmp_path), b"out", events.append)
     assert [event.path for event in events if isinstance(event, Trouble)] == [b"out/bad"]

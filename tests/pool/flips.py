@@ -16,6 +16,7 @@ from pathlib import Path
 from packetfs.errors import PacketFSError
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Encoding, Mark
+from packetfs.pool.check import check
 from packetfs.pool.database import Error, explained
 from packetfs.pool.pool import Pool
 
@@ -119,7 +120,7 @@ def read_rows(pool: Pool, sample: Sample) -> bool:
 def count_findings(sample: Sample) -> int:
     try:
         with Pool.open(str(sample.path)) as pool:
-            return sum(1 for _ in pool.check())
+            return sum(1 for _ in check(pool))
     except (PacketFSError, Error):
         return 1
 

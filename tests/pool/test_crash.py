@@ -15,7 +15,8 @@ from packetfs.errors import NotAPool, PacketFSError, PoolFailed, PoolFull
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Mark
 from packetfs.pool import database, vfs
-from packetfs.pool.gc import collect
+from packetfs.pool.check import check
+from packetfs.pool.gc import collect, evict
 from packetfs.pool.pool import Pool
 from packetfs.pool.recording import Act, Loss, Operation, RecordingStorage, materialise
 
@@ -56,7 +57,7 @@ def put(pool: Pool, storage: RecordingStorage, names: database.Connection | None
 def let_go(pool: Pool, storage: RecordingStorage) -> None:
     gone = [digest_of(item) for item in payloads(0, 3)]
     storage.note("gone " + " ".join(digest.hex() for digest in gone))
-    pool.evict(gone[0])
+    evict(pool, gone[0])
     collect(pool, {extent.digest for extent in pool.scan()} - set(gone))
     for item in payloads(36, 3):
         pool.put(item)
@@ -116,7 +117,7 @@ def check_crashed(path: Path, log: list[Operation]) -> None:
         with Pool.open(str(path), writable=True) as pool:
             check_promises(pool, log)
             check_names(pool, log)
-            assert list(pool.check()) == []
+            assert list(check(pool)) == []
             for item in payloads(0, 39):
                 assert pool.read(pool.put(item)) == item
     except NotAPool:
@@ -125,7 +126,7 @@ def check_crashed(path: Path, log: list[Operation]) -> None:
     os.unlink(path / "verified")
     with Pool.open(str(path)) as pool:
         assert [pool.read(digest_of(item)) for item in payloads(0, 39)] == payloads(0, 39)
-        assert list(pool.check()) == []
+        assert list(check(pool)) == []
 
 
 def check_promises(pool: Pool, log: list[Operation]) -> None:

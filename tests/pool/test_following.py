@@ -16,6 +16,7 @@ from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Encoding, Mark, Op
 from packetfs.pool import sequences
 from packetfs.pool.following import Following, alike
+from packetfs.pool.gc import evict
 from packetfs.pool.pool import Pool
 from packetfs.pool.sequences import Sequences
 
@@ -161,7 +162,7 @@ def test_an_extent_that_is_gone_ends_what_is_expected(place: Path) -> None:
         chunks = stored(pool, data)
         again = Following(pool)
         again.put(memoryview(data)[: chunks[0][0]])
-        pool.evict(chunks[9][1])
+        evict(pool, chunks[9][1])
         assert again.recognise(memoryview(data)[chunks[0][0] :]) == []
         assert not again.expects
         assert digest_of(data[: chunks[0][0]]) == chunks[0][1]

@@ -12,7 +12,8 @@ import pytest
 
 from packetfs.errors import MissingExtent, PoolBusy
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.pool.gc import collect, mark
+from packetfs.pool.check import check
+from packetfs.pool.gc import collect, evict, mark
 from packetfs.pool.pool import Pool
 
 HOLD = """
@@ -66,7 +67,7 @@ def test_a_live_writer_is_named_and_a_dead_one_is_succeeded(place: Path, started
     with Pool.open(path, writable=True) as pool:
         assert [pool.read(digest_of(data)) for data in (b"flushed", b"not flushed")] == [b"flushed", b"not flushed"]
         assert pool.read(flushed) == b"before"
-        assert list(pool.check()) == []
+        assert list(check(pool)) == []
 
 
 def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started: list[subprocess.Popen[str]]) -> None:
@@ -76,7 +77,7 @@ def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started
     pool.flush()
     code = HOLD + f"view = pool.view(bytes.fromhex('{digest.hex()}'))[10:20]; pool.close(); del pool" + TALK
     child = start(started, code, path, "read")
-    assert pool.evict(digest) == 0
+    assert evict(pool, digest) == 0
     assert not pool.holds(digest)
     child.kill()
     child.wait()
@@ -90,7 +91,7 @@ def test_a_slice_of_a_view_is_a_lease_that_outlives_the_pool(place: Path) -> Non
         digest = pool.put(data)
         part = pool.view(digest)[100:200]
     with Pool.open(path, writable=True) as pool:
-        assert pool.evict(digest) == 0
+        assert evict(pool, digest) == 0
         assert part == data[100:200]
         del part
         assert collect(pool, set()) >= 50_000
@@ -113,7 +114,7 @@ def test_collecting_keeps_exactly_what_the_roots_lead_to(place: Path, small_segm
     assert freed >= before - disk_bytes(place) >= 20 * 3000  # gaps of 6,128 bytes hold one whole block or none
     assert collect(pool, live) == 0
     assert pool.content_bytes == sum(len(pool.read(digest)) for digest in live)
-    assert list(pool.check()) == []
+    assert list(check(pool)) == []
     assert len(pool.arena.segments()) > 60 * 3000 // small_segments
 
 

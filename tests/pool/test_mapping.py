@@ -12,6 +12,8 @@ from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Encoding
 from packetfs.pool import mapping
+from packetfs.pool.check import check
+from packetfs.pool.gc import evict
 from packetfs.pool.pool import Pool
 
 DATA = Random(1).randbytes(5000)
@@ -41,7 +43,7 @@ def test_an_extent_that_is_gone_is_not_known(place: Path) -> None:
         other = pool.put(DATA[:3000])
         assert pool.view(digest) == DATA
         assert pool.view(other) == DATA[:3000]
-        pool.evict(digest)
+        evict(pool, digest)
         with pytest.raises(MissingExtent):
             pool.view(digest)
         assert pool.peek(digest) is None
@@ -56,7 +58,7 @@ def test_a_check_that_finds_damage_lets_nobody_go_by_what_was_known(place: Path)
         with Path(pool.arena.segment_path(where.segment)).open("r+b") as file:
             file.seek(where.offset + 100)
             file.write(bytes([DATA[100] ^ 1]))
-        assert [finding.digest for finding in pool.check()] == [digest]
+        assert [finding.digest for finding in check(pool)] == [digest]
         with pytest.raises(CorruptExtent):
             pool.view(digest)
 

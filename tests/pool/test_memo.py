@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from packetfs.packet.digest import digest_of
+from packetfs.pool.check import check
 from packetfs.pool.memo import MemoStatus, MemoStore, clear_memo, memo_status
 from packetfs.pool.pool import Pool
 
@@ -62,7 +63,7 @@ def test_the_writer_of_the_pool_remembers_too(path: Path) -> None:
         remember(pool, {b"a": b"one"})
         assert recall(pool, b"a") == [b"one"]
     with Pool.open(os.fspath(path)) as pool:
-        assert not list(pool.check())
+        assert not list(check(pool))
 
 
 def test_beside_another_writer_it_is_read_and_not_written(path: Path, pool: Pool) -> None:

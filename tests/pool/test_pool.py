@@ -23,6 +23,8 @@ from packetfs.errors import (
 from packetfs.limits import PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Encoding, Mark
+from packetfs.pool.check import check
+from packetfs.pool.gc import evict
 from packetfs.pool.pool import Pool
 from packetfs.pool.storage import DiskStorage
 
@@ -48,7 +50,7 @@ def test_everything_put_is_read_at_once_after_a_flush_and_after_a_restart(place:
         check_all(pool, digests)
         assert pool.mean == 4096
         assert pool.content_bytes == sum(SIZES)
-        assert list(pool.check()) == []
+        assert list(check(pool)) == []
 
 
 def check_all(pool: Pool, digests: dict[Digest, int]) -> None:
@@ -126,7 +128,7 @@ def test_damage_is_found_named_and_mended_by_the_next_put(place: Path) -> None:
                 filled(pool, digest, 0, size)
         with pytest.raises(CorruptExtent, match="00000000"):
             pool.read(digest)
-        assert [finding.digest for finding in pool.check()] == [digest]
+        assert [finding.digest for finding in check(pool)] == [digest]
         pool.put(payload(1000))
         assert pool.read(digest) == payload(1000)
         assert pool.content_bytes == 1000
@@ -194,7 +196,7 @@ def test_segments_follow_one_another_and_none_is_straddled(place: Path, small_se
     with Pool.open(str(place / "pool")) as pool:
         assert [pool.read(digest) for digest in digests] == payloads
         assert [extent.digest for extent in pool.scan()] == digests
-        assert list(pool.check()) == []
+        assert list(check(pool)) == []
 
 
 def test_the_index_grows_and_is_rebuilt_to_the_same(place: Path) -> None:
@@ -235,7 +237,7 @@ def test_a_reader_without_any_right_to_write_reads_all_the_same(place: Path) -> 
     with pytest.raises(PoolReadOnly):
         reader.put(b"other")
     with pytest.raises(PoolReadOnly):
-        reader.evict(digest)
+        evict(reader, digest)
 
 
 def test_opening_and_creating_say_what_is_wrong(place: Path) -> None:
@@ -292,7 +294,7 @@ def test_a_pool_is_a_dictionary(steps: list[tuple[int, bytes]]) -> None:
             if step <= 1:
                 model[pool.put(data)] = data
             elif step == 2:
-                pool.evict(digest)
+                evict(pool, digest)
                 model.pop(digest, None)
             else:
                 pool.close()

@@ -15,6 +15,7 @@ from packetfs.packet.entry import Entry
 from packetfs.packet.layout import CopyFlag, Op
 from packetfs.packet.tree import leaves
 from packetfs.pool.check import Finding
+from packetfs.pool.check import check as check_bytes
 from packetfs.pool.pool import Pool
 
 
@@ -39,7 +40,7 @@ class _Walk:
 def check(fs: FileSystem) -> Iterator[Finding | Affected]:
     """Yield what is wrong with the bytes, then the files that this hits; nothing where all is well."""
     walk = _Walk(fs.pool)
-    for finding in fs.pool.check():
+    for finding in check_bytes(fs.pool):
         if finding.digest is not None and not _is_readable(fs.pool, finding.digest):
             walk.damaged.add(finding.digest)
         yield finding

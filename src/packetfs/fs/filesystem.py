@@ -278,10 +278,12 @@ class FileSystem:
 
     def drop_snapshot(self, name: bytes) -> None:
         """Forget a snapshot, and commit; what it alone held is freed by gc."""
+        from packetfs.pool.gc import evict  # most processes let go of nothing
+
         taken = self._snapshot(name)
         self.names.write("DELETE FROM snapshot WHERE name=?", (name,))
         self.commit()
-        self.pool.evict(taken.record)
+        evict(self.pool, taken.record)
 
     def resolve(self, snapshot: bytes, path: bytes = b"") -> Entry:
         """Return what a path stood for in a snapshot, relative to the directory that it was taken of."""

@@ -113,6 +113,14 @@ def discard(pool: Pool, extents: list[Extent]) -> int:
     return sum(_punch(pool, extent.position // SEGMENT, [(extent.position, extent.end)]) for extent in own)
 
 
+def evict(pool: Pool, digest: Digest) -> int:
+    """Let go of a payload and return the bytes that this freed: 0 while a view of its segment is live."""
+    with pool.lock, pool.failing():
+        pool.begin_writing()
+        pool.arena.write_out()
+        return discard(pool, list(pool.lookup.extents(digest)))
+
+
 def discard_content(pool: Pool) -> int:
     """Let go of all DATA that is in the files, of a pool that is no more than a cache; return the bytes freed.
 

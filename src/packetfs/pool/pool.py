@@ -50,7 +50,6 @@ from packetfs.pool.verified import Verified, boot_id
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from packetfs.pool.check import Finding
     from packetfs.pool.database import Connection
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
@@ -239,16 +238,6 @@ class Pool:
                 if self._live:
                     self.lookup.index.write_summary(self._summarise(State.LIVE))
 
-    def evict(self, digest: Digest) -> int:
-        """Let go of a payload and return the bytes that this freed: 0 while a view of its segment is live."""
-        from packetfs.pool.gc import discard
-
-        with self.lock:
-            self.begin_writing()
-            with self.failing():
-                self.arena.write_out()
-                return discard(self, list(self.lookup.extents(digest)))
-
     def forget(self, extent: Extent) -> None:
         """Take an extent out of the index."""
         if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
@@ -341,12 +330,6 @@ class Pool:
         for extent in scan(self.arena):
             if extent.end <= self.arena.stop_of(extent.position):
                 yield extent
-
-    def check(self) -> Iterator[Finding]:
-        """Verify everything and yield what is wrong."""
-        from packetfs.pool.check import check
-
-        return check(self)
 
     @property
     def content_bytes(self) -> int:

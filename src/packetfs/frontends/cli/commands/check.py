@@ -15,6 +15,7 @@ from packetfs.frontends.cli.output import Output
 from packetfs.fs.check import Affected, check
 from packetfs.fs.filesystem import NAMES, open_names
 from packetfs.pool.check import Finding, describe
+from packetfs.pool.check import check as check_bytes
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final
 
@@ -57,7 +58,7 @@ def examine(pool: Pool) -> Iterator[Finding | Affected]:
     except (CorruptDatabase, BadNamespace) as error:
         if isinstance(error, BadNamespace):
             yield Finding(error.message, f"{pool.path}/{NAMES}.db")
-        yield from pool.check()
+        yield from check_bytes(pool)
         return
     with filesystem:
         yield from check(filesystem)
