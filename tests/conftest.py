@@ -1,10 +1,23 @@
-"""Options of the whole test run (few faults by default, many by `make faults`), and the same data at each run."""
+"""Options of the whole test run (few faults by default, many by `make faults`), and the same data at each run.
+
+A test is given the same at each run, and passes on a busy machine too: random data has a fixed seed, and Hypothesis
+neither times its examples nor draws others each time. New ones are searched for by `fuzz/`.
+"""
 
 from __future__ import annotations
 
 import random
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -40,7 +40,7 @@ def parts(pool: Pool, data: bytes, shard: int) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from(("noise", "zeros", "short")), st.integers(0, 60_000)), max_size=6),
     st.sampled_from((512, 1000, 5001, 40_000, 1 << 20)),

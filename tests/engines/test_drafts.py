@@ -18,6 +18,8 @@ from tests.engines.test_tiers import DATA, WORK
 from tests.vm.conformance_cases import case_files, read_cases
 from tests.vm.rig import Rig, array, program, rig
 
+FOREVER = 1 << 62
+"""Nanoseconds that no draft runs for."""
 COUNT = """
     stw [r10-4], 0
     lddw r1, map 0
@@ -36,6 +38,7 @@ out: mov r0, 2
 @pytest.fixture(autouse=True)
 def every_program_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "LARGE", -1)
+    monkeypatch.setattr(machine, "DRAFT_NS", FOREVER)
 
 
 def test_drafts_run_all_conformance_cases() -> None:

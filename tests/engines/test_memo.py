@@ -119,7 +119,7 @@ def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return data
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(sorted(PROGRAMS)),
     st.sampled_from(("packet", "fixed:7", "fixed:100", "fixed:5000", "line", "lines:300", "extent")),
@@ -155,7 +155,7 @@ def stretches_of(keys: Keys, source: PoolFile, shard: int) -> dict[bytes, tuple[
     return found
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.sampled_from(("packet", "fixed:5000", "line")),
     st.sampled_from((600, 20_000, 30_000)),
@@ -334,7 +334,7 @@ def test_a_job_that_recalled_stretches_goes_on_without_a_memory(
     assert without(Ran(replace(result, seconds=0.0, engine="", timings=()), b"")).result == without(wanted).result
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_an_outline_is_the_bytes_of_its_stretch(pool: Pool, data: st.DataObject) -> None:
     content = text_of(9000) + bytes(70_000) + b"end" * 5

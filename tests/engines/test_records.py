@@ -133,7 +133,7 @@ def test_what_is_no_capture_is_refused(data: bytes) -> None:
         list(packets(Bytes(data), lambda reason: None))  # noqa: ARG005
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=400), st.integers(0, 3))
 def test_any_bytes_are_packets_or_refused(tail: bytes, variant: int) -> None:
     data = capture([5], "<>"[variant & 1], (0xA1B2C3D4, 0xA1B23C4D)[variant >> 1]) + tail

@@ -200,7 +200,7 @@ def _flip_and_resume(path: Path, good: bytes, at: int, directory: str) -> None:
         with open(f"{copy}/{path.name}", "r+b") as file:
             file.seek(at)
             file.write(bytes([good[at] ^ 0x10]) if good else b"")
-        signal.alarm(20)
+        signal.alarm(60)
         with suppress(PacketFSError):
             resume_job(copy, out=bytearray().extend, keep=False)
         status = 0
@@ -236,7 +236,7 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert paused.wait(20)
+    assert paused.wait(60)
     (info,) = list_jobs(parent)
     frozen = freeze_job(info.directory)
     assert describe_job(info.directory).running
@@ -248,7 +248,7 @@ def test_pause_hold_and_go_on(tmp_path: Path) -> None:
     held = next(context for context in microvms(info.directory) if context.vm == 150)
     assert held.state != State.DONE
     hold(info.directory, 150, False)
-    thread.join(20)
+    thread.join(60)
     assert bytes(out) == wanted.output
     assert replace(results[0], seconds=0.0, timings=(), engine="") == wanted.result
     thawed = bytearray()

@@ -46,22 +46,45 @@ def test_workers_that_ask_at_once_share_one_code() -> None:
         assert len({id(given) for given in pool.map(ask, range(6))}) == 1
 
 
+class Clock:
+    """A clock on which each run takes `step` nanoseconds."""
+
+    def __init__(self) -> None:
+        self.now, self.step = 0, 1000
+
+    def __call__(self) -> int:
+        self.now += self.step
+        return self.now
+
+
+def _timed(table: Rig) -> tuple[Tiered, Clock]:
+    """Return the program behind a table, and the clock that it goes by from now on."""
+    prepared, clock = table.prepared, Clock()
+    assert isinstance(prepared, Tiered)
+    prepared.clock = clock
+    return prepared, clock
+
+
 def _again(table: Rig) -> None:
     table.begin()
     table.run()
 
 
+def _run_and_make(table: Rig, prepared: Tiered) -> None:
+    """Run once, which earns code, and wait for that."""
+    table.run()
+    assert prepared.making is not None
+    prepared.making.join(60)
+
+
 def test_a_busy_program_gets_code_and_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "BUSY_NS", 0)
     table, twin = rig(AUTO, WORK, data=DATA), rig(TWIN, WORK, data=DATA).finish()
-    assert isinstance(table.prepared, Tiered)
-    table.run()
-    making = table.prepared.making
-    assert making is not None
-    making.join(60)
+    prepared, _ = _timed(table)
+    _run_and_make(table, prepared)
     _again(table)
     assert table.remains() == twin.remains()
-    ran = table.prepared.ran()
+    ran = prepared.ran()
     assert (sum(ran.values()), ran["interpreted"]) == (512, 256)
 
 
@@ -73,13 +96,11 @@ def test_a_job_goes_on_where_llvm_fails(module: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tiers, "BUSY_NS", 0)
     monkeypatch.setattr(f"packetfs.engines.{module}", fail)
     table, twin = rig(AUTO, WORK, data=DATA), rig(TWIN, WORK, data=DATA).finish()
-    assert isinstance(table.prepared, Tiered)
-    table.run()
-    assert table.prepared.making is not None
-    table.prepared.making.join(60)
+    prepared, _ = _timed(table)
+    _run_and_make(table, prepared)
     _again(table)
     assert table.remains() == twin.remains()
-    why = table.prepared.why()
+    why = prepared.why()
     assert "RuntimeError: LLVM ERROR:[31mout of registers" in why
     assert why.isprintable()
     assert len(why) < 500
@@ -107,38 +128,30 @@ def test_a_process_that_ends_waits_for_what_is_in_llvm() -> None:
 
 def test_what_spends_its_time_in_helpers_stays_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "BUSY_NS", 0)
-    monkeypatch.setattr(tiers, "SLOTS_A_MICROSECOND", 1 << 60)
     table = rig(AUTO, WORK, array(), data=DATA)
+    prepared, clock = _timed(table)
+    clock.step = 10**9
     _again(table)
-    assert isinstance(table.prepared, Tiered)
-    assert table.prepared.making is None
-    assert table.prepared.ran() == {"lanes": 0, "compiled": 0, "interpreted": 256}
-    assert "helpers" in table.prepared.why()
+    assert prepared.making is None
+    assert prepared.ran() == {"lanes": 0, "compiled": 0, "interpreted": 256}
+    assert "helpers" in prepared.why()
 
 
-def test_the_shape_that_takes_less_time_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("one", "sixteen", "best"), [(1000, 5, "lanes"), (5, 1000, "compiled")])
+def test_the_shape_that_takes_less_time_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, one: int, sixteen: int, best: str
+) -> None:
     monkeypatch.setattr(tiers, "BUSY_NS", 0)
     monkeypatch.setattr(tiers, "TRIAL_NS", 0)
     table = rig(AUTO, WORK, data=DATA)
-    prepared = table.prepared
-    assert isinstance(prepared, Tiered)
+    prepared, clock = _timed(table)
     assert prepared.why() == "too short to compile for"
-    table.run()
-    assert prepared.making is not None
-    prepared.making.join(60)
-    _again(table)
-    _again(table)
-    slow = iter((1000, 5))
-    monkeypatch.setattr(prepared, "_cost", lambda _: next(slow))
-    prepared.chosen = None
-    _again(table)
-    assert prepared.chosen == "lanes"
-    monkeypatch.undo()
-    _again(table)
-    ran = prepared.ran()
-    assert (sum(ran.values()), ran["interpreted"]) == (5 * 256, 256)
-    assert min(ran["lanes"] // 2, ran["compiled"]) >= 256
-    assert prepared.why().startswith("lanes, as it took least: interpreted ")
+    _run_and_make(table, prepared)
+    for clock.step in (one, sixteen, 1, 1):
+        _again(table)
+    assert prepared.chosen == best
+    assert prepared.ran() == {"lanes": 256, "compiled": 256, "interpreted": 256} | {best: 3 * 256}
+    assert prepared.why().startswith(f"{best}, as it took least: interpreted 3.9 ns a record")
 
 
 def test_a_program_with_maps_is_not_tried_in_lanes() -> None:

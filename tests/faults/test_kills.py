@@ -21,21 +21,18 @@ SHARES: dict[type[Rig], int] = {Plain: 2, IntoPool: 4, OutOfPool: 4}
 def test_kills_at_random_moments(kind: type[Rig], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     wanted, seed = request.config.getoption("--kills") // SHARES[kind], request.config.getoption("--fault-seed")
     rig, rng = kind(tmp_path, seed), Random(f"{seed} {kind.__name__}")
-    hits = {"near": 0, "far": 0}
-    for strike in range(3 * wanted):
+    misses = 0
+    for strike in range(wanted):
         side, scenario = ("near", "far")[strike % 2], SCENARIOS[strike % len(SCENARIOS)]
         moment = rng.uniform(0, rig.durations[scenario])
         try:
-            hits[side] += rig.strike(scenario, side, moment)
+            while not rig.strike(scenario, side, moment):  # this sync was over sooner than the one that was timed
+                misses, moment = misses + 1, moment / 2
         except AssertionError as error:
             error.add_note(f"strike {strike}: {scenario}, {side} side killed after {moment:.3f} s, seed {seed}")
             raise
-        if sum(hits.values()) >= wanted:
-            break
     rig.judge_all()
-    print(f"kills in flight: {hits}; undisturbed, in seconds: {rig.durations}")
-    assert sum(hits.values()) >= wanted, f"too few kills hit a sync in flight: {hits}"
-    assert min(hits.values()) >= wanted // 4, f"one side was hardly hit: {hits}"
+    print(f"{wanted} kills in flight, {misses} too late; undisturbed, in seconds: {rig.durations}")
 
 
 def test_harness_tells_a_torn_file(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.engines.jobs import JobInfo, list_jobs
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")
 
@@ -73,6 +75,14 @@ class Pfs:
             env=environment(self.home),
             cwd=self.home,
         )
+
+
+def await_job(home: Path, running: subprocess.Popen[bytes]) -> JobInfo:
+    """Wait until the command that runs has a job in `home/run`, which sees to Ctrl-C by then."""
+    while not (jobs := list_jobs(str(home / "run" / "packetfs"))):
+        assert running.poll() is None
+        os.sched_yield()
+    return jobs[0]
 
 
 def without_privilege(pfs: Pfs) -> Pfs:

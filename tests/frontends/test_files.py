@@ -491,5 +491,5 @@ def on_terminal(pfs: Pfs, *arguments: str) -> bytes:
     except OSError:
         pass  # how Linux says that the other side is gone
     os.close(master)
-    assert running.wait(30) == 0
+    assert running.wait(60) == 0
     return bytes(shown)

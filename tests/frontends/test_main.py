@@ -200,7 +200,7 @@ def test_a_reader_that_leaves_is_no_error(pooled: Pfs) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         running.stderr.close()
-        assert running.wait(30) in (0, ExitCode.CLOSED)
+        assert running.wait(60) in (0, ExitCode.CLOSED)
 
 
 def test_closed_and_full_streams(pfs: Pfs) -> None:
@@ -224,7 +224,7 @@ def test_control_c_ends_with_130_and_a_valid_pool(pooled: Pfs, arguments: tuple[
         running = pooled.start(*arguments, stdin=stdin.fileno())
         wait_until_asleep(running.pid)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=60)
     assert running.returncode == ExitCode.INTERRUPTED
     assert said == b"pfs: interrupted\n"
     pooled.good("check")

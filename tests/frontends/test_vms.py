@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.engines.jobs import microvms
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.program import Program, encode_program
-from tests.frontends.command import COMMAND, Ended, Pfs, environment
+from tests.frontends.command import COMMAND, Ended, Pfs, await_job, environment
 
 ENDLESS = "again: ja again"
 SLOW = """
@@ -56,20 +57,21 @@ class Jobs:
         assert ended.code == 0, ended.err
         return ended
 
-    def start(self, *arguments: str, out: Path | None = None) -> str:
-        """Start `pfs run` and return the name of its job once a microVM of it has run."""
+    def start(self, *arguments: str, out: Path | None = None, halted: bool = False) -> str:
+        """Start `pfs run` and return the name of its job once a microVM of it has run; `halted`: its process does not
+        go on before it gets SIGCONT, however long that takes."""
         with (out or self.home / "out").open("wb") as file:
             command = subprocess.Popen(
                 [*COMMAND, "run", *arguments], cwd=self.home, stdout=file, stderr=subprocess.PIPE,
                 env=environment(self.home, XDG_RUNTIME_DIR=str(self.home / "run")),
             )  # fmt: skip
         self.started.append(command)
-        for _ in range(100):
-            jobs = self.good("vms", "--json").records
-            if jobs and jobs[0]["executed"]:
-                return str(jobs[0]["job"])
+        job = await_job(self.home, command)
+        while not any(context.executed for context in microvms(job.directory)):
             assert command.poll() is None
-        raise AssertionError("no microVM has run")
+        if halted:
+            command.send_signal(signal.SIGSTOP)
+        return job.name
 
     def status(self) -> list[object]:
         return [job["status"] for job in self.good("vms", "--json").records]
@@ -114,13 +116,13 @@ def test_a_job_is_listed_paused_and_let_go_on(jobs: Jobs) -> None:
     assert jobs.status() == ["running"]
     assert "1 job; microVMs" in jobs.good("top", "-n", "2", "--interval", "0.1").text
     jobs.good("vms", "--drop", job)
-    assert jobs.started[0].wait(10) == ExitCode.INTERRUPTED
+    assert jobs.started[0].wait(60) == ExitCode.INTERRUPTED
 
 
 def test_a_job_that_is_stopped_is_kept_and_can_be_dropped(jobs: Jobs) -> None:
     job = jobs.start("endless.pfs", "text", *FUEL)
     jobs.started[0].send_signal(signal.SIGINT)
-    _, err = jobs.started[0].communicate(timeout=10)
+    _, err = jobs.started[0].communicate(timeout=60)
     assert jobs.started[0].returncode == ExitCode.INTERRUPTED
     assert f"pfs vms --resume {job}" in err.decode()
     assert jobs.status() == ["left"]
@@ -130,7 +132,7 @@ def test_a_job_that_is_stopped_is_kept_and_can_be_dropped(jobs: Jobs) -> None:
 
 def test_a_killed_job_is_resumed_and_nothing_is_lost_or_twice(jobs: Jobs) -> None:
     out = jobs.home / "first"
-    job = jobs.start("slow.pfs", "text", *FUEL, out=out)
+    job = jobs.start("slow.pfs", "text", *FUEL, out=out, halted=True)
     jobs.started[0].kill()
     jobs.started[0].communicate()
     assert jobs.status() == ["left"]
@@ -146,8 +148,9 @@ def test_a_killed_job_is_resumed_and_nothing_is_lost_or_twice(jobs: Jobs) -> Non
 def test_a_resumed_job_shows_its_numbers_as_the_run_would_have(jobs: Jobs) -> None:
     text = ".argument digits u64 default 2\n.decimals total digits\n.map total array key 4 value 8 entries 1\n"
     (jobs.home / "slow.s").write_text(text + SLOW)
-    job = jobs.start("slow.s", "text", *FUEL)
+    job = jobs.start("slow.s", "text", *FUEL, halted=True)
     jobs.started[0].send_signal(signal.SIGINT)
+    jobs.started[0].send_signal(signal.SIGCONT)
     jobs.started[0].communicate()
     resumed = jobs.good("vms", "--resume", job)
     assert resumed.err.splitlines()[0].split() == ["total", "0.00"]
@@ -155,13 +158,14 @@ def test_a_resumed_job_shows_its_numbers_as_the_run_would_have(jobs: Jobs) -> No
 
 def test_a_paused_job_moves_as_packets(jobs: Jobs) -> None:
     out = jobs.home / "first"
-    job = jobs.start("slow.pfs", "text", *FUEL, out=out)
+    job = jobs.start("slow.pfs", "text", *FUEL, out=out, halted=True)
     jobs.good("vms", "--pause", job)
+    jobs.started[0].send_signal(signal.SIGCONT)
     jobs.good("vms", "--freeze", job, "frozen")
     size = os.path.getsize(jobs.home / "frozen")
     assert size % 64 == 0
     jobs.good("vms", "--drop", job)
-    assert jobs.started[0].wait(10) == ExitCode.INTERRUPTED
+    assert jobs.started[0].wait(60) == ExitCode.INTERRUPTED
     if jobs.status():
         jobs.good("vms", "--drop", job)
     thawed = jobs.good("vms", "--thaw", "frozen").text.strip()

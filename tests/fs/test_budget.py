@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.errors import MissingExtent, PoolFull
@@ -176,7 +176,7 @@ def test_a_file_with_a_program_in_it_shields_nothing(fs: FileSystem, host: Path)
     limit=st.integers(0, 10),
     held=st.integers(1, 4),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_any_history(tmp_path_factory: pytest.TempPathFactory, days: list[list[int]], limit: int, held: int) -> None:
     """Whatever changed: content within the limit, no older file whole where a newer one is not, all programs there."""
     base = tmp_path_factory.mktemp("any")

@@ -89,7 +89,7 @@ def rooted(tree: dict[bytes, int]) -> dict[bytes, int]:
     return tree
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(old=TREES, new=TREES)
 def test_small_trees(pool: Pool, fs: FileSystem, old: dict[bytes, int], new: dict[bytes, int]) -> None:
     before, after = make(fs, rooted(old)), make(fs, rooted(new))
@@ -97,7 +97,7 @@ def test_small_trees(pool: Pool, fs: FileSystem, old: dict[bytes, int], new: dic
     assert list(diff(pool, after, after)) == []
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     count=st.sampled_from([0, 200, 5000]),
     edits=st.lists(st.tuples(st.sampled_from(["set", "remove", "range"]), st.integers(0, 5100)), max_size=12),

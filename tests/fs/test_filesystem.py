@@ -311,7 +311,7 @@ class Model:
             self.tree[path] = a_directory(name, entry.mtime_ns) if entry.is_dir else a_file(name, entry.size)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_operations_against_a_dict(
     steps: list[tuple[str, bytes, bytes, int]], tmp_path_factory: pytest.TempPathFactory
@@ -338,7 +338,7 @@ def test_operations_against_a_dict(
         assert rebuilt(fs, model.tree) == fs.tree_root()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     count=st.sampled_from([0, 1, 100, 900, 3000]),
     rounds=st.lists(st.lists(st.tuples(st.integers(0, 4000), st.booleans()), max_size=8), max_size=4),

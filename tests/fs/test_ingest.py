@@ -178,7 +178,7 @@ def edit(data: bytes, edits: list[tuple[str, float, int]]) -> bytes:
     return bytes(out)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), keep=st.booleans())
 def test_any_edit_gives_the_root_of_cutting_everything(
     pool: Pool, pieces: list[tuple[str, int, int]], edits: list[tuple[str, float, int]], seed: int, keep: bool
@@ -195,7 +195,7 @@ def test_any_edit_gives_the_root_of_cutting_everything(
         assert read_program(pool, done.root) == new
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), edits=EDITS)
 def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float, int]]) -> None:
     """The same with a file of several windows."""
@@ -205,7 +205,7 @@ def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float
     assert take(pool, new, old.root, keep=False).root == whole_root(pool, new)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99))
 def test_what_is_recognised_becomes_the_same_program(
     pool: Pool, pieces: list[tuple[str, int, int]], edits: list[tuple[str, float, int]], seed: int

@@ -519,7 +519,7 @@ def change(step: str, path: Path, other: Path, number: int) -> None:
         path.unlink()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_any_changes(steps: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
     top = tmp_path_factory.mktemp("changes")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.fs import comparison
@@ -121,7 +121,7 @@ def edited(data: bytes, edits: list[Edit], rng: random.Random) -> bytes:
     return data
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(edits=EDITS, seed=st.integers(0, 99))
 def test_a_compared_file_gets_the_root_of_a_hashed_one(
     tmp_path: Path, fs: FileSystem, edits: list[Edit], seed: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,7 @@ def _paused(machine: Machine | None = None) -> Rig:
     return ran
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(EXTREMES)), min_size=1, max_size=5))
 @example([(next(f for f in FIELDS if f.name == "record_start"), 1 << 63)])
 @example([(next(f for f in FIELDS if f.name == "position"), (1 << 64) - 2)])
@@ -104,7 +104,7 @@ def test_a_context_may_say_anything_of_itself(changes: list[tuple[object, int]])
     assert left[0] == left[-1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES),
     st.sampled_from([State.READY, State.PAUSED]),
@@ -166,30 +166,29 @@ def test_a_forged_return_address_is_refused(machine: Machine) -> None:
         assert ran.context().fault == Fault.INSTRUCTION
 
 
-def _meanwhile(act: Callable[[random.Random], None], work: Callable[[], None], seconds: float = 0.25) -> int:
-    """Do `work` again and again in another thread, which lets go of Python's lock, while this one acts."""
-    done, stop = [0], threading.Event()
+def _meanwhile(act: Callable[[random.Random], None], work: Callable[[int], None], often: int = 10_000) -> None:
+    """Do `work` in another thread, which lets go of Python's lock, while this one acts: each as often, or more."""
+    dice, acted, worked = random.Random(7), 0, 0
 
     def repeat() -> None:
-        while not stop.is_set():
-            work()
-            done[0] += 1
+        nonlocal worked
+        while min(acted, worked) < often:
+            work(worked)
+            worked += 1
 
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    dice = random.Random(7)
-    until = time.monotonic() + seconds
-    try:
-        while time.monotonic() < until:
-            act(dice)
-    finally:
-        stop.set()
-        thread.join()
-    return done[0]
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(repeat)
+        try:
+            while not working.done():
+                act(dice)
+                acted += 1
+        finally:
+            acted += often  # an act that failed ends the other's work too
+        working.result()
 
 
-def _run(ran: Rig) -> None:
-    ran.context().state = random.choice((State.READY, State.PAUSED))
+def _run(ran: Rig, turn: int) -> None:
+    ran.context().state = (State.READY, State.PAUSED)[turn % 2]
     ran.run(slice_slots=1 << 14)
 
 
@@ -208,7 +207,7 @@ def test_another_process_may_scribble_meanwhile(part: str) -> None:
             at = dice.randrange(0, len(memory) - 8, 4)
             memory[at : at + 4] = dice.choice((0, 1, 2, 3, 4096, 0x7FFFFFFF, 0xFFFFFFFF)).to_bytes(4, "little")
 
-    assert _meanwhile(scribble, lambda: _run(ran)) > 2
+    _meanwhile(scribble, partial(_run, ran))
 
 
 def test_buffers_cannot_shrink_during_a_run() -> None:
@@ -224,7 +223,7 @@ def test_buffers_cannot_shrink_during_a_run() -> None:
         except BufferError:
             refused[0] += 1
 
-    assert _meanwhile(shrink, lambda: _run(ran)) > 2
+    _meanwhile(shrink, partial(_run, ran))
     assert refused[0] + resized[0] > 0
 
 
@@ -240,11 +239,11 @@ def test_maps_may_fill_while_they_are_frozen(tmp_path: Path) -> None:
             file.readinto(maps)  # without Python's lock: in the middle of what the other thread does
             zeros.readinto(maps)
 
-    def frozen() -> None:
+    def frozen(_: int) -> None:
         with suppress(BadMicroVM):
             freeze(ran.contexts, ran.spill, maps, size, [0])
 
-    assert _meanwhile(fill, frozen) > 0
+    _meanwhile(fill, frozen, 20)
 
 
 def _call(ran: Rig, **changes: object) -> object:

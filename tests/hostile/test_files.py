@@ -38,7 +38,7 @@ def within(seconds: float) -> Iterator[None]:
     assert time.process_time() - began < seconds
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, len(PROGRAM) - 1), st.integers(0, 255)), min_size=1, max_size=4),
     st.integers(0, 130),
@@ -112,7 +112,7 @@ def compiled(name: str) -> bytes:
     return compile_c(str(SOURCES / name))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["packets.c", "relocations.c", "own.c"]), st.data())
 def test_damaged_objects_are_refused_or_linked(name: str, data: st.DataObject) -> None:
     content = bytearray(compiled(name))

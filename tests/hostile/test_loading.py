@@ -46,7 +46,7 @@ CALLS = """
 
 
 @needs_core
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(any_bytes, st.integers(0, (1 << 32) - 1) | st.integers(0, 8))
 def test_any_code_is_refused_or_runs_within_its_bounds(code: bytes, entry: int) -> None:
     try:
@@ -60,7 +60,7 @@ def test_any_code_is_refused_or_runs_within_its_bounds(code: bytes, entry: int) 
 
 
 @needs_core
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.tuples(
         st.sampled_from([*MapType, 0, 3, (1 << 32) - 1]),
@@ -153,7 +153,7 @@ def _frozen() -> bytes:
 FROZEN = _frozen()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(st.integers(0, len(FROZEN) - 1), st.integers(0, 255)), min_size=1, max_size=6),
     st.integers(0, 200),
@@ -208,7 +208,7 @@ def test_slots_outside_the_table_are_refused(slot: int) -> None:
 
 
 @needs_core
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, 40),
     st.integers(0, 80),

@@ -170,7 +170,7 @@ MAPS_CALLS = """
 """
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_both_interpreters_survive_any_content_of_a_hash_table(data: st.DataObject) -> None:
     image = load(program(MAPS_CALLS, table(4)))
@@ -185,7 +185,7 @@ def test_both_interpreters_survive_any_content_of_a_hash_table(data: st.DataObje
     assert all(one == left[0] for one in left)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(*[st.integers(0, (1 << 64) - 1) | st.integers(0, 80)] * 2), min_size=1, max_size=6))
 def test_lists_of_records_may_say_anything(pairs: list[tuple[int, int]]) -> None:
     bounds = b"".join(low.to_bytes(8, "little") + high.to_bytes(8, "little") for low, high in pairs)

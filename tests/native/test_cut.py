@@ -92,7 +92,7 @@ def test_least_is_by_window(data: bytes, zero: int) -> None:
     assert find_least(data, 0, WINDOW, len(data)) == hashes.index(min(hashes)) + WINDOW
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kinds, st.integers(0, 40_000), seeds, st.booleans(), st.integers(-1, 3))
 def test_units_agree(kind: int, size: int, seed: int, final: bool, run: int) -> None:
     data = make(kind, size, Random(seed))
@@ -102,7 +102,7 @@ def test_units_agree(kind: int, size: int, seed: int, final: bool, run: int) -> 
         assert sum(map(abs, cuts)) == len(data)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kinds, seeds)
 def test_segments_are_what_they_say(kind: int, seed: int) -> None:
     data = make(kind, 60_000, Random(seed))
@@ -136,7 +136,7 @@ def cut_in_windows(cut: Cut, data: bytes, sizes: Iterator[int]) -> list[int]:
     return merged
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kinds, st.integers(0, 60_000), seeds)
 def test_windows_do_not_show(kind: int, size: int, seed: int) -> None:
     rng = Random(seed)
@@ -148,7 +148,7 @@ def test_windows_do_not_show(kind: int, size: int, seed: int) -> None:
     assert cut_in_windows(cut, data, sizes) == whole
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds)
 def test_cuts_depend_on_what_follows_alone(seed: int) -> None:
     rng = Random(seed)
@@ -200,7 +200,7 @@ def test_bad_runs(cut: Cut, run: int) -> None:
         cut(b"", MEAN, True, run)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(kinds, seeds)
 @example(2, 0)
 def test_edits_agree_too(kind: int, seed: int) -> None:

@@ -121,7 +121,7 @@ packets = st.builds(
 
 
 @built
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(packets, max_size=6), st.lists(st.binary(max_size=40), max_size=3), st.integers(0, 200))
 def test_expand_agrees(program: list[bytes], sources: list[bytes], room: int) -> None:
     assert outcome(CORE.expand, program, sources, room) == outcome(expand_python, program, sources, room)
@@ -168,7 +168,7 @@ def read_varint(byte: int, stream: Any) -> int:
     return value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(kinds, st.integers(0, 12_000), seeds, st.sampled_from([0, 5, 1 << 40]), st.sampled_from([0, 0, 3, -70, 9999]))
 def test_match(kind: int, size: int, seed: int, base: int, off: int) -> None:
     """Any delta makes the new bytes, and the native kernel emits the twin's."""
@@ -183,7 +183,7 @@ def test_match(kind: int, size: int, seed: int, base: int, off: int) -> None:
 
 
 @built
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kinds, kinds, seeds)
 def test_match_of_strangers(kind: int, other: int, seed: int) -> None:
     rng = Random(seed)

@@ -130,7 +130,7 @@ def test_mapped_and_shared(kind: Any) -> None:
 
 
 @built
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(scripts, st.integers(1, 40), st.binary(max_size=200))
 def test_both_agree(script: list[tuple[str, bytes, int]], slots: int, damage: bytes) -> None:
     """The same calls, from the same possibly damaged buffer, give the same answers and the same bytes."""

@@ -54,7 +54,7 @@ def accepts(code: bytes, entry: int = 0) -> bool:
 
 
 @built
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(slots=programs, ended=st.booleans(), entry=st.integers(0, 12))
 def test_it_accepts_what_the_checker_accepts(slots: list[tuple[int, int, int, int]], ended: bool, entry: int) -> None:
     code = b"".join(struct.pack("<BBhi", op, registers, offset, imm) for op, registers, offset, imm in slots)
@@ -155,7 +155,7 @@ def test_bad_arguments() -> None:
 
 
 @built
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(noise=st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES), state=st.integers(0, 5))
 def test_any_context_is_run_or_faults(noise: bytes, state: int) -> None:
     """What others can write into shared memory never hurts who runs it."""
@@ -240,7 +240,7 @@ def test_random_programs() -> None:
 
 
 @built
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 1 << 32),
     reducer=st.sampled_from(list(Reducer)),

@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -82,23 +82,22 @@ def test_it_is_kept_by_role_place_and_mean(base: str) -> None:
         assert fs.note(b"who") == b"source /a"
 
 
-def test_a_second_sync_waits_for_the_first(base: str) -> None:
-    opened, ended = threading.Event(), threading.Event()
+def test_a_second_sync_waits_for_the_first(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ExitStack()
+    fs = first.enter_context(open_history(base, "source", b"/a", MEAN))
+    waits: list[float] = []
 
-    def first() -> None:
-        with open_history(base, "source", b"/a", MEAN) as fs:
-            opened.set()
-            ended.wait(10)
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
             fs.set_note(b"first", b"was here")
             fs.commit()
+            first.close()
 
-    thread = threading.Thread(target=first)
-    thread.start()
-    opened.wait(10)
-    threading.Timer(0.2, ended.set).start()
-    with open_history(base, "source", b"/a", MEAN) as fs:
-        assert fs.note(b"first") == b"was here"
-    thread.join()
+    monkeypatch.setattr("packetfs.net.history.time.sleep", wait)
+    with open_history(base, "source", b"/a", MEAN) as second:
+        assert second.note(b"first") == b"was here"
+    assert len(waits) == 3
 
 
 def test_who_does_not_end_is_named(base: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.fs.filesystem import FileSystem
@@ -40,7 +40,6 @@ def test_symbols_travel_and_come_back(seed: int, items: int, start: int, count: 
     assert len(packed) <= 15 * count
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 40), st.integers(0, 40))
 def test_what_differs_is_found_on_both_sides(seed: int, mine: int, theirs: int) -> None:
     rng = random.Random(seed)

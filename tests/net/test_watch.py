@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import queue
 import random
@@ -147,6 +148,18 @@ def started(rig: Rig) -> Iterator[Callable[..., Watching]]:
         one.end()
 
 
+def put(rig: Rig, name: str, content: bytes) -> None:
+    """Let a file appear whole, so that no part of it can be sent before the rest."""
+    (rig.base / "aside").write_bytes(content)
+    (rig.base / "aside").rename(rig.base / "src" / name)
+
+
+def await_no_writer(rig: Rig) -> None:
+    """Wait until nobody writes the pool: a far side lets go of it a moment after it has answered."""
+    with (rig.base / "pool" / "leases").open("rb") as leases:
+        fcntl.lockf(leases, fcntl.LOCK_SH, 1)
+
+
 def snapshots(rig: Rig) -> int:
     with Pool.open(str(rig.base / "pool")) as pool, FileSystem(pool) as fs:
         return len(fs.snapshots())
@@ -163,7 +176,7 @@ def test_changes_arrive_at_two_kinds_of_destination(rig: Rig, started: Callable[
     (src / "sub").rename(src / "other")
     (src / "gone").write_bytes(b"x")
     (src / "gone").unlink()
-    (src / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end"), watching.await_path(b"end")
     watching.end()
     assert watching.error is None
@@ -184,7 +197,7 @@ def test_a_directory_that_is_renamed_moves_with_all_that_is_in_it(
         (src / "sub" / f"{number}").write_bytes(random.Random(number).randbytes(20_000))
     watching = started(to, delete=True)
     (src / "sub").rename(src / "tub")
-    (src / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end")
     watching.end()
     assert [summary.troubles for summary in watching.summaries] == [0]
@@ -197,7 +210,7 @@ def test_names_that_go_stay_at_the_destination_unless_they_may_be_deleted(
 ) -> None:
     watching = started("{base}/plain")
     (rig.base / "src" / "big").unlink()
-    (rig.base / "src" / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end")
     assert (rig.base / "plain" / "big").exists()
 
@@ -215,9 +228,9 @@ def test_a_lost_line_is_made_again_and_brings_what_it_missed(
     watching = started("{base}/plain")
     carriers[0]._process.kill()
     watching.await_event(lambda event: isinstance(event, Connection) and bool(event.lost))
-    (rig.base / "src" / "late").write_bytes(b"late")
+    put(rig, "late", b"late")
     watching.await_connections()
-    (rig.base / "src" / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end")
     watching.end()
     assert describe(rig.base / "plain") == describe(rig.base / "src")
@@ -253,7 +266,7 @@ def test_a_line_that_is_cut_within_a_change_tears_nothing(
     (rig.base / "src" / "sub").rename(rig.base / "src" / "moved")
     (rig.base / "src" / "moved" / "new").write_bytes(source.randbytes(700_000))
     watching.await_connections()  # the second: it begins with an ordinary sync
-    (rig.base / "src" / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end")
     watching.end()
     assert watching.error is None
@@ -266,8 +279,9 @@ def test_one_that_changes_the_destination_is_overruled(rig: Rig, started: Callab
     watching = started("pfs:dst", delete=True)
     (rig.base / "other").mkdir()
     (rig.base / "other" / "file").write_bytes(b"not of the source")
+    await_no_writer(rig)
     rig.sync(f"{rig.base}/other/", "pfs:dst")
-    (rig.base / "src" / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_connections()
     watching.end()
     rig.sync("pfs:dst/", f"{rig.base}/back")
@@ -292,18 +306,20 @@ def test_a_slow_destination_holds_up_no_other(
     rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watching = started("{base}/slow", "{base}/quick")
-    gate, real = threading.Event(), SharingChannel.send
+    stuck, gate, real = threading.Event(), threading.Event(), SharingChannel.send
 
     def send(self: SharingChannel, message: Message) -> None:
         if isinstance(message, Commit) and threading.current_thread().name.endswith("slow"):
             with self._waiting():
+                stuck.set()
                 gate.wait(PATIENCE)
         real(self, message)
 
     monkeypatch.setattr(SharingChannel, "send", send)
     for number in range(3):
-        (rig.base / "src" / f"file{number}").write_bytes(b"x")
+        put(rig, f"file{number}", b"x")
         watching.await_path(b"file%d" % number, "quick")
+        assert stuck.wait(PATIENCE)
     assert not (rig.base / "slow" / "file1").exists()
     gate.set()
     watching.await_path(b"file2", "slow")
@@ -319,7 +335,7 @@ def test_a_file_that_is_replaced_while_it_is_sent_arrives_in_its_last_version(
     for _ in range(8):
         (rig.base / "src" / "new").write_bytes(rng.randbytes(2_000_000))
         (rig.base / "src" / "new").rename(rig.base / "src" / "big")
-    (rig.base / "src" / "end").write_bytes(b"end")
+    put(rig, "end", b"end")
     watching.await_path(b"end"), watching.await_path(b"end")
     watching.end()
     assert (rig.base / "plain" / "big").read_bytes() == (rig.base / "src" / "big").read_bytes()

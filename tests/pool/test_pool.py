@@ -280,7 +280,7 @@ def test_a_new_boot_or_a_copy_trusts_nothing(place: Path) -> None:
         pool.read(digest)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=300)), max_size=40))
 def test_a_pool_is_a_dictionary(steps: list[tuple[int, bytes]]) -> None:
     """Puts, evictions, flushes and restarts in any order against a dict."""

@@ -38,7 +38,7 @@ def made(function: Callable[..., object]) -> PythonProgram:
 
 @pytest.mark.parametrize("function", python_cases.CASES, ids=lambda function: function.__name__)
 @given(records=RECORDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_programs_mean_what_python_means(function: Callable[..., object], records: list[bytes]) -> None:
     program = made(function)()
     names = {

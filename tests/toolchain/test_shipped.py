@@ -100,7 +100,7 @@ def test_grep(pattern: bytes, invert: bool) -> None:
     assert outcome.verdicts == (0, len(given) - len(wanted), len(wanted), 0, 0, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     parts=st.lists(
         st.sampled_from([b"a", b"ab", b"b", b"\n", b"\r\n", b"\r", b"x" * 70, b" "]), min_size=1, max_size=40
@@ -123,7 +123,7 @@ def lines_in(data: bytes) -> list[bytes]:
     return [line for line in re.findall(rb"[^\n]*\n?", data) if line]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.sampled_from([b"1,2\n", b"7,-3.5\r\n", b'"a,b",9\n', b"\n", b",\n", b"x,y,z\n", b'3,"4"\n']), max_size=20

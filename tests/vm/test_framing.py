@@ -127,7 +127,7 @@ def test_records_are_found_in_python() -> None:
     assert records.find(window, 9, 99) is Stop.WINDOW
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\n\n", b"x" * 300]), max_size=12).map(b"".join),
     framing=st.sampled_from([Framing.FIXED, Framing.LINE, Framing.LINES]),

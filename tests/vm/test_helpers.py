@@ -306,7 +306,7 @@ def linux_csum_diff(old: bytes, new: bytes, seed: int) -> int:
     return seed
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(old=st.binary(max_size=40), new=st.binary(max_size=40), seed=st.integers(0, (1 << 32) - 1))
 def test_csum_diff(old: bytes, new: bytes, seed: int) -> None:
     text = (

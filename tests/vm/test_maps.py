@@ -202,7 +202,7 @@ def expected(script: list[tuple[int, int, int, bytes]], size: int) -> tuple[list
     return said, held
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(script=st.lists(steps, min_size=1, max_size=60), size=st.integers(1, 7))
 def test_hash_tables_are_dicts(script: list[tuple[int, int, int, bytes]], size: int) -> None:
     said, held = expected(script, size)
@@ -217,7 +217,7 @@ def test_hash_tables_are_dicts(script: list[tuple[int, int, int, bytes]], size: 
     assert len(left) == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(keys=st.lists(st.binary(min_size=30, max_size=30), min_size=1, max_size=12), size=st.integers(1, 30))
 def test_keys_of_all_sizes(keys: list[bytes], size: int) -> None:
     text = "ldxdw r2, [r1+0]\n mov r3, r2\n lddw r1, map 0\n mov r4, 0\n call 2\n exit"
@@ -249,7 +249,7 @@ def test_an_index_is_written_anew_at_the_same_step_everywhere() -> None:
         assert len({bytes(play(machine, script[:steps], 4).maps) for machine in MACHINES}) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     script=st.lists(steps, min_size=1, max_size=12), noise=st.binary(min_size=16, max_size=300), at=st.integers(0, 200)
 )

@@ -68,7 +68,7 @@ def text_of(parts: list[list[tuple[int, int, int, int, int]]]) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     parts=functions,
     slices=st.lists(st.integers(0, 40), min_size=1, max_size=5),
@@ -90,7 +90,7 @@ def test_slices_change_nothing(
     assert len(left) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     parts=functions,
     slices=st.lists(st.integers(0, 20), min_size=1, max_size=8),

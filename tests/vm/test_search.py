@@ -62,7 +62,7 @@ def same(code: str, number: str, data: bytes, answer: search.Answer) -> None:
         assert (signed(found), cost) == (answer[0], answer[1] // 64), machine.name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=texts.filter(bool), at=st.integers(0, 300), length=st.integers(0, 40), change=st.booleans())
 def test_find(data: bytes, at: int, length: int, change: bool) -> None:
     """The word is a part of the record itself, changed now and then: it lies on the stack."""
@@ -75,7 +75,7 @@ def test_find(data: bytes, at: int, length: int, change: bool) -> None:
     same(code, "find", data, search.find(data, bytes(word)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=texts.filter(bool), byte=st.sampled_from(b"ab \n\xff"), nth=st.integers(0, 70))
 def test_bytes(data: bytes, byte: int, nth: int) -> None:
     same(f"mov r3, {byte | 0x700}\n mov r4, {nth}\n", "find_byte", data, search.find_byte(data, byte, nth))
@@ -84,7 +84,7 @@ def test_bytes(data: bytes, byte: int, nth: int) -> None:
     same("", "count_words", data, search.count_words(data))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(text=number_like.map("".join).map(str.encode).filter(bool), decimals=st.integers(0, 20))
 def test_decimals(text: bytes, decimals: int) -> None:
     same(f"mov r3, {decimals}\n", "decimal", text, search.decimal(text, decimals))

@@ -227,7 +227,7 @@ def test_errors_have_words() -> None:
         thaw(newer, ran.contexts, ran.spill, ran.maps, ran.image.maps_bytes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=6),
     cut=st.integers(0, 3),
@@ -258,7 +258,7 @@ def test_damaged_packets_hurt_nobody(flips: list[tuple[int, int]], cut: int, dou
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pauses=st.lists(st.integers(0, 30), max_size=6), deep=st.sampled_from([8, 300, 480]))
 def test_moving_at_every_pause_changes_nothing(pauses: list[int], deep: int) -> None:
     wanted = busy(deep).finish().remains()

@@ -21,7 +21,7 @@ def tallied(machine: Machine, data: bytes, stride: int, width: int, entries: int
     return rig(machine, text, array(entries), data=data, size=max(len(data), 1)).finish()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.one_of(
         st.binary(min_size=1, max_size=200), st.lists(st.sampled_from([b"\0", b"\1\0"]), min_size=1).map(b"".join)

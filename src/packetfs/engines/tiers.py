@@ -5,13 +5,15 @@ Code that was made before costs nothing, so it runs from the first record on. El
 What pays is measured, not guessed. Machine code costs some tenths of a second once, in a thread beside the job; a
 program earns that when the interpreter has been busy with it for a while and executes many instructions in that time.
 One that spends its time in helpers, which are as fast from either, stays in the interpreter. Where lanes can do all
-that a program does, they are made too, both run for a while, and the one that takes less time a record stays.
+that a program does, they are made too, both run for a while, and the one that takes less time a record stays. Time is
+that of the thread on its processor: what else the machine does changes no choice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from packetfs.accel import native
 from packetfs.engines.beside import begin, is_ending
@@ -41,9 +43,10 @@ _WORDS: Final = CONTEXT_BYTES // 8
 
 class Tiered:
     """A program that may get machine code while it runs. making: the thread that makes it, once there is one; chosen:
-    the way that was found to be the fastest, once that is known."""
+    the way that was found to be the fastest, once that is known; clock: nanoseconds."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, clock: Callable[[], int] = time.thread_time_ns) -> None:
+        self.clock = clock
         self._image = image
         self._interpreted = hand_over(image)
         self._made: dict[str, OneByOne | Lanes] = {}
@@ -66,9 +69,9 @@ class Tiered:
         way = self._way()
         prepared = self._interpreted if way == INTERPRETED else self._made[way].loaded(framing, size)
         before = self._executed(arguments) if way == INTERPRETED and self.making is None else None
-        begun = time.perf_counter_ns()
+        begun = self.clock()
         slot, stop, used, *counts = _core.vm_run(prepared, *arguments)
-        spent = time.perf_counter_ns() - begun
+        spent = self.clock() - begun
         if way == COMPILED and self._one is not None:
             self._one.took(framing, size, spent)
         with self._lock:

@@ -6,7 +6,8 @@ import ctypes
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from packetfs.frontends.mount.session import Session
 CAN_MOUNT = os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK)
 needs_mount = pytest.mark.skipif(not CAN_MOUNT, reason="needs root and /dev/fuse")
 DETACH = 2
-HANG = 40
+HANG = 120
 """Seconds after which a mount is aborted: who waits for it cannot be killed before."""
+AT_MOST = pytest.mark.timeout(2 * HANG)
+MS_REMOUNT = 32
 
 
 def detach_anyhow(directory: Path) -> None:
@@ -29,6 +32,21 @@ def detach_anyhow(directory: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     while not libc.umount2(os.fsencode(directory), DETACH):
         pass
+
+
+def await_true(condition: Callable[[], object]) -> None:
+    """Wait for what comes by itself: the kernel tells of releases when it likes, a server commits when it is idle."""
+    deadline = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def forget_names(directory: Path) -> None:
+    """Let the kernel forget the names of one mount that nobody uses, as it does when memory is short."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(None, os.fsencode(directory), None, MS_REMOUNT, None):
+        raise OSError(ctypes.get_errno(), "mount")
 
 
 @contextmanager
@@ -42,12 +60,12 @@ def served(operations: Operations, directory: Path, options: str = "") -> Iterat
     thread = threading.Thread(target=session.serve, daemon=True)
     thread.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(HANG)
         yield session
     finally:
         detach_anyhow(directory)
         guard.kill()
         guard.wait()
-        thread.join(10)
+        thread.join(HANG)
         os.close(device)
         assert not thread.is_alive()

@@ -15,7 +15,7 @@ from packetfs.frontends.mount.session import Session
 from packetfs.fs.posix.attributes import Caller
 from packetfs.packet.layout import Buffer
 from tests.frontends.mount.memory import MemoryOperations
-from tests.frontends.mount.served import needs_mount, served
+from tests.frontends.mount.served import HANG, needs_mount, served
 
 
 def test_all_who_have_a_file_open_see_it_in_one_way() -> None:
@@ -74,7 +74,7 @@ assert reader.read(20_000) == b"b" * 50 + b"a" * 50 + b"c" * 9000
 def test_readers_and_maps_see_what_is_written_meanwhile(tmp_path: Path) -> None:
     with served(MemoryOperations(), tmp_path / "mnt"):
         command = [sys.executable, "-c", _WATCHING, str(tmp_path / "mnt" / "f")]
-        done = subprocess.run(command, check=False, capture_output=True, timeout=20)
+        done = subprocess.run(command, check=False, capture_output=True, timeout=HANG)
         assert done.returncode == 0, done.stderr
 
 

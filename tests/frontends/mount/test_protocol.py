@@ -81,7 +81,7 @@ def test_the_table_is_what_the_header_says(tmp_path: Path) -> None:
         + "\n}\n"
     )
     subprocess.run(["cc", "-o", tmp_path / "sizes", source], check=True, timeout=60)
-    told = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True, timeout=20).stdout
+    told = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True, timeout=60).stdout
     found = [tuple(map(int, line.split())) for line in told.splitlines()]
     wanted = [each if isinstance(each, tuple) else (each,) for each in [*expected, *(value for _, value in flags)]]
     assert found == wanted

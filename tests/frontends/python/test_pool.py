@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs import Pool
@@ -89,7 +89,7 @@ def test_views_outlive_the_pool(tmp_path: Path) -> None:
         pool.read_bytes("file")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.data())
 def test_a_file_that_writes_is_like_one_in_memory(pool: Pool, data: st.DataObject) -> None:
     mode = data.draw(st.sampled_from(("wb", "r+b", "ab")))

@@ -79,7 +79,7 @@ def test_waiting_for_the_lease(pool: Pool, writer: subprocess.Popen[str]) -> Non
     with Pool(pool.path, wait=30) as patient, ThreadPoolExecutor(1) as threads:
         done = threads.submit(patient.write_text, "ours", "1")
         _let_go(writer)
-        done.result(30)
+        done.result(60)
     assert pool.read_text("ours") == "1"
     assert pool.exists("theirs")
 
@@ -126,8 +126,8 @@ def test_threads_write_and_read_at_once(pool: Pool) -> None:
 def test_other_threads_take_part_in_a_transaction(pool: Pool) -> None:
     with ThreadPoolExecutor(2) as threads:
         with pytest.raises(KeyError), pool.transaction():  # noqa: PT012 (what comes before is what is undone)
-            threads.submit(pool.write_text, "file", "1").result(10)
-            assert threads.submit(pool.exists, "file").result(10)
+            threads.submit(pool.write_text, "file", "1").result(60)
+            assert threads.submit(pool.exists, "file").result(60)
             raise KeyError
         assert not pool.exists("file")
 
@@ -138,7 +138,7 @@ def test_other_objects_wait_for_the_end_of_a_transaction(pool: Pool, monkeypatch
             pool.write_text("file", "1")
             later = threads.submit(other.write_text, "file", "2")
             assert not other.exists("file")
-        later.result(10)
+        later.result(60)
         assert pool.read_text("file") == "2"
         monkeypatch.setattr(connection, "WRITER_TURN", 0.01)
         with pool.transaction(), pytest.raises(PoolBusy, match="this process"):

@@ -104,7 +104,7 @@ def apply(rig: Rig, handle: int, model: Model, number: int, step: tuple[str, int
         rig.ops.fsync(handle)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(size=st.integers(0, SIZE), sparse=st.booleans(), steps=_STEPS, look=st.booleans())
 def test_any_changes_settle_to_the_program_of_the_bytes(
     shared: Rig, size: int, sparse: bool, steps: list[tuple[str, int, int]], look: bool
@@ -128,7 +128,7 @@ def test_any_changes_settle_to_the_program_of_the_bytes(
         shared.ops.forget(ino, 1 << 20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 3 << 20), min_size=1, max_size=3), pieces=st.integers(1000, 1 << 21))
 def test_a_stream_in_pieces_is_the_whole(shared: Rig, sizes: list[int], pieces: int) -> None:
     data = b"".join(noise(n, size) if n % 2 == 0 else bytes(size) for n, size in enumerate(sizes))
@@ -253,7 +253,7 @@ def test_damage_that_is_met_later_is_an_error_of_the_system(rig: Rig, monkeypatc
         assert caught.value.errno == errno.EIO
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.integers(3 << 20, 6 << 20),
     edits=st.lists(st.tuples(st.integers(0, 6 << 20), st.integers(1, 3 * MEAN), st.booleans()), min_size=1, max_size=4),

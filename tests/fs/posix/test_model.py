@@ -288,5 +288,5 @@ class Posix(RuleBasedStateMachine):
                     assert (attributes.nlink, attributes.size) == (found.names, len(found.data))
 
 
-Posix.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Posix.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestPosix = Posix.TestCase

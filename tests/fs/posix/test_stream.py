@@ -66,7 +66,7 @@ def test_what_is_written_again_is_compared_and_not_cut(rig: Rig, recognised: lis
     assert rig.content(second) == data
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 30), parts=_PARTS, piece=st.sampled_from([70_000, 300_000, PIECE]), held=st.booleans())
 def test_any_mixture_of_what_is_known_becomes_its_program(
     shared: Rig, seed: int, parts: list[tuple[int, int, int]], piece: int, held: bool

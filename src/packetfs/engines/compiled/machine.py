@@ -20,7 +20,7 @@ from packetfs.vm.machine import Machine
 
 _core: Any = native
 DRAFT_NS: Final = 100_000_000
-"""What a draft runs before good code is made, which takes about as long."""
+"""What a draft runs, in time of its threads' processors, before good code is made, which takes about as long."""
 
 
 class Prepared:
@@ -112,9 +112,9 @@ def _prepare(image: Image) -> object:
 
 def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
     framing, size = arguments[8], arguments[9]
-    loaded, begun = prepared.loaded(framing, size), time.perf_counter_ns()
+    loaded, begun = prepared.loaded(framing, size), time.thread_time_ns()
     slot, stop, used, compiled, interpreted, _ = _core.vm_run(loaded, *arguments)
-    prepared.took(framing, size, time.perf_counter_ns() - begun)
+    prepared.took(framing, size, time.thread_time_ns() - begun)
     prepared.count(compiled, interpreted)
     return slot, Stop(stop), used
 
