@@ -10,6 +10,7 @@ memory stays bounded. What breaks that ends the process with a traceback and the
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import resource
@@ -42,7 +43,7 @@ def blind(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as base:
         seeds(options.what, Path(base))
         known = [path.read_bytes() for path in sorted(Path(base).iterdir())]
-    end, runs = time.monotonic() + options.seconds, 0
+    end, runs = time.monotonic() + (options.seconds or math.inf), 0
     while runs != options.runs and time.monotonic() < end:
         data = rng.choice(known)
         signal.setitimer(signal.ITIMER_PROF, 20)  # of CPU: a busy machine is no hang
@@ -66,11 +67,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("decoders", "receiver", "sender"))
     parser.add_argument("--runs", type=int, default=-1)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, help="0 is for ever; 60 where the runs are not said either")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", type=Path, help="where inputs that reached something new are kept")
     parser.add_argument("--blind", action="store_true", help="bend inputs at random, without looking what they reach")
     options = parser.parse_args()
+    if options.seconds is None:
+        options.seconds = 60 if options.runs < 0 else 0
     if options.blind:
         return blind(options)
     import atheris
