@@ -26,7 +26,7 @@ from pathlib import Path
 INTERVAL = 0.01
 """Seconds between samples at first; a long run is sampled more rarely, so that sampling costs it below 1 %."""
 INTERVAL_LATER = 0.05
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a far side may live on after its near side has ended."""
 
 

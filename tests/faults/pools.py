@@ -14,7 +14,7 @@ from tests.faults.trees import State, read_state
 
 def pfs(pool: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     command = [str(BIN / "pfs"), words[0], "--pool", str(pool), *words[1:]]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, check=False, timeout=200)
 
 
 @dataclass(frozen=True, slots=True)

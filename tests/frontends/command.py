@@ -16,6 +16,8 @@ from packetfs.engines.jobs import JobInfo, list_jobs
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")
+HANGS = 200
+"""Seconds after which a command hangs; most take less than one, on a busy machine some ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Pfs:
             capture_output=True,
             env=environment(self.home, **more),
             cwd=self.home,
-            timeout=60,
+            timeout=HANGS,
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr.decode())

@@ -13,7 +13,7 @@ import pytest
 
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
-from tests.frontends.command import COMMAND, Ended, Pfs, environment, without_privilege
+from tests.frontends.command import COMMAND, HANGS, Ended, Pfs, environment, without_privilege
 
 TEXT = b"".join(b"%d squared is %d\n" % (i, i * i) for i in range(20_000))
 
@@ -159,7 +159,7 @@ def test_put_reads_what_a_shell_hands_over(pooled: Pfs) -> None:
     os.write(writer, b"from a pipe")
     os.close(writer)
     command = [*COMMAND, "put", f"/dev/fd/{reader}", "fed"]
-    subprocess.run(command, check=True, env=environment(pooled.home), pass_fds=(reader,), timeout=60)
+    subprocess.run(command, check=True, env=environment(pooled.home), pass_fds=(reader,), timeout=HANGS)
     os.close(reader)
     assert pooled.good("cat", "fed").out == b"from a pipe"
 
@@ -491,5 +491,5 @@ def on_terminal(pfs: Pfs, *arguments: str) -> bytes:
     except OSError:
         pass  # how Linux says that the other side is gone
     os.close(master)
-    assert running.wait(60) == 0
+    assert running.wait(HANGS) == 0
     return bytes(shown)

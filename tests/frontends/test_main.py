@@ -21,7 +21,7 @@ from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.main import main
 from packetfs.frontends.cli.parser import build_parser, load, split_command
 from packetfs.frontends.cli.records import RECORDS
-from tests.frontends.command import COMMAND, Pfs, environment
+from tests.frontends.command import COMMAND, HANGS, Pfs, environment
 
 NAMES = [command.name for command in COMMANDS]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -200,7 +200,7 @@ def test_a_reader_that_leaves_is_no_error(pooled: Pfs) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         running.stderr.close()
-        assert running.wait(60) in (0, ExitCode.CLOSED)
+        assert running.wait(HANGS) in (0, ExitCode.CLOSED)
 
 
 def test_closed_and_full_streams(pfs: Pfs) -> None:
@@ -213,7 +213,8 @@ def test_closed_and_full_streams(pfs: Pfs) -> None:
 
 
 def in_shell(pfs: Pfs, line: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["sh", "-c", line], env=environment(pfs.home), capture_output=True, check=False, timeout=60)
+    command = ["sh", "-c", line]
+    return subprocess.run(command, env=environment(pfs.home), capture_output=True, check=False, timeout=HANGS)
 
 
 @pytest.mark.parametrize("arguments", [("asm", "-"), ("put", "-", "x"), ("disasm", "-")])
@@ -224,7 +225,7 @@ def test_control_c_ends_with_130_and_a_valid_pool(pooled: Pfs, arguments: tuple[
         running = pooled.start(*arguments, stdin=stdin.fileno())
         wait_until_asleep(running.pid)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=HANGS)
     assert running.returncode == ExitCode.INTERRUPTED
     assert said == b"pfs: interrupted\n"
     pooled.good("check")
@@ -247,8 +248,8 @@ def test_nothing_heavy_is_imported(pooled: Pfs, arguments: tuple[str, ...]) -> N
         f"main({list(arguments)!r})\nsys.stderr.write(' '.join(sys.modules))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(pooled.home), capture_output=True, check=True, text=True, timeout=60)
-    loaded = done.stderr.split()
+    done = subprocess.run(command, env=environment(pooled.home), capture_output=True, check=True, timeout=HANGS)
+    loaded = done.stderr.decode().split()
     assert [name for name in HEAVY if name in loaded] == []
     commands = [name for name in loaded if name.startswith("packetfs.frontends.cli.commands.")]
     assert len(commands) == (0 if arguments[0].startswith("-") else 1)

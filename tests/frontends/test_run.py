@@ -14,7 +14,7 @@ from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import MapType, Reducer, Show
 from packetfs.vm.program import MapDefinition, Program, encode_program
-from tests.frontends.command import COMMAND, Ended, Pfs, await_job, environment
+from tests.frontends.command import COMMAND, HANGS, Ended, Pfs, await_job, environment
 
 SHELL = Path(__file__).resolve().parents[1] / "net" / "shell.py"
 TOTALS = MapDefinition(b"totals", MapType.ARRAY, 4, 16, 1, reducer=Reducer.SUM)
@@ -138,7 +138,7 @@ def test_every_source_gives_the_same(runs: Pfs, where: str, engine: str) -> None
     assert ended.code == 0, ended.err
     assert ended.out == CHOSEN
     if where == "fifo":
-        assert feeding.wait(60) == 0
+        assert feeding.wait(HANGS) == 0
 
 
 def test_several_files_are_one_job(runs: Pfs) -> None:
@@ -230,7 +230,7 @@ def test_closed_output_ends_it_quietly(runs: Pfs) -> None:
     more = {"XDG_RUNTIME_DIR": str(runs.home / "run")}
     ended = subprocess.run(
         ["bash", "-c", f"{line} | head -c 10; exit ${{PIPESTATUS[0]}}"],
-        cwd=runs.home, env=environment(runs.home, **more), capture_output=True, timeout=60, check=False,
+        cwd=runs.home, env=environment(runs.home, **more), capture_output=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert ended.returncode in (ExitCode.CLOSED, ExitCode.DONE)
     assert ended.stdout == b"!" + b"x" * 9
@@ -337,7 +337,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(runs: Pfs, source: str) -> No
     )  # fmt: skip
     await_job(runs.home, command)
     command.send_signal(signal.SIGINT)
-    _, err = command.communicate(timeout=60)
+    _, err = command.communicate(timeout=HANGS)
     assert command.returncode == ExitCode.INTERRUPTED
     assert err.decode().strip() == "pfs: interrupted"
     assert left(runs) == []

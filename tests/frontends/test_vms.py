@@ -15,7 +15,7 @@ from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.program import Program, encode_program
-from tests.frontends.command import COMMAND, Ended, Pfs, await_job, environment
+from tests.frontends.command import COMMAND, HANGS, Ended, Pfs, await_job, environment
 
 ENDLESS = "again: ja again"
 SLOW = """
@@ -116,13 +116,13 @@ def test_a_job_is_listed_paused_and_let_go_on(jobs: Jobs) -> None:
     assert jobs.status() == ["running"]
     assert "1 job; microVMs" in jobs.good("top", "-n", "2", "--interval", "0.1").text
     jobs.good("vms", "--drop", job)
-    assert jobs.started[0].wait(60) == ExitCode.INTERRUPTED
+    assert jobs.started[0].wait(HANGS) == ExitCode.INTERRUPTED
 
 
 def test_a_job_that_is_stopped_is_kept_and_can_be_dropped(jobs: Jobs) -> None:
     job = jobs.start("endless.pfs", "text", *FUEL)
     jobs.started[0].send_signal(signal.SIGINT)
-    _, err = jobs.started[0].communicate(timeout=60)
+    _, err = jobs.started[0].communicate(timeout=HANGS)
     assert jobs.started[0].returncode == ExitCode.INTERRUPTED
     assert f"pfs vms --resume {job}" in err.decode()
     assert jobs.status() == ["left"]
@@ -165,7 +165,7 @@ def test_a_paused_job_moves_as_packets(jobs: Jobs) -> None:
     size = os.path.getsize(jobs.home / "frozen")
     assert size % 64 == 0
     jobs.good("vms", "--drop", job)
-    assert jobs.started[0].wait(60) == ExitCode.INTERRUPTED
+    assert jobs.started[0].wait(HANGS) == ExitCode.INTERRUPTED
     if jobs.status():
         jobs.good("vms", "--drop", job)
     thawed = jobs.good("vms", "--thaw", "frozen").text.strip()
