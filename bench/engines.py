@@ -33,10 +33,10 @@ from packetfs.accel import native
 from packetfs.engines.compiled.cache import Code, load_code
 from packetfs.engines.compiled.recipe import MANY as MANY_CODE
 from packetfs.engines.compiled.records import many_records
-from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.lanes.records import blocks_of_records
 from packetfs.engines.lanes.shape import BLOCKS
 from packetfs.engines.lanes.shape import LANES as WIDTH
+from packetfs.engines.lowering.safety import SAFE, Safety
 from packetfs.vm.context import Context, begin_shard
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import CONTEXT_BYTES, Framing, State

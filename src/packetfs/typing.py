@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO as BinaryIO
     from typing import ClassVar as ClassVar
     from typing import Final as Final
+    from typing import Generic as Generic
     from typing import NewType as NewType
     from typing import NoReturn as NoReturn
     from typing import Protocol as Protocol
@@ -32,6 +33,17 @@ else:
         """What a class has to have; nothing asks for that while it runs."""
 
         __slots__ = ()
+
+        def __class_getitem__(cls, _kinds):
+            return cls
+
+    class Generic:
+        """What depends on a kind, which only type checkers look at."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, _kinds):
+            return cls
 
     def NewType(_name, _kind):  # noqa: N802
         return lambda value: value

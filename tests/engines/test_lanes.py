@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from packetfs.engines.compiled.graph import make_graph
 from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.machine import LANES, lane
 from packetfs.engines.lanes.shape import LANES as WIDTH
+from packetfs.engines.lowering.graph import make_graph
 from packetfs.engines.options import JobOptions
 from packetfs.engines.source import HostFile
 from packetfs.vm.image import load

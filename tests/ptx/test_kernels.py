@@ -11,10 +11,10 @@ import pytest
 from fuzz.ptx.kernels import Kernels
 from fuzz.ptx_conformance import accept, judge, own, shipped
 from fuzz.ptx_differential import Case, compare, interpret, make
-from packetfs.engines.compiled import arithmetic
 from packetfs.engines.gpu.kernel import module
 from packetfs.engines.gpu.ptx import make_ptx
 from packetfs.engines.ir.search import SEARCHES
+from packetfs.engines.lowering import arithmetic
 from packetfs.errors import NoKernel, UsageError
 from packetfs.toolchain.sources import find_program
 from packetfs.vm.assembly import assemble

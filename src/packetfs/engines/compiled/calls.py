@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from packetfs.engines.compiled.frame import HELPER, INDEX, Frame
-from packetfs.engines.compiled.graph import Graph, Step
 from packetfs.engines.compiled.kinds import MAP_LOOKUP, Kind, State
 from packetfs.engines.compiled.memory import Memory
+from packetfs.engines.lowering.graph import Graph, Step
 from packetfs.typing import Final
 from packetfs.vm.image import ARRAYS, MapPlace
 from packetfs.vm.layout import FRAME_BYTES, FRAMES, REGION_SHIFT, Region

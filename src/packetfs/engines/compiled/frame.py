@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from packetfs.engines.compiled.arithmetic import Arithmetic
-from packetfs.engines.compiled.safety import SAFE, Safety
-from packetfs.engines.compiled.text import Cells, Shape, Text
+from packetfs.engines.lowering.arithmetic import Arithmetic
+from packetfs.engines.lowering.safety import SAFE, Safety
+from packetfs.engines.lowering.text import Cells, Shape, Text
 from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS

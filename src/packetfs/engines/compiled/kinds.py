@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from packetfs.engines.compiled.graph import Graph, Run, Step, successors
+from packetfs.engines.lowering.graph import Graph, Run, Step, successors
 from packetfs.typing import Final
 from packetfs.vm.isa import CALL, CALLX, FRAME_POINTER
 from packetfs.vm.layout import HEADROOM, OFFSET_MASK, REGION_SHIFT, STACK_BYTES, ContextKind, Region

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from packetfs.engines.compiled.frame import LOAD, STORE, WRITABLE, Frame
-from packetfs.engines.compiled.graph import Step
 from packetfs.engines.compiled.kinds import Kind
+from packetfs.engines.lowering.graph import Step
 from packetfs.typing import Final
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 
 _DATA: Final = Region.DATA << REGION_SHIFT | HEADROOM
 _STACK: Final = Region.STACK << REGION_SHIFT
 _UNKNOWN: Final = "-1"
-_ATOMICS: Final = {"add": "add", "or": "or", "and": "and", "xor": "xor"}
 
 
 class Memory:
@@ -111,11 +110,9 @@ class Memory:
         text.jump(on)
         text.begin(on)
 
-    def atomic(self, step: Step, kind: Kind, address: str, operand: str, old_r0: str, cost: int) -> tuple[str, str]:
-        """Do an atomic; return (bits, old value as 64). Nobody else sees this memory, so it is a load and a store."""
-        text, frame = self._text, self._frame
-        size = 4 if step.row.mnemonic.endswith("32") else 8
-        bits = 8 * size
+    def exchange(self, step: Step, kind: Kind, address: str, change: Callable[[str], str], size: int, cost: int) -> str:
+        """Replace bytes by what `change` makes of them; return what was there. All are unsigned 64-bit values."""
+        text, frame, bits = self._text, self._frame, 8 * size
         place, fast, slow, on = text.cell("ptr", "place"), text.name("fast"), text.name("slow"), text.name("on")
         frame.set(place, self._check(kind, address, size, fast, slow, store=True), "ptr")
         text.jump(on)
@@ -129,19 +126,9 @@ class Memory:
         text.jump(on)
         text.begin(on)
         at = frame.get(place, "ptr")
-        old = text.new(f"load i{bits}, ptr {at}, align 1")
-        name = step.row.mnemonic.removeprefix("lock ").removeprefix("fetch ").removesuffix("32")
-        new = self._changed(name, bits, old, frame.arithmetic.cut(operand, bits), frame.arithmetic.cut(old_r0, bits))
-        text.do(f"store i{bits} {new}, ptr {at}, align 1")
-        return name, frame.arithmetic.extend(old, bits)
-
-    def _changed(self, name: str, bits: int, old: str, operand: str, expected: str) -> str:
-        arithmetic = self._frame.arithmetic
-        if name == "xchg":
-            return operand
-        if name == "cmpxchg":
-            return arithmetic.select(arithmetic.compare("eq", old, expected, bits), operand, old, bits)
-        return arithmetic.plain(_ATOMICS[name], old, operand, bits)
+        old = frame.arithmetic.extend(text.new(f"load i{bits}, ptr {at}, align 1"), bits)
+        text.do(f"store i{bits} {frame.arithmetic.cut(change(old), bits)}, ptr {at}, align 1")
+        return old
 
     # checks
 

@@ -23,7 +23,7 @@ MANY: Final = "packetfs_records"
 ONE: Final = "packetfs_record"
 """Runs the record at hand."""
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-_WRITERS: Final = ("engines/compiled", "engines/lanes", "vm", "toolchain/python/backend.py")
+_WRITERS: Final = ("engines/lowering", "engines/compiled", "engines/lanes", "vm", "toolchain/python/backend.py")
 _FILE: Final = struct.Struct("<QQ")
 _CPUINFO: Final = "/proc/cpuinfo"
 _CPUINFO_READ: Final = 8192

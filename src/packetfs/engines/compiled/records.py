@@ -5,9 +5,9 @@ from __future__ import annotations
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.program import Program
 from packetfs.engines.compiled.recipe import MANY, ONE
-from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
-from packetfs.engines.compiled.text import Cells, Text
+from packetfs.engines.lowering.safety import SAFE, Safety
+from packetfs.engines.lowering.text import Cells, Text
 from packetfs.typing import Final
 from packetfs.vm.image import Image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packetfs.engines.compiled.text import Cells, Text
+from packetfs.engines.lowering.text import Cells, Text
 from packetfs.typing import Final
 from packetfs.vm.layout import CONTEXT
 

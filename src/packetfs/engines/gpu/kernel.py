@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packetfs.engines.ir.lowering import called
 from packetfs.engines.ir.module import program, shared
+from packetfs.engines.ir.program import called
 from packetfs.engines.ir.reserve import NEEDS
 from packetfs.engines.ir.written import STOPPED, filled
 from packetfs.typing import Final

@@ -76,7 +76,7 @@ def write_return(f: Function) -> None:
 
 def _behind(f: Function, *mnemonics: str) -> dict[int, str]:
     """Return slots and blocks behind instructions of those names."""
-    return {slot + 1: f"s{slot + 1}" for slot, _, row in f.rows if row.mnemonic in mnemonics}
+    return {step.behind: f"s{step.behind}" for step in f.steps if step.row.mnemonic in mnemonics}
 
 
 def _pop(f: Function, returns: dict[int, str]) -> None:
@@ -134,7 +134,7 @@ def _call_number(f: Function, site: Site, value: str, known: frozenset[int]) -> 
 
 
 def _call_slot(f: Function, site: Site, target: str) -> None:
-    slots = [slot for slot, _, _ in f.rows]
+    slots = [step.slot for step in f.steps]
     _switch(f, target, dict.fromkeys(slots, "begun"), "no_target")
     f.text.begin("begun")
     call_local(f, site, target, "dispatch")

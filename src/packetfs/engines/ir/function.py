@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from packetfs.engines.compiled.arithmetic import Arithmetic
-from packetfs.engines.compiled.text import Shape
 from packetfs.engines.ir.text import Text
+from packetfs.engines.lowering.arithmetic import Arithmetic
+from packetfs.engines.lowering.graph import steps_of
+from packetfs.engines.lowering.text import Shape
 from packetfs.typing import Final
 from packetfs.vm.image import Image
-from packetfs.vm.instruction import iterate_rows, width
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, Fault, Region
 
@@ -39,21 +39,19 @@ class Function:
     def __init__(self, number: int, image: Image) -> None:
         self.number, self.image, self.text = number, image, Text()
         self.arithmetic = Arithmetic(self.text, Shape())
-        self.rows = list(iterate_rows(image.code))
-        self.indirect = any(row.mnemonic == "callx" for _, _, row in self.rows)
+        self.steps = steps_of(image)
+        self.indirect = any(step.row.mnemonic == "callx" for step in self.steps)
         self.begins = self._begins()
         self.begin = image.entry
 
     def _begins(self) -> set[int]:
         """Return the slots where a block begins: targets, and what is behind jumps and calls; with callx, all."""
         found = {self.image.entry}
-        for slot, instruction, row in self.rows:
-            behind = slot + width(instruction.opcode)
-            jumps = bool(row.targets) and row.mnemonic != "lddw"
-            if jumps:
-                found.add(behind + getattr(instruction, row.targets))
-            if jumps or row.mnemonic in ENDS or self.indirect:
-                found.add(behind)
+        for step in self.steps:
+            if step.is_jump or step.is_local_call:
+                found.add(step.target)
+            if step.is_jump or step.row.mnemonic in ENDS or self.indirect:
+                found.add(step.behind)
         return found
 
     def enter(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from packetfs.engines.ir.access import access
 from packetfs.engines.ir.helpers import write_helpers
-from packetfs.engines.ir.lowering import called, lower
 from packetfs.engines.ir.memory import write_memory, write_shared
+from packetfs.engines.ir.program import called, lower
 from packetfs.vm.image import Image
 
 

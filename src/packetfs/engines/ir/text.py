@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from packetfs.engines.compiled.text import Text as Function
+from packetfs.engines.lowering.text import Text as Function
 from packetfs.typing import Final
 
 STATE: Final = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from packetfs.engines.compiled.arithmetic import Arithmetic
-from packetfs.engines.compiled.safety import SAFE, Safety
-from packetfs.engines.compiled.text import Cells, Shape, Text
 from packetfs.engines.lanes.shape import LANES
+from packetfs.engines.lowering.arithmetic import Arithmetic
+from packetfs.engines.lowering.safety import SAFE, Safety
+from packetfs.engines.lowering.text import Cells, Shape, Text
 from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
@@ -93,3 +93,44 @@ class Block:
 
     def intrinsic(self, declaration: str, call: str) -> str:
         return self.text.call(declaration, call)
+
+
+class Lifted:
+    """Arithmetic of values: one number as long as all operands are, else one for each lane."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    def _lift(self, *values: Value) -> tuple[Arithmetic, bool, list[str]]:
+        lanes = any(value.lanes for value in values)
+        texts = [self._block.splat(value) if lanes else value.text for value in values]
+        return self._block.vector if lanes else self._block.number, lanes, texts
+
+    def unary(self, name: str, value: Value) -> Value | None:
+        arithmetic, lanes, (text,) = self._lift(value)
+        made = arithmetic.unary(name, text)
+        return None if made is None else Value(made, lanes)
+
+    def binary(self, name: str, bits: int, left: Value, right: Value) -> Value:
+        arithmetic, lanes, (one, other) = self._lift(left, right)
+        return Value(arithmetic.binary(name, bits, one, other), lanes)
+
+    def move_signed(self, name: str, value: Value) -> Value:
+        arithmetic, lanes, (text,) = self._lift(value)
+        return Value(arithmetic.move_signed(name, text), lanes)
+
+    def signed(self, value: Value, bits: int) -> Value:
+        arithmetic, lanes, (text,) = self._lift(value)
+        return Value(arithmetic.signed(text, bits), lanes)
+
+    def condition(self, name: str, bits: int, left: Value, right: Value) -> Value:
+        arithmetic, lanes, (one, other) = self._lift(left, right)
+        return Value(arithmetic.condition(name, bits, one, other), lanes)
+
+    def select(self, condition: Value, then: Value, other: Value) -> Value:
+        if condition.lanes:
+            made = self._block.vector.select(condition.text, self._block.splat(then), self._block.splat(other))
+            return Value(made, lanes=True)
+        arithmetic, lanes, (one, two) = self._lift(then, other)
+        kind = arithmetic.shape.of(64)
+        return Value(self._block.text.new(f"select i1 {condition.text}, {kind} {one}, {kind} {two}"), lanes)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import NamedTuple
 
-from packetfs.engines.compiled.graph import Graph, Run, Step
+from packetfs.engines.lowering.graph import Graph, Run, Step
 from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS

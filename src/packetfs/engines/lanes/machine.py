@@ -109,8 +109,8 @@ def _blocks(image: Image, size: int) -> Code | None:
 
 def does_all(image: Image, size: int) -> bool:
     """Tell whether lanes do all that a program may do to records of `size` bytes; else they drop most blocks."""
-    from packetfs.engines.compiled.graph import make_graph
     from packetfs.engines.lanes.facts import goes_on
+    from packetfs.engines.lowering.graph import make_graph
 
     steps = (step for run in make_graph(image).runs.values() for step in run.steps)
     return size <= RECORD_MAX and all(goes_on(step) for step in steps)

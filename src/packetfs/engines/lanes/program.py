@@ -6,25 +6,27 @@ the next one to run: so lanes that left a loop early wait behind it until all ar
 
 from __future__ import annotations
 
-from packetfs.engines.compiled.graph import Step
-from packetfs.engines.lanes.cells import ALL, MASK, ROLLBACK, WORDS, Block, Value
+from collections.abc import Callable
+
+from packetfs.engines.lanes.cells import ALL, MASK, ROLLBACK, WORDS, Block, Lifted, Value
 from packetfs.engines.lanes.facts import CLOCK, Facts, Node, State, goes_on
 from packetfs.engines.lanes.fuel import Fuel
 from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.shape import LANES
+from packetfs.engines.lowering.graph import Step
+from packetfs.engines.lowering.instructions import Lowering
 from packetfs.typing import Final
-from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
+from packetfs.vm.isa import CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, ContextKind, Region
-from packetfs.vm.slots import LDDW
 
-_SIZES: Final = {"b": 1, "h": 2, "w": 4, "dw": 8}
 _NOTHING: Final = "zeroinitializer"
 
 
-class Program:
+class Program(Lowering[Value]):
     """Appends a program to a block's text: from `begin` on to the label `done`, with r0 in its vector."""
 
     def __init__(self, block: Block, memory: Memory, facts: Facts, done: str) -> None:
+        super().__init__(Lifted(block))
         self._block, self._text, self._memory, self._facts = block, block.text, memory, facts
         self.fuel: Final = Fuel(block)
         self._done = done
@@ -36,6 +38,7 @@ class Program:
         self._mask = ALL
         self._node: Node = ()
         self._state: State = ()
+        self._after: State = ()
 
     def _following(self, done: str) -> dict[Node, str]:
         """Return, for each node with a mask, where the next one is that lanes may wait at."""
@@ -101,7 +104,10 @@ class Program:
 
     # registers
 
-    def _register(self, number: int) -> Value:
+    def constant(self, number: int) -> Value:
+        return Value(str(number))
+
+    def register(self, number: int) -> Value:
         fact, block = self._state[number], self._block
         if fact.varies:
             return Value(block.get(block.vectors[number], WORDS), lanes=True)
@@ -109,10 +115,10 @@ class Program:
             return Value(str(fact.value - (1 << 64) if fact.value >> 63 else fact.value))
         return Value(block.get(block.numbers[number]))
 
-    def _keep(self, number: int, value: Value, after: State) -> None:
-        """Set a register; `after`: the facts behind it."""
+    def keep(self, number: int, value: Value) -> None:
+        """Set a register, of which `_after` knows whether it varies then."""
         block = self._block
-        if after[number].varies:
+        if self._after[number].varies:
             block.blend(self._mask if self._parted else ALL, block.splat(value), block.vectors[number])
         else:
             block.set(block.numbers[number], value.text)
@@ -130,7 +136,7 @@ class Program:
         parted = target in self._tries
         for number, fact in enumerate(wanted):
             if fact.varies and not self._state[number].varies:
-                value = block.splat(self._register(number))
+                value = block.splat(self.register(number))
                 apart = parted or target in self._facts.meetings
                 block.blend(mask if apart else ALL, value, block.vectors[number])
         if parted:
@@ -176,13 +182,13 @@ class Program:
         if not self._state[0].varies:
             block = self._block
             mask = self._mask if self._parted else ALL
-            block.blend(mask, block.splat(self._register(0)), block.vectors[0])
+            block.blend(mask, block.splat(self.register(0)), block.vectors[0])
         self._text.jump(self._behind[self._node] if self._parted else self._done)
 
     def _jump(self, step: Step, targets: tuple[Node, ...]) -> None:
         block, text = self._block, self._text
         taken, behind = targets
-        condition = self._condition(step)
+        condition = self.condition(step)
         back = taken[-1] <= step.slot
         if not condition.lanes and not self._parted:
             yes, no = text.name("yes"), text.name("no")
@@ -211,36 +217,23 @@ class Program:
         else:
             text.jump(self._behind[self._node])
 
-    def _condition(self, step: Step) -> Value:
-        name, bits = width(step.row.mnemonic)
-        left, right = self._register(step.instruction.dst), self._operand(step)
-        if not left.lanes and not right.lanes:
-            return Value(self._block.number.condition(name, bits, left.text, right.text))
-        left, right = (Value(self._block.splat(value), lanes=True) for value in (left, right))
-        return Value(self._block.vector.condition(name, bits, left.text, right.text), lanes=True)
-
-    def _operand(self, step: Step) -> Value:
-        if "src" in step.row.used:
-            return self._register(step.instruction.src)
-        return Value(str(step.instruction.imm))
-
     # calls: the callee's r6 to r9 are ours, saved behind the registers
 
     def _move(self, node: Node, step: Step, cost: int) -> None:
-        after, depth = self._facts.leave(node, self._state), len(node) - 1
+        self._after, depth = self._facts.leave(node, self._state), len(node) - 1
         if step.instruction.opcode == EXIT:
             saved = REGISTERS + 4 * (depth - 1)
             moves = [(saved + i, 6 + i) for i in range(4)]
         elif self._is_call(step, self._facts.targets(node, self._state)[0]):
             moves = [(6 + i, REGISTERS + 4 * depth + i) for i in range(4)]
         else:
-            self._keep(0, self._answer(self._state[step.instruction.dst].value or 0, cost), after)
-            self._state = after
+            self.keep(0, self._answer(self._state[step.instruction.dst].value or 0, cost))
+            self._state = self._after
             return
-        values = [(to, self._register(number)) for number, to in moves]
+        values = [(to, self.register(number)) for number, to in moves]
         for to, value in values:
-            self._keep(to, value, after)
-        self._state = after
+            self.keep(to, value)
+        self._state = self._after
 
     def _answer(self, number: int, cost: int) -> Value:
         """Return what a helper does. The time is what was spent, also by records in front: only one lane knows it."""
@@ -257,79 +250,26 @@ class Program:
     # one instruction that goes on behind itself
 
     def _step(self, step: Step, cost: int) -> None:
-        instruction = step.instruction
-        after = self._facts.advance(step, self._state, parted=self._parted)
-        if instruction.opcode == CALL:
-            self._keep(0, self._answer(instruction.imm, cost), after)
-        elif instruction.opcode in (ATOMIC32, ATOMIC64):
-            self._atomic(step, after)
-        elif step.row.mnemonic.startswith("ldx"):
-            self._keep(instruction.dst, self._load(step), after)
-        elif step.row.mnemonic.startswith("st"):
-            self._store(step)
+        self._after = self._facts.advance(step, self._state, parted=self._parted)
+        if step.instruction.opcode == CALL:
+            self.keep(0, self._answer(step.instruction.imm, cost))
         else:
-            self._keep(instruction.dst, self._computed(step), after)
-        self._state = after
+            self.lower(step)
+        self._state = self._after
 
-    def _computed(self, step: Step) -> Value:
-        instruction, name = step.instruction, step.row.mnemonic
-        if instruction.opcode == LDDW:
-            value = instruction.imm64
-            return Value(str(value - (1 << 64) if value >> 63 else value))
-        own, other = self._register(instruction.dst), self._operand(step)
-        moves = name.startswith("mov")
-        lanes = other.lanes or (own.lanes and not moves)
-        arithmetic = self._block.vector if lanes else self._block.number
-        if name.startswith("movsx"):
-            return Value(arithmetic.move_signed(name, other.text), lanes)
-        own = other if moves else own
-        left, right = (self._block.splat(value) if lanes else value.text for value in (own, other))
-        base, bits = width(name)
-        made = arithmetic.unary(name, left)
-        return Value(made if made is not None else arithmetic.binary(base, bits, left, right), lanes)
+    def load(self, step: Step, size: int) -> Value:
+        source = step.instruction.src
+        at = (self.register(source), self._state[source], step.instruction.offset)
+        return self._memory.load(*at, size, self._mask)
 
-    def _load(self, step: Step) -> Value:
-        instruction, name = step.instruction, step.row.mnemonic
-        signed = name.startswith("ldxs")
-        size = _SIZES[name.removeprefix("ldxs" if signed else "ldx")]
-        fact = self._state[instruction.src]
-        made = self._memory.load(self._register(instruction.src), fact, instruction.offset, size, self._mask)
-        if not signed:
-            return made
-        arithmetic = self._block.vector if made.lanes else self._block.number
-        cut = arithmetic.cut(made.text, 8 * size)
-        return Value(arithmetic.extend(cut, 8 * size, signed=True), made.lanes)
+    def store(self, step: Step, value: Value, size: int) -> None:
+        to = step.instruction.dst
+        at = (self.register(to), self._state[to], step.instruction.offset)
+        self._memory.store(*at, value, size, self._mask)
 
-    def _store(self, step: Step) -> None:
-        instruction, name = step.instruction, step.row.mnemonic
-        by_register = name.startswith("stx")
-        size = _SIZES[name.removeprefix("stx" if by_register else "st")]
-        value = self._register(instruction.src) if by_register else Value(str(instruction.imm))
-        fact = self._state[instruction.dst]
-        self._memory.store(self._register(instruction.dst), fact, instruction.offset, value, size, self._mask)
-
-    def _atomic(self, step: Step, after: State) -> None:
-        block, instruction, name = self._block, step.instruction, step.row.mnemonic.removesuffix("32")
-        bits = 32 if instruction.opcode == ATOMIC32 else 64
-        place = (self._register(instruction.dst), self._state[instruction.dst], instruction.offset)
-        old = self._memory.load(*place, bits // 8, self._mask)
-        operand = block.splat(self._register(instruction.src))
-        if name.endswith("xchg") and "cmp" not in name:
-            new = operand
-        elif name.endswith("cmpxchg"):
-            expected = block.splat(self._register(0))
-            now, wanted = (block.vector.cut(word, bits) for word in (block.splat(old), expected))
-            same = block.vector.compare("eq", now, wanted, bits)
-            new = block.vector.select(same, operand, block.splat(old))
-        else:
-            new = block.vector.binary(name.split()[-1], 64, block.splat(old), operand)
-        self._memory.store(*place, Value(new, lanes=True), bits // 8, self._mask)
-        if name.endswith("cmpxchg"):
-            self._keep(0, old, after)
-        elif step.row.writes:
-            self._keep(instruction.src, old, after)
-
-
-def width(mnemonic: str) -> tuple[str, int]:
-    """Return the name of an instruction without its width, and its bits."""
-    return (mnemonic[:-2], 32) if mnemonic.endswith("32") else (mnemonic, 64)
+    def exchange(self, step: Step, change: Callable[[Value], Value], size: int) -> Value:
+        to = step.instruction.dst
+        at = (self.register(to), self._state[to], step.instruction.offset)
+        old = self._memory.load(*at, size, self._mask)
+        self._memory.store(*at, change(old), size, self._mask)
+        return old

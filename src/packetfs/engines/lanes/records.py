@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from packetfs.engines.compiled.graph import make_graph
-from packetfs.engines.compiled.safety import SAFE, Safety
 from packetfs.engines.compiled.shard import VERDICTS, WEIGHTS, Shard, limit_of, remember_fields
-from packetfs.engines.compiled.text import Cells, Text
 from packetfs.engines.lanes.cells import ALL, NUMBERS, ROLLBACK, VECTOR, WORDS, Block
 from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.fuel import Fuel
@@ -14,6 +11,9 @@ from packetfs.engines.lanes.program import Program
 from packetfs.engines.lanes.rows import fetch_ahead, take_records
 from packetfs.engines.lanes.shape import ALONE, BLOCKS, LANES, POSITION, RECORD_MAX
 from packetfs.engines.lanes.stack import stack_low
+from packetfs.engines.lowering.graph import make_graph
+from packetfs.engines.lowering.safety import SAFE, Safety
+from packetfs.engines.lowering.text import Cells, Text
 from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import STACK_BYTES

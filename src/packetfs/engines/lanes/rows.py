@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packetfs.engines.compiled.text import Text
 from packetfs.engines.lanes.cells import ALL, MASK, WORDS
 from packetfs.engines.lanes.shape import LANES
+from packetfs.engines.lowering.text import Text
 from packetfs.typing import Final
 
 _LINE: Final = "<8 x i64>"

@@ -6,7 +6,7 @@ LLVM leaves some things undefined that eBPF defines: shifts by the width or more
 
 from __future__ import annotations
 
-from packetfs.engines.compiled.text import Shape, Text
+from packetfs.engines.lowering.text import Shape, Text
 from packetfs.typing import Final
 
 _PLAIN: Final = {"add": "add", "sub": "sub", "mul": "mul", "or": "or", "and": "and", "xor": "xor"}
@@ -36,6 +36,10 @@ class Arithmetic:
             return value
         shape = self.shape
         return self._text.new(f"{'sext' if signed else 'zext'} {shape.of(bits)} {value} to {shape.of(to)}")
+
+    def signed(self, value: str, bits: int) -> str:
+        """Return the low bits of a 64-bit value as a signed number."""
+        return self.extend(self.cut(value, bits), bits, signed=True)
 
     def plain(self, name: str, left: str, right: str, bits: int = 64) -> str:
         return self._text.new(f"{name} {self.shape.of(bits)} {left}, {right}")

@@ -69,9 +69,14 @@ class Graph:
     returns: frozenset[int]
 
 
+def steps_of(image: Image) -> list[Step]:
+    """Return all instructions of a program that was checked."""
+    return [Step(*row) for row in iterate_rows(image.code)]
+
+
 def make_graph(image: Image) -> Graph:
     """Return the graph of a program that was checked."""
-    steps = [Step(*row) for row in iterate_rows(image.code)]
+    steps = steps_of(image)
     by_slot = {step.slot: step for step in steps}
     called = {step.target for step in steps if step.is_local_call}
     functions = frozenset(called | {slot for step in steps for slot in _named(step) if slot in by_slot})
