@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ from tests.frontends.command import COMMAND, Pfs, environment
 from tests.frontends.mount.served import AT_MOST, HANG, await_true, detach_anyhow, needs_mount
 
 pytestmark = [needs_mount, AT_MOST]
+
+SOON = 30.0
+"""Seconds that a mount without changes needs to go at the most, on a machine that does much else."""
 
 
 class Mount:
@@ -244,6 +248,19 @@ def test_a_read_only_mount_takes_no_lease(mount: Mount) -> None:
     with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
         (mount.at / "file").write_bytes(b"no")
     mount.pfs.good("rm", "--pool", str(mount.pool), "file")
+
+
+def test_a_mount_goes_without_waiting_for_the_others_of_its_pool(mount: Mount, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    mount.pfs.good("mount", str(mount.pool), str(other), "-o", "ro")
+    try:
+        started = time.monotonic()
+        unmount(str(other), lazy=False)
+        assert time.monotonic() - started < SOON
+        assert find_mount(str(mount.at)) is not None
+    finally:
+        detach_anyhow(other)
 
 
 def test_a_read_only_mount_follows_what_others_change(mount: Mount, tmp_path: Path) -> None:

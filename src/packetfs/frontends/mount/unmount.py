@@ -68,7 +68,10 @@ def _detach(directory: str, *, lazy: bool) -> None:
 
 
 def _servers(mounted: Mounted) -> Iterator[int]:
-    """Yield a descriptor of each process that serves this mount: it has /dev/fuse and the pool's lease open."""
+    """Yield a descriptor of each process that may serve this mount: it has /dev/fuse and the pool's lease open.
+
+    A pool can be mounted several times, read-only; which of its servers is this mount's no kernel before 6.16 tells.
+    """
     lease = os.path.join(mounted.pool, b"leases")
     for pid in _processes():
         held = set(_links(pid))
@@ -80,11 +83,13 @@ def _servers(mounted: Mounted) -> Iterator[int]:
 
 
 def _await(servers: list[int]) -> None:
-    end = time.monotonic() + _PATIENCE
+    """Wait until one of them has ended: the others serve other mounts, and go on."""
+    waiting = select.poll()
     for descriptor in servers:
-        waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
-        waiting.poll(max(0.0, end - time.monotonic()) * 1000)
+    if servers:
+        waiting.poll(_PATIENCE * 1000)
+    for descriptor in servers:
         os.close(descriptor)
 
 
