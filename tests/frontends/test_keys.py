@@ -22,6 +22,20 @@ def test_a_key_is_for_a_directory_that_is_there(pfs: Pfs) -> None:
     assert pfs.good("keys", "list").out == b""
 
 
+@pytest.mark.parametrize("option", ["--sync-max", "--stored-max", "--bwlimit"])
+@pytest.mark.parametrize("size", ["0", "0K", ""])
+def test_a_quota_of_nothing_is_not_taken_for_none(pfs: Pfs, option: str, size: str) -> None:
+    ended = pfs("keys", "add", "laptop", "--write", "pfs:laptop", option, size)
+    assert ended.code == ExitCode.USAGE
+    assert pfs.good("keys", "list").out == b""
+
+
+def test_a_key_has_a_name(pfs: Pfs) -> None:
+    ended = pfs("keys", "add", "", "--read", "pfs:")
+    assert ended.code == ExitCode.USAGE
+    assert "a key needs a name" in ended.err
+
+
 def test_servers_are_listed_and_forgotten(pfs: Pfs, token: bytes) -> None:
     assert pfs.good("keys", "servers").out == b""
     pfs.good("keys", "trust", "one.example:7000", stdin=token)

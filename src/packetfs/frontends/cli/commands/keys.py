@@ -66,6 +66,8 @@ def run(options: Namespace, output: Output) -> int:
 
 
 def _add(options: Namespace, output: Output, keys: str) -> int:
+    if not options.name.strip():
+        raise UsageError(reason="a key needs a name, which lists and the log show")
     if not options.read and not options.write:
         raise UsageError(reason="a key that opens nothing; say --read PATH or --write PATH")
     read, write = _granted(options.read), _granted(options.write)
@@ -79,10 +81,10 @@ def _add(options: Namespace, output: Output, keys: str) -> int:
         certificate=_read_certificate(options.certificate),
         read=read,
         write=write,
-        sync_max=parse_size(options.sync_max) if options.sync_max else 0,
-        stored_max=parse_size(options.stored_max) if options.stored_max else 0,
+        sync_max=_quota("--sync-max", options.sync_max),
+        stored_max=_quota("--stored-max", options.stored_max),
         run=options.run,
-        rate=parse_rate(options.bwlimit) if options.bwlimit else 0,
+        rate=0 if options.bwlimit is None else parse_rate(options.bwlimit),
     )
     token = KeyRing(keys).add(key, fingerprint(certificate_of(identity)))
     if output.json:
@@ -90,6 +92,14 @@ def _add(options: Namespace, output: Output, keys: str) -> int:
     else:
         output.line(token.text)
     return 0
+
+
+def _quota(option: str, text: str | None) -> int:
+    """Return the bytes of a quota; 0 means none, so nobody gets that who typed it."""
+    size = 0 if text is None else parse_size(text)
+    if text is not None and not size:
+        raise UsageError(reason=f"{option} {text} would let nothing in; leave it out for no limit, or give only --read")
+    return size
 
 
 def _granted(paths: Sequence[str]) -> tuple[str, ...]:
