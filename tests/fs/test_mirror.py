@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from packetfs.errors import SourceUnavailable, UnsafePath
 from packetfs.events import Event, Progress, Trouble
-from packetfs.fs import mirror as mirror_module
+from packetfs.fs import intake
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Signature
@@ -55,7 +55,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(args[2])  # type: ignore[arg-type]
         return ingest(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mirror_module, "ingest", counting)
+    monkeypatch.setattr(intake, "ingest", counting)
     return sizes
 
 
@@ -265,7 +265,7 @@ def at_each_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], object]) 
         act(count[0])
         return done
 
-    monkeypatch.setattr(mirror_module, "ingest", acting)
+    monkeypatch.setattr(intake, "ingest", acting)
 
 
 def test_a_file_that_changes_once_is_read_again(fs: FileSystem, host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +369,7 @@ def test_attributes_that_no_entry_holds_are_trouble(
 ) -> None:
     (host / "f").touch()
     os.setxattr(host / "f", "user.x", bytes(100))
-    monkeypatch.setattr(mirror_module, "_XATTRS_MAX", 50)
+    monkeypatch.setattr(intake, "_XATTRS_MAX", 50)
     assert "attributes" in run(fs, host)[b"f"]
 
 

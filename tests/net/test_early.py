@@ -88,7 +88,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(
             os.utime(source / "1" / "below" / "7", ns=(0, os.fstat(handle.fd).st_mtime_ns + 1))
         return read_xattrs(handle)
 
-    monkeypatch.setattr("packetfs.fs.mirror.read_xattrs", read_and_change)
+    monkeypatch.setattr("packetfs.fs.intake.read_xattrs", read_and_change)
     rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
     assert rig.troubles == [Trouble(b"1/below/7", "changed while being read")]
     assert not (tmp_path / "target" / "1" / "below" / "7").exists()

@@ -10,46 +10,24 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadPath, PacketFSError, PoolFull, SourceUnavailable, UnsafePath
+from packetfs.errors import BadPath, PacketFSError, SourceUnavailable, UnsafePath
 from packetfs.errors.system import source_error
-from packetfs.events import Listener, Progress, Trouble, ignore
+from packetfs.events import Listener, Trouble, ignore
 from packetfs.fs.budget import UNLIMITED, Allowance
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.hardlinks import HardLinks
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
+from packetfs.fs.host.metadata import make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
-from packetfs.fs.ingest import Known, Tee, ingest
+from packetfs.fs.intake import ChangingError, Compare, Intake, Offer, RefusedError, check_xattrs, sign
+from packetfs.fs.meter import Meter
 from packetfs.fs.window import let_go
-from packetfs.limits import ENTRY_TAIL_MAX, PROGRESS_BYTES, PROGRESS_FILES
-from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
+from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import APART, Entry
-from packetfs.typing import Final, Protocol, TypeAlias
-
-_XATTRS_MAX: Final = ENTRY_TAIL_MAX - 64 * 1024
-"""Bytes of attributes that an entry has room for beside name and target."""
-_READS: Final = 2
-"""Times that a file is read when it changes meanwhile."""
-
-
-class Taker(Tee, Protocol):
-    """Somebody who wants a new file while it is imported."""
-
-    def refuse(self) -> None:
-        """What was taken is no version of the file: it changed, or cannot be read."""
-
-    def accept(self, entry: Entry, links: int) -> None:
-        """Take the final entry of a file that has this one name; a file that changed while it was read gets none."""
-
-
-Offer: TypeAlias = Callable[[bytes, int, int, Callable[[], Entry]], Taker | None]
-"""Asked with the path, descriptor and size of a file, and what gives its entry so far."""
-
-Compare: TypeAlias = Callable[[int, int, Digest], Known | None]
-"""Asked with the descriptor and size of a file, and the root that it had."""
+from packetfs.typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +73,7 @@ def mirror(
         raise
     except OSError as error:
         raise source_error(real, error) from error
-    except _RefusedError as error:
+    except RefusedError as error:
         raise SourceUnavailable(path=real, reason=str(error)) from error
     finally:
         let_go()
@@ -135,32 +113,6 @@ class _LinksError(Exception):
     """A file has, or had, several names."""
 
 
-class _Read(NamedTuple):
-    """A file that was read: its entry, its signature unless that could hide a change, and who took its program."""
-
-    entry: Entry
-    seen: bytes | None
-    taker: Taker | None
-
-
-class _RefusedError(Exception):
-    """A file is left as the namespace had it, for the reason given."""
-
-
-class _ChangingError(_RefusedError):
-    """The same, as somebody writes to it."""
-
-
-@dataclass(slots=True)
-class _Links:
-    """An inode with several names: the first one seen, the group it has, whether others joined, how many may come."""
-
-    first: bytes
-    group: int
-    missing: int
-    joined: bool = False
-
-
 class _Mirror:
     """One walk. Paths are relative to the directory on the host."""
 
@@ -173,8 +125,11 @@ class _Mirror:
         self._options = options
         self._allowance = Allowance(fs.pool, options.budget)
         self._device = beneath.lstat(b"").st_dev
-        self._links: dict[tuple[int, int], _Links] = {}
-        self._meter = _Meter(listener)
+        self._links = HardLinks(fs, self._place)
+        self._meter = Meter(listener)
+        self._intake = Intake(
+            fs.pool, beneath, self._allowance, self._meter, offer=options.offer, compare=options.compare
+        )
         self._listener = listener
         self.unsettled: list[bytes] = []
 
@@ -183,7 +138,7 @@ class _Mirror:
         self._fs.make_parents(self._top)
         self._import_special(b"", self._beneath.lstat(b""))
         self._walk_all(b"")
-        self._settle_links()
+        self._links.settle()
         return self._end()
 
     def _walk_all(self, top: bytes) -> None:
@@ -224,9 +179,9 @@ class _Mirror:
                 raise _LinksError
             elif known is None or not self._is_unchanged(status, self._fs.seen(path)):
                 self._import(path, status, known)
-        except _ChangingError:
+        except ChangingError:
             self.unsettled.append(path)
-        except (OSError, UnsafePath, BadPath, _RefusedError) as error:
+        except (OSError, UnsafePath, BadPath, RefusedError) as error:
             self._report_gone(path, error, known)
 
     def _report_gone(self, path: bytes, error: Exception, known: Entry | None) -> None:
@@ -288,7 +243,7 @@ class _Mirror:
                 return False
             elif not stat.S_ISDIR(status.st_mode) and known is not None:
                 self._pass_link(prefix + name, status, known)
-        except (OSError, UnsafePath, BadPath, _RefusedError) as error:
+        except (OSError, UnsafePath, BadPath, RefusedError) as error:
             self._report(prefix + name, error, known=known is not None)
             return False
         return stat.S_ISDIR(status.st_mode)
@@ -300,14 +255,14 @@ class _Mirror:
 
     def _pass_link(self, path: bytes, status: os.stat_result, known: Entry) -> None:
         """Leave a file as it is, but see to its other names."""
-        if status.st_nlink > 1 and not self._join(path, status, known):
-            self._remember(path, status, known.group)
+        if status.st_nlink > 1 and not self._links.join(path, status, known):
+            self._links.remember(path, status, known.group)
         self._meter.count(1, known.size)
 
     def _import(self, path: bytes, status: os.stat_result, known: Entry | None) -> None:
         if stat.S_ISDIR(status.st_mode):
             self._import_special(path, status)
-        elif status.st_nlink > 1 and self._join(path, status, known):
+        elif status.st_nlink > 1 and self._links.join(path, status, known):
             self._meter.count(1, status.st_size)
             return
         elif stat.S_ISREG(status.st_mode):
@@ -315,7 +270,7 @@ class _Mirror:
         else:
             self._import_special(path, status)
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-            self._remember(path, status, 0)
+            self._links.remember(path, status, 0)
         self._meter.count(1, 0)
 
     def _place(self, path: bytes) -> bytes:
@@ -327,16 +282,16 @@ class _Mirror:
         """Import whatever is all metadata: directories, symlinks, nodes."""
         start = time.time_ns()
         with self._beneath.pin(path) as handle:
-            xattrs = _check_xattrs(read_xattrs(handle))
+            xattrs = check_xattrs(read_xattrs(handle))
         link = self._beneath.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
         entry = make_entry(path.rpartition(b"/")[2], status, xattrs, link=link)
         if self._top and not path:
             entry = replace(entry, group=APART)
-        self._fs.set(self._place(path), entry, _sign(status, start))
+        self._fs.set(self._place(path), entry, sign(status, start))
 
     def _import_file(self, path: bytes, place: bytes, status: os.stat_result, known: Entry | None) -> Entry:
         """Import a regular file; return its entry."""
-        entry, seen, taker = self._read_file(path, known)
+        entry, seen, taker = self._intake.read(path, known)
         if known is None:
             self._fs.add(place, entry, seen)
         else:
@@ -344,90 +299,6 @@ class _Mirror:
         if taker is not None:
             taker.accept(entry, status.st_nlink)
         return entry
-
-    def _read_file(self, path: bytes, known: Entry | None) -> _Read:
-        """Import a file's content."""
-        old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
-        reads = _READS
-        while reads:
-            fd = self._beneath.open_read(path)
-            try:
-                found = self._read_open(fd, path, old, known)
-            except PoolFull:
-                if not self._allowance.give_up():
-                    raise
-                continue
-            finally:
-                os.close(fd)
-            if found is not None:
-                return found
-            reads -= 1
-        raise _ChangingError("changed while being read")
-
-    def _read_open(self, fd: int, path: bytes, old: Digest | None, known: Entry | None) -> _Read | None:
-        """The same for an open file; None when it changed meanwhile."""
-
-        ended = False
-
-        def read(offset: int, into: memoryview) -> int:
-            nonlocal ended
-            room = status.st_size + 1 - offset  # one more byte tells that it grows; some never end
-            if ended or room <= 0:
-                return 0
-            part = into[:room]
-            count = os.preadv(fd, [part], offset)
-            ended = count == room - 1 < len(part)
-            self._meter.count(0, count)
-            return count
-
-        start = time.time_ns()
-        status = os.fstat(fd)
-        keep = self._allowance.admits(status.st_size, changed=old is not None and _differs(known, status))
-        offer = self._options.offer if old is None else None
-        name, sparse = path.rpartition(b"/")[2], is_sparse(fd, status)
-        tee = offer(path, fd, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
-        whole = False
-        try:
-            compare = self._options.compare
-            same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
-            done = ingest(self._fs.pool, read, status.st_size, old, keep, tee, same)
-            xattrs = _check_xattrs(read_xattrs(Handle(fd)))
-            whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
-        finally:
-            if tee is not None and not whole:
-                tee.refuse()
-        if not whole:
-            return None
-        return _Read(make_entry(name, status, xattrs, root=done.root, sparse=sparse), _sign(status, start), tee)
-
-    # hard links
-
-    def _remember(self, path: bytes, status: os.stat_result, group: int) -> None:
-        self._links[status.st_dev, status.st_ino] = _Links(path, group, status.st_nlink - 1)
-
-    def _join(self, path: bytes, status: os.stat_result, known: Entry | None) -> bool:
-        """Make a name one more link to an inode that was imported already; False when it is the first."""
-        links = self._links.get((status.st_dev, status.st_ino))
-        if links is None:
-            return False
-        group = _group_of(links.first)
-        first, place = self._place(links.first), self._place(path)
-        if known is None or known.group != group or not self._fs.is_same(first, place):
-            self._fs.link(first, place, group)
-        links.group, links.joined = group, True
-        links.missing -= 1
-        if not links.missing:
-            del self._links[status.st_dev, status.st_ino]
-        return True
-
-    def _settle_links(self) -> None:
-        """Take the group from files whose other names are no longer in this tree."""
-        for links in self._links.values():
-            if links.group and not links.joined:
-                path = self._place(links.first)
-                entry = self._fs.entry(path)
-                if entry is not None:
-                    self._fs.set(path, replace(entry, group=0), self._fs.seen(path))
 
     # trouble
 
@@ -442,25 +313,6 @@ class _Mirror:
         elif isinstance(error, OSError):
             reason = str(error.strerror)
         self._listener(Trouble(path or self._beneath.root, reason))
-
-
-class _Meter:
-    """Files and bytes so far, told now and then."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._files = self._bytes = 0
-        self._next_files, self._next_bytes = PROGRESS_FILES, PROGRESS_BYTES
-
-    def count(self, files: int, size: int) -> None:
-        self._files += files
-        self._bytes += size
-        if self._files >= self._next_files or self._bytes >= self._next_bytes:
-            self.tell()
-
-    def tell(self) -> None:
-        self._next_files, self._next_bytes = self._files + PROGRESS_FILES, self._bytes + PROGRESS_BYTES
-        self._listener(Progress(self._files, self._bytes, 0))
 
 
 def _pair(
@@ -481,24 +333,3 @@ def _pair(
     while known is not None:
         yield known.name, False, known, seen
         known, seen = next(children, end)
-
-
-def _group_of(first: bytes) -> int:
-    """Return the number that all names of an inode carry: it follows from the first of them, and is never 0."""
-    return int.from_bytes(digest_of(first)[:8], "little") or 1
-
-
-def _sign(status: os.stat_result, start_ns: int) -> bytes | None:
-    """Return the signature to keep; none where it could hide a change that came right after."""
-    return None if Signature.of(status).is_racy(start_ns) else pack_signature(status)
-
-
-def _differs(known: Entry | None, status: os.stat_result) -> bool:
-    """Say whether a file looks changed, not just read again."""
-    return known is not None and (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns)
-
-
-def _check_xattrs(xattrs: Xattrs) -> Xattrs:
-    if sum(len(name) + len(value) + 8 for name, value in xattrs) > _XATTRS_MAX:
-        raise _RefusedError("its extended attributes take more than 4 MiB")
-    return xattrs

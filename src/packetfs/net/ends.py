@@ -26,7 +26,7 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from packetfs.fs.mirror import Offer
+    from packetfs.fs.intake import Offer
     from packetfs.net.source import Source
     from packetfs.net.target import Target
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from packetfs.errors import NotRunYet
 from packetfs.events import Listener, Progress, Troubles
 from packetfs.fs.derived import waits
-from packetfs.fs.mirror import Offer
+from packetfs.fs.intake import Offer
 from packetfs.limits import SKETCH_NAMES
 from packetfs.net.batch import Batch, Content
 from packetfs.net.changes import Changes
