@@ -131,6 +131,28 @@ def test_a_root_that_is_only_named_opens_nothing(host: Host, token: Token, how: 
         assert (fs.entry(b"mine/f") is None) == (is_limited(host) or how == "link")
 
 
+@pytest.mark.parametrize("how", ["entry", "link"])
+def test_a_dry_run_takes_no_claim_for_possession(host: Host, token: Token, how: str) -> None:
+    """Names that come before anything is compared are there for the rest of the session."""
+    entry = entry_of(host, b"secret/file")
+    named = regular(b"f", entry.size, root=entry.root)
+    channel = host.channel(token, b"mine", Option.DRY_RUN)
+    items = ItemWriter(channel.send_batch)
+    if how == "entry":
+        items.entry(b"f", named, Content.NONE)
+    else:
+        items.link(b"f", named, b"file")
+    items.flush()
+    channel.send(Begin(Mode.LIST, ANY_ROOT, ANY_ROOT, 1, 1))
+    writer = ListingWriter(lambda records: channel.send(Listing(records)))
+    writer.add(b"f", named, ())
+    writer.flush()
+    channel.send(Listed(1))
+    for kind in (Welcome, Ready, State):
+        channel.expect(kind)
+    assert Bits(channel.expect(Want).wanted)[0] == is_limited(host)
+
+
 @pytest.mark.parametrize("whose", ["secret", "mine", "mine before"])
 def test_a_base_that_is_only_named_is_none(host: Host, token: Token, whose: str) -> None:
     """Of another tree it would tell the names, and whether the pool has it."""

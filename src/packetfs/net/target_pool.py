@@ -206,7 +206,7 @@ class PoolTarget:
         return self._fs.entry(self._here(path)) is not None
 
     def put(self, path: bytes, entry: Entry, delivery: Delivery | None) -> None:
-        here = self._here(path)
+        here, is_claim = self._here(path), False
         if entry.is_file and delivery is not None:
             old = self._fs.entry(here)
             old_root = Digest(old.root) if old is not None and old.is_file else None
@@ -216,13 +216,17 @@ class PoolTarget:
                 self._early.add(root)
                 self._brought[path] = root
                 return  # the pool has the content; the name comes with the root
-        elif entry.is_file and not self._dry_run and not self._has_program(here, entry):
-            raise Unverified(path=path)
+        elif entry.is_file and not self._has_program(here, entry):
+            if not self._dry_run:
+                raise Unverified(path=path)
+            is_claim = True
         if not here:
             self._fs.set(b"", entry)
             return
         self._make_way(path, here, entry)
         self._fs.make_parents(here)
+        if is_claim:
+            return  # whose content a dry run does not bring: to have a name here would prove that it did
         group = entry.group if path else APART
         self._fs.set(here, replace(entry, name=here.rpartition(b"/")[2], group=group), within=self._path)
 
@@ -242,9 +246,11 @@ class PoolTarget:
             raise InTheWay(path=path)
 
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
-        if entry.is_file and not self._dry_run and not self._is_at(self._here(leader), Digest(entry.root)):
-            raise Unverified(path=path)  # a root that was only announced
-        self._early.add(entry.root)
+        if entry.is_file:
+            if self._is_at(self._here(leader), Digest(entry.root)):
+                self._early.add(entry.root)
+            elif not self._dry_run:
+                raise Unverified(path=path)  # a root that was only announced
         self.put(path, entry, None)
 
     def remove(self, path: bytes) -> None:
