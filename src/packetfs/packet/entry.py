@@ -24,6 +24,13 @@ _SPARSE, _GROUP, _RDEV, _TARGET, _XATTRS = (int(flag) for flag in EntryFlag)  # 
 
 APART: Final = 1
 """The group of a directory that was stored as a tree of its own: those below it are that tree's, and none around it."""
+TIME_MAX: Final = (1 << 63) - 1
+"""Nanoseconds, the year 2262: disks can hold later ones, entries cannot."""
+
+
+def nearest_time(time_ns: int) -> int:
+    """Return the time itself, or the one nearest to it that an entry can hold."""
+    return max(-TIME_MAX, min(time_ns, TIME_MAX))
 
 
 @dataclass(frozen=True, slots=True)

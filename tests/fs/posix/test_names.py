@@ -15,6 +15,7 @@ from packetfs.fs.gc import collect_garbage
 from packetfs.fs.posix.attributes import NOW, Attributes, Caller, Changes
 from packetfs.fs.posix.operations import Operations
 from packetfs.fs.posix.tree import EXCHANGE, NOREPLACE
+from packetfs.packet.entry import TIME_MAX
 from tests.fs.posix.rig import ME, Rig, joined
 
 
@@ -32,6 +33,20 @@ def directory(rig: Rig, name: bytes, parent: int = 1) -> int:
 def times(rig: Rig, ino: int) -> tuple[int, int]:
     found = rig.ops.getattr(ino)
     return found.mtime_ns, found.ctime_ns
+
+
+@pytest.mark.parametrize("wanted", [-1, 0, -(10**27), 10**27, 1 << 63])
+def test_any_time_can_be_set_and_kept(rig: Rig, wanted: int) -> None:
+    """Those that a program may name are more than a pool can hold; what was written beside them must not be lost."""
+    ino = rig.make(b"f", b"content")
+    rig.ops.setattr(ino, Changes(atime_ns=wanted, mtime_ns=wanted))
+    kept = max(-TIME_MAX, min(wanted, TIME_MAX))
+    assert rig.ops.getattr(ino).mtime_ns == kept
+    rig.ops.syncfs()
+    rig.kill()
+    found = rig.ops.lookup(1, b"f")
+    assert (found.atime_ns, found.mtime_ns) == (kept, kept)
+    assert rig.content(found.ino) == b"content"
 
 
 class At(NamedTuple):

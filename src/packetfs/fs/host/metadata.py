@@ -15,7 +15,7 @@ from collections.abc import Callable
 from packetfs.dataclass import dataclass
 from packetfs.limits import RACY_COARSE_NS, RACY_NS
 from packetfs.packet.digest import NO_DIGEST
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import TIME_MAX, Entry, nearest_time
 from packetfs.typing import Final
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
@@ -24,8 +24,6 @@ _SIGNATURE: Final = struct.Struct("<5Q")
 UNREAD: Final = b"\0"
 """Behind a packed signature: size and time said what the content is, and nobody read it."""
 _U64: Final = (1 << 64) - 1
-_TIME_MAX: Final = (1 << 63) - 1
-"""Nanoseconds, the year 2262: disks can hold later ones, entries cannot."""
 _PERMISSIONS: Final = 0o7777
 _CARRIED: Final = ("user.", "trusted.", "security.")
 _PRIVILEGED: Final = ("trusted.", "security.")
@@ -103,7 +101,7 @@ def pack_signature(status: os.stat_result) -> bytes:
 
 
 def _signed(stamp: int) -> int:
-    return stamp - _U64 - 1 if stamp > _TIME_MAX else stamp
+    return stamp - _U64 - 1 if stamp > TIME_MAX else stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def make_entry(
         mode,
         status.st_uid,
         status.st_gid,
-        max(-_TIME_MAX, min(status.st_mtime_ns, _TIME_MAX)),
+        nearest_time(status.st_mtime_ns),
         status.st_size if stat.S_ISREG(mode) else 0,
         root,
         target=link,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from packetfs.dataclass import dataclass
 from packetfs.typing import Final
 
-NOW: Final = -1
-"""As a time: that of the clock."""
+NOW: Final = 1 << 100
+"""As a time: that of the clock. No second of 64 bits is so late."""
 BLOCK: Final = 512
 """Bytes of a block as `blocks` counts them."""
 DIRECTORY_SIZE: Final = 4096

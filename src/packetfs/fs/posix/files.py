@@ -14,6 +14,7 @@ from packetfs.fs.posix.handles import FileHandle, Handles
 from packetfs.fs.posix.nodes import LIVE, SHOWN, Node, Nodes
 from packetfs.fs.posix.programs import Later
 from packetfs.fs.posix.room import Room
+from packetfs.packet.entry import nearest_time
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final
@@ -50,7 +51,6 @@ class Files:
     def set_attributes(self, node: Node, changes: Changes) -> None:
         """Change attributes, and the change time with any of them."""
         now = self._clock()
-        mtime, ctime = changes.mtime_ns, changes.ctime_ns
         if changes.size is not None:
             self._resize(node, changes.size)
             node.mtime_ns = now
@@ -59,11 +59,11 @@ class Files:
         if changes.uid is not None or changes.gid is not None:
             _give(node, changes.uid, changes.gid)
         if changes.atime_ns is not None:
-            node.atime_ns = now if changes.atime_ns == NOW else changes.atime_ns
-        if mtime is not None:
-            node.mtime_ns = now if mtime == NOW else mtime
-        node.ctime_ns = now if ctime is None or ctime == NOW else ctime
-        only_live = changes[:4] == (None,) * 4 and mtime is None
+            node.atime_ns = _chosen(changes.atime_ns, now)
+        if changes.mtime_ns is not None:
+            node.mtime_ns = _chosen(changes.mtime_ns, now)
+        node.ctime_ns = now if changes.ctime_ns is None else _chosen(changes.ctime_ns, now)
+        only_live = changes[:4] == (None,) * 4 and changes.mtime_ns is None
         self._nodes.change(node, LIVE if only_live else SHOWN)
 
     def _resize(self, node: Node, size: int) -> None:
@@ -149,6 +149,10 @@ class Files:
         found = os.statvfs(self._pool.path)
         free = min(found.f_bavail, found.f_bfree)
         return Statfs(found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, free, _FILES, _FILES - 1)
+
+
+def _chosen(time_ns: int, now: int) -> int:
+    return now if time_ns == NOW else nearest_time(time_ns)
 
 
 def _give(node: Node, uid: int | None, gid: int | None) -> None:
