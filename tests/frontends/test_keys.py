@@ -64,6 +64,5 @@ def test_a_list_of_keys_tells_what_each_may_do(pfs: Pfs) -> None:
     pfs.good("keys", "add", "phone", "--write", "pfs:phone", "--sync-max", "1GB", "--stored-max", "20GB", "--run")
     pfs.good("keys", "add", "a\nb", "--read", "pfs:")
     assert pfs.good("keys", "list").text == (
-        "phone: write pfs:phone, run programs, at most 1.00 GB a sync, at most 20.0 GB stored\n"
-        "a\\nb: read pfs:\n"
+        "phone: write pfs:phone, run programs, at most 1.00 GB a sync, at most 20.0 GB stored\na\\nb: read pfs:\n"
     )

@@ -185,12 +185,24 @@ def test_delete_removes_what_the_source_does_not_have(rig: Rig, src: Path, end: 
     rig.sync(rig.base / "extra", place)
     (src / "big").unlink()
     kept = rig.sync(f"{src}/", place)
-    assert kept.deleted <= 1
+    assert kept.deleted == 0
+    assert [change for change in rig.changes if change.action == "delete"] == []
     rig.sync(f"{place}/", rig.base / "back")
     assert {"big", "extra/more"} <= set(describe(rig.base / "back")), "nothing is deleted unasked"
     rig.sync(f"{src}/", place, delete=True)
     rig.sync(f"{place}/", rig.base / "back", delete=True)
     assert describe(rig.base / "back") == describe(src)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_sync_that_receives_tells_no_deletion_of_what_stays(rig: Rig, src: Path, dry_run: bool) -> None:
+    rig.sync(f"far:{src}/", rig.base / "dst")
+    (src / "big").unlink()
+    assert rig.sync(f"far:{src}/", rig.base / "dst", dry_run=dry_run).deleted == 0
+    assert [change for change in rig.changes if change.action == "delete"] == []
+    assert (rig.base / "dst" / "big").exists()
+    assert rig.sync(f"far:{src}/", rig.base / "dst", dry_run=dry_run, delete=True).deleted == 1
+    assert (rig.base / "dst" / "big").exists() is dry_run
 
 
 def test_a_dry_run_changes_nothing_and_names_all(rig: Rig, src: Path) -> None:

@@ -212,7 +212,9 @@ def test_names_that_go_stay_at_the_destination_unless_they_may_be_deleted(
     (rig.base / "src" / "big").unlink()
     put(rig, "end", b"end")
     watching.await_path(b"end")
+    watching.end()
     assert (rig.base / "plain" / "big").exists()
+    assert [summary.deleted for summary in watching.summaries] == [0]
 
 
 def test_a_lost_line_is_made_again_and_brings_what_it_missed(

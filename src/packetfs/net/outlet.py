@@ -33,17 +33,20 @@ class Outlet:
     """Sends what needs no content, for whoever decides what to send."""
 
     def __init__(
-        self, items: ItemWriter, source: Source, listener: Listener, report: SendReport, *, dry_run: bool
+        self, items: ItemWriter, source: Source, listener: Listener, report: SendReport, *, dry_run: bool, delete: bool
     ) -> None:
         self.items = items
         self.source = source
         self.report = report
         self.dry_run = dry_run
         self._listener = listener
+        self._delete = delete
 
     def send_removal(self, path: bytes) -> None:
+        """Say that a name is gone; where nothing is to be deleted it stays, and the receiver only remembers that."""
         self.items.remove(path)
-        self.tell_removal(path)
+        if self._delete:
+            self.tell_removal(path)
 
     def send_metadata(self, path: bytes, new: Entry, old: Entry | None) -> None:
         self.items.entry(path, new, Content.NONE)

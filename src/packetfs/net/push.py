@@ -25,7 +25,7 @@ def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:
     channel.greet(hello(job, job.destination, path, single, mean, Option(0)))
     load_source(place)
     answer = welcome(channel)
-    sender = Sender(channel, listener, dry_run=job.dry_run)
+    sender = Sender(channel, listener, dry_run=job.dry_run, delete=job.delete)
     offer = sender.start()
     with open_source(place, answer.mean, job.keep, listener, checksum=job.checksum, offer=offer) as source:
         report = sender.run(source)

@@ -250,11 +250,13 @@ class Receiver:
 
     def _remove(self, path: bytes) -> None:
         try:
-            self._target.remove(path)
+            removed = self._target.remove(path)
         except (OSError, PacketFSError) as error:
             self._fail(path, error)
-        self.removed += 1
-        self._listener(Changed(path, "delete"))
+            return
+        if removed:
+            self.removed += 1
+            self._listener(Changed(path, "delete"))
 
     def _attempt(self, path: bytes, entry: Entry, action: Callable[[], None]) -> None:
         """Do something for one file; what fails is remembered and the sync goes on."""

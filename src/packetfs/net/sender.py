@@ -28,13 +28,20 @@ class Sender:
     """One sync, from the receiver's STATE to its DONE."""
 
     def __init__(
-        self, channel: Channel, listener: Listener, *, dry_run: bool = False, troubles: Troubles | None = None
+        self,
+        channel: Channel,
+        listener: Listener,
+        *,
+        dry_run: bool = False,
+        delete: bool = False,
+        troubles: Troubles | None = None,
     ) -> None:
         """`troubles` are for the receiver to tell: those of this sender, and whatever else its owner puts in."""
         self._channel = channel
         self._troubles = troubles
         self._listener = listener
         self._dry_run = dry_run
+        self._delete = delete
         self._items = ItemWriter(self._send_batch)
         self._handing = Handing(self._items) if channel.hands else None
         self._early = Early(self._items, self._handing)
@@ -82,7 +89,7 @@ class Sender:
         self._channel.send(Begin(mode, base, source.root, self.report.files, self.report.total))
         if source.top is not None:
             self._items.entry(b"", source.top, Content.NONE)
-        return Outlet(self._items, source, self._listener, self.report, dry_run=self._dry_run)
+        return Outlet(self._items, source, self._listener, self.report, dry_run=self._dry_run, delete=self._delete)
 
     def _finish(self, outlet: Outlet, unsure: set[bytes]) -> SendReport:
         done = self._commit(outlet)

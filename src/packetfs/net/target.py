@@ -75,8 +75,8 @@ class Target(Protocol):
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
         """Make `path` one more name of the file `leader`."""
 
-    def remove(self, path: bytes) -> None:
-        """Take a name away that the source no longer has."""
+    def remove(self, path: bytes) -> bool:
+        """Take a name away that the source no longer has; False where it is gone, or nothing is to be deleted."""
 
     def fail(self, path: bytes, entry: Entry) -> None:
         """Remember that `path` should be `entry` and is not."""

@@ -52,6 +52,7 @@ class HostTarget(HeldDirectory):
         self._parent: bytes | None = None
         self._finished = False
         self.deleted: list[bytes] = []
+        self._would_go: set[bytes] = set()
 
     @property
     def _stage(self) -> Staging:
@@ -167,15 +168,20 @@ class HostTarget(HeldDirectory):
         self._note(path, self._stage.link(self._here(leader), self._here(path)))
         self._remember(path, entry, read=self._was_read(leader))
 
-    def remove(self, path: bytes) -> None:
+    def remove(self, path: bytes) -> bool:
         self._parent = None
         if self._history.entry(path) is not None:
             self._history.remove(path)
-        if self._delete and not self._dry_run and self._status(path) is not None:
-            self._soil(path)
-            kept = self._stage.remove(self._here(path))
-            if kept is not None:
-                self._kept[path] = kept
+        if not self._delete or self._status(path) is None:
+            return False
+        if self._dry_run:
+            self._would_go.add(path)
+            return True
+        self._soil(path)
+        kept = self._stage.remove(self._here(path))
+        if kept is not None:
+            self._kept[path] = kept
+        return True
 
     def fail(self, path: bytes, entry: Entry) -> None:
         """The history holds what should be there, without a signature: the next sync sees that it is not."""
@@ -251,7 +257,7 @@ class HostTarget(HeldDirectory):
             known = {entry.name: entry.is_dir for entry in self._history.children(path)}
             for name in self._tree.names(path):
                 below = path + b"/" + name if path else name
-                if below == STAGING:
+                if below == STAGING or below in self._would_go:
                     continue
                 if name not in known:
                     self._delete_extra(below)

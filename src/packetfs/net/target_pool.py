@@ -253,9 +253,11 @@ class PoolTarget:
                 raise Unverified(path=path)  # a root that was only announced
         self.put(path, entry, None)
 
-    def remove(self, path: bytes) -> None:
-        if self._delete and self._fs.entry(self._here(path)) is not None:
-            self._fs.remove(self._here(path))
+    def remove(self, path: bytes) -> bool:
+        if not self._delete or self._fs.entry(self._here(path)) is None:
+            return False
+        self._fs.remove(self._here(path))
+        return True
 
     def fail(self, path: bytes, entry: Entry) -> None:
         """What is there stays; the root then differs from the sender's, and the next sync sees that."""

@@ -133,7 +133,7 @@ class Destination:
     def _stand(self, channel: FrameChannel) -> None:
         """Bring the far side up to date by an ordinary sync, and then with each change."""
         self._greet(channel)
-        sender = Sender(SharingChannel(channel, self._tree.lock), self._note)
+        sender = self._sender(channel)
         with self._tree.lock:
             sender.start()
             self._round(channel, sender.run)
@@ -159,8 +159,11 @@ class Destination:
     def _advance(self, channel: FrameChannel) -> None:
         with self._tree.lock:
             while self.held != self._tree.root and not self._ended:
-                sender = Sender(SharingChannel(channel, self._tree.lock), self._note)
+                sender = self._sender(channel)
                 self._round(channel, partial(sender.advance, base=self.held))
+
+    def _sender(self, channel: FrameChannel) -> Sender:
+        return Sender(SharingChannel(channel, self._tree.lock), self._note, delete=self._job.delete)
 
     def _round(self, channel: FrameChannel, send: Callable[[HostSource], SendReport]) -> None:
         """Send the tree as it is now, with its lock held."""
