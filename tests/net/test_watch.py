@@ -277,6 +277,30 @@ def test_a_line_that_is_cut_within_a_change_tears_nothing(
     assert describe(rig.base / "back") == describe(rig.base / "src")
 
 
+def test_what_a_lost_line_held_up_is_told_of_when_it_arrives(
+    rig: Rig, started: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carriers: list[Carrier] = []
+    real = SharingChannel.send
+
+    def reach(*_: object) -> Carrying:
+        carriers.append(Carrier(None, None, "pfs"))
+        return carriers[-1]
+
+    def cut(self: SharingChannel, message: Message) -> None:
+        if isinstance(message, Commit) and len(carriers) == 1:
+            carriers[0]._process.kill()
+            carriers[0]._process.wait()
+        real(self, message)
+
+    monkeypatch.setattr(destination, "reach", reach)
+    watching = started("{base}/plain")
+    monkeypatch.setattr(SharingChannel, "send", cut)
+    put(rig, "late", b"late")
+    assert watching.await_path(b"late").seconds >= BACKOFF_FIRST / 2
+    assert len(carriers) == 2
+
+
 def test_one_that_changes_the_destination_is_overruled(rig: Rig, started: Callable[..., Watching]) -> None:
     watching = started("pfs:dst", delete=True)
     (rig.base / "other").mkdir()

@@ -169,9 +169,13 @@ class Destination:
         """Send the tree as it is now, with its lock held."""
         times, self._times, self._changes = self._times, {}, []
         before = Meter.of(channel)
-        with self._tree.source() as source:
-            report = send(source)
-            self.held = source.root
+        try:
+            with self._tree.source() as source:
+                report = send(source)
+                self.held = source.root
+        except BaseException:
+            self._times |= times  # they arrive with the next round
+            raise
         passed = Meter.of(channel).since(before)
         self.summary = self.summary.plus(summarise(report, passed))
         self._deliver(times, passed.sent + passed.received)
