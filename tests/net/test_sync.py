@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import Disconnected, NothingThere, Overlap, PacketFSError, Unreachable
+from packetfs.errors import Disconnected, IntoPool, NothingThere, Overlap, PacketFSError, SamePool, Unreachable
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.entry import Entry
@@ -357,6 +357,30 @@ def test_ends_that_overlap_are_refused(rig: Rig, src: Path) -> None:
         with pytest.raises(Overlap):
             rig.sync(source, destination, delete=True)
     assert (src / "deep" / "er" / "text").exists()
+
+
+def test_nothing_is_written_among_the_files_of_a_pool(rig: Rig, src: Path) -> None:
+    rig.make_pool()
+    rig.sync(f"{src}/", "pfs:kept")
+    for source in (f"{src}/", src, src / "small", "pfs:kept/"):
+        with pytest.raises(IntoPool):
+            rig.sync(source, rig.base / "pool", delete=True)
+    rig.sync("pfs:kept/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+
+
+def test_a_pool_is_copied_as_it_lies_again_and_again(rig: Rig, src: Path) -> None:
+    rig.make_pool()
+    for _ in range(2):
+        rig.sync(f"{rig.base}/pool/", rig.base / "moved", delete=True)
+        assert describe(rig.base / "moved") == describe(rig.base / "pool")
+        rig.sync(f"{src}/", "pfs:kept")
+
+
+def test_a_pool_is_not_both_ends(rig: Rig) -> None:
+    rig.make_pool()
+    with pytest.raises(SamePool):
+        rig.sync("pfs:a", "pfs:b")
 
 
 def test_a_link_at_the_destination_makes_way_for_a_directory(rig: Rig, src: Path) -> None:

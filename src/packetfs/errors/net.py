@@ -57,6 +57,20 @@ class Overlap(PacketFSError, ValueError):
     hint = "Choose a destination that is neither inside the source nor around it."
 
 
+class SamePool(PacketFSError, ValueError):
+    """{path} is the pool of both sides, and a sync has a writer on each."""
+
+    exit_code = 2
+    hint = "`cp -a` on a mount (`pfs mount`), or Pool.copy in Python, copies within a pool, and moves no content."
+
+
+class IntoPool(PacketFSError, ValueError):
+    """{path} is a pool's own directory: what is put among its files is not in the pool, and --delete would end it."""
+
+    exit_code = 2
+    hint = "Write pfs:PATH for a path in the pool; --pool DIR or $PACKETFS_POOL says which pool that is."
+
+
 class BaseMoved(PacketFSError):
     """What is at the destination is no longer what this connection left there."""
 

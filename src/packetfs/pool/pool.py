@@ -393,13 +393,14 @@ class Pool:
 def _refuse_foreign(path: str) -> None:
     """Refuse a directory that holds a pool, or anything that is not ours."""
     names = set(os.listdir(path))
-    if "arena" in names and _has_superblock(path):
+    if "arena" in names and is_pool(path):
         raise PoolExists(path=path)
     if names - _OWN_NAMES:
         raise PoolAccess(path=path, reason="the directory is not empty")
 
 
-def _has_superblock(path: str) -> bool:
+def is_pool(path: str) -> bool:
+    """Tell whether a directory is a pool's own: an arena with a superblock is in it."""
     try:
         read_superblock(DISK, f"{path}/arena")
     except NotAPool:

@@ -15,7 +15,7 @@ from packetfs.fs.host.watches import Kind, Note, Watches
 from packetfs.limits import MEAN, WATCH_LOOK, WATCH_TIDY
 from packetfs.net.history import open_history
 from packetfs.net.job import Job, Summary
-from packetfs.net.sync import refuse_overlap
+from packetfs.net.sync import refuse_ends
 from packetfs.net.watch.destination import Destination
 from packetfs.net.watch.pending import Due, Pending
 from packetfs.net.watch.tree import WatchedTree
@@ -104,7 +104,7 @@ def watch(jobs: Sequence[tuple[str, Job]], listener: Listener, ended: threading.
     Returns when `ended` is set or on Ctrl-C, with what was done for each.
     """
     for _, job in jobs:
-        refuse_overlap(job)
+        refuse_ends(job)
     job = jobs[0][1]
     real = os.path.realpath(job.source.path)
     started = time.monotonic()
