@@ -326,8 +326,9 @@ def test_fuel_ends_what_does_not_end(runs: Pfs) -> None:
     assert "used up its fuel" in ended.err
 
 
+@pytest.mark.parametrize(("ended", "code"), [("INT", ExitCode.INTERRUPTED), ("TERM", 143), ("HUP", 129)])
 @pytest.mark.parametrize("source", ["text", "-"])
-def test_ctrl_c_ends_it_at_once_and_leaves_nothing(runs: Pfs, source: str) -> None:
+def test_a_signal_ends_it_at_once_and_leaves_nothing(runs: Pfs, source: str, ended: str, code: int) -> None:
     """A loop without end, and a pipe to which nobody writes."""
     (runs.home / "text").write_bytes(bytes(200))
     arguments = ["run", "endless.pfs", source, "--records", "packet", "--fuel", str(1 << 50)]
@@ -336,9 +337,9 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(runs: Pfs, source: str) -> No
         env=environment(runs.home, XDG_RUNTIME_DIR=str(runs.home / "run")),
     )  # fmt: skip
     await_job(runs.home, command)
-    command.send_signal(signal.SIGINT)
+    command.send_signal(signal.Signals[f"SIG{ended}"])
     _, err = command.communicate(timeout=HANGS)
-    assert command.returncode == ExitCode.INTERRUPTED
+    assert command.returncode == code
     assert err.decode().strip() == "pfs: interrupted"
     assert left(runs) == []
 

@@ -119,11 +119,12 @@ def test_a_job_is_listed_paused_and_let_go_on(jobs: Jobs) -> None:
     assert jobs.started[0].wait(HANGS) == ExitCode.INTERRUPTED
 
 
-def test_a_job_that_is_stopped_is_kept_and_can_be_dropped(jobs: Jobs) -> None:
+@pytest.mark.parametrize(("ended", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, 143)])
+def test_a_job_that_is_stopped_is_kept_and_can_be_dropped(jobs: Jobs, ended: signal.Signals, code: int) -> None:
     job = jobs.start("endless.pfs", "text", *FUEL)
-    jobs.started[0].send_signal(signal.SIGINT)
+    jobs.started[0].send_signal(ended)
     _, err = jobs.started[0].communicate(timeout=HANGS)
-    assert jobs.started[0].returncode == ExitCode.INTERRUPTED
+    assert jobs.started[0].returncode == code
     assert f"pfs vms --resume {job}" in err.decode()
     assert jobs.status() == ["left"]
     jobs.good("vms", "--drop", job)

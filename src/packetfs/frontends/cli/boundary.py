@@ -20,10 +20,10 @@ def guard(action: Callable[[], int], output: Output) -> int:
     except OutputClosed:
         _silence()
         return ExitCode.CLOSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         _settle(output)
         output.warn("pfs: interrupted")
-        return ExitCode.INTERRUPTED
+        return getattr(ended, "exit_code", ExitCode.INTERRUPTED)
     except Exception as error:  # the boundary: nothing may pass it as a traceback
         _settle(output)
         return _report(error, output)

@@ -101,11 +101,12 @@ def run(options: Namespace, output: Output) -> int:
     _check(options)
     from packetfs.frontends.cli.chosen import choose_program  # after the arguments were found good
     from packetfs.frontends.cli.emitted import open_emitted, to_file, writes_output
+    from packetfs.frontends.cli.ending import ended_by_signals
     from packetfs.frontends.cli.tracing import JobReporter
 
     chosen = choose_program(options)
     reporter = JobReporter(output)
-    with open_emitted(options, output) as emitted:
+    with ended_by_signals(), open_emitted(options, output) as emitted:
         result = (_run_here if options.node is None else _run_there)(options, output, chosen, emitted.write, reporter)
         if output.bar is not None:
             output.bar.clear()
