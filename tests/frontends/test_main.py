@@ -212,6 +212,15 @@ def test_closed_and_full_streams(pfs: Pfs) -> None:
     assert in_shell(pfs, f"{command} 2>&-").returncode == 0
 
 
+def test_words_that_nobody_hears_change_no_exit_code(pooled: Pfs, tmp_path: Path) -> None:
+    pooled.good("put", "-", "there", stdin=b"x")
+    command = shlex.join(COMMAND)
+    assert in_shell(pooled, f"{command} cat lost 2> /dev/full").returncode == ExitCode.NOT_FOUND
+    verbose = in_shell(pooled, f"{command} sync -v pfs:there {tmp_path}/copy 2> /dev/full")
+    assert verbose.returncode == 0
+    assert (tmp_path / "copy").read_bytes() == b"x"
+
+
 def in_shell(pfs: Pfs, line: str) -> subprocess.CompletedProcess[bytes]:
     command = ["sh", "-c", line]
     return subprocess.run(command, env=environment(pfs.home), capture_output=True, check=False, timeout=HANGS)

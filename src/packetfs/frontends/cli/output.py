@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.progress import Bar
@@ -82,15 +83,18 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Say something that must be heard even with `-q`."""
-        self._clear()
-        self._stderr.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-        self._stderr.flush()
+        self._say(f"{text}\n".encode("utf-8", "backslashreplace"))
 
     def warn_record(self, kind: str, fields: Mapping[str, Json]) -> None:
         """Write a JSON object to stderr."""
-        self._clear()
-        self._stderr.write(json_line(kind, fields))
-        self._stderr.flush()
+        self._say(json_line(kind, fields))
+
+    def _say(self, words: bytes) -> None:
+        """Write to stderr; where nobody can hear it (a full disk, a reader that went), what is done goes on."""
+        with suppress(OSError):
+            self._clear()
+            self._stderr.write(words)
+            self._stderr.flush()
 
     def flush(self) -> None:
         """Hand everything to the system; what it refuses (a full disk) is an error and not a loss."""
