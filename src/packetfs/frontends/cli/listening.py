@@ -11,6 +11,7 @@ from argparse import Namespace
 from packetfs.errors import NoKeys, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.answering import answering
+from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import HISTORY_WAIT
@@ -88,4 +89,4 @@ class _Log:
 def _words(visit: Visit) -> str:
     moved = f"received {format_size(visit.received)}, sent {format_size(visit.sent)}, {visit.seconds:.2f} s"
     ended = f"failed ({visit.exit_code}): {visit.error}" if visit.error else "done"
-    return f"{visit.peer} {visit.name or 'a stranger'}: {visit.request or 'nothing'}; {moved}; {ended}"
+    return printable(f"{visit.peer} {visit.name or 'a stranger'}: {visit.request or 'nothing'}; {moved}; {ended}")
