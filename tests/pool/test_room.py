@@ -12,7 +12,9 @@ import pytest
 
 from packetfs.errors import PoolFull
 from packetfs.limits import ROOM_KEPT
+from packetfs.packet.digest import digest_of
 from packetfs.pool.gc import collect
+from packetfs.pool.memo import MemoStore
 from packetfs.pool.pool import Pool
 from packetfs.pool.storage import DISK
 
@@ -88,3 +90,16 @@ def test_a_disk_that_others_filled_is_read_and_collected(disk: Path) -> None:
         assert collect(pool, {kept}) > 20 * SIZE
         pool.put(b"as before")
         assert pool.read(kept) == b"kept" * 1000
+
+
+def test_what_is_only_remembered_does_not_take_the_last_room(disk: Path) -> None:
+    with Pool.create(str(disk / "pool")) as pool:
+        overfill(pool)
+        pool.flush()
+        before, store = room_of(disk), MemoStore(pool)
+        source = random.Random(8)
+        for number in range(2 * ROOM_KEPT // SIZE):
+            store.remember(digest_of(b"%d" % number), source.randbytes(SIZE))
+        store.close()
+        assert isinstance(store.refused, PoolFull)
+        assert room_of(disk) > before - SIZE

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import CorruptDatabase, PacketFSError
+from packetfs.errors import CorruptDatabase, PacketFSError, PoolFull
 from packetfs.limits import MEMO_BYTES, MEMO_SLACK, MEMO_WAITING
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.database import Connection, connect, explained
@@ -131,7 +131,10 @@ class MemoStore:
 
 @contextmanager
 def writing(pool: Pool) -> Iterator[Connection]:
-    """Let the database be changed in one transaction, as the writer of the pool; PoolBusy while there is another."""
+    """Let the database be changed in one transaction, as the writer of the pool; PoolBusy while there is another.
+
+    On a full disk the cache goes, and PoolFull is raised: the last room is for what cannot be computed again.
+    """
     with _lease(pool):
         try:
             database = _connect(pool)
@@ -141,7 +144,7 @@ def writing(pool: Pool) -> Iterator[Connection]:
         try:
             with explained(_path(pool)), database:
                 yield database
-        except CorruptDatabase:
+        except (CorruptDatabase, PoolFull):
             _remove(pool)
             raise
         finally:
