@@ -21,8 +21,9 @@ def test_a_second_run_computes_nothing_and_says_so(pfs: Pfs) -> None:
     counts = pfs.good("memo", "--json").records[0]
     assert counts["recalled"] == counts["run"] != 0
     assert "50.0%" in pfs.good("memo").text
-    assert "freed" in pfs.good("memo", "--clear").err
-    assert " remembered)" not in pfs.good(*run).err
+    for words in (["--clear"], ["clear"]):
+        assert "freed" in pfs.good("memo", *words).err
+        assert " remembered)" not in pfs.good(*run).err
 
 
 def test_while_another_process_writes_nothing_is_remembered(pfs: Pfs) -> None:

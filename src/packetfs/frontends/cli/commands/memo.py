@@ -23,14 +23,15 @@ OPTIONS: Final = ("json", "pool")
 
 
 def declare(parser: ArgumentParser) -> None:
-    """Add how to forget."""
+    """Add how to forget, as a word too: that is how it is typed."""
+    parser.add_argument("action", metavar="clear", nargs="?", choices=("clear",), help="the same as --clear")
     parser.add_argument("--clear", action="store_true", help="forget all results")
 
 
 def run(options: Namespace, output: Output) -> int:
     """Show or clear."""
     with open_pool(options) as pool:
-        if options.clear:
+        if options.clear or options.action:
             freed = clear_memo(pool)
             if output.json:
                 output.record("cleared", {"freed": freed})
