@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import pickle
 import subprocess
 import sys
 from typing import ClassVar
@@ -148,6 +149,14 @@ def test_the_same_functions_from_here() -> None:
     assert asdict(Empty()) == {}
     count = Count(1)
     assert copy.copy(count) == count
+
+
+@pytest.mark.parametrize("made", [Place(1, 2, ["a"]), Count(1, "x", (Place(3),)), Derived("abc"), Empty()])
+def test_instances_are_copied_and_pickled(made: object) -> None:
+    again = pickle.loads(pickle.dumps(made))  # noqa: S301 (our own bytes)
+    for each in (copy.copy(made), copy.deepcopy(made), again):
+        assert each == made
+        assert repr(each) == repr(made)
 
 
 def test_it_loads_nothing_of_what_makes_dataclasses_slow() -> None:

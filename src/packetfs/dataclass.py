@@ -106,6 +106,7 @@ def _remade(cls: type[T], *, frozen: bool) -> type[T]:
         body["__hash__"] = hashed if frozen else None
     if frozen:
         body["__setattr__"] = body["__delattr__"] = _refused
+        body.setdefault("__setstate__", _restored)
     begin = body.setdefault("__init__", _Init(declared, frozen=frozen, follows="__post_init__" in body))
     metaclass: Any = type(cls)
     made: type[T] = metaclass(cls.__name__, cls.__bases__, body)
@@ -207,6 +208,12 @@ def _comparing(declared: dict[str, Field]) -> tuple[object, object]:
 def _shown(self: object) -> str:
     shown = (f"{each.name}={getattr(self, each.name)!r}" for each in _fields(self) if each.repr)
     return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _restored(self: object, state: tuple[None, dict[str, object]]) -> None:
+    """Take what pickle and copy saw of another instance: they would set attributes, which a frozen one refuses."""
+    for name, value in state[1].items():
+        _set(self, name, value)
 
 
 def _refused(self: object, name: str, value: object = None) -> NoReturn:

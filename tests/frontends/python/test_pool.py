@@ -376,6 +376,21 @@ def test_a_pool_can_be_pickled(pool: Pool) -> None:
         assert again.read_text("file") == "1"
 
 
+def test_what_a_pool_tells_can_be_pickled(pool: Pool) -> None:
+    pool.write_text("file", "1")
+    pool.snapshot("monday")
+    for told in (pool.stat("file"), pool.ls(), pool.snapshots()):
+        assert pickle.loads(pickle.dumps(told)) == told  # noqa: S301 (our own bytes)
+
+
+def test_what_holds_a_pool_open_says_what_to_pickle_instead(pool: Pool) -> None:
+    pool.write_text("file", "1")
+    with pool.open("file", "rb") as reader, pool.open("new", "wb") as writer:
+        for held in (reader, writer, reader.program):
+            with pytest.raises(TypeError, match="cannot be pickled; pickle"):
+                pickle.dumps(held)
+
+
 def test_importing_stays_light() -> None:
     heavy = ("packetfs.pool", "apsw", "tempfile", "fsspec", "asyncio", "dataclasses", "html")
     code = f"import packetfs, sys, json; print(json.dumps(sorted(set({heavy!r}) & set(sys.modules))))"

@@ -17,7 +17,7 @@ from packetfs.frontends.python.content import Contents, is_large, span
 from packetfs.frontends.python.program import Program
 from packetfs.limits import FILE_BUFFER, FILE_SPOOL
 from packetfs.packet.digest import Digest
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Final, NoReturn
 
 
 class _Raw(io.RawIOBase):
@@ -116,8 +116,12 @@ class ReadFile(io.BufferedReader):
     def _repr_html_(self) -> str:
         return self.program._repr_html_()
 
-    def __reduce__(self) -> Any:
-        raise TypeError("a file object cannot be pickled; pickle its path, or use the fsspec filesystem")
+    def __reduce__(self) -> NoReturn:
+        _refuse_pickling()
+
+
+def _refuse_pickling() -> NoReturn:
+    raise TypeError("a file object cannot be pickled; pickle its path, or use the fsspec filesystem")
 
 
 class WriteFile(io.BufferedIOBase):
@@ -217,6 +221,9 @@ class WriteFile(io.BufferedIOBase):
 
     def __repr__(self) -> str:
         return f"<packetfs file {self.path!r}, open for writing>"
+
+    def __reduce__(self) -> NoReturn:
+        _refuse_pickling()
 
     def _need_open(self) -> None:
         if self.closed:

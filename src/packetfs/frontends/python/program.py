@@ -13,7 +13,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.text import quote
 from packetfs.packet.tree import Store, leaves, produces, read_head
-from packetfs.typing import Final
+from packetfs.typing import Final, NoReturn
 
 SHOWN: Final = 10
 """Packets that a notebook shows of a program."""
@@ -45,6 +45,9 @@ class Program:
     def __repr__(self) -> str:
         lines = [f"{step.offset:>12}  {step.op:<4}  {step.length:>10}  {step.what}" for step in islice(self, SHOWN)]
         return "\n".join([f"program {self.root[:12]} of {self.path}: {self.size} bytes", *lines])
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a program that is looked at cannot be pickled; pickle the pool and the file's path")
 
     def _repr_html_(self) -> str:
         steps = list(islice(self, SHOWN + 1))
