@@ -312,6 +312,21 @@ def test_what_is_not_there_is_named(pooled: Pfs, arguments: tuple[str, ...]) -> 
 # snapshots
 
 
+@pytest.mark.parametrize("name", ["", ".", "a/b", "n" * 256])
+def test_what_cannot_be_a_snapshot_is_refused_before_anything_is_stored(pooled: Pfs, name: str) -> None:
+    for command in (("snapshots", "--take", name), ("put", "-", "new", "--snapshot", name)):
+        ended = pooled(*command, stdin=b"x")
+        assert ended.code == ExitCode.USAGE
+        assert ended.err.startswith(f"pfs: '{name}' cannot be the name of a snapshot.\nhint: ")
+    assert pooled("cat", "new").code == ExitCode.NOT_FOUND
+
+
+def test_a_snapshot_that_is_there_is_told_before_anything_is_stored(pooled: Pfs) -> None:
+    pooled.good("snapshots", "--take", "monday")
+    assert pooled("put", "-", "new", "--snapshot", "monday", stdin=b"x").code == ExitCode.EXISTS
+    assert pooled("cat", "new").code == ExitCode.NOT_FOUND
+
+
 def test_snapshots_keep_what_was(pooled: Pfs) -> None:
     pooled.good("put", "-", "docs/a", stdin=b"old")
     pooled.good("snapshots", "--take", "monday", "docs")

@@ -35,8 +35,8 @@ _NAMES = {
         "MountPointTaken MountRefused MountUnsaved NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
     ),
     "fs": (
-        "BadNamespace BadPath DestinationBusy DestinationDenied DestinationFull DestinationRefused NoSnapshot "
-        "NotADirectory NotAFile NotContiguous NotFound SnapshotExists SourceDenied SourceUnavailable "
+        "BadNamespace BadPath BadSnapshotName DestinationBusy DestinationDenied DestinationFull DestinationRefused "
+        "NoSnapshot NotADirectory NotAFile NotContiguous NotFound SnapshotExists SourceDenied SourceUnavailable "
         "TooManyWatches UnsafePath"
     ),
     "net": (

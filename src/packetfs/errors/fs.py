@@ -92,6 +92,13 @@ class BadPath(PacketFSError, ValueError):
     exit_code = 2
 
 
+class BadSnapshotName(PacketFSError, ValueError):
+    """'{name}' cannot be the name of a snapshot."""
+
+    exit_code = 2
+    hint = "It is a name as that of a file: 1 to 255 bytes without a slash."
+
+
 class NoSnapshot(PacketFSError, LookupError):
     """There is no snapshot called {name}."""
 

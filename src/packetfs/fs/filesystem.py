@@ -13,7 +13,17 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadNamespace, BadPath, NoSnapshot, NotADirectory, NotAFile, NotFound, SnapshotExists
+from packetfs.errors import (
+    BadNamespace,
+    BadPacket,
+    BadPath,
+    BadSnapshotName,
+    NoSnapshot,
+    NotADirectory,
+    NotAFile,
+    NotFound,
+    SnapshotExists,
+)
 from packetfs.fs.directory import find_entry
 from packetfs.fs.namespace import Inode, Namespace
 from packetfs.fs.paths import Paths
@@ -21,7 +31,7 @@ from packetfs.fs.reader import ProgramReader
 from packetfs.fs.schema import ROOT_INO
 from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
 from packetfs.packet.digest import NO_DIGEST, Digest
-from packetfs.packet.entry import Entry
+from packetfs.packet.entry import Entry, check_name
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import Mark
 from packetfs.pool.pool import Pool
@@ -256,8 +266,7 @@ class FileSystem:
 
     def snapshot(self, name: bytes, path: bytes = b"", time_ns: int | None = None) -> Snapshot:
         """Keep a directory as it is now under a name, and commit."""
-        if self.names.row("SELECT 1 FROM snapshot WHERE name=?", (name,)):
-            raise SnapshotExists(name=name)
+        self.need_free(name)
         root = self.tree_root(path)
         moment = time.time_ns() if time_ns is None else time_ns
         program = encode_snapshot(name, replace(self.paths.need(path).entry, root=root), path, moment, self.pool.mean)
@@ -265,6 +274,15 @@ class FileSystem:
         self.adopt_snapshot(taken)
         self.commit()
         return taken
+
+    def need_free(self, name: bytes) -> None:
+        """Refuse what cannot be the name of a new snapshot; whoever does much before taking one asks first."""
+        try:
+            check_name(name)
+        except BadPacket:
+            raise BadSnapshotName(name=name) from None
+        if self.names.row("SELECT 1 FROM snapshot WHERE name=?", (name,)):
+            raise SnapshotExists(name=name)
 
     def adopt_snapshot(self, taken: Snapshot) -> None:
         """List a snapshot whose record is in the pool."""

@@ -52,6 +52,8 @@ def run(options: Namespace, output: Output) -> int:
     reporter = Reporter(output)
     top = pool_name(options.destination)
     with open_filesystem(options, writable=True) as filesystem:
+        if options.snapshot is not None:
+            filesystem.need_free(raw(options.snapshot))
         places = [(raw(source), _place(filesystem, raw(source), top, options)) for source in options.sources]
         for source, place in places:
             output.detail(f"{printable(source)} -> pfs:{printable(place)}")
