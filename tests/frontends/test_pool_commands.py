@@ -108,6 +108,16 @@ def test_what_is_lost_beside_the_arena_is_rebuilt(filled: Pfs, lost: tuple[str, 
     assert ("docs/later" in filled.good("ls", "-R").text) == ("names.db" not in lost)
 
 
+def test_names_of_no_bytes_hide_no_files_and_are_rebuilt(filled: Pfs) -> None:
+    os.truncate(filled.pool / "names.db", 0)
+    for arguments in (("ls",), ("put", "-", "x"), ("check",)):
+        assert filled(*arguments).code == ExitCode.DAMAGED
+    filled.good("repair")
+    filled.good("check")
+    assert filled.good("cat", "docs/kept").out == DATA
+    assert "first" in filled.good("snapshots").text
+
+
 def test_damaged_names_are_an_error_until_they_are_repaired(filled: Pfs) -> None:
     with (filled.pool / "names.db").open("r+b") as file:
         file.write(b"not a database at all")

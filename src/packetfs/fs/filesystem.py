@@ -327,6 +327,7 @@ def _kind(entry: Entry) -> int:
 
 def open_names(pool: Pool) -> FileSystem:
     """Open the filesystem in a pool. Names that vanished are an error: fresh ones would hide every file there is."""
-    if not os.path.exists(f"{pool.path}/{NAMES}.db"):
-        raise BadNamespace(reason="their database is missing")
+    path = f"{pool.path}/{NAMES}.db"
+    if not os.path.exists(path) or not os.path.getsize(path):
+        raise BadNamespace(reason="their database is missing or empty")
     return FileSystem(pool)
