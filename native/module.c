@@ -89,6 +89,24 @@ static PyObject *native_cut(PyObject *module, PyObject *args, PyObject *kwargs) 
     return result;
 }
 
+static PyObject *native_find_least(PyObject *module, PyObject *args) {
+    Py_buffer data;
+    Py_ssize_t at, low, high;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*nnn", &data, &at, &low, &high)) return NULL;
+    PyObject *result = NULL;
+    if (at < 0 || low < PFS_WINDOW || low > high || at > data.len || high > data.len - at) {
+        bad("there is no such range of windows");
+    } else {
+        PyThreadState *state = let_go((size_t)(high - low));
+        size_t found = pfs_argmin_of(simd_now)((const uint8_t *)data.buf + at, (size_t)low, (size_t)high);
+        take_back(state);
+        result = PyLong_FromSize_t(found);
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
 static PyObject *native_simd(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     return PyUnicode_FromString(simd_names[simd_now]);
@@ -394,6 +412,7 @@ static PyType_Spec index_spec = {
 
 static PyMethodDef methods[] = {
     {"cut", (PyCFunction)(void (*)(void))native_cut, METH_VARARGS | METH_KEYWORDS, "cut(data, mean, final, run=-1) -> list"},
+    {"find_least", native_find_least, METH_VARARGS, "find_least(data, at, low, high) -> int"},
     {"simd", native_simd, METH_NOARGS, "simd() -> str: the vector unit in use."},
     {"set_simd", native_set_simd, METH_VARARGS, "set_simd(name): use another vector unit (tests)."},
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from packetfs.accel import native
 from packetfs.packet import cut as definition
-from packetfs.packet.cut import CHUNKER, WINDOW, cut_python, find_least, hash_window
+from packetfs.packet.cut import CHUNKER, WINDOW, cut_python, find_least_python, hash_window
 from tests.native.content import edit, kinds, make, seeds
 
 Cut = Callable[[bytes, int, bool, int], list[int]]
@@ -89,7 +89,27 @@ def test_least_is_by_window(data: bytes, zero: int) -> None:
     """The lanes of the twin compute what hash_window says, with the first of equals."""
     data = data * zero or bytes(len(data))
     hashes = [hash_window(data[c - WINDOW : c]) for c in range(WINDOW, len(data) + 1)]
-    assert find_least(data, 0, WINDOW, len(data)) == hashes.index(min(hashes)) + WINDOW
+    assert find_least_python(data, 0, WINDOW, len(data)) == hashes.index(min(hashes)) + WINDOW
+
+
+@settings(max_examples=60, deadline=None)
+@given(kinds, seeds, st.data())
+def test_units_find_the_same_least(kind: int, seed: int, draw: st.DataObject) -> None:
+    data = make(kind, 20_000, Random(seed))
+    at = draw.draw(st.integers(0, len(data) - WINDOW))
+    low = draw.draw(st.integers(WINDOW, len(data) - at))
+    high = draw.draw(st.integers(low, len(data) - at))
+    expected = find_least_python(data, at, low, high)
+    for unit in units()[1:]:
+        CORE.set_simd(unit)
+        assert CORE.find_least(data, at, low, high) == expected, unit
+
+
+@pytest.mark.parametrize("bounds", [(-1, 32, 40), (0, 31, 40), (0, 40, 39), (0, 32, 101), (70, 32, 32), (101, 32, 32)])
+def test_a_range_of_windows_outside_the_data_is_refused(bounds: tuple[int, int, int]) -> None:
+    for find in (find_least_python, *(CORE.find_least for _ in units()[1:2])):
+        with pytest.raises(ValueError, match="windows"):
+            find(bytes(100), *bounds)
 
 
 @settings(max_examples=60)

@@ -19,8 +19,10 @@ and holes cost nothing, however long.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from packetfs.dataclass import dataclass
+from packetfs.fs.amend import Amender, Known
 from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.oldprogram import OldProgram, Segment
 from packetfs.fs.window import ReadInto, Window
@@ -66,20 +68,6 @@ class Tee(Protocol):
         """Take the root: the program is whole."""
 
 
-class Known(Protocol):
-    """What somebody knows of a stream before it is read: nothing moved, and some of it changed."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the stream."""
-
-    def unchanged(self, at: int) -> int:
-        """Return where the bytes end that are, from `at` on, those of the old program: `at` where none are."""
-
-    def zeros(self, at: int) -> int:
-        """Return where the zeros end that are known to begin at `at`: `at` where none are."""
-
-
 _NO_DATA: Final = memoryview(b"")
 
 
@@ -99,23 +87,35 @@ def ingest(
     alone, and the content of what did not change must be in the pool.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
-        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known).run()
+        amender = Amender(known, read_into, pool.mean) if known is not None and tee is None else None
+        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """A segment of the new stream that is like the old one; `unread`: that is known, and no byte of it is here."""
+    """A segment of the new stream where the old one has one; `unread`: no byte of it is here, nor needed.
+
+    `new`: bytes that the old program lacks.
+    """
 
     start: int
     segment: Segment
     unread: bool
+    new: int = 0
 
 
 class _Ingest:
     """One stream on its way into a program."""
 
     def __init__(
-        self, pool: Pool, stream: Window, old: OldProgram, keep: bool, tee: Tee | None, known: Known | None
+        self,
+        pool: Pool,
+        stream: Window,
+        old: OldProgram,
+        keep: bool,
+        tee: Tee | None,
+        known: Known | None,
+        amender: Amender | None,
     ) -> None:
         self._pool = pool
         self._stream = stream
@@ -125,6 +125,7 @@ class _Ingest:
         self._reach = reach_of(pool.mean)
         self._tee = tee
         self._known = known
+        self._amender = amender
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
@@ -183,12 +184,10 @@ class _Ingest:
                 at = self._at
             keep = queue[0].start if queue else at
             segment = self._old.current()
-            if segment is None:
+            followed = None if segment is None else self._compare(segment, at, keep, queue)
+            if segment is None or followed is None:
                 break
-            unread = self._is_unchanged(segment, at)
-            if not unread and (self._is_changed(segment, at) or not self._is_next(segment, at, keep)):
-                break
-            queue.append(_Followed(at, segment, unread))
+            queue.append(followed)
             at += segment.length
             self._old.advance()
             while queue and at - queue[0].start >= self._reach:
@@ -233,6 +232,25 @@ class _Ingest:
         self._old.restart(self._at)
         return True
 
+    def _compare(self, segment: Segment, at: int, keep: int, queue: Iterable[_Followed]) -> _Followed | None:
+        """Return what the stream has in place of an old segment; None where that must be cut."""
+        if self._is_unchanged(segment, at):
+            return _Followed(at, segment, unread=True)
+        if self._is_changed(segment, at):
+            return self._amend(segment, queue)
+        return _Followed(at, segment, unread=False) if self._is_next(segment, at, keep) else None
+
+    def _amend(self, old: Segment, queue: Iterable[_Followed]) -> _Followed | None:
+        """Store an extent that changed and ends where it did."""
+        view = self._amender.amend(old, (one.segment for one in queue)) if self._amender is not None else None
+        if view is None:
+            return None
+        digest = digest_of(view)
+        if self._keep:
+            self._pool.put(view, digest)
+        segment = Segment(old.start, old.length, copy_leaf(digest, old.length), digest)
+        return _Followed(old.start, segment, unread=True, new=old.length)
+
     def _is_unchanged(self, segment: Segment, at: int) -> bool:
         """Tell whether a segment is known to be as it was; of a run, also where it ends."""
         if self._known is None or segment.start != at or (segment.byte < 0 and segment.length > self._mean * 3 // 2):
@@ -275,6 +293,7 @@ class _Ingest:
     def _take_over(self, followed: _Followed) -> None:
         """Write a segment that the old program has; its content is stored again only where the pool has lost it."""
         segment = followed.segment
+        self._new += followed.new
         self._at = followed.start + segment.length
         if segment.byte >= 0:
             self._add_run(segment.byte, segment.length)

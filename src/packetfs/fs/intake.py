@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from packetfs.errors import PoolFull
+from packetfs.fs.amend import Known
 from packetfs.fs.budget import Allowance
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
-from packetfs.fs.ingest import Known, Tee, ingest
+from packetfs.fs.ingest import Tee, ingest
 from packetfs.fs.meter import Meter
 from packetfs.fs.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX

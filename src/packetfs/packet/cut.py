@@ -90,7 +90,7 @@ def _segments(data: bytes, mean: int, final: bool, run: int) -> Iterator[int]:
 def _chunk(data: bytes, mean: int, at: int, stretch: int) -> int:
     if stretch <= mean // 2:
         return stretch
-    return find_least(data, at, mean // 2, min(mean + mean // 2, stretch))
+    return find_least_python(data, at, mean // 2, min(mean + mean // 2, stretch))
 
 
 def _find_run(data: bytes, mean: int, at: int, limit: int) -> tuple[int, int]:
@@ -127,13 +127,16 @@ def _run_end(data: bytes, at: int, value: int) -> int:
     return at
 
 
-def find_least(data: bytes, at: int, low: int, high: int) -> int:
+def find_least_python(data: Buffer, at: int, low: int, high: int, /) -> int:
     """Return the c in [low, high] whose window [at + c - 32, at + c) has the least H, the first such."""
+    view = memoryview(data).cast("B")
+    if at < 0 or not WINDOW <= low <= high <= len(view) - at:
+        raise ValueError("there is no such range of windows")
     first, last = at + low - WINDOW, at + high - WINDOW
-    return min(_least_of(data, s, min(BATCH, last + 1 - s)) for s in range(first, last + 1, BATCH))[1] - at + WINDOW
+    return min(_least_of(view, s, min(BATCH, last + 1 - s)) for s in range(first, last + 1, BATCH))[1] - at + WINDOW
 
 
-def _least_of(data: bytes, start: int, count: int) -> tuple[int, int]:
+def _least_of(data: memoryview, start: int, count: int) -> tuple[int, int]:
     """Return (least H, where its window starts) of `count` windows from `start` on.
 
     Arithmetic on all of them at once: lane j of an integer, 64 bits wide, holds the word at 8j of one of 8 phases; a
@@ -166,4 +169,7 @@ def _mask(lanes: int) -> int:
 
 _MASK: Final = int.from_bytes(WORD.to_bytes(8, "little") * (BATCH // 8 + 8), "little")
 
-cut = native.cut if native is not None else cut_python
+if native is None:
+    cut, find_least = cut_python, find_least_python
+else:
+    cut, find_least = native.cut, native.find_least
