@@ -17,7 +17,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.execute import read_program
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
-from packetfs.packet.tree import TreeWriter
+from packetfs.packet.tree import TreeWriter, leaves, produces
 from packetfs.pool.pool import Pool
 
 MEAN = 4096
@@ -30,9 +30,14 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 
 def reader(data: bytes, sizes: Callable[[], int] = lambda: 1 << 30) -> Callable[[int, memoryview], int]:
-    """Return a `read_into` over `data` that gives as many bytes at a time as `sizes` says."""
+    """Return a `read_into` over `data` that gives as many bytes at a time as `sizes` says, none behind its end."""
+    ended = False
 
     def read_into(offset: int, view: memoryview) -> int:
+        nonlocal ended
+        ended = ended or offset >= len(data)
+        if ended:
+            return 0
         part = data[offset : offset + max(1, min(sizes(), len(view)))]
         view[: len(part)] = part
         return len(part)
@@ -139,7 +144,7 @@ PIECES = st.one_of(
 CONTENT = st.lists(PIECES, max_size=8)
 EDITS = st.lists(
     st.tuples(
-        st.sampled_from(["flip", "insert", "delete", "run", "cut", "double"]),
+        st.sampled_from(["flip", "write", "insert", "delete", "run", "cut", "double"]),
         st.floats(0, 1, exclude_max=True),
         st.integers(1, 9000),
     ),
@@ -169,6 +174,8 @@ def edit(data: bytes, edits: list[tuple[str, float, int]]) -> bytes:
             out[at:at] = noise(size, size)
         elif kind == "delete":
             del out[at : at + size]
+        elif kind == "write":
+            out[at : at + size] = noise(size, min(size, len(out) - at))
         elif kind == "run":
             out[at : at + size] = bytes(min(size, len(out) - at))
         elif kind == "cut":
@@ -260,3 +267,62 @@ class Copy:
 
     def end(self, root: Digest) -> None:
         self.root = root
+
+
+class Compared:
+    """What comparing two versions tells, or less of it: places from which on nothing is known are `blind`."""
+
+    def __init__(self, old: bytes, new: bytes, blind: int) -> None:
+        self.size = len(new)
+        self._blind = blind
+        self._ends: list[int] = [len(new)] * (len(new) + 1)
+        for at in range(len(new) - 1, -1, -1):
+            self._ends[at] = self._ends[at + 1] if old[at : at + 1] == new[at : at + 1] else at
+
+    def unchanged(self, at: int) -> int:
+        return at if at >= self.size or (self._blind and not at // 1000 % self._blind) else self._ends[at]
+
+    def zeros(self, at: int) -> int:
+        return at
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=CONTENT, edits=EDITS, blind=st.sampled_from([0, 2, 5]), seed=st.integers(0, 99), keep=st.booleans())
+def test_what_is_known_of_an_edit_gives_the_same_program(
+    pool: Pool,
+    pieces: list[tuple[str, int, int]],
+    edits: list[tuple[str, float, int]],
+    blind: int,
+    seed: int,
+    keep: bool,
+) -> None:
+    data = make(pieces) + noise(seed, 20 * MEAN)
+    old = take(pool, data)
+    new = edit(data, edits)
+    sizes = random.Random(seed)
+    read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]))
+    done = ingest(pool, read, len(new), old.root, keep, known=Compared(data, new, blind))
+    assert done.root == whole_root(pool, new)
+    assert done.size == len(new)
+    if keep:
+        assert read_program(pool, done.root) == new
+
+
+def test_of_extents_that_changed_inside_little_more_is_read_than_they_are(pool: Pool) -> None:
+    data = bytearray(noise(78, 400 * MEAN))
+    old = take(pool, bytes(data))
+    extents = [(at, leaf) for at, leaf in leaves(pool, old.root)][5::20]
+    for at, leaf in extents:
+        data[at + produces(leaf) // 2] ^= 1
+    counted = 0
+    real = reader(bytes(data))
+
+    def read_into(offset: int, view: memoryview) -> int:
+        nonlocal counted
+        counted += real(offset, view)
+        return min(len(data) - offset, len(view))
+
+    new = ingest(pool, read_into, len(data), old.root, known=Compared(read_program(pool, old.root), bytes(data), 0))
+    assert new.root == whole_root(pool, bytes(data))
+    assert new.new_bytes == sum(produces(leaf) for _, leaf in extents)
+    assert counted <= new.new_bytes + len(extents) * 64 + 2 * MEAN  # the end of the stream is looked at

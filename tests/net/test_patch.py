@@ -140,5 +140,31 @@ def test_a_base_that_is_shorter_than_told_is_no_success(tmp_path: Path) -> None:
             patched.take(Instruction(COPY, 100, 0), b"")
 
 
+@pytest.mark.parametrize("damaged", ["history", "pool"])
+def test_damage_in_what_a_delta_builds_on_is_met_by_sending_the_bytes(rig: Rig, damaged: str) -> None:
+    """The sender's old bytes look like the new ones, so it does not send them; or the receiver's are wrong."""
+    data = random.Random(9).randbytes(SIZE)
+    new = data[:700_000] + b"new" + data[700_003:]
+    rig.make_pool()
+    write(rig.base / "src" / "file", data)
+    rig.sync(f"{rig.base}/src/", "pfs:dst")
+    spoil(rig.base / damaged, data[700_000:700_040], new[700_000:700_040] if damaged == "history" else bytes(40))
+    write(rig.base / "src" / "file", new, 1)
+    assert rig.sync(f"{rig.base}/src/", "pfs:dst").sent.wire >= SIZE
+    assert not rig.troubles
+    rig.sync("pfs:dst/", rig.base / "back")
+    assert (rig.base / "back" / "file").read_bytes() == new
+
+
+def spoil(pool: Path, old: bytes, new: bytes) -> None:
+    """Replace bytes in the arenas below a directory."""
+    count = 0
+    for path in pool.rglob("arena/*"):
+        held = path.read_bytes()
+        count += held.count(old)
+        path.write_bytes(held.replace(old, new))
+    assert count == 1
+
+
 def _refuse(*_: object) -> int:
     raise OSError(18, "another filesystem")

@@ -43,7 +43,10 @@ class Amender:
     def amend(self, old: Segment, before: Iterable[Segment]) -> memoryview | None:
         """Return the new bytes of an extent, good until the next call; None where its end, or one of an extent
         `before` it that is not settled yet, may be another."""
-        if not 2 * WINDOW < old.length <= self._most or self._known.unchanged(old.start) < old.start + WINDOW:
+        end = old.start + old.length
+        if not 2 * WINDOW < old.length <= self._most or end > self._known.size:
+            return None
+        if self._known.unchanged(old.start) < old.start + WINDOW:
             return None
         view = self._read(old.start, self._memory[: old.length])
         if view is None or _is_constant(view[:WINDOW]) or _is_constant(view[-WINDOW:]):
@@ -52,7 +55,6 @@ class Amender:
             return None
         if not all(self._is_end(segment, old.start, view) for segment in before):
             return None
-        end = old.start + old.length
         return view if self._known.unchanged(end - WINDOW) >= end else None
 
     def _is_end(self, segment: Segment, start: int, view: memoryview) -> bool:

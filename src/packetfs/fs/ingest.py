@@ -12,8 +12,8 @@ of cutting everything.
 
 Without an old program, chunks that the pool held already lead to those behind them (`pool/following.py`).
 
-Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes,
-and holes cost nothing, however long.
+Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes, an
+extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, however long.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ many costs a search in a few lists and not a walk over the node: 40 us instead o
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from packetfs.errors import BadProgram
@@ -67,8 +67,10 @@ _Span: TypeAlias = tuple[int, _Node, int, int]
 class Leaves:
     """Finds the leaves of programs in one store. Several threads may ask."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, read: Callable[[Digest], Buffer] | None = None) -> None:
+        """`read` returns whole extents to `pieces`; if it is not given, the store does."""
         self._store = store
+        self._read = read or store.read
         self._nodes: dict[bytes, _Node] = {}
         self._last = NO_DIGEST, 0, _Node(b"")
         self._extents: tuple[tuple[Digest, memoryview], ...] = ()
@@ -102,7 +104,7 @@ class Leaves:
         for known, data in self._extents:
             if known == digest:
                 return data
-        data = memoryview(self._store.read(digest))
+        data = memoryview(self._read(digest))
         self._extents = *self._extents[1 - _EXTENTS :], (digest, data)
         return data
 

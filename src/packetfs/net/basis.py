@@ -40,7 +40,7 @@ class KnownBase:
             elif change.new is not None and change.new.is_file:
                 newcomers[change.new.root] = change.new.size
         self._window = Gathered()
-        self._leaves = Leaves(store)
+        self._leaves = Leaves(store, store.read_on_trust)  # the root of what is made of it is compared
         self.places = self._map_extents()
         self._find_copied(base, newcomers, excluded)
 

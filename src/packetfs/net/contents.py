@@ -61,8 +61,8 @@ class Contents:
 
         declared = declare(base) if base != known.number(path) else 0
         if self._begin(path, entry, Content.DELTA, declared):
-            packer = Packer()
-            delta = Difference(Basis(known.places, known), base, partial(self._source.read, path), packer, declare)
+            packer, new = Packer(), partial(self._source.read_on_trust, path)
+            delta = Difference(Basis(known.places, known), base, new, packer, declare)
             self._send(path, entry, delta, delta.run(known.leaves(base, entry)), packer)
 
     def send_whole(self, path: bytes, entry: Entry) -> None:

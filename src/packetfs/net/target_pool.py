@@ -343,7 +343,8 @@ class _PoolFile:
     """An old file of the pool, by its root."""
 
     def __init__(self, fs: FileSystem, root: Digest) -> None:
-        self._leaves = Leaves(fs.pool)  # many stretches of one file are read, and each would walk all of its nodes
+        # many stretches of one file are read, and each would walk all of its nodes; the root of what comes is compared
+        self._leaves = Leaves(fs.pool, fs.pool.read_on_trust)
         self.root = root
 
     def read(self, offset: int, length: int) -> Buffer:

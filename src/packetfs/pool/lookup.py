@@ -124,6 +124,15 @@ class Lookup:
                 return self.payload_of(extent, self._leases.punches())
         raise problem
 
+    def read_on_trust(self, digest: Digest) -> bytes:
+        """Return the payload as it lies there; what must be decoded is compared with its digest."""
+        extent = self.require(digest)
+        if extent.encoding is Encoding.RAW:
+            stored = self._arena.read(extent.payload, extent.length)
+            if len(stored) == extent.length:
+                return stored
+        return self.read(digest, None)
+
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)

@@ -287,6 +287,13 @@ class Pool:
         """Return the payload, compared with its digest at its first touch since boot."""
         return self.lookup.read(digest, limit)
 
+    def read_on_trust(self, digest: Digest) -> bytes:
+        """Return the payload uncompared: for who makes of it what has a digest of its own, and is compared with that.
+
+        To compare takes four times what reading does.
+        """
+        return self.lookup.read_on_trust(digest)
+
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
         """Return part of the payload, which is verified whole at its first touch."""
         return self.lookup.read_range(digest, offset, length)
