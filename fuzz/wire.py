@@ -321,14 +321,15 @@ class Slow(Exception):
     """An input took too long."""
 
 
-def _expire(_: int, __: FrameType | None) -> None:
-    raise Slow(f"{PATIENCE} seconds are over")
+def _expire(number: int, _: FrameType | None) -> None:
+    raise Slow(f"{PATIENCE} seconds of the processor" if number == signal.SIGPROF else f"{100 * PATIENCE} seconds")
 
 
 def _limit(seconds: int) -> None:
-    """Let an input take so much of the processor, and ten times that on the clock: a busy machine is no hang."""
+    """Let an input take so much of the processor, and a hundred times that on the clock: who is halted, or gets little
+    of a busy machine, does not hang."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, 100 * seconds)
 
 
 def decode_all(said: bytes) -> None:
