@@ -19,9 +19,12 @@ from packetfs.net.keys import Token
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
 from packetfs.net.scope import DiscreetPool
 from packetfs.net.wire import (
+    MAGIC,
+    PROTOCOL,
     Begin,
     Commit,
     Done,
+    Hello,
     Listed,
     Listing,
     Mode,
@@ -129,6 +132,39 @@ def test_a_root_that_is_only_named_opens_nothing(host: Host, token: Token, how: 
         channel.expect(Done)
     with Pool.open(str(host.pool)) as pool, FileSystem(pool) as fs:
         assert (fs.entry(b"mine/f") is None) == (is_limited(host) or how == "link")
+
+
+@pytest.mark.parametrize(("path", "knows"), [(b"new", False), (b"secret/other", False), (b"secret/file", True)])
+def test_a_single_file_tells_nothing_of_those_beside_it(host: Host, path: bytes, knows: bool) -> None:
+    """A key for a path that is no directory: the one above has more in it than is the peer's to know."""
+    channel = FrameChannel(host.dial(host.mint(write=(f"pfs:{path.decode()}",))), "the daemon")
+    channel.send(Hello(MAGIC, PROTOCOL, Option.POOL, b"", path, b"f", 4096, 1 << 30))
+    channel.expect(Welcome)
+    assert channel.expect(Ready) == Ready(0)
+    assert channel.expect(State) == State(0, (), ())
+    channel.send(Begin(Mode.LIST, ANY_ROOT, ANY_ROOT, 1, 1))
+    writer = ListingWriter(lambda records: channel.send(Listing(records)))
+    with Pool.open(str(host.pool)) as pool:
+        entry = entry_of(host, b"secret/file")
+        pieces = list(pieces_of(leaves(pool, Digest(entry.root))))
+    writer.add(b"f", regular(b"f", entry.size, root=ANY_ROOT), pieces)
+    writer.flush()
+    channel.send(Listed(1))
+    held = Bits(channel.expect(Want).held)
+    assert {held[number] for number in range(len(pieces))} == {knows}
+    channel.expect(Signatures)
+    channel.send(Commit(ANY_ROOT))
+    assert channel.expect(Done).root == ANY_ROOT
+
+
+def test_a_single_file_is_synced_by_a_key_for_its_path(host: Host) -> None:
+    host.mint(write=("pfs:new",))
+    (host.base / "file").write_bytes(SECRET)
+    assert host.sync(host.base / "file", host.path("pfs:new")).sent.wire > len(SECRET)
+    assert host.sync(host.base / "file", host.path("pfs:new")).sent.wire < 1000
+    (host.base / "file").write_bytes(SECRET + b"more")
+    assert host.sync(host.base / "file", host.path("pfs:new")).sent.wire < 10_000
+    assert entry_of(host, b"new").size == len(SECRET) + 4
 
 
 @pytest.mark.parametrize("how", ["entry", "link"])

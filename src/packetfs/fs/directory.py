@@ -42,6 +42,13 @@ class DirectoryWriter(NodeWriter):
         self.add(leaf, 1, name_key(name_of(leaf)))
 
 
+def single_tree(store: Store, entry: Entry, mean: int) -> Digest:
+    """Return the root of a directory that holds just this entry."""
+    writer = DirectoryWriter(store, Kind.DIRECTORY, mean)
+    writer.add_entry(entry)
+    return writer.close()
+
+
 def top_of(store: Store, root: Digest) -> bytes:
     """Return the packets behind the HEAD of a directory's program."""
     program = store.read(root)

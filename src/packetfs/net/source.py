@@ -8,17 +8,18 @@ from contextlib import suppress
 
 from packetfs.dataclass import replace
 from packetfs.errors import MissingExtent, PacketFSError, Vanished
+from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
 from packetfs.fs.survey import entry_in, first_path, totals
 from packetfs.net.handing import Place
 from packetfs.packet.digest import DIGEST, Digest, digest_of
-from packetfs.packet.entry import Entry, encode_entry
+from packetfs.packet.entry import Entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import HEADER, Encoding, Op
-from packetfs.packet.tree import TreeWriter, leaves, name_key, produces, read_head
+from packetfs.packet.tree import leaves, produces, read_head
 from packetfs.pool.pool import Pool
 from packetfs.typing import Protocol
 
@@ -73,7 +74,7 @@ class PoolSource:
         if entry is None or entry.is_dir:
             self.root = fs.tree_root(path)
         else:
-            self.root = single_tree(fs.pool, entry)
+            self.root = single_tree(fs.pool, entry, fs.pool.mean)
         self._single = entry if self.top is None else None
 
     def knows(self, root: Digest) -> bool:
@@ -194,13 +195,6 @@ def past_roots(fs: FileSystem, path: bytes) -> Iterator[Digest]:
             entry = entry_in(fs.pool, taken.root, path[len(taken.path) :].lstrip(b"/"))
             if entry is not None and entry.is_dir:
                 yield Digest(entry.root)
-
-
-def single_tree(store: Pool, entry: Entry) -> Digest:
-    """Return the root of a directory that holds just this entry."""
-    writer = TreeWriter(store, Kind.DIRECTORY, store.mean)
-    writer.add(encode_entry(entry), 1, name_key(entry.name))
-    return writer.close()
 
 
 def file_leaves(store: Pool, entry: Entry) -> Iterator[tuple[int, bytes]]:

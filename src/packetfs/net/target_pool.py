@@ -14,6 +14,7 @@ from itertools import islice
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadMessage, InTheWay, MissingExtent, PacketFSError, UnsafePath, Unverified
+from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.leaves import Leaves
 from packetfs.fs.survey import entry_in
@@ -70,7 +71,9 @@ class PoolTarget:
         self._was_cut = not limited and fs.note(_CUT + path) is not None
         self._is_done = dry_run or limited
         self._whole = WholePool(fs.pool)
-        self._scope: Scope = OneTree(fs.pool, self._old_root) if limited else self._whole
+        self._apart = limited and rename is not None
+        """What lies beside the one file, in the directory of both, is not the sender's to know."""
+        self._scope: Scope = OneTree(fs.pool, self._known_root()) if limited else self._whole
         self._early: set[bytes] = set()
         self._brought: dict[bytes, Digest] = {}
         self._seen: set[bytes] = set()
@@ -85,6 +88,13 @@ class PoolTarget:
         entry = self._fs.entry(self._path)
         return self._fs.tree_root(self._path) if entry is not None and entry.is_dir else None
 
+    def _known_root(self) -> Digest | None:
+        """Return the tree of what a limited sender may know: its directory, or the one file that it replaces."""
+        if self._rename is None:
+            return self._old_root
+        before = self._before(self._rename[0])
+        return single_tree(self._fs.pool, before, self._fs.pool.mean) if before is not None else None
+
     def _here(self, path: bytes) -> bytes:
         if self._rename is not None and path:
             if path != self._rename[0]:
@@ -97,7 +107,7 @@ class PoolTarget:
     @property
     def empty(self) -> bool:
         """After a sync that was cut nothing is: what came of it is found by a listing."""
-        if self._was_cut:
+        if self._was_cut or self._apart:
             return False
         return self._old_root is None or next(iter(self._fs.children(self._path)), None) is None
 
@@ -109,6 +119,8 @@ class PoolTarget:
         return State(0, () if self._checksum else self._roots(self._old_root), ())
 
     def _roots(self, live: Digest) -> tuple[Digest, ...]:
+        if self._apart:
+            return ()
         note = self._fs.note(_NOTE + self._path) or b""
         source = Digest(note[:DIGEST])
         if note[DIGEST:] == live != source and not self._delete:
@@ -294,8 +306,10 @@ class PoolTarget:
         self._listing = self._partial = False  # what comes on a connection that stands is no part of the listing
         if self._dry_run:
             return root
-        held = self._fs.tree_root(self._path)
-        self._fs.set_note(_NOTE + self._path, root + held)
+        held = root
+        if not self._apart:
+            held = self._fs.tree_root(self._path)
+            self._fs.set_note(_NOTE + self._path, root + held)
         self._fs.set_note(_CUT + self._path, None)
         if self._snapshots and (held != self._old_root or not self.snapshot):
             self.take_snapshot()
