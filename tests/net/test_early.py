@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packetfs.events import Trouble
-from packetfs.fs.host.metadata import Handle, Xattrs, read_xattrs
+from packetfs.fs.host.metadata import Handle, Xattrs, is_sparse, read_xattrs
 from packetfs.net import early
 from packetfs.net.batch import Batch, Content
 from packetfs.net.contents import Contents
@@ -92,6 +92,23 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(
     rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
     assert rig.troubles == [Trouble(b"1/below/7", "changed while being read")]
     assert not (tmp_path / "target" / "1" / "below" / "7").exists()
+
+
+@pytest.mark.parametrize("far", ["far:", ""])
+def test_a_large_file_that_grows_while_it_is_read_is_named_once(
+    rig: Rig, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: str
+) -> None:
+    def look_and_grow(fd: int, status: os.stat_result) -> bool:
+        if status.st_size >= 1_000_000:
+            with (source / "large").open("ab") as file:
+                file.write(b"more")
+        return is_sparse(fd, status)
+
+    monkeypatch.setattr("packetfs.fs.intake.is_sparse", look_and_grow)
+    summary = rig.sync(f"{source}/", f"{far}{tmp_path / 'target'}")
+    assert rig.troubles == [Trouble(b"large", "changed while being read")]
+    assert summary.troubles == 1
+    assert not (tmp_path / "target" / "large").exists()
 
 
 def test_files_beyond_the_marks_go_the_ordinary_way(

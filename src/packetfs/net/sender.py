@@ -109,13 +109,16 @@ class Sender:
     def _send_again(self, outlet: Outlet, paths: list[bytes], unsure: set[bytes]) -> set[bytes]:
         """Send the bytes of files that what was sent did not make whole; of the `unsure` no content was told of yet.
 
-        Return those that have no bytes, which are named.
+        Return those that have no bytes and are named: an import that could not read one to its end did that.
         """
         contents = Contents(outlet, self._handing, self._early.brought)
         named: set[bytes] = set()
         for path in dict.fromkeys(paths):
             entry = outlet.source.entry(path)
-            if entry is None or not entry.is_file:
+            if entry is None:
+                named.add(path)
+                continue
+            if not entry.is_file:
                 continue
             if waits(outlet.source.store, entry):
                 outlet.trouble(path, NotRunYet().message)
