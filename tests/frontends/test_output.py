@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packetfs.events import Changed, Progress, Trouble
+from packetfs.events import Changed, Connection, Progress, Trouble
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.names import path_fields, pool_name, printable, raw
 from packetfs.frontends.cli.output import Output, OutputClosed
@@ -75,6 +75,14 @@ def test_changes_are_listed_when_asked_for_and_troubles_always() -> None:
     listed = Streams()
     Reporter(listed.output, itemize=True)(Changed(b"a\xff", "content", 1500))
     assert listed.out.getvalue() == b"content  1.50 kB  a\xff\n"
+
+
+@pytest.mark.parametrize("lost", ["It is gone: Connection refused", "It is stopping."])
+def test_a_lost_line_is_told_in_one_sentence_with_its_destination(lost: str) -> None:
+    streams = Streams()
+    Reporter(streams.output)(Connection("host:docs", lost, 0.75))
+    said = lost.rstrip(".")
+    assert streams.err.getvalue().decode() == f"pfs: host:docs: {said}; trying again in 0.8 s\n"
 
 
 def test_json_progress_comes_once_a_second() -> None:

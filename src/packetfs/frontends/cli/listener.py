@@ -76,7 +76,8 @@ class Reporter:
             )
             self._output.flush()
         elif event.lost:
-            self._output.warn(f"pfs: {printable(event.lost)} Trying again in {event.seconds:.1f} s.")
+            what = f"{event.destination}: {event.lost.rstrip('.')}"
+            self._output.warn(f"pfs: {printable(what)}; trying again in {event.seconds:.1f} s")
         else:
             self._output.note(f"pfs: {printable(event.destination)} is up to date; watching")
 
