@@ -22,6 +22,7 @@ from packetfs.errors import (
     Disconnected,
     FarSideFailed,
     KeyExists,
+    KeyNotShown,
     NoDaemon,
     NoKey,
     NoSuchKey,
@@ -139,13 +140,15 @@ def replace_token(token: Token, **fields: bytes) -> Token:
     return Token(**{name: fields.get(name, getattr(token, name)) for name in ("fingerprint", "number", "secret")})
 
 
-def test_a_server_that_is_another_one_gets_no_key(host: Host) -> None:
+def test_a_server_that_is_another_one_gets_no_key(host: Host, capfd: pytest.CaptureFixture[str]) -> None:
     token = host.mint(write=("pfs:",))
     make_identity(server_identity(host.keys), "another")
     with pytest.raises(WrongServer):
         host.dial(token)
     host.stop()
     assert host.visits[-1].name == ""
+    assert (host.visits[-1].error, host.visits[-1].exit_code) == (KeyNotShown().message, 15)
+    assert capfd.readouterr().err == "", "the log has a line of it"
 
 
 def test_an_expired_certificate_ends_both_sides(host: Host) -> None:

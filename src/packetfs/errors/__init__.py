@@ -41,9 +41,9 @@ _NAMES = {
     ),
     "net": (
         "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "
-        "FarSideFailed GrantMissing HistoryFull InTheWay IntoPool KeyExists NoDaemon NoKey NoKeys NoSuchKey "
-        "NoSuchServer NotGranted NothingThere NotListening OtherMean OtherSideFailed Overlap OverQuota RevokedKey "
-        "SamePool ServerFull ServerStopping Stalled TooLong UnknownKey Unreachable Unverified Vanished "
+        "FarSideFailed GrantMissing HistoryFull InTheWay IntoPool KeyExists KeyNotShown NoDaemon NoKey NoKeys "
+        "NoSuchKey NoSuchServer NotGranted NothingThere NotListening OtherMean OtherSideFailed Overlap OverQuota "
+        "RevokedKey SamePool ServerFull ServerStopping Stalled TooLong UnknownKey Unreachable Unverified Vanished "
         "VersionMismatch WrongServer"
     ),
     "packet": "BadPacket BadProgram NotRunYet UnknownFeature",

@@ -182,6 +182,15 @@ class NoSuchKey(PacketFSError, LookupError):
     hint = "`pfs keys list` shows them."
 
 
+class KeyNotShown(PacketFSError, ConnectionError):
+    """It showed no key before it went, as those do who expect another certificate."""
+
+    exit_code = 15
+    hint = (
+        "A client's token names one certificate; `pfs keys fingerprint` shows the server's, `pfs keys servers` theirs."
+    )
+
+
 class UnknownKey(PacketFSError, PermissionError):
     """The server does not know this key."""
 

@@ -50,6 +50,8 @@ class Told:
     request: str = ""
     error: str = ""
     exit_code: int = 0
+    heard: bool = True
+    """Whether the peer could be told of the error."""
 
 
 def serve_stdio(service: Service, rights: Rights) -> int:
@@ -58,7 +60,10 @@ def serve_stdio(service: Service, rights: Rights) -> int:
     os.dup2(2, 1)
     channel = FrameChannel(_standard_stream(reading, writing), "the client")
     with Pulse(channel):
-        return serve(channel, service, lambda: rights).exit_code
+        told = serve(channel, service, lambda: rights)
+    if not told.heard:
+        print(told.error, file=sys.stderr)
+    return told.exit_code
 
 
 def _standard_stream(reading: int, writing: int) -> Stream:
@@ -95,7 +100,7 @@ def _report(channel: FrameChannel, told: Told, error: PacketFSError) -> None:
     try:
         channel.send(Failed(error.exit_code, error.message.encode("utf-8", "backslashreplace"), error.hint.encode()))
     except PacketFSError:
-        print(error.message, file=sys.stderr)
+        told.heard = False
 
 
 def _session(channel: FrameChannel, service: Service, rights: Rights, told: Told) -> None:

@@ -16,7 +16,7 @@ import threading
 import time
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import CertificateRefused, NoDaemon, NoKey, PacketFSError, UnknownKey, WrongServer
+from packetfs.errors import CertificateRefused, KeyNotShown, NoDaemon, NoKey, PacketFSError, UnknownKey, WrongServer
 from packetfs.limits import HANDSHAKE, PATIENCE
 from packetfs.net.batch import Origin
 from packetfs.net.identity import certificate_of, certificate_text, fingerprint, require_current, shown
@@ -92,7 +92,7 @@ class TlsStream:
                 self.patience = max(0.0, until - time.monotonic())
                 count = self.read_into(memoryview(data)[at:])
                 if not count:
-                    raise ConnectionResetError(None, "it closed the connection")
+                    raise KeyNotShown
                 at += count
         finally:
             self.patience = patience
