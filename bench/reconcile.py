@@ -32,6 +32,7 @@ BOUNDS: Final = {
     "aligned-100MB-64B": 5_800_000,
     "tiny": 190_000,
     "small": 120_000,
+    "renamed": 24_000,
 }
 """Bytes both ways that a pair may cost."""
 SQLITE_SHARE: Final = 0.25
@@ -69,6 +70,22 @@ def edit_files(edits: int, root: Path, _scale: float, rng: Random) -> None:
 
 
 SMALL: Final = 100_000
+
+
+def fill_below(root: Path, scale: float, rng: Random) -> None:
+    for folder in range(1000):
+        (root / "top" / f"{folder:03}").mkdir(parents=True)
+        for number in range(int(100 * scale)):
+            (root / "top" / f"{folder:03}" / f"{number:05}").write_bytes(rng.randbytes(60))
+
+
+def rename_top(root: Path, _scale: float, _rng: Random) -> None:
+    (root / "top").rename(root / "renamed")
+
+
+RENAMED: Final = Pair(
+    "renamed", "100,000 files in 1,000 directories, the one around them renamed", fill_below, rename_top
+)
 
 
 def files_pair(count: int, edits: int) -> Pair:
@@ -129,7 +146,8 @@ def checks(rows: list[Row]) -> list[report.Check]:
 
 
 def chosen(options: argparse.Namespace) -> list[Pair]:
-    known = [*(pair for pair in PAIRS if "1GB" not in pair.name), *(aligned_pair(edit) for edit in (4096, 256, 64))]
+    aligned = [aligned_pair(edit) for edit in (4096, 256, 64)]
+    known = [*(pair for pair in PAIRS if "1GB" not in pair.name), *aligned, RENAMED]
     pairs = [pair for pair in known if pair.name in options.pairs.split(",")]
     return pairs + [files_pair(options.files, int(edits)) for edits in options.edits.split(",") if edits]
 

@@ -125,7 +125,7 @@ class Memory:
     def names(self) -> tuple[Pool, Digest]:
         return self._tree.pool, self._tree.tree_root()
 
-    def expect_changes(self, differing: object) -> None:
+    def forget(self, path: bytes, leaf: bytes) -> None:
         """Whatever comes is taken."""
 
     def end_listing(self) -> None:
@@ -161,6 +161,9 @@ class Memory:
 
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:  # noqa: ARG002 (names are keys)
         self.old(leader)
+
+    def copy(self, path: bytes, entry: Entry, old: bytes) -> None:  # noqa: ARG002 (names are keys)
+        self.old(old)
 
     def remove(self, path: bytes) -> None:
         self._files.pop(path, None)

@@ -21,6 +21,7 @@ from packetfs.net.items import ItemWriter
 from packetfs.net.listing import ListingWriter, Piece
 from packetfs.net.packed import Packer
 from packetfs.net.receiver import Receiver
+from packetfs.net.rights import UNLIMITED, Quota
 from packetfs.net.sender import Sender
 from packetfs.net.stream import PipeStream
 from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Listed, Listing, Message, Mode
@@ -81,10 +82,11 @@ class Script:
         self._channel.send_batch(Batch(control, [literals] if literals else []))
         return self
 
-    def list(self, *names: tuple[bytes, Entry, tuple[Piece, ...]]) -> Script:
+    def list(self, *names: tuple[bytes, Entry, tuple[Piece, ...]], whole: bool = False) -> Script:
+        """List names; `whole`: directories that stand for all that is below them."""
         writer = ListingWriter(lambda records: self._channel.send(Listing(records)))
         for path, entry, pieces in names:
-            writer.add(path, entry, pieces)
+            writer.add(path, entry, pieces, whole=whole)
         writer.flush()
         return self.say(Listed(len(names)))
 
@@ -146,13 +148,19 @@ def _run(outcome: Outcome, action: Callable[[], None]) -> Outcome:
     return outcome
 
 
-def receive(place: Place, said: bytes, terms: Terms = Terms()) -> Outcome:  # noqa: B008 (frozen)
+def receive(
+    place: Place,
+    said: bytes,
+    terms: Terms = Terms(),  # noqa: B008 (frozen)
+    quota: Quota = UNLIMITED,
+) -> Outcome:
     """Let a receiver hear what a hostile sender says."""
     outcome = Outcome()
 
     def action() -> None:
         with _channel(said) as channel, open_target(place, terms, MEAN, outcome.listen) as target:
-            outcome.done = Receiver(channel, target, outcome.listen, dry_run=terms.dry_run).run()
+            receiver = Receiver(channel, target, outcome.listen, dry_run=terms.dry_run, quota=quota)
+            outcome.done = receiver.run()
 
     return _run(outcome, action)
 

@@ -32,7 +32,7 @@ from fuzz.stage import MEAN, host, receive, send
 from packetfs.errors import PacketFSError
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
-from packetfs.limits import SKETCH_NAMES
+from packetfs.limits import SKETCH_FIRST, SKETCH_NAMES
 from packetfs.net import delivery, sender, sketching
 from packetfs.net.batch import Batch, decode_batch, encode_batch
 from packetfs.net.channel import FrameChannel
@@ -199,8 +199,10 @@ class Seed:
 
 
 def seeds(base: Path, rng: random.Random) -> list[Seed]:
-    """Record a first copy, a delta, a listing and a sketch, into a directory and into a pool; both sides of each."""
+    """Record a first copy, a delta, a listing, a sketch and what moved, into a directory and into a pool; both sides of
+    each."""
     sketching.new_key = lambda: bytes(sketching.KEY)  # one for all: recorded ids mean something when heard again
+    vars(sketching)["SUBTREES_SHARE"] = 1  # in a tree of twenty names nothing saves much
     found: list[Seed] = []
     for end in ("host", "pool"):
         cage = base / f"record-{end}"
@@ -211,23 +213,31 @@ def seeds(base: Path, rng: random.Random) -> list[Seed]:
         with Pool.create(str(cage / "pool"), mean=MEAN, durable=False) as pool, FileSystem(pool) as fs:
             fs.commit()
         grow(cage / "src", rng)
-        for name in ("full", "delta", "list", "sketch"):
-            sender.SKETCH_NAMES = 1 if name == "sketch" else SKETCH_NAMES
+        for name in ("full", "delta", "list", "sketch", "moved"):
+            _shrink(name)
             prepared = base / f"{end}-{name}"
             if name == "delta":
                 edit(cage / "src")
             if name == "sketch":
                 grow(cage / "src" / "more", rng)
-            if name in ("list", "sketch"):
+            if name == "moved":
+                (cage / "src" / "more").rename(cage / "src" / "renamed")
+            if name in ("list", "sketch", "moved"):
                 (cage / "src" / "d" / "text").write_bytes(name.encode() * 4000)
                 sprinkle(cage / "src" / "big")
                 shutil.rmtree(cage / "target-history", ignore_errors=True)
             shutil.copytree(cage, prepared, symlinks=True, copy_function=_copy)
-            terms = Terms(checksum=name in ("list", "sketch"))
+            terms = Terms(checksum=name in ("list", "sketch", "moved"))
             heard = record(host(cage / "src", cage / "source-history"), target_of(cage, end), terms)
             for side, said in zip(("receiver", "sender"), heard, strict=True):
                 found.append(Seed(f"{end}-{name}", side, tuple(split(said)), prepared))
     return found
+
+
+def _shrink(name: str) -> None:
+    """Set the sizes from which a small session of this name takes its way."""
+    vars(sender)["SKETCH_NAMES"] = 1 if name in ("sketch", "moved") else SKETCH_NAMES
+    vars(sketching)["SKETCH_FIRST"] = 4 if name == "moved" else SKETCH_FIRST
 
 
 def _copy(source: str, destination: str) -> object:
@@ -393,8 +403,8 @@ class Fuzzer:
             self._fault(seed, said, "something beside the destination changed")
 
     def _session(self, seed: Seed, cage: Path, said: bytes) -> None:
+        _shrink(seed.name.partition("-")[2])
         if seed.side == "sender":
-            sender.SKETCH_NAMES = 1 if "sketch" in seed.name else SKETCH_NAMES
             outcome = send(host(cage / "src", cage / "source-history"), said)
         else:
             terms = Terms(delete=self._rng.random() < 0.3)

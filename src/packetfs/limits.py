@@ -278,6 +278,14 @@ SKETCH_ROUNDS: Final = 8
 """Times that symbols are sent for one sketch; the second or third time is the last, as a rule."""
 SYMBOLS_MAX: Final = 1 << 20
 """Symbols of a sketch: 14 MB on the wire, for 760,000 differences; with more, all names are listed."""
+SUBTREES_FIRST: Final = 512
+"""Directories that a sender asks about at first: 5 KB, which a connection takes in one trip."""
+SUBTREES_GROWTH: Final = 8
+"""How many times as many it asks about next: a million directories take five trips."""
+SUBTREES_MAX: Final = 1 << 18
+"""Directories that it asks about in all (2.6 MB); those that are left are listed."""
+SUBTREES_SHARE: Final = 16
+"""How many times as many bytes as asking costs it must be able to save."""
 NAMES_MAX: Final = 1 << 30
 """Names that a sketch can be of: counts have 32 bits."""
 LEAVERS: Final = 4

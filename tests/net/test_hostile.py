@@ -840,10 +840,13 @@ def test_sketches_that_cannot_be_end_the_session(many: Many, said: Sketch) -> No
 @pytest.mark.parametrize(
     "answers",
     [
-        (More(0),),
-        (More(SYMBOLS_MAX),),
-        (More(2**63),),
-        (More(1),) * (SKETCH_ROUNDS + 1),
+        (More(0, 0),),
+        (More(0, 1),),
+        (More(SYMBOLS_MAX, 0),),
+        (More(SYMBOLS_MAX + 1, 1),),
+        (More(2**63, 0),),
+        (More(1, 0),) * (SKETCH_ROUNDS + 1),
+        (More(1, 1),) * (SKETCH_ROUNDS + 1),
         (Matched(b"", 0),),
         (Difference(1, b""), Difference(1, b"")),
     ],

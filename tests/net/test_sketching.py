@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.fs.filesystem import FileSystem
+from packetfs.net.comparing import OwnNames
 from packetfs.net.listing import Listed
 from packetfs.net.names import ID, Selection, ids_of, walk
-from packetfs.net.sketching import estimate, pack_symbols, subtract, symbols_wanted, unpack_symbols
+from packetfs.net.sketching import cost_of_sketch, estimate, pack_symbols, subtract, symbols_wanted, unpack_symbols
 from packetfs.net.target_pool import PoolTarget
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Kind
-from packetfs.packet.sketch import SYMBOL, sketch, sketch_peel
+from packetfs.packet.sketch import sketch, sketch_peel
 from packetfs.packet.tree import TreeWriter, name_key
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
@@ -61,12 +62,13 @@ def test_a_difference_that_is_too_large_is_estimated(pair: tuple[int, int]) -> N
     assert 0.7 * sum(pair) < estimate(symbols) < 1.4 * sum(pair)
 
 
-def test_more_symbols_are_asked_for_unless_a_list_is_cheaper() -> None:
+def test_how_many_symbols_more_follows_from_what_could_not_be_peeled() -> None:
     rng = random.Random(9)
     symbols = subtract(sketch(random_ids(rng, 1500), 0, 1024), sketch(random_ids(rng, 1500), 0, 1024))
-    assert 3500 < symbols_wanted(symbols, 100_000) < 6000
-    assert symbols_wanted(symbols, 700) == 0
-    assert symbols_wanted(bytes(SYMBOL.size * (1 << 20)), 1 << 30) == 0
+    wanted = symbols_wanted(1024, estimate(symbols))
+    assert 3500 < wanted < 6000
+    assert 100_000 < cost_of_sketch(wanted - 1024, 3000) < 200_000
+    assert symbols_wanted(1024, 10) == 1280
 
 
 def tree(store: MemoryStore, entries: list[Entry]) -> Digest:
@@ -265,7 +267,7 @@ def test_names_that_come_after_a_listing_stay(rig: Rig, partial: bool) -> None:
         if partial:
             store, root = target.names()
             ids = ids_of(store, root, KEY)
-            target.expect_changes(Selection(ids, ids[-ID:]))
+            OwnNames(store, root, {}, (), Selection(ids, ids[-ID:])).begin(target)
         else:
             target.expect_listing()
             target.examine(Listed(b"a", Entry(b"a", 0o120777, target=b"t"), ()))

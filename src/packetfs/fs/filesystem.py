@@ -217,6 +217,15 @@ class FileSystem:
         self.names.link(parent, name, found.ino)
         self.names.update(found, replace(found.entry, group=group), found.seen)
 
+    def leader(self, path: bytes, entry: Entry, *, within: bytes) -> bytes | None:
+        """Return a path that an entry's hard-link group has below `within` already: `path` would join its inode."""
+        ino = self._find_link(path, entry, within)
+        if ino is None:
+            return None
+        from packetfs.fs.survey import first_path
+
+        return first_path(self, ino, within)
+
     def is_same(self, one: bytes, other: bytes) -> bool:
         """Tell whether two paths, which both stand for something, are names of one file."""
         return self.paths.need(one).ino == self.paths.need(other).ino

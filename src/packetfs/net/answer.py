@@ -8,6 +8,7 @@ from collections.abc import Callable
 from packetfs.errors import DestinationFull, PacketFSError
 from packetfs.limits import PENDING_MAX
 from packetfs.net.channel import Channel
+from packetfs.net.comparing import OwnNames
 from packetfs.net.listing import Bits, Listed
 from packetfs.net.signatures import NOTHING, Layout, Plan, Run, plan_first, plan_second, write_runs
 from packetfs.net.stale import StaleContent
@@ -25,8 +26,10 @@ Fail: TypeAlias = Callable[[Listed, OSError | PacketFSError], None]
 class ListingAnswer:
     """The bits of a WANT. Wanted files wait, as many as memory has room for, until all names are known."""
 
-    def __init__(self, target: Target, fail: Fail) -> None:
+    def __init__(self, target: Target, own: OwnNames | None, fail: Fail) -> None:
+        """`own` are the target's names where a sender asked for them."""
         self._target = target
+        self._own = own
         self._fail = fail
         self._pending: list[Listed] | None = []
         self.wanted = Bits()
@@ -48,6 +51,8 @@ class ListingAnswer:
 
     def end(self) -> None:
         """All names are known."""
+        if self._own is not None:
+            self._own.end(self._target)
         self._target.end_listing()
         self._match_pending()
 
@@ -61,7 +66,11 @@ class ListingAnswer:
 
     def _examine(self, listed: Listed) -> bool:
         try:
-            return self._target.examine(listed)
+            if self._own is None:
+                return self._target.examine(listed)
+            if self._own.has(self._target, listed):
+                return False
+            return self._target.examine(listed) or self._own.lacks(listed)
         except DestinationFull:
             raise
         except (OSError, PacketFSError) as error:

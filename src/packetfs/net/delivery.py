@@ -10,8 +10,9 @@ from packetfs.errors import Abandoned, BadMessage, PacketFSError, TooLong, Unver
 from packetfs.limits import COPIED_MAX, EXTENT_MAX, RUNS_MAX
 from packetfs.net.batch import WHOLE, Content
 from packetfs.net.items import AbandonItem, BlockItem, EndItem
-from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, read_instructions
+from packetfs.net.packed import FILL, LITERAL, Expected, Instruction, Packer, read_instructions
 from packetfs.net.spans import Spans
+from packetfs.net.varint import Cursor
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Final, Protocol
 
@@ -177,6 +178,15 @@ class Delivery:
     def _break(self, reason: str) -> BadMessage:
         self._broken = error = BadMessage(reason=reason)
         return error
+
+
+def copied(path: bytes, size: int, source: Callable[[], OldFile]) -> Delivery:
+    """Return the delivery of a file that has all of another one and nothing else."""
+    packer = Packer()
+    if size:
+        packer.copy(0, size)
+    block = BlockItem(packer.take()[0], Cursor(b""), 0)
+    return Delivery(path, size, Content.DELTA, iter([block, EndItem()]), lambda _: source())
 
 
 def _literals_end(block: BlockItem) -> int:

@@ -27,13 +27,10 @@ from packetfs.net.delivery import Delivery
 from packetfs.net.listing import Listed
 from packetfs.net.stale import FoundFiles, StaleContent
 from packetfs.net.wire import Drift, State
-from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.tree import Store
-from packetfs.typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from packetfs.net.names import Selection
+from packetfs.typing import Final
 
 ROOT_NOTE: Final = b"root"
 """The note of a history that names the root that the last sync left."""
@@ -66,7 +63,6 @@ class HeldDirectory(ABC):
         self._old_paths: list[bytes] = []
         self._opened: tuple[int, int] = (-1, -1)
         self._newcomers = 0
-        self._names = NO_DIGEST
         self._partial = False
         self._differing: dict[bytes, Entry] = {}
         self._replaced: dict[bytes, Digest] = {}
@@ -166,20 +162,14 @@ class HeldDirectory(ABC):
         for path in failed:
             if self._history.entry(path) is not None:
                 self._history.remove(path)  # it may be as it was, or not
-        self._names = self._history.tree_root()
-        return self._history.pool, self._names
-
-    def expect_changes(self, differing: Selection) -> None:
-        """Forget what differs: names come back as they are listed, a directory's content stays until then."""
-        from packetfs.net.names import walk
-
-        for number, (path, leaf) in enumerate(walk(self._history.pool, self._names)):
-            if differing(number):
-                self._differing[path] = decode_entry(leaf)
-        for path, entry in self._differing.items():
-            if not entry.is_dir:
-                self._history.remove(path)
         self._partial = True
+        return self._history.pool, self._history.tree_root()
+
+    def forget(self, path: bytes, leaf: bytes) -> None:
+        """A name comes back as it is listed; a directory's content stays until then."""
+        entry = self._differing[path] = decode_entry(leaf)
+        if not entry.is_dir and self._history.entry(path) is not None:
+            self._history.remove(path)
 
     def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
@@ -190,6 +180,7 @@ class HeldDirectory(ABC):
             self.put(path, entry, None)
             return wanted
         if not self._wants_file(path, entry, status):
+            self._replaced.pop(path, None)  # it is as it shall be, however many there are
             return False
         if self._dry_run:
             return True

@@ -11,13 +11,14 @@ from packetfs.net.batch import Content
 from packetfs.net.channel import Channel
 from packetfs.net.finding import Cover, Finds, Part, Seeker
 from packetfs.net.listing import Bits, ListingWriter, pieces_of
-from packetfs.net.names import Selection, walk
+from packetfs.net.names import walk
 from packetfs.net.outlet import Outlet
 from packetfs.net.packed import Packer
 from packetfs.net.signatures import Run, check_signatures, read_runs
-from packetfs.net.sketching import find_difference
+from packetfs.net.sketching import Differing, find_difference
 from packetfs.net.source import file_leaves
 from packetfs.net.wire import Listed, Listing, Matched, Signatures, Want
+from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, decode_entry
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import produces
@@ -31,7 +32,7 @@ class Lacking:
         self._source = outlet.source
         self._outlet = outlet
         self._held = Bits()
-        self._differing: Selection | None = None
+        self._differing = Differing()
 
     def send(self, *, sketch: bool) -> None:
         """Learn what is lacking, and send it; with `sketch`, of many names only those that differ are listed."""
@@ -48,19 +49,21 @@ class Lacking:
                 self._send_wanted(path, entry, place, finds.cover(path))
             else:
                 self._outlet.send_metadata(path, entry, None)
+                self._note_below(path, entry)
 
     def _list(self) -> Want:
         writer = ListingWriter(lambda records: self._channel.send(Listing(records)))
         store = self._source.store
         for path, entry in self._names():
-            writer.add(path, entry, pieces_of(file_leaves(store, entry)) if entry.is_file else ())
+            pieces = pieces_of(file_leaves(store, entry)) if entry.is_file else ()
+            writer.add(path, entry, pieces, whole=self._is_whole(entry))
         writer.flush()
         self._channel.send(Listed(writer.count))
         want = self._channel.expect(Want)
         self._outlet.report.signature += want.signature_bytes
         return want
 
-    def _find_difference(self) -> Selection | None:
+    def _find_difference(self) -> Differing:
         before = self._channel.received
         found = find_difference(self._channel, self._source.store, self._source.root)
         self._outlet.report.signature += self._channel.received - before
@@ -68,10 +71,21 @@ class Lacking:
 
     def _names(self) -> Iterator[tuple[bytes, Entry]]:
         """Yield the names that are listed: all, or those that the receiver lacks."""
-        differing = self._differing
-        for number, (path, leaf) in enumerate(walk(self._source.store, self._source.root)):
-            if differing is None or differing(number):
+        for number, (path, leaf) in enumerate(walk(self._source.store, self._source.root, self._differing.held)):
+            if self._differing.selected(number):
                 yield path, decode_entry(leaf)
+
+    def _is_whole(self, entry: Entry) -> bool:
+        """Tell whether an entry stands for what is below it."""
+        return entry.is_dir and entry.root in self._differing.held
+
+    def _note_below(self, path: bytes, entry: Entry) -> None:
+        """Note what the receiver itself brings into a directory that it has elsewhere."""
+        below = walk(self._source.store, Digest(entry.root), above=path + b"/") if self._is_whole(entry) else ()
+        for path, leaf in below:
+            found = decode_entry(leaf)
+            self._outlet.note(path, "new", found)
+            self._outlet.report.copied += found.size if found.is_file else 0
 
     def _wanted(self, wanted: Bits) -> Iterator[tuple[bytes, Entry, int]]:
         """Yield the names that are wanted, and the number of their first piece among those of wanted files."""

@@ -58,9 +58,10 @@ class ListingWriter:
         self._out = bytearray()
         self.count = 0
 
-    def add(self, path: bytes, entry: Entry, pieces: Iterable[Piece]) -> None:
+    def add(self, path: bytes, entry: Entry, pieces: Iterable[Piece], *, whole: bool = False) -> None:
+        """Write one name; `whole`: a directory that stands for all that is below it, which is not listed."""
         self._paths.write(self._out, path)
-        pack_entry(self._out, entry)
+        pack_entry(self._out, entry, whole=whole)
         found = list(pieces)
         write_varint(self._out, len(found))
         end = 0
@@ -119,7 +120,7 @@ class ListingReader:
         cursor = Cursor(records)
         while not cursor.done:
             path = self._paths.read(cursor)
-            entry = read_entry(cursor, base_name(path))
+            entry = read_entry(cursor, base_name(path), whole=True)
             yield Listed(path, entry, self._pieces(cursor, entry))
 
     def _pieces(self, cursor: Cursor, entry: Entry) -> Pieces:

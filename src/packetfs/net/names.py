@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from stat import S_IFDIR, S_IFMT
 
 from packetfs.errors import BadProgram
@@ -22,9 +22,14 @@ ID: Final = 8
 Selected = Callable[[int], bool]
 
 
-def walk(store: Store, root: Digest) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the path and the encoded entry of every name below a directory, a directory before what is in it."""
-    stack = [(b"", _leaves(store, root))]
+def walk(
+    store: Store, root: Digest, held: Collection[Digest] = (), above: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the path and the encoded entry of every name below a directory, a directory before what is in it.
+
+    A directory whose root is in `held` stands for all that is below it. Paths begin with `above`.
+    """
+    stack = [(above, _leaves(store, root))]
     while stack:
         above, leaves = stack[-1]
         leaf = next(leaves, None)
@@ -35,8 +40,13 @@ def walk(store: Store, root: Digest) -> Iterator[tuple[bytes, bytes]]:
         if len(path) > PATH_MAX:
             raise BadProgram(root=short(root), reason=f"a path of {len(path)} bytes")
         yield path, leaf
-        if is_directory(leaf):
-            stack.append((path + b"/", _leaves(store, Digest(leaf[HEADER:_MODE_AT]))))
+        if is_directory(leaf) and root_of(leaf) not in held:
+            stack.append((path + b"/", _leaves(store, root_of(leaf))))
+
+
+def directories(store: Store, root: Digest, above: bytes = b"") -> Iterator[tuple[bytes, Digest]]:
+    """Yield the path and the root of every directory in a directory, not of those below them."""
+    return ((above + name_of(leaf), root_of(leaf)) for leaf in _leaves(store, root) if is_directory(leaf))
 
 
 def _leaves(store: Store, root: Digest) -> Iterator[bytes]:
@@ -58,15 +68,24 @@ def is_directory(leaf: bytes) -> bool:
     return S_IFMT(_MODE.unpack_from(leaf, _MODE_AT)[0]) == S_IFDIR
 
 
-def ids_of(store: Store, root: Digest, key: bytes) -> bytes:
+def root_of(leaf: bytes) -> Digest:
+    """Return the root in an encoded entry."""
+    return Digest(leaf[HEADER:_MODE_AT])
+
+
+def alone(leaf: bytes, held: Collection[Digest]) -> bytes:
+    """Return an encoded entry without what other names of the same walk stand for: what is in a directory."""
+    return leaf if not is_directory(leaf) or root_of(leaf) in held else leaf[:HEADER] + _NO_ROOT + leaf[_MODE_AT:]
+
+
+def ids_of(store: Store, root: Digest, key: bytes, held: Collection[Digest] = ()) -> bytes:
     """Return an id of 8 bytes for each name of a tree, in the order of `walk`; only who has the key can foresee one.
 
-    An id stands for path, metadata and a file's root; what is in a directory has ids of its own.
+    An id stands for path, metadata and a file's root; what is in a directory that is not held has ids of its own.
     """
     ids = bytearray()
-    for path, leaf in walk(store, root):
-        own = leaf[:HEADER] + _NO_ROOT + leaf[_MODE_AT:] if is_directory(leaf) else leaf
-        ids += keyed_tag(key, path + b"\0" + own)[:ID]
+    for path, leaf in walk(store, root, held):
+        ids += keyed_tag(key, path + b"\0" + alone(leaf, held))[:ID]
     return bytes(ids)
 
 

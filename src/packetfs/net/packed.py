@@ -276,9 +276,12 @@ def _pack_one(packer: Packer, packet: Packet, sources: Sequence[Digest]) -> None
         raise BadMessage(reason=f"{packet.op.name} cannot stand in a delta")
 
 
-def pack_entry(out: bytearray, entry: Entry) -> None:
-    """Append an entry without its name: what ENTRY and its tail hold, as varints, absent fields left out."""
-    flags = _entry_flags(entry)
+def pack_entry(out: bytearray, entry: Entry, *, whole: bool = False) -> None:
+    """Append an entry without its name: what ENTRY and its tail hold, as varints, absent fields left out.
+
+    `whole`: a directory stands for all that is below it, and has its root too.
+    """
+    flags = _entry_flags(entry, rooted=entry.is_file or whole)
     out.append(flags)
     for number in (entry.mode, entry.uid, entry.gid, zigzag(entry.mtime_ns), entry.size):
         write_varint(out, number)
@@ -299,11 +302,12 @@ def pack_entry(out: bytearray, entry: Entry) -> None:
 
 _SPARSE, _GROUP, _RDEV, _TARGET, _XATTRS = (int(flag) for flag in EntryFlag)  # an IntFlag costs a microsecond a test
 _ROOT: Final = 32
-"""Flag of a packed entry: a root follows (files; a directory's root is known when its entries are)."""
+"""Flag of a packed entry: a root follows (files; a directory's root is known when its entries are, unless they are
+known by it)."""
 
 
-def _entry_flags(entry: Entry) -> int:
-    flags = _ROOT if entry.is_file else 0
+def _entry_flags(entry: Entry, *, rooted: bool) -> int:
+    flags = _ROOT if rooted else 0
     if entry.sparse:
         flags |= _SPARSE
     if entry.group:
@@ -317,8 +321,8 @@ def _entry_flags(entry: Entry) -> int:
     return flags
 
 
-def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
-    """Return the entry that `pack_entry` wrote; every length is checked."""
+def unpack_entry(cursor: Cursor, name: bytes, *, whole: bool = False) -> Entry:
+    """Return the entry that `pack_entry` wrote; every length is checked. `whole`: a directory may have a root."""
     flags = cursor.byte()
     entry = Entry(
         name,
@@ -334,14 +338,15 @@ def unpack_entry(cursor: Cursor, name: bytes) -> Entry:
         target=cursor.bytes(ENTRY_TAIL_MAX) if flags & _TARGET else b"",
         xattrs=_unpack_xattrs(cursor) if flags & _XATTRS else (),
     )
-    if _entry_flags(entry) != flags or tail_size(entry) > ENTRY_TAIL_MAX:
+    rooted = entry.is_file or (whole and entry.is_dir and flags & _ROOT != 0)
+    if _entry_flags(entry, rooted=rooted) != flags or tail_size(entry) > ENTRY_TAIL_MAX:
         raise BadMessage(reason="an entry that is too large, or whose flags do not fit it")
     return entry
 
 
-def read_entry(cursor: Cursor, name: bytes) -> Entry:
+def read_entry(cursor: Cursor, name: bytes, *, whole: bool = False) -> Entry:
     """Return an entry that a peer sent, and refuse what no file can be: system calls would stop at it in odd ways."""
-    entry = unpack_entry(cursor, name)
+    entry = unpack_entry(cursor, name, whole=whole)
     if stat.S_IFMT(entry.mode) not in _KINDS or entry.size > COPIED_MAX:
         raise BadMessage(reason=f"an entry of mode {entry.mode:o} and size {entry.size}")
     if entry.is_link != bool(entry.target) or b"\0" in entry.target:

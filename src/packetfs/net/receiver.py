@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 
 from packetfs.errors import Abandoned, BadMessage, BaseMoved, DestinationFull, PacketFSError, Unverified
 from packetfs.events import Changed, Listener, Progress, Trouble
@@ -33,6 +34,7 @@ from packetfs.packet.entry import Entry
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from packetfs.net.comparing import OwnNames
     from packetfs.net.listing import Listed
     from packetfs.net.stale import StaleContent
 
@@ -64,6 +66,7 @@ class Receiver:
         self._named: set[bytes] = set()
         """Files that the sender said something of: it knows better why they are not here."""
         self._rounds = 0
+        self._own: OwnNames | None = None
         self._stale: StaleContent | None = None
         self._handed = HandedFiles()
         self.changed = self.removed = 0
@@ -134,14 +137,14 @@ class Receiver:
     # names and ids first
 
     def _expect_names(self, mode: int) -> None:
-        """Tell the target what the listing will be: all names, or, where a sketch told which differ, these alone."""
+        """Tell the target what the listing will be: all names, or what differs from its own."""
+        if mode == Mode.LIST:
+            self._target.expect_listing()
+            return
         from packetfs.net.sketching import offer_sketch
 
-        differing = offer_sketch(self._channel, *self._target.names()) if mode == Mode.SKETCH else None
-        if differing is None:
-            self._target.expect_listing()
-        else:
-            self._target.expect_changes(differing)
+        self._own = offer_sketch(self._channel, *self._target.names())
+        self._own.begin(self._target)
 
     def _answer_listing(self, mode: int) -> None:
         """Take the names of the new tree; say what of it is wanted and held, and what of the old content is stale."""
@@ -150,8 +153,8 @@ class Receiver:
         from packetfs.net.signatures import NOTHING
 
         start = self._channel.received
-        answer = ListingAnswer(self._target, self._fail_listed)
         self._expect_names(mode)
+        answer = ListingAnswer(self._target, self._own, self._fail_listed)
         reader = ListingReader()
         while not isinstance(message := self._channel.receive(), ListedMessage):
             if not isinstance(message, Listing):
@@ -198,6 +201,7 @@ class Receiver:
             self._attempt(path, entry, lambda: self._target.put(path, entry, None))
             if path:
                 self._note(path, "new" if is_new else "metadata", entry)
+            self._copy_below(path)
             return
         blocks = self._blocks(items)
         delivery = Delivery(path, entry.size, item.content, blocks, lambda source: self._open(item, source))
@@ -208,6 +212,13 @@ class Receiver:
         if delivery.early:
             return
         self._note(path, "new" if is_new else "content", entry)
+
+    def _copy_below(self, path: bytes) -> None:
+        """Bring what is in a directory from where this side has it."""
+        for below, entry, old in self._own.below(path) if self._own is not None else ():
+            self._quota.take(entry.size if entry.is_file else 0)
+            self._attempt(below, entry, partial(self._target.copy, below, entry, old))
+            self._note(below, "new", entry)
 
     def _is_new(self, path: bytes) -> bool:
         """Tell whether a path is nothing so far."""

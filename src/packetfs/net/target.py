@@ -11,7 +11,6 @@ from packetfs.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from packetfs.net.listing import Listed
-    from packetfs.net.names import Selection
     from packetfs.net.stale import StaleContent
 
 
@@ -50,9 +49,9 @@ class Target(Protocol):
     def expect_listing(self) -> None:
         """All names of the new tree follow through `examine`; what does not come is not in it."""
 
-    def expect_changes(self, differing: Selection) -> None:
-        """Of the names that `names` stands for the new tree lacks these, or has them otherwise; what it has otherwise,
-        or alone, follows through `examine`."""
+    def forget(self, path: bytes, leaf: bytes) -> None:
+        """Of the names that `names` stands for the new tree lacks this one, or has it otherwise; what it has otherwise,
+        or alone, follows through `examine`. A directory may stand for all that is below it."""
 
     def examine(self, listed: Listed) -> bool:
         """Bring a listed name up to date without content, or want it."""
@@ -74,6 +73,9 @@ class Target(Protocol):
 
     def link(self, path: bytes, entry: Entry, leader: bytes) -> None:
         """Make `path` one more name of the file `leader`."""
+
+    def copy(self, path: bytes, entry: Entry, old: bytes) -> None:
+        """Make `path` what `entry` says, content and all, which was at `old` before this sync."""
 
     def remove(self, path: bytes) -> bool:
         """Take a name away that the source no longer has; False where it is gone, or nothing is to be deleted."""

@@ -18,7 +18,7 @@ from packetfs.fs.host.staging import STAGING, Committed, Staging
 from packetfs.fs.host.writer import Writer
 from packetfs.net.batch import Content
 from packetfs.net.content import take_in
-from packetfs.net.delivery import Delivery, OldFile
+from packetfs.net.delivery import Delivery, OldFile, copied
 from packetfs.net.held_directory import PLACE_NOTE, ROOT_NOTE, HeldDirectory
 from packetfs.net.host_file import HostFile
 from packetfs.net.written import Patched, Written
@@ -78,7 +78,7 @@ class HostTarget(HeldDirectory):
         self._make_parents(path)
         self._make_way(path, entry)
         if entry.is_dir:
-            self._stage.make_directory(self._here(path))
+            self._note(path, self._stage.make_directory(self._here(path)))
             self._directories[path] = None
             self._history.set(path, entry)
         elif delivery is not None:
@@ -167,6 +167,16 @@ class HostTarget(HeldDirectory):
             raise Unverified(path=path)
         self._note(path, self._stage.link(self._here(leader), self._here(path)))
         self._remember(path, entry, read=self._was_read(leader))
+
+    def copy(self, path: bytes, entry: Entry, old: bytes) -> None:
+        if not entry.is_file or self._dry_run:
+            self.put(path, entry, None)
+            return
+        leader = self._history.leader(path, entry, within=b"")
+        if leader is None or leader == path:
+            self.put(path, entry, copied(path, entry.size, lambda: self.old(old)))
+        else:
+            self.link(path, entry, leader)
 
     def remove(self, path: bytes) -> bool:
         self._parent = None

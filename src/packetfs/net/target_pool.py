@@ -32,10 +32,6 @@ from packetfs.packet.execute import read_program
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import Store, TreeWriter
-from packetfs.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from packetfs.net.names import Selection
 
 _NOTE = b"sync:"
 _CUT = b"cut:"
@@ -141,17 +137,13 @@ class PoolTarget:
     def names(self) -> tuple[Store, Digest]:
         if self._rename is not None:
             raise BadMessage(reason="a sketch of one file")
+        self._partial = True
         if self._old_root is None:
             return self._fs.pool, TreeWriter(self._fs.pool, Kind.DIRECTORY, self._fs.pool.mean).close()
         return self._fs.pool, self._old_root
 
-    def expect_changes(self, differing: Selection) -> None:
-        from packetfs.net.names import walk
-
-        if self._old_root is not None:
-            names = enumerate(walk(self._fs.pool, self._old_root))
-            self._differing = {path: leaf for number, (path, leaf) in names if differing(number)}
-        self._partial = True
+    def forget(self, path: bytes, leaf: bytes) -> None:
+        self._differing[path] = leaf
 
     def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
@@ -263,6 +255,12 @@ class PoolTarget:
                 self._early.add(entry.root)
             elif not self._dry_run:
                 raise Unverified(path=path)  # a root that was only announced
+        self.put(path, entry, None)
+
+    def copy(self, path: bytes, entry: Entry, old: bytes) -> None:
+        """The program is enough, wherever it was before."""
+        del old
+        self._seen.add(path)
         self.put(path, entry, None)
 
     def remove(self, path: bytes) -> bool:

@@ -10,6 +10,7 @@ Fields follow each other in the order of the tables; there is nothing optional. 
     receiver -> sender  STATE (it may come before those batches: nobody waits for the other here)
     sender -> receiver  BEGIN
     receiver -> sender  SKETCH (only in mode SKETCH); while that is not enough, the sender answers MORE
+    sender -> receiver  SUBTREES (only then, before MORE or DIFFERENCE); HELD answers each
     sender -> receiver  DIFFERENCE (only then); where no root is shared: LISTING ..., LISTED
     receiver -> sender  WANT, SIGNATURES (only after LISTED)
     sender -> receiver  MATCHED, if those were not the last SIGNATURES; more of them follow
@@ -47,7 +48,7 @@ from packetfs.net.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.digest import DIGEST, NO_DIGEST, Digest
 from packetfs.typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
-PROTOCOL: Final = 5
+PROTOCOL: Final = 6
 MAGIC: Final = b"PacketFS"
 FRAME: Final = struct.Struct("<IBB")
 COMPRESSED: Final = 1
@@ -80,6 +81,8 @@ class Type(IntEnum):
     SKETCH = 22
     MORE = 23
     DIFFERENCE = 24
+    SUBTREES = 25
+    HELD = 26
 
 
 class Option(IntFlag):
@@ -215,20 +218,39 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """So many symbols more are needed."""
+    """So many symbols more are needed. `anew` 1: from the first on, of a set in which a directory that the receiver has
+    elsewhere stands for all that is below it."""
 
     TYPE: ClassVar[Type] = Type.MORE
     symbols: int
+    anew: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`whole` 1: ids of the receiver's names that the sender does not have; what the receiver lacks is listed next.
-    0: the sketch did not help, all names are listed."""
+    0: the sketch did not help, all names are listed, but for those in directories that the receiver has."""
 
     TYPE: ClassVar[Type] = Type.DIFFERENCE
     whole: int
     ids: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subtrees:
+    """Ids of directories of the new tree, of those above first: 8 bytes for all that is in one, 2 for its path."""
+
+    TYPE: ClassVar[Type] = Type.SUBTREES
+    ids: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bitmaps: which of these directories the receiver has, with all that is in them, and which at the same path."""
+
+    TYPE: ClassVar[Type] = Type.HELD
+    held: bytes
+    placed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +408,8 @@ SyncMessage: TypeAlias = (
     | Sketch
     | More
     | Difference
+    | Subtrees
+    | Held
     | Signatures
     | Matched
     | Commit
