@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import socket
 import stat
 import subprocess
@@ -203,6 +204,25 @@ def test_a_sync_that_receives_tells_no_deletion_of_what_stays(rig: Rig, src: Pat
     assert (rig.base / "dst" / "big").exists()
     assert rig.sync(f"far:{src}/", rig.base / "dst", dry_run=dry_run, delete=True).deleted == 1
     assert (rig.base / "dst" / "big").exists() is dry_run
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_directory_goes_when_the_file_that_replaces_it_is_whole(rig: Rig, src: Path, end: str) -> None:
+    """So no removal of it goes before."""
+    if "pfs:" in end:
+        rig.make_pool()
+    place = end.format(base=rig.base)
+    (src / "it").mkdir()
+    (src / "it" / "inner").write_bytes(b"inner")
+    (src / "it" / "other").write_bytes(b"other")
+    rig.sync(f"{src}/", place)
+    shutil.rmtree(src / "it")
+    (src / "it").write_bytes(b"a file")
+    assert rig.sync(f"{src}/", place, delete=True).deleted == 0
+    assert [change.action for change in rig.changes if change.path == b"it"] == ["new"]
+    rig.sync(f"{place}/", rig.base / "back")
+    assert describe(rig.base / "back") == describe(src)
+    assert rig.sync(f"{src}/", place, delete=True).changed == 0
 
 
 def test_a_dry_run_changes_nothing_and_names_all(rig: Rig, src: Path) -> None:

@@ -49,7 +49,7 @@ class Changes:
     def _send(self, change: Change) -> None:
         path, new, old = change.path, change.new, change.old
         if new is None:
-            if old is None or not self._comes_again(path, old):
+            if not self._comes_again(path):
                 self._outlet.send_removal(path)
         elif path in self._drift:
             self._send_drifted(path, new)
@@ -60,9 +60,9 @@ class Changes:
         else:
             self._send_content(path, new)
 
-    def _comes_again(self, path: bytes, old: Entry) -> bool:
+    def _comes_again(self, path: bytes) -> bool:
         """Tell whether something of another kind follows under a name, which then replaces it in one step."""
-        found = None if old.is_dir else self._find(path)
+        found = self._find(path)
         return found is not None and not found.is_dir
 
     def _find(self, path: bytes) -> Entry | None:
