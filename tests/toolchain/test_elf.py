@@ -16,7 +16,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from packetfs.engines.machines import every_machine as find_machines
-from packetfs.errors import BadObject, CompileFailed, NoCompiler, PacketFSError
+from packetfs.errors import BadObject, CompileFailed, NoCompiler, PacketFSError, UnknownProgram
 from packetfs.packet.layout import Field
 from packetfs.toolchain import clang, elf
 from packetfs.toolchain.btf import Types
@@ -186,7 +186,7 @@ def test_maps_that_are_too_large_are_refused_when_loaded(tmp_path: Path) -> None
 
 
 def test_a_function_is_chosen_by_name() -> None:
-    with pytest.raises(BadObject, match="there is no function nobody; it has swap, head, tail, bytes, reports"):
+    with pytest.raises(UnknownProgram, match=":nobody: the file has swap, head, tail, bytes, reports"):
         link(read("packets"), "nobody")
     with pytest.raises(BadObject, match="shaper is of section tc"):
         link(read("own"), "shaper")

@@ -72,7 +72,7 @@ def test_python_files(two: str) -> None:
     assert run(choose(f"{two}:third").program, [b"abc"]).output == b"third"
     with pytest.raises(UnknownProgram, match="name one of first, second behind a colon"):
         choose(two)
-    with pytest.raises(UnknownProgram, match="no function of that name"):
+    with pytest.raises(UnknownProgram, match="the file has first, second"):
         choose(f"{two}:fourth")
 
 

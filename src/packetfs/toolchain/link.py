@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, field, replace
-from packetfs.errors import BadObject, IllegalInstruction
+from packetfs.errors import BadObject, IllegalInstruction, UnknownProgram
 from packetfs.limits import CODE_SLOTS_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.c_arguments import with_arguments
 from packetfs.toolchain.declarations import Declarations, is_data, is_maps
@@ -128,9 +128,10 @@ def _choose(object: Object, functions: tuple[Function, ...], name: str | None) -
     if len(found) == 1:
         return found[0]
     names = ", ".join(function.name for function in runnable)
+    if name is not None and not found:
+        raise UnknownProgram(name=f"{object.file}:{name}", reason=f"the file has {names or 'no program for records'}")
     if name is not None:
-        reason = f"there is no function {name}" if not found else f"there are {len(found)} functions {name}"
-        raise BadObject(file=object.file, reason=f"{reason}; it has {names or 'none for records'}")
+        raise BadObject(file=object.file, reason=f"there are {len(found)} functions {name}; it has {names}")
     if not runnable:
         others = ", ".join(sorted({function.section.name for function in functions})) or "none"
         raise BadObject(file=object.file, reason=f"no program for records is in it (sections of code: {others})")

@@ -17,17 +17,18 @@ _MODULE = "packetfs_program"
 def find_program(path: str, function: str | None) -> PythonProgram:
     """Return the program of a file, or its function of that name; NotTranslatable when the file itself fails."""
     found = vars(_execute(path))
+    programs = {each.name: each for each in found.values() if isinstance(each, PythonProgram) and _is_own(each)}
+    names = ", ".join(sorted(programs))
     if function is not None:
         named = found.get(function)
         if isinstance(named, PythonProgram):
             return named
         if isinstance(named, FunctionType):
             return PythonProgram(named)
-        raise UnknownProgram(name=f"{path}:{function}", reason="the file has no function of that name")
-    programs = {each.name: each for each in found.values() if isinstance(each, PythonProgram) and _is_own(each)}
+        raise UnknownProgram(name=f"{path}:{function}", reason=f"the file has {names or 'no function of that name'}")
     if len(programs) == 1:
         return programs.popitem()[1]
-    reason = f"name one of {', '.join(sorted(programs))} behind a colon" if programs else "no function has @program"
+    reason = f"name one of {names} behind a colon" if programs else "no function has @program"
     raise UnknownProgram(name=path, reason=reason)
 
 
