@@ -11,6 +11,7 @@ import fsspec
 import pytest
 
 from packetfs import Pool
+from packetfs.errors import UsageError
 from packetfs.frontends.fsspec.url import Parts, join_url, split_url
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.entry import Entry
@@ -45,6 +46,13 @@ def test_urls(url: str, parts: Parts) -> None:
     assert split_url(url) == parts
     if parts.pool is not None:
         assert split_url(join_url(*parts)) == parts  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["{}/dir/file", "{}!dir/file", "{}", "{}!@/dir/file"])
+def test_a_url_that_leads_to_a_pool_says_where_that_ends(fs: Any, form: str) -> None:
+    with pytest.raises(UsageError, match=f"does not say .*: packetfs://{fs.pool.path}!/PATH"):
+        fsspec.open("packetfs://" + form.format(fs.pool.path))
+    assert fs._get_kwargs_from_urls("packetfs:///no/pool/here") == {}
 
 
 def test_urls_carry_the_pool_to_any_process(fs: Any) -> None:

@@ -16,7 +16,7 @@ from fsspec.utils import stringify_path
 
 from packetfs.errors import IsADirectory, NotADirectory
 from packetfs.frontends.fsspec.transaction import PoolTransaction
-from packetfs.frontends.fsspec.url import PROTOCOL, join_url, split_url
+from packetfs.frontends.fsspec.url import PROTOCOL, join_url, refuse_unmarked, split_url
 from packetfs.frontends.python.pool import Pool
 from packetfs.frontends.python.records import Stat
 from packetfs.limits import WRITER_WAIT
@@ -56,6 +56,7 @@ class PacketFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has 
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        refuse_unmarked(path)
         parts = split_url(path)
         named = {"pool": parts.pool, "snapshot": parts.snapshot}
         return {key: value for key, value in named.items() if value is not None}

@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from packetfs.errors import UsageError
 from packetfs.typing import Final
 
 PROTOCOL: Final = "packetfs"
@@ -31,6 +34,18 @@ def split_url(url: str) -> Parts:
     if found is None:
         return Parts(None, None, rest.strip("/"))
     return Parts(found[1], found[2], (found[3] or "").strip("/"))
+
+
+def refuse_unmarked(url: str) -> None:
+    """Refuse a URL that leads to a pool's directory without saying where it ends: it would mean the default pool."""
+    rest = url.removeprefix(f"{PROTOCOL}://")
+    if not rest.startswith("/") or _FULL.fullmatch(rest) is not None:
+        return
+    for place in (rest, rest.partition("!")[0], *map(str, PurePosixPath(rest).parents)):
+        if os.path.isdir(f"{place}/arena"):
+            raise UsageError(
+                reason=f"{url!r} does not say where the pool's directory ends: {join_url(place, None, 'PATH')}"
+            )
 
 
 def join_url(pool: str, snapshot: str | None, path: str) -> str:
