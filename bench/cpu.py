@@ -3,7 +3,8 @@
 Each command starts its own ssh to a daemon of this benchmark, and what is counted is the CPU time of everything under
 both: the command with its ssh, and the daemon's session with what it runs. Start-up is apart: the same command on a
 tree of one small file, subtracted from each. Re-sync: 1 % of the file is changed in blocks of 4 KiB. PacketFS writes
-into a plain directory, as the others do, and into a pool.
+into a plain directory, as the others do, and into a pool. Beside them stands a floor: the least that both sides can do
+(`bench/touch.py`), on this machine and in the same run.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 from bench.content import write_random
 from bench.peers import BIN
 from bench.sshd import Sshd
+from bench.touch import changed
 
 OWN = ("directory", "pool")
 """What this project writes into."""
 LIMITS = {("resync", "scp"): 0.25, ("resync", "rsync"): 0.50, ("first", "rsync"): 1.1}
-BLOCK = 4096
 
 
 class Side:
@@ -47,6 +49,8 @@ class Side:
             "pool": self._sync(ssh, "pool", "host:pfs:to-pfs", "--far-pool", str(work / "pool-there")),
             "rsync": ["rsync", "-a", "-e", shlex.join(ssh), f"{self.source}/", f"{host}/to-rsync"],
             "scp": ["scp", "-q", "-p", "-S", str(wrapper), str(self.source / "file"), f"{host}/to-scp"],
+            "floor of a directory": self._touch("to-touch"),
+            "floor of a pool": self._touch("to-blocks", "blocks"),
         }
         subprocess.run([str(BIN / "pfs"), "init", "-q", str(work / "pool-there")], check=True)
 
@@ -57,15 +61,18 @@ class Side:
         command = [str(BIN / "pfs"), "sync", "-q", "-e", shlex.join(ssh), "--far-command", far, *options]
         return ["env", near, *command, f"{self.source}/", destination]
 
+    def _touch(self, copy: str, *options: str) -> list[str]:
+        names = str(self.source / "file"), str(self.work / copy), str(self.size)
+        return [sys.executable, "-m", "bench.touch", *names, *options]
+
     def fill(self) -> None:
         write_random(self.source / "file", self.size, random.Random(1))
 
     def change(self) -> None:
-        rng = random.Random(2)
         with (self.source / "file").open("r+b") as file:
-            for _ in range(max(1, self.size // 100 // BLOCK)):
-                file.seek(rng.randrange(self.size // BLOCK or 1) * BLOCK)
-                file.write(rng.randbytes(min(BLOCK, self.size)))
+            for at, block in changed(self.size):
+                file.seek(at)
+                file.write(block)
 
 
 def cpu_of(command: list[str], ssh: Sshd) -> float:
@@ -98,7 +105,10 @@ def report(found: list[dict[tuple[str, str], float]], start: list[dict[tuple[str
     bare = {key: statistics.median(one[key] for one in start) for key in start[0]}
     for key, value in median.items():
         net = value - bare[key]
-        print(f"{key[0]:<7} {key[1]:<9} {value:6.2f} CPU-s, start-up {bare[key]:5.2f}, the copy itself {net:6.2f}")
+        print(f"{key[0]:<7} {key[1]:<20} {value:6.2f} CPU-s, start-up {bare[key]:5.2f}, the copy itself {net:6.2f}")
+    for phase, own in product(("first", "resync"), OWN):
+        floor = median[phase, f"floor of a {own}"] - bare[phase, f"floor of a {own}"]
+        print(f"{phase} into a {own}: {(median[phase, own] - bare[phase, own]) / floor:.2f} of the floor")
     holds = True
     for (phase, peer), limit in LIMITS.items():
         for own in OWN:
