@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -116,6 +117,25 @@ def test_many_clients_are_served_at_once(host: Host) -> None:
     assert not errors
     for number in range(4):
         assert (host.base / f"back{number}" / "f").read_bytes() == bytes([number]) * 100_000
+
+
+def test_sessions_leave_no_descriptor_behind(host: Host, tree: Path) -> None:
+    """Not those that are refused while they open something either, and without waiting for a collection of garbage."""
+    host.mint(write=(str(host.export), "pfs:"), name="again")
+    (host.export / "closed" / ".packetfs-staging").mkdir(parents=True, mode=0o777)
+    (host.export / "closed" / ".packetfs-staging").chmod(0o777)
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            host.sync(tree, host.path(host.export / "open"))
+            refused(15, "packetfs-staging", host, f"{tree}/", host.path(host.export / "closed"))
+            host.sync(tree, host.path("pfs:x"))
+        host.stop()
+        assert len(os.listdir("/proc/self/fd")) <= before
+    finally:
+        gc.enable()
 
 
 # who comes in

@@ -97,6 +97,19 @@ def test_a_slice_of_a_view_is_a_lease_that_outlives_the_pool(place: Path) -> Non
         assert collect(pool, set()) >= 50_000
 
 
+def test_a_closed_pool_keeps_no_descriptor_but_for_views(place: Path) -> None:
+    with Pool.create(str(place), durable=False) as pool:
+        digest = pool.put(random.randbytes(5000))
+    before = set(os.listdir("/proc/self/fd"))
+    reader = Pool.open(str(place))
+    view = reader.view(digest)
+    reader.close()
+    assert set(os.listdir("/proc/self/fd")) - before, "the lease of the view, and what it shows"
+    del view
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert reader.path == str(place), "still there, as in a traceback"
+
+
 def test_collecting_keeps_exactly_what_the_roots_lead_to(place: Path, small_segments: int) -> None:
     pool = Pool.create(str(place / "pool"))
     digests = [pool.put(random.randbytes(3000)) for _ in range(60)]

@@ -47,12 +47,20 @@ class HostTarget(HeldDirectory):
         self._delete = delete and rename is None
         self._follows = follows
         self._as_root = os.geteuid() == 0
-        self._staging = Staging(self._tree, keep_old=not self.empty) if not dry_run else None
+        self._staging = None if dry_run else self._open_staging()
         self._directories: dict[bytes, None] = {}
         self._parent: bytes | None = None
         self._finished = False
         self.deleted: list[bytes] = []
         self._would_go: set[bytes] = set()
+
+    def _open_staging(self) -> Staging:
+        """A destination that is refused is let go of: nobody else would, as there is no target yet."""
+        try:
+            return Staging(self._tree, keep_old=not self.empty)
+        except BaseException:
+            self._tree.close()
+            raise
 
     @property
     def _stage(self) -> Staging:

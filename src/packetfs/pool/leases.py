@@ -109,6 +109,7 @@ class Shares:
         self._storage = storage
         self._fd = storage.open(path, os.O_RDONLY)
         self._counts: dict[int, int] = {}
+        self._closing = False
         self._lock = threading.RLock()  # a view may die, and end its share, anywhere, in here too
 
     def begin(self, segment: int) -> None:
@@ -123,10 +124,25 @@ class Shares:
             self._counts[segment] -= 1
             if not self._counts[segment] and self._fd >= 0:  # a collected cycle may have ended this object first
                 _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
+            self._end_if_unused()
+
+    def close(self) -> None:
+        """End with the last view, now if there is none: a process that serves for long cannot wait for a collection."""
+        with self._lock:
+            self._closing = True
+            self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if self._closing and not any(self._counts.values()):
+            self._end()
+
+    def _end(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._storage.close(fd)
 
     def __del__(self) -> None:
-        fd, self._fd = self._fd, -1
-        self._storage.close(fd)
+        self._end()
 
 
 def _open(storage: Storage, path: str, writable: bool) -> int:

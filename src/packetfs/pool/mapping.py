@@ -108,6 +108,7 @@ class Mappings:
         with self._lock:
             self._recent.clear()
             self._newest = None
+        self._shares.close()
 
     def _map(self, segment: int) -> LeasedMapping:
         self._shares.begin(segment)
