@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from packetfs.net.identity import certificate_of, fingerprint, make_identity
-from packetfs.net.keys import Key, KeyRing, Servers
-from packetfs.net.tls import Credentials, admit, dial, identify, server_context
-from packetfs.net.visitor import server_identity
+from packetfs.net.access.identity import certificate_of, fingerprint, make_identity
+from packetfs.net.access.keys import Key, KeyRing, Servers
+from packetfs.net.link.tls import Credentials, admit, dial, identify, server_context
+from packetfs.net.link.visitor import server_identity
 
 MB = 1_000_000
 MUST = 300.0

@@ -26,7 +26,7 @@ from typing import Final
 
 from bench import content
 from packetfs.limits import BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
-from packetfs.net.varint import Cursor
+from packetfs.net.wire.varint import Cursor
 from packetfs.packet.kernels import match
 from packetfs.packet.zstd import compress
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from packetfs.engines.job import SHARED_MEMORY
+from packetfs.engines.jobs.job import SHARED_MEMORY
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import MapType, Reducer
 from packetfs.vm.program import MapDefinition, Program, encode_program

@@ -28,18 +28,18 @@ from pathlib import Path
 from random import Random
 
 from bench import machine, report
-from packetfs.engines.columns import begin
-from packetfs.engines.job import drop, make_directory, resume_job, run_job
-from packetfs.engines.jobs import control, list_jobs
-from packetfs.engines.ledger import Control
-from packetfs.engines.moving import freeze_job, thaw_job
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.shards import plan
+from packetfs.engines.input.source import HostFile
+from packetfs.engines.jobs.job import drop, make_directory, resume_job, run_job
+from packetfs.engines.jobs.moving import freeze_job, thaw_job
+from packetfs.engines.jobs.steering import control, list_jobs
+from packetfs.engines.jobs.work import usable_cores
+from packetfs.engines.live.columns import begin
+from packetfs.engines.live.ledger import Control
+from packetfs.engines.live.table import create_table, remove_table
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import parse_records
-from packetfs.engines.result import RunResult
-from packetfs.engines.shards import plan
-from packetfs.engines.source import HostFile
-from packetfs.engines.table import create_table, remove_table
-from packetfs.engines.work import usable_cores
+from packetfs.engines.results.result import RunResult
 from packetfs.events import ignore
 from packetfs.packet.layout import Buffer
 from packetfs.vm.assembly import assemble, pad

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from packetfs.engines.node import NodeJob, run_on_node
-from packetfs.engines.result import ignore
+from packetfs.engines.remote.node import NodeJob, run_on_node
+from packetfs.engines.results.result import ignore
 from packetfs.packet.layout import Buffer
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.program import Program

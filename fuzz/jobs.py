@@ -25,16 +25,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from packetfs.engines.cuts import stretches
-from packetfs.engines.extents import extents
-from packetfs.engines.job import resume_job, run_job
-from packetfs.engines.moving import freeze_job, thaw_job
+from packetfs.engines.input.cuts import stretches
+from packetfs.engines.input.extents import extents
+from packetfs.engines.input.pipe import Pipe
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile, PoolFile, Source
+from packetfs.engines.jobs.job import resume_job, run_job
+from packetfs.engines.jobs.moving import freeze_job, thaw_job
 from packetfs.engines.options import JobOptions
-from packetfs.engines.pipe import Pipe
-from packetfs.engines.records import parse_records
-from packetfs.engines.result import RunResult
-from packetfs.engines.source import HostFile, PoolFile, Source
-from packetfs.fs.ingest import ingest
+from packetfs.engines.results.result import RunResult
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 from packetfs.toolchain.sources import find_program

@@ -20,17 +20,17 @@ from fuzz.wire import seeds as recorded
 from packetfs.errors import BadMessage, Disconnected, Unverified
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.mirror import mirror
-from packetfs.net import delivery
-from packetfs.net.batch import Batch, decode_batch
-from packetfs.net.delivery import Delivery, OldFile, Run
-from packetfs.net.listing import Listed
-from packetfs.net.packed import Expected, read_instructions
-from packetfs.net.receiver import Receiver
-from packetfs.net.sender import Sender
-from packetfs.net.source import PoolSource
-from packetfs.net.stale import StaleContent
-from packetfs.net.wire import NO_ROOT, Message, State, Type, decode_message
+from packetfs.fs.mirroring.mirror import mirror
+from packetfs.net.receiving import delivery
+from packetfs.net.receiving.delivery import Delivery, OldFile, Run
+from packetfs.net.receiving.receiver import Receiver
+from packetfs.net.receiving.stale import StaleContent
+from packetfs.net.sending.sender import Sender
+from packetfs.net.sending.source import PoolSource
+from packetfs.net.wire.batch import Batch, decode_batch
+from packetfs.net.wire.listing import Listed
+from packetfs.net.wire.messages import NO_ROOT, Message, State, Type, decode_message
+from packetfs.net.wire.packed import Expected, read_instructions
 from packetfs.packet.codec import iterate
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry

@@ -14,17 +14,17 @@ from pathlib import Path
 
 from packetfs.errors import PacketFSError
 from packetfs.events import Event, Trouble
-from packetfs.net.batch import Batch, Content
-from packetfs.net.channel import FrameChannel
+from packetfs.net.access.rights import UNLIMITED, Quota
 from packetfs.net.ends import Place, Terms, open_source, open_target
-from packetfs.net.items import ItemWriter
-from packetfs.net.listing import ListingWriter, Piece
-from packetfs.net.packed import Packer
-from packetfs.net.receiver import Receiver
-from packetfs.net.rights import UNLIMITED, Quota
-from packetfs.net.sender import Sender
-from packetfs.net.stream import PipeStream
-from packetfs.net.wire import NO_ROOT, Begin, Commit, Done, Listed, Listing, Message, Mode
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.stream import PipeStream
+from packetfs.net.receiving.receiver import Receiver
+from packetfs.net.sending.sender import Sender
+from packetfs.net.wire.batch import Batch, Content
+from packetfs.net.wire.items import ItemWriter
+from packetfs.net.wire.listing import ListingWriter, Piece
+from packetfs.net.wire.messages import NO_ROOT, Begin, Commit, Done, Listed, Listing, Message, Mode
+from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Buffer

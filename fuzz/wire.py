@@ -33,18 +33,18 @@ from packetfs.errors import PacketFSError
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
 from packetfs.limits import SKETCH_FIRST, SKETCH_NAMES
-from packetfs.net import delivery, sender, sketching
-from packetfs.net.batch import Batch, decode_batch, encode_batch
-from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Terms, open_source, open_target
-from packetfs.net.items import BlockItem, ItemReader
-from packetfs.net.listing import Bits, ListingReader
-from packetfs.net.packed import unpack
-from packetfs.net.receiver import Receiver
-from packetfs.net.sender import Sender
-from packetfs.net.signatures import check_signatures, read_runs
-from packetfs.net.stream import PipeStream
-from packetfs.net.wire import (
+from packetfs.net.finding import sketching
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.stream import PipeStream
+from packetfs.net.receiving import delivery
+from packetfs.net.receiving.receiver import Receiver
+from packetfs.net.sending import sender
+from packetfs.net.sending.sender import Sender
+from packetfs.net.wire.batch import Batch, decode_batch, encode_batch
+from packetfs.net.wire.items import BlockItem, ItemReader
+from packetfs.net.wire.listing import Bits, ListingReader
+from packetfs.net.wire.messages import (
     COMPRESSED,
     FRAME,
     MAGIC,
@@ -62,6 +62,8 @@ from packetfs.net.wire import (
     decode_message,
     encode_message,
 )
+from packetfs.net.wire.packed import unpack
+from packetfs.net.wire.signatures import check_signatures, read_runs
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.sketch import sketch_peel
 from packetfs.packet.zstd import decompress

@@ -29,7 +29,7 @@ ALONE = {
     "compression": "packet/zstd.py",
     "llvmlite": "toolchain/python/backend.py",
     "pyarrow": "frontends/cli/arrow.py",
-    "cryptography": "net/identity.py",
+    "cryptography": "net/access/identity.py",
 }
 """Third-party modules that one module each may import; apsw is the pool's, database and storage layer."""
 HEAVY = (
@@ -52,14 +52,14 @@ SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile
 """What no command of every day may load: packetfs.dataclass stands for the first five."""
 UNUSED = ("typing", "weakref", "backports.zstd", "packetfs.errors.net")
 """What commands have no use for that neither map a pool nor compress, nor reach another machine."""
-STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire", "backports.zstd")
+STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire.messages", "backports.zstd")
 TWIN = ("packetfs.vm.isa", "packetfs.vm.check", "packetfs.vm.interpreter", "packetfs.vm.helpers", "packetfs.vm.microvm")
 BEGUN = {
     "run wc {tree}/0": (*SLOW, *UNUSED, *STORED, "subprocess", "socket", *(TWIN if native is not None else ())),
     "run wc pfs:0": (*SLOW, *UNUSED, "subprocess", "socket", "llvmlite", *(TWIN if native is not None else ())),
     "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),
-    "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.job"),
-    "ls": (*SLOW, *UNUSED, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire"),
+    "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.jobs.job"),
+    "ls": (*SLOW, *UNUSED, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire.messages"),
 }
 """By command, what it must not load. Each of these cost milliseconds of every start, unseen, until it was measured."""
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
@@ -111,7 +111,7 @@ def test_words_of_annotations_are_imported_where_they_cost_nothing() -> None:
     cheap = {name for name in vars(typing) if not name.startswith("_")} - {"annotations"}
     assert cheap > {"Final", "Protocol", "TYPE_CHECKING"}
     for path in SOURCES:
-        if relative(path) in ("typing.py", "net/stream.py") or relative(path).startswith("toolchain/shipped/"):
+        if relative(path) in ("typing.py", "net/link/stream.py") or relative(path).startswith("toolchain/shipped/"):
             continue  # one asks while it runs whether a Protocol is kept, some are programs as anyone writes them
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ImportFrom) and node.module == "typing":

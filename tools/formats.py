@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from packetfs.net.batch import Item
-from packetfs.net.packed import Packer
-from packetfs.net.wire import MESSAGES, Mode, Option, Type
+from packetfs.net.wire.batch import Item
+from packetfs.net.wire.messages import MESSAGES, Mode, Option, Type
+from packetfs.net.wire.packed import Packer
 from packetfs.packet.codec import encode
 from packetfs.packet.digest import digest_of
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf

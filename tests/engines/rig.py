@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 
 from fuzz.jobs import NUMBERED as NUMBERED
-from packetfs.engines.job import run_job
-from packetfs.engines.memo import Memory
+from packetfs.engines.input.records import Records, parse_records
+from packetfs.engines.input.source import HostFile, PoolFile, Source
+from packetfs.engines.jobs.job import run_job
+from packetfs.engines.memo.memo import Memory
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import Records, parse_records
-from packetfs.engines.result import RunResult
-from packetfs.engines.source import HostFile, PoolFile, Source
-from packetfs.fs.ingest import ingest
+from packetfs.engines.results.result import RunResult
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 from packetfs.vm.assembly import assemble, pad

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines.cuts import stretches
-from packetfs.fs.ingest import ingest
+from packetfs.engines.input.cuts import stretches
 from packetfs.fs.leaves import Leaves
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.digest import Digest
 from packetfs.pool.pool import Pool
 

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines.job import run_job
+from packetfs.engines.input.pipe import Pipe
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile, PoolFile
+from packetfs.engines.jobs.job import run_job
 from packetfs.engines.options import JobOptions
-from packetfs.engines.pipe import Pipe
-from packetfs.engines.records import parse_records
-from packetfs.engines.result import JobEvent, Traced
-from packetfs.engines.source import HostFile, PoolFile
+from packetfs.engines.results.result import JobEvent, Traced
 from packetfs.errors import JobCancelled, SourceChanged, SourceUnavailable, UsageError
-from packetfs.fs.ingest import ingest
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Fault, Reducer
@@ -348,8 +348,8 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_job_that_waits_for_a_pipe_can_be_ended(tmp_path: Path) -> None:
-    from packetfs.engines.jobs import control, list_jobs
-    from packetfs.engines.ledger import Control
+    from packetfs.engines.jobs.steering import control, list_jobs
+    from packetfs.engines.live.ledger import Control
 
     reading, writing = os.pipe()
     ended: list[BaseException] = []
@@ -398,7 +398,7 @@ def test_a_bus_error_elsewhere_ends_the_process(tmp_path: Path) -> None:
     path.write_bytes(bytes(8192))
     code = (
         "import mmap, os, sys\n"
-        "from packetfs.engines.source import HostFile\n"
+        "from packetfs.engines.input.source import HostFile\n"
         "from tests.engines.rig import counting, run\n"
         "run(counting(), [HostFile(sys.argv[1])], 'packet')\n"
         "mapped = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 8192, prot=mmap.PROT_READ)\n"

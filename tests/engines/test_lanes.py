@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
+from packetfs.engines.input.source import HostFile
 from packetfs.engines.lanes.facts import Facts
 from packetfs.engines.lanes.machine import LANES, lane
 from packetfs.engines.lanes.shape import LANES as WIDTH
 from packetfs.engines.lowering.graph import make_graph
 from packetfs.engines.options import JobOptions
-from packetfs.engines.source import HostFile
 from packetfs.vm.image import load
 from packetfs.vm.layout import ContextKind, Fault
 from packetfs.vm.machine import NATIVE

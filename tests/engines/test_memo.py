@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines import cuts, work
-from packetfs.engines.job import resume_job, run_job
-from packetfs.engines.jobs import list_jobs
-from packetfs.engines.known import Keys, Span
+from packetfs.engines.input import cuts
+from packetfs.engines.input.outline import outline
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.shards import Stretch
+from packetfs.engines.input.source import PoolFile, Source
+from packetfs.engines.jobs import work
+from packetfs.engines.jobs.job import resume_job, run_job
+from packetfs.engines.jobs.steering import list_jobs
+from packetfs.engines.memo.known import Keys, Span
 from packetfs.engines.options import JobOptions
-from packetfs.engines.outline import outline
-from packetfs.engines.records import parse_records
-from packetfs.engines.shards import Stretch
-from packetfs.engines.source import PoolFile, Source
 from packetfs.limits import NODE_LEAVES_MAX, STRETCH_MAX
 from packetfs.packet import tree
 from packetfs.packet.digest import Digest

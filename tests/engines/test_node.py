@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.engines import reduce
-from packetfs.engines.job import run_job
-from packetfs.engines.node import NodeJob, collect, request_of, run_on_node
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile
+from packetfs.engines.jobs.job import run_job
 from packetfs.engines.options import ENGINES, JobOptions
-from packetfs.engines.records import parse_records
-from packetfs.engines.result import JobEvent, RunResult, Traced
-from packetfs.engines.serve import Opened, answer_run, options_of, watched
-from packetfs.engines.source import HostFile
+from packetfs.engines.remote.node import NodeJob, collect, request_of, run_on_node
+from packetfs.engines.remote.serve import Opened, answer_run, options_of, watched
+from packetfs.engines.results import reduce
+from packetfs.engines.results.result import JobEvent, RunResult, Traced
 from packetfs.errors import (
     BadMessage,
     BadPacket,
@@ -33,9 +33,9 @@ from packetfs.errors import (
 )
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX
-from packetfs.net.channel import FrameChannel
-from packetfs.net.stream import PipeStream
-from packetfs.net.wire import Done, Failed, Faulted, Mapped, Message, Output, Ran, Ready, Run, Told
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.stream import PipeStream
+from packetfs.net.wire.messages import Done, Failed, Faulted, Mapped, Message, Output, Ran, Ready, Run, Told
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.layout import Buffer
 from packetfs.vm.assembly import assemble

@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
-from packetfs.engines import pipe
-from packetfs.engines.job import drop, run_job
+from packetfs.engines.input import pipe
+from packetfs.engines.input.pipe import Pipe
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile, is_made_up
+from packetfs.engines.jobs.job import drop, run_job
 from packetfs.engines.options import JobOptions
-from packetfs.engines.pipe import Pipe
-from packetfs.engines.records import parse_records
-from packetfs.engines.result import RunResult
-from packetfs.engines.source import HostFile, is_made_up
+from packetfs.engines.results.result import RunResult
 from packetfs.limits import WINDOW_TAIL
 from packetfs.packet.layout import Buffer
 from tests.engines.rig import counting, program

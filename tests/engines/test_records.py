@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.engines.extents import extents
-from packetfs.engines.job import run_job
+from packetfs.engines.input.extents import extents
+from packetfs.engines.input.pcap import packets
+from packetfs.engines.input.records import RECORD_MAX, RecordKind, Records, parse_records
+from packetfs.engines.input.shards import Batch, first_records, plan
+from packetfs.engines.input.source import HostFile, Origin, PoolFile, Source
+from packetfs.engines.jobs.job import run_job
 from packetfs.engines.options import JobOptions
-from packetfs.engines.pcap import packets
-from packetfs.engines.records import RECORD_MAX, RecordKind, Records, parse_records
-from packetfs.engines.result import JobEvent
-from packetfs.engines.shards import Batch, first_records, plan
-from packetfs.engines.source import HostFile, Origin, PoolFile, Source
+from packetfs.engines.results.result import JobEvent
 from packetfs.errors import BadCapture, UsageError
 from packetfs.events import Trouble
-from packetfs.fs.ingest import ingest
+from packetfs.fs.streams.ingest import ingest
 from packetfs.limits import EXTENT_MAX, MEAN, PCAP_RECORD_MAX
 from packetfs.packet.cut import cut
 from packetfs.pool.pool import Pool

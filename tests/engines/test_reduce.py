@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packetfs.engines.reduce import combine, reduce_array, reduce_python
+from packetfs.engines.results.reduce import combine, reduce_array, reduce_python
 from packetfs.vm.layout import Reducer
 
 EDGES: Final = (0, 1, 127, 128, 255, 256, 1 << 31, 1 << 63, (1 << 64) - 1)

@@ -13,13 +13,13 @@ from random import Random
 
 import pytest
 
-from packetfs.engines.job import resume_job, run_job
-from packetfs.engines.jobs import JobInfo, control, describe_job, hold, list_jobs, microvms, remove_job
-from packetfs.engines.ledger import Control
-from packetfs.engines.moving import freeze_job, thaw_job
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile
+from packetfs.engines.jobs.job import resume_job, run_job
+from packetfs.engines.jobs.moving import freeze_job, thaw_job
+from packetfs.engines.jobs.steering import JobInfo, control, describe_job, hold, list_jobs, microvms, remove_job
+from packetfs.engines.live.ledger import Control
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import parse_records
-from packetfs.engines.source import HostFile
 from packetfs.errors import BadJob, BadPacket, JobBusy, PacketFSError, SourceChanged
 from packetfs.packet.layout import Buffer
 from packetfs.vm.layout import State

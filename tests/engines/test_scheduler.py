@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from packetfs.engines import outcome as outcomes
-from packetfs.engines import work
-from packetfs.engines.columns import ENDED, states
+from packetfs.engines.jobs import work
+from packetfs.engines.jobs.turn import Live, Turns
+from packetfs.engines.live.columns import ENDED, states
+from packetfs.engines.live.table import Table
 from packetfs.engines.options import JobOptions
-from packetfs.engines.outcome import Outcome
-from packetfs.engines.table import Table
-from packetfs.engines.turn import Live, Turns
+from packetfs.engines.results import outcome as outcomes
+from packetfs.engines.results.outcome import Outcome
 from packetfs.vm.layout import State
 from tests.engines.rig import counting, run, text_of, write
 

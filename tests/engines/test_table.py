@@ -9,21 +9,21 @@ from random import Random
 
 import pytest
 
-from packetfs.engines.columns import begin, column, states, unfinished
-from packetfs.engines.delivery import Delivery
-from packetfs.engines.jobfile import JobFile
-from packetfs.engines.jobs import microvms
-from packetfs.engines.ledger import SLOTS, Control
-from packetfs.engines.moving import _ranges
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.shards import Batch
+from packetfs.engines.jobs.delivery import Delivery
+from packetfs.engines.jobs.jobfile import JobFile
+from packetfs.engines.jobs.moving import _ranges
+from packetfs.engines.jobs.steering import microvms
+from packetfs.engines.jobs.work import spill_need
+from packetfs.engines.live.columns import begin, column, states, unfinished
+from packetfs.engines.live.ledger import SLOTS, Control
+from packetfs.engines.live.spool import Spool
+from packetfs.engines.live.table import PAGE, Table, attach_table, create_table, is_running, look_at_table, remove_table
 from packetfs.engines.options import JobOptions
-from packetfs.engines.outcome import restore, save
-from packetfs.engines.records import parse_records
-from packetfs.engines.reduce import ArrayReduction, HashReduction
-from packetfs.engines.shards import Batch
-from packetfs.engines.spool import Spool
-from packetfs.engines.table import PAGE, Table, attach_table, create_table, is_running, look_at_table, remove_table
-from packetfs.engines.totals import Totals
-from packetfs.engines.work import spill_need
+from packetfs.engines.results.outcome import restore, save
+from packetfs.engines.results.reduce import ArrayReduction, HashReduction
+from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.vm.context import GOLDEN, Context, begin_shard
 from packetfs.vm.image import load

@@ -15,7 +15,9 @@ from tests.faults.trees import State, advance, build_states, read_state
 
 SHARES = (0.0, 0.001, 0.1, 0.5, 0.9, 0.999)
 OTHER_VERSION = """
-from packetfs.net import serve, sync, wire
+from packetfs.net import sync
+from packetfs.net.serving import serve
+from packetfs.net.wire import messages as wire
 for module in (wire, serve, sync):
     if hasattr(module, "PROTOCOL"):
         module.PROTOCOL += {step}

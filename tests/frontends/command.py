@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.engines.jobs import JobInfo, list_jobs
+from packetfs.engines.jobs.steering import JobInfo, list_jobs
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from packetfs.errors import FarSideFailed
-from packetfs.net.channel import FrameChannel
-from packetfs.net.unix import visit
-from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.unix import visit
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Option
 from tests.frontends.command import Pfs
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.engines.node import NodeJob, run_on_node
 from packetfs.engines.options import JobOptions
-from packetfs.engines.result import RunResult, ignore
+from packetfs.engines.remote.node import NodeJob, run_on_node
+from packetfs.engines.results.result import RunResult, ignore
 from packetfs.errors import FarSideFailed
 from packetfs.frontends.cli.answering import answering
 from packetfs.frontends.cli.exit_codes import ExitCode
-from packetfs.net.daemon import Daemon
-from packetfs.net.keys import Servers
-from packetfs.net.unix import UnixDoor
+from packetfs.net.access.keys import Servers
+from packetfs.net.link.unix import UnixDoor
+from packetfs.net.serving.daemon import Daemon
 from tests.engines.rig import counting
 from tests.frontends.command import Pfs
 from tests.net.visit import Host

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from packetfs.engines.result import FaultReport, MapResult, RunResult
+from packetfs.engines.results.result import FaultReport, MapResult, RunResult
 from packetfs.frontends.cli.arrow import COLUMNS, write_arrow
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.records import BY_TYPE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.engines.jobs import microvms
+from packetfs.engines.jobs.steering import microvms
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.vm.assembly import assemble, pad

@@ -17,7 +17,7 @@ from packetfs.fs import budget as budget_module
 from packetfs.fs.budget import UNLIMITED, Allowance, keep_within, tidy
 from packetfs.fs.diff import diff
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.mirror import MirrorOptions, mirror
+from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import leaves

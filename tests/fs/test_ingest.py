@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.errors import MissingExtent
-from packetfs.fs.ingest import Ingested, ingest
+from packetfs.fs.streams.ingest import Ingested, ingest
 from packetfs.packet.cut import cut
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.execute import read_program
@@ -240,7 +240,7 @@ def test_content_that_comes_again_is_not_cut_and_its_tee_has_it(pool: Pool, monk
         cuts += len(found)
         return found
 
-    monkeypatch.setattr("packetfs.fs.ingest.cut", count)
+    monkeypatch.setattr("packetfs.fs.streams.ingest.cut", count)
     seen = Copy()
     again = ingest(pool, reader(data), len(data), tee=seen)
     assert cuts < len(data) // MEAN // 2

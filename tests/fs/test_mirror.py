@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from packetfs.errors import SourceUnavailable, UnsafePath
 from packetfs.events import Event, Progress, Trouble
-from packetfs.fs import intake
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Signature
-from packetfs.fs.ingest import ingest
-from packetfs.fs.mirror import MirrorOptions, mirror
+from packetfs.fs.mirroring import file as intake
+from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.digest import digest_of
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool

@@ -13,8 +13,8 @@ from packetfs.events import Event
 from packetfs.fs.check import Affected, check
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.gc import collect_garbage
-from packetfs.fs.ingest import ingest
 from packetfs.fs.rebuild import forget_names, rebuild
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.pool.gc import evict

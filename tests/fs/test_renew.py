@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packetfs.fs import comparison
-from packetfs.fs.comparison import OldContents
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.watches import Kind, Watches
-from packetfs.fs.ingest import ingest
-from packetfs.fs.mirror import MirrorOptions, mirror, renew
+from packetfs.fs.mirroring.mirror import MirrorOptions, mirror, renew
+from packetfs.fs.streams import comparison
+from packetfs.fs.streams.comparison import OldContents
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.digest import Digest
 from packetfs.pool.pool import Pool
 

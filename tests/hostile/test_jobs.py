@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from packetfs.dataclass import asdict
-from packetfs.engines.job import resume_job
-from packetfs.engines.jobs import list_jobs
-from packetfs.engines.moving import _SIZES, PARTS, thaw_job
+from packetfs.engines.input.source import HostFile
+from packetfs.engines.jobs.job import resume_job
+from packetfs.engines.jobs.moving import _SIZES, PARTS, thaw_job
+from packetfs.engines.jobs.steering import list_jobs
 from packetfs.engines.options import JobOptions
-from packetfs.engines.result import FaultReport
-from packetfs.engines.source import HostFile
+from packetfs.engines.results.result import FaultReport
 from packetfs.errors import BadProgram, PacketFSError
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.values import show_key

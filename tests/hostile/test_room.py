@@ -9,15 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from packetfs.engines import reduce
-from packetfs.engines.job import resume_job, run_job
-from packetfs.engines.jobs import list_jobs, remove_job
-from packetfs.engines.ledger import LEDGER_BYTES, Ledger
-from packetfs.engines.moving import _SIZES, thaw_job
+from packetfs.engines.input.records import parse_records
+from packetfs.engines.input.source import HostFile
+from packetfs.engines.jobs.job import resume_job, run_job
+from packetfs.engines.jobs.moving import _SIZES, thaw_job
+from packetfs.engines.jobs.steering import list_jobs, remove_job
+from packetfs.engines.live.ledger import LEDGER_BYTES, Ledger
+from packetfs.engines.live.spool import Spool
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import parse_records
-from packetfs.engines.source import HostFile
-from packetfs.engines.spool import Spool
+from packetfs.engines.results import reduce
 from packetfs.errors import BadJob, BadMicroVM, MapTooLarge, TableFull
 from packetfs.limits import JOB_STREAM_MAX, MIB, TABLE_ROOM
 from packetfs.packet.codec import Packet, encode

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from packetfs.limits import EARLY_MIN
-from packetfs.net import brought
-from packetfs.net.brought import Brought
+from packetfs.net.sending import brought
+from packetfs.net.sending.brought import Brought
 from tests.net.rig import Rig, describe
 
 LARGE = random.Random(1).randbytes(2 * EARLY_MIN)

@@ -36,17 +36,17 @@ from packetfs.errors import (
 )
 from packetfs.events import Connection, Event
 from packetfs.limits import HANDSHAKE
-from packetfs.net.channel import FrameChannel
-from packetfs.net.daemon import Daemon, listen
-from packetfs.net.identity import certificate_text, make_identity, require_current
+from packetfs.net.access.identity import certificate_text, make_identity, require_current
+from packetfs.net.access.keys import Key, KeyRing, Token, parse_token
+from packetfs.net.access.rights import parse_grant
 from packetfs.net.job import Endpoint, Job
-from packetfs.net.keys import Key, KeyRing, Token, parse_token
-from packetfs.net.rights import parse_grant
-from packetfs.net.tls import TlsDoor, TlsStream, identify, split_address
-from packetfs.net.unix import UnixDoor, UnixGuest, UnixStream, visit
-from packetfs.net.visitor import client_identity, server_identity
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.tls import TlsDoor, TlsStream, identify, split_address
+from packetfs.net.link.unix import UnixDoor, UnixGuest, UnixStream, visit
+from packetfs.net.link.visitor import client_identity, server_identity
+from packetfs.net.serving.daemon import Daemon, listen
 from packetfs.net.watch.loop import watch
-from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Listed, Option, Ready, State, Welcome
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Listed, Option, Ready, State, Welcome
 from tests.net.rig import describe
 from tests.net.visit import Host
 
@@ -206,14 +206,14 @@ def test_a_certificate_is_not_the_key_of_another(host: Host) -> None:
 def test_strangers_are_dropped_in_time(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     port = host.door.listening.getsockname()[1]
     with monkeypatch.context() as hurry:
-        hurry.setattr("packetfs.net.tls.HANDSHAKE", 0.05)
+        hurry.setattr("packetfs.net.link.tls.HANDSHAKE", 0.05)
         _stay_strangers(port)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", port)) as raw, pytest.raises(ssl.SSLError, match=r"(?i)version"):
         context.wrap_socket(raw)
-    monkeypatch.setattr("packetfs.net.tls.identify", _at_once)
+    monkeypatch.setattr("packetfs.net.link.tls.identify", _at_once)
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     with socket.create_connection(("127.0.0.1", port)) as raw, context.wrap_socket(raw) as tls:
         tls.settimeout(60)
@@ -338,7 +338,7 @@ def test_grants_that_make_no_sense_are_refused() -> None:
 
 
 def test_a_key_has_so_many_sessions_and_no_more(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.daemon.SESSIONS_A_KEY", 1)
+    monkeypatch.setattr("packetfs.net.serving.daemon.SESSIONS_A_KEY", 1)
     token = host.mint(write=(str(host.export),))
     first = opened(host, token)
     with pytest.raises(FarSideFailed, match="as many sessions as it takes: 1 of the key key") as caught:
@@ -358,7 +358,7 @@ def opened(host: Host, token: Token, below: str = "") -> FrameChannel:
 
 
 def test_a_session_ends_when_its_key_is_revoked(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.daemon.REVISIT", 0.01)
+    monkeypatch.setattr("packetfs.net.serving.daemon.REVISIT", 0.01)
     channel = opened(host, host.mint(write=(str(host.export),)))
     other = opened(host, host.mint("other", write=(str(host.export),)), "other")
     host.ring.revoke("key")
@@ -380,7 +380,7 @@ def test_a_stream_that_has_ended_still_takes_its_last_words(host: Host) -> None:
 
 
 def test_a_watch_ends_when_its_key_is_revoked(host: Host, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.daemon.REVISIT", 0.02)
+    monkeypatch.setattr("packetfs.net.serving.daemon.REVISIT", 0.02)
     monkeypatch.setattr("packetfs.net.watch.destination._LISTEN", 0.02)
     host.mint(write=(str(host.export),))
     job = Job(
@@ -402,7 +402,7 @@ def test_a_directory_that_is_gone_is_named_with_the_remedy(host: Host, tree: Pat
 
 
 def test_strangers_of_one_address_keep_nobody_out(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.daemon.STRANGERS_AN_ADDRESS", 2)
+    monkeypatch.setattr("packetfs.net.serving.daemon.STRANGERS_AN_ADDRESS", 2)
     token = host.mint(write=(str(host.export),))
     known = [opened(host, token, name) for name in "abc"]
     silent = [socket.create_connection(split_address(host.door.address)) for _ in range(2)]

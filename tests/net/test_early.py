@@ -10,11 +10,11 @@ import pytest
 
 from packetfs.events import Trouble
 from packetfs.fs.host.metadata import Handle, Xattrs, is_sparse, read_xattrs
-from packetfs.net import early
-from packetfs.net.batch import Batch, Content
-from packetfs.net.contents import Contents
-from packetfs.net.early import Early
-from packetfs.net.items import EntryItem, ItemReader, ItemWriter
+from packetfs.net.sending import early
+from packetfs.net.sending.contents import Contents
+from packetfs.net.sending.early import Early
+from packetfs.net.wire.batch import Batch, Content
+from packetfs.net.wire.items import EntryItem, ItemReader, ItemWriter
 from packetfs.packet.entry import Entry
 from tests.net.rig import Rig, describe
 
@@ -88,7 +88,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(
             os.utime(source / "1" / "below" / "7", ns=(0, os.fstat(handle.fd).st_mtime_ns + 1))
         return read_xattrs(handle)
 
-    monkeypatch.setattr("packetfs.fs.intake.read_xattrs", read_and_change)
+    monkeypatch.setattr("packetfs.fs.mirroring.file.read_xattrs", read_and_change)
     rig.sync(f"{source}/", f"far:{tmp_path / 'target'}")
     assert rig.troubles == [Trouble(b"1/below/7", "changed while being read")]
     assert not (tmp_path / "target" / "1" / "below" / "7").exists()
@@ -104,7 +104,7 @@ def test_a_large_file_that_grows_while_it_is_read_is_named_once(
                 file.write(b"more")
         return is_sparse(fd, status)
 
-    monkeypatch.setattr("packetfs.fs.intake.is_sparse", look_and_grow)
+    monkeypatch.setattr("packetfs.fs.mirroring.file.is_sparse", look_and_grow)
     summary = rig.sync(f"{source}/", f"{far}{tmp_path / 'target'}")
     assert rig.troubles == [Trouble(b"large", "changed while being read")]
     assert summary.troubles == 1

@@ -13,15 +13,15 @@ from typing import Final
 import pytest
 
 from packetfs.errors import BadMessage, FarSideFailed
-from packetfs.net.batch import Batch, Item
-from packetfs.net.channel import FrameChannel
-from packetfs.net.daemon import Daemon
 from packetfs.net.handing import HandedFiles, Place
 from packetfs.net.job import Endpoint
-from packetfs.net.source import HostSource, PoolSource
-from packetfs.net.stream import PipeStream
-from packetfs.net.unix import UnixDoor, UnixStream, visit
-from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option, Ready, State, Welcome
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.stream import PipeStream
+from packetfs.net.link.unix import UnixDoor, UnixStream, visit
+from packetfs.net.sending.source import HostSource, PoolSource
+from packetfs.net.serving.daemon import Daemon
+from packetfs.net.wire.batch import Batch, Item
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Option, Ready, State, Welcome
 from tests.net.rig import describe
 from tests.net.visit import Host
 

@@ -26,8 +26,8 @@ from packetfs.errors import (
     UnsafePath,
 )
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.ingest import ingest
 from packetfs.fs.namespace import Namespace
+from packetfs.fs.streams.ingest import ingest
 from packetfs.limits import (
     BLOCKS_MAX,
     DRIFT_MAX,
@@ -39,14 +39,11 @@ from packetfs.limits import (
     SOURCES_MAX,
     SYMBOLS_MAX,
 )
-from packetfs.net.batch import Content
 from packetfs.net.ends import Place, Terms
-from packetfs.net.listing import Piece
-from packetfs.net.packed import SOURCE, STALE, Expected, Instruction, Packer, write_instruction
-from packetfs.net.signatures import NOTHING
-from packetfs.net.sketching import pack_symbols
-from packetfs.net.varint import write_varint
-from packetfs.net.wire import (
+from packetfs.net.finding.sketching import pack_symbols
+from packetfs.net.wire.batch import Content
+from packetfs.net.wire.listing import Piece
+from packetfs.net.wire.messages import (
     Begin,
     Commit,
     Difference,
@@ -64,6 +61,9 @@ from packetfs.net.wire import (
     State,
     Want,
 )
+from packetfs.net.wire.packed import SOURCE, STALE, Expected, Instruction, Packer, write_instruction
+from packetfs.net.wire.signatures import NOTHING
+from packetfs.net.wire.varint import write_varint
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.packet.sketch import SYMBOL, check_of

@@ -14,14 +14,15 @@ from fuzz.stage import ANY_ROOT, MEAN, Script, directory, receive
 from packetfs.errors import OverQuota
 from packetfs.fs.directory import DirectoryWriter
 from packetfs.limits import NAME_COST, SKETCH_ROUNDS, SUBTREES_MAX
-from packetfs.net import sender, sketching
-from packetfs.net.batch import Content
+from packetfs.net.access.rights import Quota, Rights
 from packetfs.net.ends import Terms
-from packetfs.net.names import ID
-from packetfs.net.rights import Quota, Rights
-from packetfs.net.signatures import NOTHING
-from packetfs.net.subtrees import QUESTION
-from packetfs.net.wire import Difference, Held, Message, Mode, Ready, Sketch, State, Subtrees, Want
+from packetfs.net.finding import sketching
+from packetfs.net.finding.names import ID
+from packetfs.net.finding.subtrees import QUESTION
+from packetfs.net.sending import sender
+from packetfs.net.wire.batch import Content
+from packetfs.net.wire.messages import Difference, Held, Message, Mode, Ready, Sketch, State, Subtrees, Want
+from packetfs.net.wire.signatures import NOTHING
 from packetfs.packet.digest import Digest, keyed_tag
 from packetfs.packet.entry import Entry
 from packetfs.packet.head import Kind

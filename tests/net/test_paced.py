@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packetfs.net.batch import Origin
-from packetfs.net.paced import Pace, Paced
+from packetfs.net.link.paced import Pace, Paced
+from packetfs.net.wire.batch import Origin
 from tests.net.rig import Rig, describe
 from tests.net.visit import Host
 

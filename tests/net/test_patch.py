@@ -12,10 +12,10 @@ from packetfs.errors import Unverified
 from packetfs.fs.host import writer
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.writer import Writer
-from packetfs.net.host_file import HostFile
-from packetfs.net.packed import COPY, FILL, LITERAL, Instruction
-from packetfs.net.spans import Spans
-from packetfs.net.written import Patched
+from packetfs.net.receiving.host_file import HostFile
+from packetfs.net.receiving.spans import Spans
+from packetfs.net.receiving.written import Patched
+from packetfs.net.wire.packed import COPY, FILL, LITERAL, Instruction
 from tests.net.rig import Rig
 
 LONG_AGO = 1_600_000_000_000_000_000

@@ -12,13 +12,13 @@ import pytest
 from fuzz.stage import ANY_ROOT, regular
 from packetfs.errors import FarSideFailed
 from packetfs.fs.filesystem import FileSystem
-from packetfs.net.batch import Content
-from packetfs.net.channel import FrameChannel
-from packetfs.net.items import ItemWriter
-from packetfs.net.keys import Token
-from packetfs.net.listing import Bits, ListingWriter, pieces_of
-from packetfs.net.scope import DiscreetPool
-from packetfs.net.wire import (
+from packetfs.net.access.keys import Token
+from packetfs.net.access.scope import DiscreetPool
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.wire.batch import Content
+from packetfs.net.wire.items import ItemWriter
+from packetfs.net.wire.listing import Bits, ListingWriter, pieces_of
+from packetfs.net.wire.messages import (
     MAGIC,
     PROTOCOL,
     Begin,

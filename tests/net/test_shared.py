@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from packetfs.fs.ingest import ingest
 from packetfs.fs.leaves import Leaves
-from packetfs.net.shared import Shared, along
+from packetfs.fs.streams.ingest import ingest
+from packetfs.net.sending.shared import Shared, along
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import leaves, produces

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.limits import BLOCKS_MAX, FINDS_MAX
-from packetfs.net.finding import Finds, Seeker
-from packetfs.net.listing import Bits
-from packetfs.net.signatures import COARSE, Layout, Plan, Run, plan_first, plan_second, read_runs, write_runs
-from packetfs.net.stale import StaleContent
-from packetfs.net.wire import Signatures
+from packetfs.net.receiving.stale import StaleContent
+from packetfs.net.sending.seeking import Finds, Seeker
+from packetfs.net.wire.listing import Bits
+from packetfs.net.wire.messages import Signatures
+from packetfs.net.wire.signatures import COARSE, Layout, Plan, Run, plan_first, plan_second, read_runs, write_runs
 from packetfs.packet.blocks import BLOCK_MAX, BLOCK_MIN, WIDTH_MAX, block_find, block_sums
 from tests.net.rig import Rig, describe
 
@@ -104,7 +104,7 @@ def test_finds_of_two_rounds_cover_a_file(first: list[tuple[int, int]], second: 
 
 
 def test_finds_without_end_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.finding.FINDS_MAX", 100)
+    monkeypatch.setattr("packetfs.net.sending.seeking.FINDS_MAX", 100)
     finds = Finds()
     for at in range(0, 3000, 3):
         finds.add(at, at * 7, 1)
@@ -238,7 +238,9 @@ def test_sums_that_lie_cost_a_second_time_and_nothing_else(rig: Rig, monkeypatch
     (src / "data").write_bytes(rng.randbytes(300_000))
     shutil.copytree(src, dst)
     scatter(src / "data", 4, rng)
-    monkeypatch.setattr("packetfs.net.finding.block_find", lambda *said: [(at, 0, 1) for at, _, _ in block_find(*said)])
+    monkeypatch.setattr(
+        "packetfs.net.sending.seeking.block_find", lambda *said: [(at, 0, 1) for at, _, _ in block_find(*said)]
+    )
     rig.sync(f"{src}/", dst)
     assert not rig.troubles
     assert describe(dst) == describe(src)

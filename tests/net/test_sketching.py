@@ -12,11 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.fs.filesystem import FileSystem
-from packetfs.net.comparing import OwnNames
-from packetfs.net.listing import Listed
-from packetfs.net.names import ID, Selection, ids_of, walk
-from packetfs.net.sketching import cost_of_sketch, estimate, pack_symbols, subtract, symbols_wanted, unpack_symbols
-from packetfs.net.target_pool import PoolTarget
+from packetfs.net.finding.comparing import OwnNames
+from packetfs.net.finding.names import ID, Selection, ids_of, walk
+from packetfs.net.finding.sketching import (
+    cost_of_sketch,
+    estimate,
+    pack_symbols,
+    subtract,
+    symbols_wanted,
+    unpack_symbols,
+)
+from packetfs.net.receiving.target_pool import PoolTarget
+from packetfs.net.wire.listing import Listed
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, decode_entry, encode_entry
 from packetfs.packet.head import Kind

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from packetfs.errors import Unverified
-from packetfs.net.packed import COPY, FILL, LITERAL, Instruction
-from packetfs.net.spans import Spans
+from packetfs.net.receiving.spans import Spans
+from packetfs.net.wire.packed import COPY, FILL, LITERAL, Instruction
 
 OLD = random.Random(3).randbytes(5000)
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from packetfs.errors import Stalled
-from packetfs.net.batch import Batch, Origin
-from packetfs.net.channel import FrameChannel
-from packetfs.net.pulse import Pulse
-from packetfs.net.stream import PipeStream, await_room
-from packetfs.net.wire import FRAME, Commit, Listed, Type
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.pulse import Pulse
+from packetfs.net.link.stream import PipeStream, await_room
+from packetfs.net.wire.batch import Batch, Origin
+from packetfs.net.wire.messages import FRAME, Commit, Listed, Type
 from packetfs.packet.digest import Digest
 
 HEARTBEAT = FRAME.pack(0, Type.HEARTBEAT, 0)
@@ -92,10 +92,10 @@ def test_beats_are_no_messages_and_no_words(pair: Pair) -> None:
 
 
 def test_a_side_that_computes_beats_and_one_that_speaks_does_not(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packetfs.net.channel.HEARTBEAT", 0.0)
+    monkeypatch.setattr("packetfs.net.link.channel.HEARTBEAT", 0.0)
     with Pulse(pair.channel, 0.001):
         assert os.read(pair.hears, 6) == HEARTBEAT
-    monkeypatch.setattr("packetfs.net.channel.HEARTBEAT", 1000.0)
+    monkeypatch.setattr("packetfs.net.link.channel.HEARTBEAT", 1000.0)
     pair.channel.send(Commit(Digest(bytes(32))))
     pair.channel.beat()
     said = os.read(pair.hears, 1 << 16).replace(HEARTBEAT, b"")

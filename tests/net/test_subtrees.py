@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from fuzz.stage import host
 from fuzz.wire import record, split
 from packetfs.fs.filesystem import FileSystem
-from packetfs.net import sender, sketching, subtrees
 from packetfs.net.ends import Place, Terms
-from packetfs.net.wire import Type
+from packetfs.net.finding import sketching, subtrees
+from packetfs.net.sending import sender
+from packetfs.net.wire.messages import Type
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 

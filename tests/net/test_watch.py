@@ -17,15 +17,15 @@ from packetfs.events import Connection, Delivered, Event
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.watches import Kind, Note
 from packetfs.limits import BACKOFF_FIRST, BACKOFF_MOST, WATCH_LONGEST, WATCH_PENDING, WATCH_QUIET
-from packetfs.net.batch import Batch
-from packetfs.net.carrier import Carrier, Carrying
 from packetfs.net.job import Job, Summary
+from packetfs.net.link.carrier import Carrier, Carrying
 from packetfs.net.watch import destination
 from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.loop import watch
 from packetfs.net.watch.pending import Due, Pending
 from packetfs.net.watch.sharing import SharingChannel
-from packetfs.net.wire import Begin, Commit, Message
+from packetfs.net.wire.batch import Batch
+from packetfs.net.wire.messages import Begin, Commit, Message
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
 

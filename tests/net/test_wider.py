@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from packetfs.net.delta import _Wider
+from packetfs.net.sending.delta import _Wider
 
 CHANGES = 4000
 LITERALS = 4096

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from packetfs.errors import BadMessage, BadPacket, Disconnected, FarSideFailed, PacketFSError
 from packetfs.limits import ENTRY_TAIL_MAX, EXTENT_MAX, FRAME_MAX, LEVELS_MAX, PATH_MAX
-from packetfs.net.batch import Batch, Content, Origin, decode_batch, encode_batch
-from packetfs.net.channel import FrameChannel
-from packetfs.net.items import (
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.stream import PipeStream
+from packetfs.net.wire.batch import Batch, Content, Origin, decode_batch, encode_batch
+from packetfs.net.wire.items import (
     AnyItem,
     BlockItem,
     EndItem,
@@ -31,11 +32,8 @@ from packetfs.net.items import (
     SourceItem,
     check_path,
 )
-from packetfs.net.listing import Bits, Listed, ListingReader, ListingWriter, Piece
-from packetfs.net.packed import Expected, Packer, pack, pack_entry, read_instructions, unpack
-from packetfs.net.stream import PipeStream
-from packetfs.net.varint import Cursor, unzigzag, write_bytes, write_varint, zigzag
-from packetfs.net.wire import (
+from packetfs.net.wire.listing import Bits, Listed, ListingReader, ListingWriter, Piece
+from packetfs.net.wire.messages import (
     FRAME,
     MESSAGES,
     Begin,
@@ -57,7 +55,9 @@ from packetfs.net.wire import (
     decode_message,
     encode_message,
 )
-from packetfs.net.wire import Listed as ListedMessage
+from packetfs.net.wire.messages import Listed as ListedMessage
+from packetfs.net.wire.packed import Expected, Packer, pack, pack_entry, read_instructions, unpack
+from packetfs.net.wire.varint import Cursor, unzigzag, write_bytes, write_varint, zigzag
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry, encode_entry
 from packetfs.packet.layout import Buffer

@@ -9,16 +9,16 @@ from typing import Any
 
 from packetfs.events import ignore
 from packetfs.fs.filesystem import FileSystem
-from packetfs.net.channel import FrameChannel
-from packetfs.net.daemon import ClosingStream, Daemon, Visit, listen
-from packetfs.net.identity import certificate_of, fingerprint, make_identity
+from packetfs.net.access.identity import certificate_of, fingerprint, make_identity
+from packetfs.net.access.keys import Key, KeyRing, Servers, Token
 from packetfs.net.job import Endpoint, Job, Summary
-from packetfs.net.keys import Key, KeyRing, Servers, Token
-from packetfs.net.serve import Answer, Service
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.link.tls import Credentials, TlsDoor, TlsStream, dial
+from packetfs.net.link.visitor import client_identity, server_identity
+from packetfs.net.serving.daemon import ClosingStream, Daemon, Visit, listen
+from packetfs.net.serving.serve import Answer, Service
 from packetfs.net.sync import run
-from packetfs.net.tls import Credentials, TlsDoor, TlsStream, dial
-from packetfs.net.visitor import client_identity, server_identity
-from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Option
 from packetfs.pool.pool import Pool
 
 

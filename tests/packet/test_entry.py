@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.errors import BadPacket
-from packetfs.net.packed import pack_entry, unpack_entry
-from packetfs.net.varint import Cursor
+from packetfs.net.wire.packed import pack_entry, unpack_entry
+from packetfs.net.wire.varint import Cursor
 from packetfs.packet.entry import Entry, check_name, decode_entry, encode_entry
 from packetfs.packet.tree import split
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from packetfs.dataclass import replace
-from packetfs.engines.job import run_job
-from packetfs.engines.memo import Memory
+from packetfs.engines.input.records import RecordKind, Records, parse_records
+from packetfs.engines.input.source import PoolFile
+from packetfs.engines.jobs.job import run_job
+from packetfs.engines.memo.memo import Memory
 from packetfs.engines.options import JobOptions
-from packetfs.engines.records import RecordKind, Records, parse_records
-from packetfs.engines.result import JobEvent, JobListener
-from packetfs.engines.source import PoolFile
+from packetfs.engines.results.result import JobEvent, JobListener
 from packetfs.errors import DeriveFailed
 from packetfs.events import Trouble
-from packetfs.fs.ingest import Ingested
 from packetfs.fs.posix.stream import Stream
+from packetfs.fs.streams.ingest import Ingested
 from packetfs.limits import DERIVED_GROWTH, DERIVED_MAX, DERIVED_SMALL, FUEL_MAX, PROGRAM_BYTES_MAX
 from packetfs.packet.derived import Call, parse_derived
 from packetfs.packet.digest import Digest, digest_of, short

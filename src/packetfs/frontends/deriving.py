@@ -7,7 +7,7 @@ from contextlib import suppress
 from packetfs.errors import BadProgram, CorruptExtent, DeriveFailed, MissingExtent, UnknownFeature
 from packetfs.fs.derived import run_derived, waiting
 from packetfs.fs.filesystem import FileSystem, open_names
-from packetfs.fs.ingest import Ingested
+from packetfs.fs.streams.ingest import Ingested
 from packetfs.packet.digest import Digest
 from packetfs.pool.memo import MemoStore
 from packetfs.pool.pool import Pool
@@ -20,7 +20,7 @@ _OF_ONE_FILE: Final = (DeriveFailed, BadProgram, CorruptExtent, MissingExtent, U
 def derive(pool: Pool, root: Digest) -> Ingested:
     """Be the filesystem's Deriver: run a derived file into a pool that is open for writing, and remember how."""
     from packetfs.engines.derive import Deriver
-    from packetfs.engines.result import ignore
+    from packetfs.engines.results.result import ignore
 
     store = MemoStore(pool)
     try:

@@ -24,7 +24,7 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from packetfs.fs.ingest import Ingested
+    from packetfs.fs.streams.ingest import Ingested
 
 Deriver: TypeAlias = Callable[[Pool, Digest], "Ingested"]
 """Runs a derived file, puts what comes out into the pool, and returns its root and size."""
@@ -79,6 +79,6 @@ def _known(fs: FileSystem, root: Digest) -> Ingested | None:
     value = fs.note(_NOTE + root)
     if value is None or len(value) != DIGEST + 8 or not fs.pool.holds(Digest(value[:DIGEST])):
         return None
-    from packetfs.fs.ingest import Ingested  # who reads needs none of it
+    from packetfs.fs.streams.ingest import Ingested  # who reads needs none of it
 
     return Ingested(Digest(value[:DIGEST]), int.from_bytes(value[DIGEST:], "little"), 0, 0)

@@ -38,7 +38,7 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from packetfs.fs.window import ReadInto
+    from packetfs.fs.streams.window import ReadInto
 
 NAMES: Final = "names"
 _NEW_DIRECTORY: Final = 0o40755
@@ -164,7 +164,7 @@ class FileSystem:
 
     def put_file(self, path: bytes, source: ReadInto, entry: Entry) -> Entry:
         """Store a stream as the content of a file; return its entry, with root and size. The old content helps."""
-        from packetfs.fs.ingest import ingest  # who reads needs none of it
+        from packetfs.fs.streams.ingest import ingest  # who reads needs none of it
 
         old = self.paths.find(path)
         known = Digest(old.entry.root) if old is not None and old.entry.is_file else NO_DIGEST

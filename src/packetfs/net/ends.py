@@ -26,9 +26,9 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from packetfs.fs.intake import Offer
-    from packetfs.net.source import Source
-    from packetfs.net.target import Target
+    from packetfs.fs.mirroring.file import Offer
+    from packetfs.net.receiving.target import Target
+    from packetfs.net.sending.source import Source
 
 
 class Shape(IntEnum):
@@ -111,10 +111,10 @@ def _inside(path: bytes) -> bytes:
 
 def load_source(place: Place) -> None:
     """Load what `open_source` will need, while the other side starts."""
-    import packetfs.net.source
+    import packetfs.net.sending.source
 
     if not place.pool:
-        import packetfs.fs.mirror  # noqa: F401
+        import packetfs.fs.mirroring.mirror  # noqa: F401
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def open_source(
     place: Place, mean: int, keep: int, listener: Listener, *, checksum: bool, offer: Offer | None = None
 ) -> Iterator[Source]:
     """Open the end that sends; a plain directory is mirrored into its history first, and new files are offered."""
-    from packetfs.net.source import HostSource, PoolSource
+    from packetfs.net.sending.source import HostSource, PoolSource
 
     if place.pool:
         with _open_writable(place) as pool, open_names(pool) as fs:
@@ -131,7 +131,7 @@ def open_source(
             yield PoolSource(fs, _inside(place.path), limited=place.limited)
             fs.commit()
         return
-    from packetfs.fs.mirror import MirrorOptions, mirror
+    from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
 
     shape = shape_of(place)
     real, key = _real_source(place, shape)
@@ -163,7 +163,7 @@ def _open_writable(place: Place) -> Pool:
 
 
 def _discreet() -> type[Pool]:
-    from packetfs.net.scope import DiscreetPool  # a sync of one's own has no secrets
+    from packetfs.net.access.scope import DiscreetPool  # a sync of one's own has no secrets
 
     return DiscreetPool
 
@@ -199,7 +199,7 @@ def open_targets(place: Place, name: bytes, mean: int, listener: Listener) -> It
         with _open_writable(place) as pool, open_names(pool) as fs:
             yield lambda terms: closing(_pool_target(fs, place, terms))
         return
-    from packetfs.net.target_host import HostTarget
+    from packetfs.net.receiving.target_host import HostTarget
 
     root, key, rename = _real_target(place, name)
     with open_history(place.history, "target", key, mean) as fs:
@@ -243,7 +243,7 @@ def _real_target(place: Place, name: bytes) -> tuple[bytes, bytes, tuple[bytes, 
 
 
 def _pool_target(fs: FileSystem, place: Place, terms: Terms) -> Target:
-    from packetfs.net.target_pool import PoolTarget
+    from packetfs.net.receiving.target_pool import PoolTarget
 
     rename = None
     path = _inside(place.path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Shape
 from packetfs.net.job import Endpoint, Job
-from packetfs.net.serve import check_version
-from packetfs.net.wire import MAGIC, PROTOCOL, Hello, Option, Welcome
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.serving.serve import check_version
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Option, Welcome
 
 
 def place_of(job: Job, endpoint: Endpoint) -> Place:

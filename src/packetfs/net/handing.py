@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS
-from packetfs.net.items import ItemWriter
-from packetfs.net.packed import Packer
+from packetfs.net.wire.items import ItemWriter
+from packetfs.net.wire.packed import Packer
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.tree import produces
 from packetfs.typing import Protocol

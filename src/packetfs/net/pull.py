@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from packetfs.errors import BadMessage
 from packetfs.events import Listener
-from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Place, Shape, Terms, mean_of, open_target
 from packetfs.net.greeting import below, hello, place_of, welcome
 from packetfs.net.job import Job, Summary, Traffic
-from packetfs.net.receiver import Receiver
-from packetfs.net.wire import Option
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.receiving.receiver import Receiver
+from packetfs.net.wire.messages import Option
 
 
 def pull(job: Job, channel: FrameChannel, listener: Listener) -> Summary:

@@ -6,13 +6,13 @@ import os
 from typing import NamedTuple
 
 from packetfs.events import Listener
-from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import load_source, mean_of, open_source, shape_of
 from packetfs.net.greeting import below, hello, place_of, welcome
 from packetfs.net.job import Job, Summary, Traffic
-from packetfs.net.outlet import SendReport
-from packetfs.net.sender import Sender
-from packetfs.net.wire import Option
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.sending.outlet import SendReport
+from packetfs.net.sending.sender import Sender
+from packetfs.net.wire.messages import Option
 
 
 def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:

@@ -8,8 +8,8 @@ import time
 from packetfs.dataclass import replace
 from packetfs.errors import IntoPool, Overlap, SamePool
 from packetfs.events import Counted, Listener
-from packetfs.net.carrier import reach
 from packetfs.net.job import Job, Summary
+from packetfs.net.link.carrier import reach
 
 
 def run(job: Job, listener: Listener) -> Summary:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.ingest import ingest
 from packetfs.fs.posix.attributes import Caller
 from packetfs.fs.posix.operations import Operations
 from packetfs.fs.posix.programs import Later
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool

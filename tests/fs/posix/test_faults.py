@@ -17,10 +17,10 @@ from packetfs.fs import schema
 from packetfs.fs.check import check
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.gc import collect_garbage
-from packetfs.fs.ingest import ingest
 from packetfs.fs.posix.attributes import Changes
 from packetfs.fs.posix.operations import Operations
 from packetfs.fs.rebuild import forget_names, rebuild
+from packetfs.fs.streams.ingest import ingest
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool

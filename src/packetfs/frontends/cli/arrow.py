@@ -11,7 +11,7 @@ from packetfs.frontends.cli.values import elements, ranked, show_key
 from packetfs.typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from packetfs.engines.result import RunResult
+    from packetfs.engines.results.result import RunResult
 
 COLUMNS = ("map", "key", "key_text", "element", "value", "decimals")
 

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from packetfs.engines.source import HostFile, PoolFile, Source, is_made_up
+from packetfs.engines.input.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from packetfs.engines.records import Records
+    from packetfs.engines.input.records import Records
     from packetfs.frontends.cli.reading import View
     from packetfs.pool.pool import Pool
 
@@ -49,7 +49,7 @@ def open_stored(pool: str, snapshot: str | None) -> Iterator[tuple[View, Pool]]:
 
 def _open(name: str, stored: tuple[View, Pool] | None, records: Records | None) -> Source:
     if name == "-" or is_stream(name) or (not name.startswith("pfs:") and is_made_up(raw(name))):
-        from packetfs.engines.pipe import Pipe
+        from packetfs.engines.input.pipe import Pipe
 
         if name == "-":
             return Pipe(_stdin(), records=records)

@@ -15,13 +15,13 @@ from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import HISTORY_WAIT
-from packetfs.net.daemon import Daemon, Door, Visit, listen
+from packetfs.net.access.keys import KeyRing
 from packetfs.net.job import PORT
-from packetfs.net.keys import KeyRing
-from packetfs.net.serve import Service
-from packetfs.net.tls import TlsDoor
-from packetfs.net.unix import UnixDoor
-from packetfs.net.visitor import server_identity
+from packetfs.net.link.tls import TlsDoor
+from packetfs.net.link.unix import UnixDoor
+from packetfs.net.link.visitor import server_identity
+from packetfs.net.serving.daemon import Daemon, Door, Visit, listen
+from packetfs.net.serving.serve import Service
 from packetfs.typing import Final
 
 _LISTEN: Final = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>[0-9]{1,5})?")

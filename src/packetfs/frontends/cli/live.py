@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from packetfs.dataclass import dataclass
-from packetfs.engines.jobs import JobInfo, list_jobs, microvms
-from packetfs.engines.ledger import Control
+from packetfs.engines.jobs.steering import JobInfo, list_jobs, microvms
+from packetfs.engines.live.ledger import Control
 from packetfs.errors import BadJob, NoJob
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json

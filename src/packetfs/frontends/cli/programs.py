@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from packetfs.fs.ingest import ingest
+from packetfs.fs.streams.ingest import ingest
 from packetfs.limits import MEAN
 from packetfs.packet.codec import encode
 from packetfs.packet.digest import Digest, digest_of

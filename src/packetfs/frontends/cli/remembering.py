@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from packetfs.engines.source import PoolFile, Source
+from packetfs.engines.input.source import PoolFile, Source
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from packetfs.engines.serve import Opened, may_remember
-from packetfs.engines.source import HostFile, PoolFile, Source
+from packetfs.engines.input.source import HostFile, PoolFile, Source
+from packetfs.engines.remote.serve import Opened, may_remember
 from packetfs.errors import NotGranted, SourceUnavailable, UsageError
 from packetfs.errors.system import source_error
 from packetfs.frontends import settings
 from packetfs.frontends.cli.inputs import is_stream, open_sources, open_stored
 from packetfs.frontends.cli.remembering import remembering
 from packetfs.fs.host.beneath import Beneath
-from packetfs.net.rights import Rights, clean
-from packetfs.net.wire import Run
+from packetfs.net.access.rights import Rights, clean
+from packetfs.net.wire.messages import Run
 from packetfs.packet.digest import Digest
 from packetfs.typing import Final
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from packetfs.engines.result import VERDICT_NAMES, FaultReport, MapResult, RunResult
+from packetfs.engines.results.result import VERDICT_NAMES, FaultReport, MapResult, RunResult
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import counted, format_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packetfs.engines.result import JobEvent, Traced
+from packetfs.engines.results.result import JobEvent, Traced
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output

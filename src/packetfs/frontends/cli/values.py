@@ -7,7 +7,7 @@ from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.layout import MapType, Reducer, Show
 
 if TYPE_CHECKING:
-    from packetfs.engines.result import MapResult
+    from packetfs.engines.results.result import MapResult
     from packetfs.vm.program import MapDefinition
 
 _SIGNED: Final = (Reducer.SIGNED_MIN, Reducer.SIGNED_MAX)

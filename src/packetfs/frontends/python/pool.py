@@ -28,7 +28,7 @@ from packetfs.frontends.python.records import Listing, Snapshots, Stat, Taken, m
 from packetfs.frontends.python.storing import copied, new_directory, new_file, source_of, stream_of
 from packetfs.frontends.python.table import table
 from packetfs.fs.graft import graft
-from packetfs.fs.window import ReadInto
+from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import MEAN
 from packetfs.packet.layout import Buffer
 from packetfs.typing import BinaryIO, Final, TypeAlias, overload

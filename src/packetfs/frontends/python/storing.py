@@ -7,7 +7,7 @@ import stat
 import time
 
 from packetfs.dataclass import replace
-from packetfs.fs.window import ReadInto
+from packetfs.fs.streams.window import ReadInto
 from packetfs.packet.entry import Entry
 from packetfs.packet.layout import Buffer
 from packetfs.typing import BinaryIO, Final

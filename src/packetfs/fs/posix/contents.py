@@ -6,12 +6,12 @@ import errno
 import os
 
 from packetfs.errors import PacketFSError
-from packetfs.fs.ingest import ingest
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
 from packetfs.fs.posix.overlay import Overlay
 from packetfs.fs.posix.programs import Later, Programs
 from packetfs.fs.posix.stream import Stream
+from packetfs.fs.streams.ingest import ingest
 from packetfs.limits import POSIX_HELD, POSIX_OVERLAY_BYTES, POSIX_OVERLAYS, POSIX_QUIET_SECONDS, POSIX_RANGES
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.layout import Buffer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packetfs.fs.ingest import Ingested, ingest
 from packetfs.fs.posix.programs import Programs, zeros
 from packetfs.fs.posix.ranges import Kind, Ranges
 from packetfs.fs.posix.scratch import Scratch
+from packetfs.fs.streams.ingest import Ingested, ingest
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool

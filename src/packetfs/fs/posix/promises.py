@@ -9,9 +9,9 @@ from functools import partial
 
 from packetfs.fs.derived import Deriver, settle
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.ingest import Ingested
 from packetfs.fs.posix.errnos import fail
 from packetfs.fs.posix.nodes import SHOWN, Node, Nodes
+from packetfs.fs.streams.ingest import Ingested
 from packetfs.packet.derived import is_derived
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.typing import Final

@@ -7,7 +7,7 @@ could not take stays here too: a call that raises has lost nothing, and can be m
 from __future__ import annotations
 
 from packetfs.errors import PacketFSError
-from packetfs.fs.ingest import Ingested
+from packetfs.fs.streams.ingest import Ingested
 from packetfs.packet.cut import cut, reach_of
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf

@@ -15,19 +15,19 @@ from functools import partial
 from packetfs.errors import BadMessage, OtherMean, PacketFSError, RevokedKey
 from packetfs.events import Changed, Connection, Counted, Delivered, Event, Listener
 from packetfs.limits import WATCH_PENDING
-from packetfs.net.carrier import Carrying, reach
-from packetfs.net.channel import FrameChannel
 from packetfs.net.ends import Shape
 from packetfs.net.greeting import below, hello, welcome
 from packetfs.net.job import Job, Summary
-from packetfs.net.outlet import SendReport
+from packetfs.net.link.carrier import Carrying, reach
+from packetfs.net.link.channel import FrameChannel
 from packetfs.net.push import Meter, summarise
-from packetfs.net.sender import Sender
-from packetfs.net.source import HostSource
+from packetfs.net.sending.outlet import SendReport
+from packetfs.net.sending.sender import Sender
+from packetfs.net.sending.source import HostSource
 from packetfs.net.watch.backoff import Backoff
 from packetfs.net.watch.sharing import SharingChannel
 from packetfs.net.watch.tree import WatchedTree
-from packetfs.net.wire import NO_ROOT, Option
+from packetfs.net.wire.messages import NO_ROOT, Option
 from packetfs.typing import Final
 
 _LISTEN: Final = 5.0

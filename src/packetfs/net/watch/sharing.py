@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from packetfs.net.batch import Batch
-from packetfs.net.channel import FrameChannel, M
-from packetfs.net.wire import Message
+from packetfs.net.link.channel import FrameChannel, M
+from packetfs.net.wire.batch import Batch
+from packetfs.net.wire.messages import Message
 
 
 class SharingChannel:

@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 
 from packetfs.errors import PacketFSError
 from packetfs.events import Listener
-from packetfs.fs.comparison import OldContents
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.mirror import MirrorOptions, mirror, renew
+from packetfs.fs.mirroring.mirror import MirrorOptions, mirror, renew
+from packetfs.fs.streams.comparison import OldContents
 from packetfs.limits import COMPARED_MIN
 from packetfs.net.ends import top_entry
 from packetfs.net.history import commit_history, settle_source
-from packetfs.net.source import HostSource
+from packetfs.net.sending.source import HostSource
 from packetfs.net.watch.pending import Due
 from packetfs.packet.digest import NO_DIGEST, Digest
 

@@ -41,7 +41,7 @@ def run(options: Namespace, output: Output) -> int:
     if not 1 <= options.fuel <= FUEL_MAX:
         raise UsageError(reason=f"--fuel {options.fuel}: it must be from 1 to {FUEL_MAX:,}")
     from packetfs.engines.derive import call_of
-    from packetfs.engines.records import parse_records
+    from packetfs.engines.input.records import parse_records
     from packetfs.frontends.cli.chosen import choose_program
     from packetfs.frontends.cli.emitted import writes_output
     from packetfs.frontends.cli.opening import open_filesystem

@@ -22,10 +22,10 @@ from packetfs.frontends.cli.endpoint import daemon_address
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import format_size, parse_rate, parse_size
-from packetfs.net.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
-from packetfs.net.keys import Key, KeyRing, Servers, parse_token
-from packetfs.net.rights import POOL
-from packetfs.net.visitor import client_identity, server_identity
+from packetfs.net.access.identity import certificate_of, certificate_text, fingerprint, make_identity, shown
+from packetfs.net.access.keys import Key, KeyRing, Servers, parse_token
+from packetfs.net.access.rights import POOL
+from packetfs.net.link.visitor import client_identity, server_identity
 from packetfs.typing import Final
 
 EXAMPLES: Final = (

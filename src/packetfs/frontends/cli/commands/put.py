@@ -22,7 +22,7 @@ from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.programs import sequential
 from packetfs.frontends.cli.reading import join
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.mirror import mirror
+from packetfs.fs.mirroring.mirror import mirror
 from packetfs.packet.entry import Entry
 from packetfs.typing import Final
 

@@ -35,7 +35,7 @@ from packetfs.vm.layout import VMS_MAX, Fault
 
 if TYPE_CHECKING:
     from packetfs.engines.options import JobOptions
-    from packetfs.engines.result import FaultReport, RunResult
+    from packetfs.engines.results.result import FaultReport, RunResult
     from packetfs.frontends.cli.chosen import Chosen
     from packetfs.frontends.cli.results import Decimals
     from packetfs.frontends.cli.tracing import JobReporter
@@ -161,8 +161,8 @@ def _check(options: Namespace) -> None:
 def _run_here(
     options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
-    from packetfs.engines.job import run_job
-    from packetfs.engines.records import parse_records
+    from packetfs.engines.input.records import parse_records
+    from packetfs.engines.jobs.job import run_job
     from packetfs.frontends.cli.inputs import open_sources
     from packetfs.frontends.cli.remembering import remembering
     from packetfs.frontends.cli.runtime import runtime
@@ -189,7 +189,7 @@ def _run_here(
 
 def _tell_kept(options: Namespace, output: Output) -> None:
     """Say how to go on with a job that was kept."""
-    from packetfs.engines.jobs import list_jobs
+    from packetfs.engines.jobs.steering import list_jobs
 
     for job in list_jobs(settings.runtime_path()) if options.keep else ():
         if job.owner == os.getpid():
@@ -199,8 +199,8 @@ def _tell_kept(options: Namespace, output: Output) -> None:
 def _run_there(
     options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
-    from packetfs.engines.node import NodeJob, run_on_node
-    from packetfs.engines.records import parse_records
+    from packetfs.engines.input.records import parse_records
+    from packetfs.engines.remote.node import NodeJob, run_on_node
     from packetfs.frontends.cli.endpoint import parse_node, shell_words
 
     host, daemon = parse_node(options.node)

@@ -21,7 +21,7 @@ from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.fs.filesystem import FileSystem
-    from packetfs.net.rights import Rights
+    from packetfs.net.access.rights import Rights
 
 EXAMPLES: Final = (
     ("ssh host pfs serve --stdio", "what `pfs sync` runs to reach host"),
@@ -51,7 +51,7 @@ def run(options: Namespace, output: Output) -> int:
 
         return run_daemon(options, output)
     output.bar = None
-    from packetfs.net.serve import Service, serve_stdio
+    from packetfs.net.serving.serve import Service, serve_stdio
 
     answer = answering(options.pool)
     service = Service(settings.pool_path(options.pool), settings.history_path(), answer, prepare=_prepare)
@@ -59,7 +59,7 @@ def run(options: Namespace, output: Output) -> int:
 
 
 def _rights(options: Namespace) -> Rights:
-    from packetfs.net.rights import Rights, parse_grant
+    from packetfs.net.access.rights import Rights, parse_grant
 
     if not options.only and not options.read_only:
         return Rights()

@@ -10,8 +10,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from packetfs.engines.jobs import control, hold, microvms, remove_job
-from packetfs.engines.ledger import Control
+from packetfs.engines.jobs.steering import control, hold, microvms, remove_job
+from packetfs.engines.live.ledger import Control
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.commands.run import finish, show
 from packetfs.frontends.cli.emitted import Emitted, writes_output
@@ -33,7 +33,7 @@ from packetfs.frontends.cli.runtime import runtime
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from packetfs.engines.jobs import JobInfo
+    from packetfs.engines.jobs.steering import JobInfo
     from packetfs.packet.execute import Filling
 
 EXAMPLES: Final = (
@@ -125,7 +125,7 @@ def _drop(options: Namespace, output: Output) -> int:
 
 
 def _freeze(options: Namespace, output: Output) -> int:
-    from packetfs.engines.moving import freeze_job
+    from packetfs.engines.jobs.moving import freeze_job
 
     name, path = options.freeze
     packets = freeze_job(find(name).directory)
@@ -136,7 +136,7 @@ def _freeze(options: Namespace, output: Output) -> int:
 
 
 def _thaw(options: Namespace, output: Output) -> int:
-    from packetfs.engines.moving import thaw_job
+    from packetfs.engines.jobs.moving import thaw_job
 
     with open_source(raw(options.thaw)) as file:
         directory = thaw_job(file.read(), runtime())
@@ -153,8 +153,8 @@ def _resume(options: Namespace, output: Output) -> int:
     if job.running:
         control(job.directory, Control.RUN)
         return 0
-    from packetfs.engines.job import resume_job
-    from packetfs.engines.jobfile import read_job, read_job_program
+    from packetfs.engines.jobs.job import resume_job
+    from packetfs.engines.jobs.jobfile import read_job, read_job_program
     from packetfs.frontends.cli.tracing import JobReporter
     from packetfs.toolchain.notes import decimals_of
 

@@ -1,0 +1,58 @@
+"""How many lines are before an offset: counted only for programs that ask for the number of a record."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+
+from packetfs.engines.input.source import Source
+from packetfs.limits import RUN_WINDOW
+
+NEWLINE = b"\n"
+PIECE = 512
+"""Bytes of the first look for a newline."""
+
+
+class LineCounter:
+    """Counts the newlines of a source from its beginning, once, in steps that are remembered."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._counts = array("Q", [0])
+        self._lock = threading.Lock()
+        self.here = 0
+        self._at = 0
+
+    def advance(self, stop: int) -> None:
+        """Count up to `stop` and let `here` tell the newlines before it: for pipes, whose bytes come once."""
+        self.here += count_lines(self._source, self._at, stop)
+        self._at = stop
+
+    def before(self, offset: int) -> int:
+        """Return how many newlines are in [0, offset)."""
+        steps, start = offset // RUN_WINDOW, offset // RUN_WINDOW * RUN_WINDOW
+        with self._lock:
+            while len(self._counts) <= steps:
+                at = (len(self._counts) - 1) * RUN_WINDOW
+                self._counts.append(self._counts[-1] + count_lines(self._source, at, at + RUN_WINDOW))
+        return self._counts[steps] + count_lines(self._source, start, offset)
+
+
+def find_newline(source: Source, start: int, stop: int) -> int:
+    """Return where the first newline in [start, stop) is, -1 if there is none; each piece is twice as long as the one
+    before, since most lines are short."""
+    at, piece = start, PIECE
+    while at < stop:
+        end = min(at + piece, stop)
+        found = bytes(source.read(at, end)).find(NEWLINE)
+        if found >= 0:
+            return at + found
+        at, piece = end, min(2 * piece, RUN_WINDOW)
+    return -1
+
+
+def count_lines(source: Source, start: int, stop: int) -> int:
+    """Return how many newlines are in [start, stop)."""
+    return sum(
+        bytes(source.read(at, min(at + RUN_WINDOW, stop))).count(NEWLINE) for at in range(start, stop, RUN_WINDOW)
+    )

@@ -1,0 +1,249 @@
+"""Results that are remembered: shards whose bytes a program has seen before are not run again.
+
+A shard begins as a microVM that is done, and everything behind goes its usual way. A stretch of shards is looked up
+before them: what it came to, counts and reduced maps, is merged into that of the job without a microVM. So a run after
+a change looks up the stretches, and the shards of those that changed. known.py says under which keys results are kept:
+
+    key of where a stretch begins   -> its span; from that follows its key
+    key of a part                   -> question: what else the run looked at
+    key of the answer to it here    -> result
+
+Where no fields were read the second key and the result stand right behind the question, which saves looking for them.
+
+Remembered are shards of files in a pool that ended well and traced nothing, and stretches of such shards, unless they
+emitted a lot or their records are a list. What is read back is checked as anything from a disk; what does not fit
+counts as not remembered.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from array import array
+from operator import lt
+
+from packetfs.dataclass import dataclass
+from packetfs.engines.input.shards import Batch, Stretch
+from packetfs.engines.input.source import PoolFile, Source
+from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
+from packetfs.engines.results.outcome import DAMAGE, Outcome, unpack
+from packetfs.errors import BadPacket, PacketFSError
+from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING, STRETCH_OUTPUT_MAX
+from packetfs.packet.digest import DIGEST, Digest
+from packetfs.packet.zstd import compress, decompress
+from packetfs.typing import Final, Protocol
+from packetfs.vm.context import Context
+from packetfs.vm.image import Image
+from packetfs.vm.layout import State
+
+_COUNTS: Final = struct.Struct("<11Q")
+"""records, executed, emitted, result, six verdicts, bytes of maps; maps and output follow."""
+_LENGTHS: Final = struct.Struct("<QQ")
+"""Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its output."""
+_RAW, _ZSTD = b"\0", b"\1"
+_SMALL: Final = 2048
+"""Bytes up to which a result is kept as it is: loading zstd for it would cost more than that gains."""
+_PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
+
+
+class Memory(Protocol):
+    """Where results are kept, by key. Several threads may ask."""
+
+    def recall(self, key: Digest) -> bytes | None: ...
+    def remember(self, key: Digest, value: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a shard computed. `maps`: the front of its maps memory, the rest of which is zero."""
+
+    records: int
+    executed: int
+    emitted: int
+    result: int
+    verdicts: tuple[int, ...]
+    maps: bytes
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A stretch, what it came to, and what it emitted."""
+
+    stretch: Stretch
+    outcome: Outcome
+    output: bytes
+
+
+class Memo:
+    """What one job remembers and recalls. `recalled`: how many shards."""
+
+    def __init__(self, memory: Memory, keys: Keys, image: Image, *, lists: bool) -> None:
+        """`lists`: the records of the job are listed beforehand."""
+        self._memory = memory
+        self._keys = keys
+        self._image = image
+        self._lists = lists
+        self._fits = image.maps_bytes <= MEMO_MAPS_MAX
+        self._lock = threading.Lock()
+        self._held = 0
+        self._parts: dict[int, Part] = {}
+        """Those of the shards that run, by number: they will be kept under the key that was not found."""
+        self._seen: dict[int, tuple[Seen, bytes]] = {}
+        """What shards looked at and emitted, by number, until their stretch is kept."""
+        self.recalled = 0
+
+    # recalling
+
+    def recall(self, source: Source, batch: Batch, index: int) -> Remembered | None:
+        """Return what is remembered of shard `index` of a batch, None where nothing is."""
+        if not isinstance(source, PoolFile) or not self._fits:
+            return None
+        part = self._keys.shard(source, batch, index)
+        question, value = self._find(part)
+        found = None if value is None else self._decode(value)
+        if found is None:
+            self._parts[part.shard] = part
+            return None
+        self._note(part.shard, self._keys.seen(part, question), found.output)
+        with self._lock:
+            self.recalled += 1
+        return found
+
+    def recall_stretch(self, source: Source, file: int, shard: int, start: int) -> Recalled | None:
+        """Return what is remembered of the stretch that begins at `start` of file number `file`, with shard number
+        `shard`; None where nothing is."""
+        if not isinstance(source, PoolFile) or not self._fits or self._lists:
+            return None
+        begin = self._keys.begin(source, file, shard, start)
+        span = unpack_span(self._memory.recall(begin.key) or b"")
+        part = None if span is None else self._keys.stretch(begin, span)
+        value = None if part is None else self._find(part)[1]
+        found = None if span is None or value is None else self._read_stretch(value, begin, span)
+        if found is not None:
+            with self._lock:
+                self.recalled += len(found.stretch.starts)
+        return found
+
+    def _find(self, part: Part) -> tuple[bytes, bytes | None]:
+        """Return the question that was remembered of a part, and what was under the answer that it has here."""
+        known = self._memory.recall(part.key) or b""
+        question, answer = known[: QUESTION.size], known[QUESTION.size : QUESTION.size + DIGEST]
+        key = self._keys.answer(part, question)
+        if key is None or not answer:
+            return question, None if key is None else self._memory.recall(key)
+        return question, known[QUESTION.size + DIGEST :] if key == answer else None
+
+    def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
+        """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
+        at, size = slot * self._image.maps_bytes, max(len(found.maps), len(self._image.initial))
+        maps[at : at + size] = found.maps.ljust(size, b"\0")
+        context = Context(contexts, slot)
+        context.records, context.executed, context.emitted = found.records, found.executed, found.emitted
+        context.verdicts, context.result = found.verdicts, found.result
+        context.state = State.DONE
+
+    # remembering
+
+    def hold(self, size: int) -> bool:
+        """Let so many bytes of output wait for the end of their shard, or a negative number go; False without room."""
+        with self._lock:
+            fits = self._held + size <= MEMO_WAITING
+            self._held += size if fits else 0
+            return fits
+
+    def keep(self, source: Source, batch: Batch, index: int, context: Context, maps: memoryview, output: bytes) -> None:
+        """Remember a shard that ran from its beginning to its end; `maps`: all of its maps memory."""
+        part = self._parts.pop(batch.shard + index, None)
+        if not isinstance(source, PoolFile) or not self._fits or context.state != State.DONE:
+            return
+        if context.traced or context.emitted != len(output):
+            return
+        part = part or self._keys.shard(source, batch, index)
+        seen = self._keys.look(context, part.shard)
+        self._store(part, seen, self._encode(context, bytes(maps).rstrip(b"\0"), output))
+        self._note(part.shard, seen, output)
+
+    def keep_stretch(self, source: Source, file: int, stretch: Stretch, outcome: Outcome) -> None:
+        """Remember what a stretch came to, if all of its shards are such that they are remembered."""
+        noted = [self._seen.pop(shard, None) for shard in range(stretch.shard, stretch.shard + len(stretch.starts))]
+        found = [each for each in noted if each is not None]
+        output = b"".join(output for _, output in found)
+        self.hold(-len(output))
+        whole = len(found) == len(noted) and len(output) <= STRETCH_OUTPUT_MAX
+        if not isinstance(source, PoolFile) or self._lists or not whole:
+            return
+        looked, reached = 0, 0
+        for seen, _ in found:
+            looked, reached = looked | seen.looked, max(reached, seen.reached)
+        start, packed = stretch.starts[0], outcome.pack()
+        begin, span = self._keys.begin(source, file, stretch.shard, start), self._keys.span(source, stretch)
+        edges = array("Q", [edge - start for edge in stretch.starts]).tobytes()
+        value = self._packed(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
+        part = self._keys.stretch(begin, span)
+        if part is not None and self._store(part, Seen(looked, reached), value):
+            self._memory.remember(begin.key, span.pack())
+
+    def _note(self, shard: int, seen: Seen, output: bytes) -> None:
+        if len(output) <= STRETCH_OUTPUT_MAX and self.hold(len(output)):
+            self._seen[shard] = seen, output
+
+    def _store(self, part: Part, seen: Seen, value: bytes) -> bool:
+        """Keep what a part came to; False where it cannot be."""
+        question = self._keys.question(part, seen)
+        key = self._keys.answer(part, question)
+        if key is None or len(value) > MEMO_VALUE_MAX:
+            return False
+        if seen.looked:
+            self._memory.remember(part.key, question)
+            self._memory.remember(key, value)
+        else:
+            self._memory.remember(part.key, question + key + value)
+        return True
+
+    # values
+
+    def _encode(self, context: Context, maps: bytes, output: bytes) -> bytes:
+        counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts, len(maps))
+        return self._packed(_COUNTS.pack(*counts) + maps + output)
+
+    def _packed(self, value: bytes) -> bytes:
+        if len(value) <= _SMALL:
+            return _RAW + value
+        with self._lock:  # the compressor is one for all threads
+            return _ZSTD + compress(value, 1)
+
+    def _decode(self, value: bytes) -> Remembered | None:
+        try:
+            plain = _plain(value)
+            records, executed, emitted, result, *verdicts, size = _COUNTS.unpack_from(plain)
+        except (BadPacket, struct.error):
+            return None
+        rest = plain[_COUNTS.size :]
+        if size > self._image.maps_bytes or len(rest) != size + emitted:
+            return None
+        return Remembered(records, executed, emitted, result, tuple(verdicts), rest[:size], rest[size:])
+
+    def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
+        try:
+            plain = _plain(value)
+            first, size = _LENGTHS.unpack_from(plain)
+            middle, end = _LENGTHS.size + first, _LENGTHS.size + first + size
+            edges = array("Q", plain[_LENGTHS.size : middle]).tolist()
+            outcome, output = unpack(self._image, plain[middle:end]), plain[end:]
+        except (PacketFSError, *DAMAGE):
+            return None
+        totals = outcome.totals
+        counted = (totals.shards, totals.bytes, totals.emitted, totals.faulted)
+        if counted != (len(edges), span.length, len(output), 0) or not _is_rising(edges, span.length):
+            return None
+        starts = tuple([begin.start + edge for edge in edges])
+        return Recalled(Stretch(begin.shard, starts, begin.start + span.length), outcome, output)
+
+
+def _is_rising(edges: list[int], stop: int) -> bool:
+    return bool(edges) and not edges[0] and all(map(lt, edges, [*edges[1:], stop]))
+
+
+def _plain(value: bytes) -> bytes:
+    return decompress(value[1:], _PLAIN_MAX) if value[:1] == _ZSTD else value[1:]

@@ -1,0 +1,4 @@
+"""What a job comes to: maps reduced in the order of shards, counts, faults.
+
+In order: reduce, totals -> outcome -> result.
+"""

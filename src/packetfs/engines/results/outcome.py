@@ -1,0 +1,161 @@
+"""What shards came to: counts and reduced maps, of all shards of a job so far or of some that follow each other.
+
+    one line of JSON: the counts, and how many bytes each map has; then the maps
+
+A job keeps that of the shards that were reduced in one file, written whole, then renamed: a process that takes over the
+job reads it, and their microVMs do not matter any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from io import BytesIO
+
+from packetfs.engines.input.shards import Batch
+from packetfs.engines.live.columns import states
+from packetfs.engines.live.spool import Taking, take_anything
+from packetfs.engines.live.table import Table
+from packetfs.engines.results.reduce import ArrayReduction, HashReduction, Reduction, reductions
+from packetfs.engines.results.totals import Totals, is_count, read_fields
+from packetfs.errors import BadJob, TableFull
+from packetfs.limits import TOTALS_MAX
+from packetfs.typing import Any, BinaryIO, Final
+from packetfs.vm.image import Image
+from packetfs.vm.layout import State
+
+_PAIR: Final = struct.Struct("<II")
+DAMAGE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
+"""What bytes that anyone may have written can raise while they are read."""
+
+
+class Outcome:
+    """Counts and reductions of maps, by the index of the map."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.totals = Totals()
+        self.maps = reductions(image)
+
+    def add(self, table: Table, batch: Batch, file: str) -> None:
+        """Add a batch whose microVMs have all ended, in order; `file`: the name of what it ran over."""
+        self.totals.add(table.words, batch)
+        if State.FAULTED in states(table.words, batch.slot, batch.count):
+            self.totals.add_faults(table.contexts, table.words, batch, self._image, file)
+        for reduction in self.maps.values():
+            reduction.add(table.maps, batch.slot, batch.count, self._image.maps_bytes)
+
+    def merge(self, more: Outcome) -> None:
+        """Add what the shards that follow came to."""
+        self.totals.merge(more.totals)
+        for index, reduction in self.maps.items():
+            _merge(reduction, more.maps[index])
+
+    def pack(self) -> bytes:
+        """Return it as bytes."""
+        blobs = {index: _pack(reduction) for index, reduction in self.maps.items()}
+        lengths = {str(index): len(blob) for index, blob in blobs.items()}
+        line = json.dumps({"totals": self.totals.fields(), "maps": lengths}).encode() + b"\n"
+        return b"".join((line, *blobs.values()))
+
+
+def unpack(image: Image, data: bytes) -> Outcome:
+    """Return what `pack` gave; one of DAMAGE if it is not whole."""
+    return _read(image, BytesIO(data), len(data))
+
+
+def _read(image: Image, file: BinaryIO, size: int) -> Outcome:
+    outcome = Outcome(image)
+    head, lengths = _head(file, size)
+    for index, length in lengths.items():
+        _unpack(outcome.maps[index], file, length)
+    outcome.totals = read_fields(head["totals"])
+    return outcome
+
+
+def save(directory: str, outcome: Outcome, taking: Taking = take_anything) -> None:
+    """Write what a job came to so far; the old file stays until the new one is whole."""
+    data = outcome.pack()
+    try:
+        with taking(len(data)), open(f"{directory}/reduced.new", "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise TableFull(path=directory, reason=error.strerror) from None
+    os.rename(f"{directory}/reduced.new", f"{directory}/reduced")
+
+
+def restore(directory: str, image: Image) -> Outcome:
+    """Return what `save` wrote, or nothing counted yet; BadJob when the file is damaged."""
+    try:
+        with open(f"{directory}/reduced", "rb") as file:
+            return _read(image, file, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError:
+        return Outcome(image)
+    except DAMAGE as error:
+        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+
+
+def read_totals(directory: str) -> Totals:
+    """Return the counts alone, as far as shards are reduced; nothing counted where there is no such file."""
+    try:
+        with open(f"{directory}/reduced", "rb") as file:
+            return read_fields(_head(file, os.fstat(file.fileno()).st_size)[0]["totals"])
+    except FileNotFoundError:
+        return Totals()
+    except DAMAGE as error:
+        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+
+
+def _head(file: BinaryIO, size: int) -> tuple[dict[str, dict[str, Any]], dict[int, int]]:
+    """Return the first line, and the bytes of each map behind it: all of the file."""
+    line = file.readline(TOTALS_MAX + 1)
+    if len(line) > TOTALS_MAX:
+        raise ValueError(f"its first line has more than {TOTALS_MAX} bytes")
+    head = json.loads(line)
+    lengths = {int(index): length for index, length in head["maps"].items()}
+    if not all(map(is_count, lengths.values())) or len(line) + sum(lengths.values()) != size:
+        raise ValueError("its lengths are not those of the file")
+    return head, lengths
+
+
+def _merge(reduction: Reduction, more: Reduction) -> None:
+    if isinstance(reduction, ArrayReduction) and isinstance(more, ArrayReduction):
+        reduction.merge(more)
+    if isinstance(reduction, HashReduction) and isinstance(more, HashReduction):
+        reduction.merge(more)
+
+
+def _pack(reduction: Reduction) -> bytes:
+    if isinstance(reduction, ArrayReduction):
+        return bytes(reduction.memory or b"")
+    rows = [_PAIR.pack(len(key), len(value)) + key + value for key, value in reduction.values.items()]
+    return b"".join(rows)
+
+
+def _unpack(reduction: Reduction, file: BinaryIO, length: int) -> None:
+    if isinstance(reduction, ArrayReduction):
+        if length not in (0, reduction.size):
+            raise ValueError(f"{length} bytes of an array of {reduction.size}")
+        reduction.memory = bytearray(file.read(length)) if length else None
+        return
+    size = _PAIR.size + sum(reduction.sizes)
+    if length % size:
+        raise ValueError(f"{length} bytes of entries of {size}")
+    for _ in range(length // size):
+        row = file.read(size)
+        if _PAIR.unpack_from(row) != reduction.sizes:
+            raise ValueError("an entry is not of its map's sizes")
+        key = row[_PAIR.size : _PAIR.size + reduction.sizes[0]]
+        if reduction.has(key):
+            raise ValueError("a key is there twice")
+        reduction.put(key, row[_PAIR.size + len(key) :])

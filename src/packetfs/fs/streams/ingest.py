@@ -1,0 +1,405 @@
+"""The canonical program of a stream of bytes, in one pass and bounded memory.
+
+New bytes are cut and hashed. Where an old program is known, the stream is *followed* along it: a chunk that has the
+digest of the next old one needs no cutting, which costs as much as hashing. Hashing what is new is also all the proof
+there is to have: comparing with the old extents would read twice as much and, as an extent is verified by hashing it,
+cost more on first touch; and it works where old content was evicted.
+
+The cut of a chunk depends on the bytes from its start on, REACH of them at the most. So an old cut holds for the new
+stream once REACH bytes from it on are known to be the same; at a difference all later than that is cut anew, until a
+chunk has the digest of an old one near by, and from there the old program is followed again. The result is always that
+of cutting everything.
+
+Without an old program, chunks that the pool held already lead to those behind them (`pool/following.py`).
+
+Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes, an
+extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, however long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from packetfs.dataclass import dataclass
+from packetfs.fs.nodes import NodeWriter
+from packetfs.fs.streams.amend import Amender, Known
+from packetfs.fs.streams.oldprogram import OldProgram, Segment
+from packetfs.fs.streams.window import ReadInto, Window
+from packetfs.limits import INGEST_WINDOW
+from packetfs.packet.cut import cut, reach_of
+from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
+from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.head import Kind
+from packetfs.packet.kernels import common_prefix
+from packetfs.packet.tree import produces
+from packetfs.pool.following import Following
+from packetfs.pool.pool import Pool
+from packetfs.typing import Final, Protocol
+
+_WINDOW_MEANS: Final = 6
+"""Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
+_CUT_MEANS: Final = 2
+"""Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
+_SHORT_CUTS: Final = 4
+"""Such cuts until more is cut at a time, twice as much each time: a change in place is over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a stream: `new_bytes` are in chunks that the old program lacks, `sparse` in runs of zeros."""
+
+    root: Digest
+    size: int
+    new_bytes: int
+    sparse: int
+
+
+class Tee(Protocol):
+    """Somebody who wants the program while it is made."""
+
+    def leaf(self, leaf: bytes, data: memoryview) -> None:
+        """Take one leaf; `data` is what a COPY copies, good until `settle`, and empty for other leaves."""
+
+    def settle(self) -> None:
+        """Be done with all data so far: its memory is about to change."""
+
+    def end(self, root: Digest) -> None:
+        """Take the root: the program is whole."""
+
+
+_NO_DATA: Final = memoryview(b"")
+
+
+def ingest(
+    pool: Pool,
+    read_into: ReadInto,
+    size_hint: int,  # noqa: ARG001 - for callers who know; nothing is reserved by it
+    old_root: Digest | None = None,
+    keep: bool = True,
+    tee: Tee | None = None,
+    known: Known | None = None,
+) -> Ingested:
+    """Store the program of a stream (`keep`: and its content) and return its root.
+
+    `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
+    `size_hint` says. A `tee` sees each leaf as it is found. With `known`, `read_into` is asked for what is needed
+    alone, and the content of what did not change must be in the pool.
+    """
+    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
+        amender = Amender(known, read_into, pool.mean) if known is not None and tee is None else None
+        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A segment of the new stream where the old one has one; `unread`: no byte of it is here, nor needed.
+
+    `new`: bytes that the old program lacks.
+    """
+
+    start: int
+    segment: Segment
+    unread: bool
+    new: int = 0
+
+
+class _Ingest:
+    """One stream on its way into a program."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        stream: Window,
+        old: OldProgram,
+        keep: bool,
+        tee: Tee | None,
+        known: Known | None,
+        amender: Amender | None,
+    ) -> None:
+        self._pool = pool
+        self._stream = stream
+        self._old = old
+        self._keep = keep
+        self._mean = pool.mean
+        self._reach = reach_of(pool.mean)
+        self._tee = tee
+        self._known = known
+        self._amender = amender
+        self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
+        self._following = old.current() is not None
+        self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
+        self._chunks: Following | None = None
+        self._at = 0
+        self._differs_at = 0
+        self._hashed: dict[tuple[int, int], Digest] = {}
+        self._mismatch = -1, 0, NO_DIGEST
+        self._run_byte = -1
+        self._run_length = 0
+        self._new = 0
+        self._sparse = 0
+
+    def run(self) -> Ingested:
+        shortest = span = _CUT_MEANS * self._mean
+        cuts = 0
+        while True:
+            if self._following:
+                self._follow()
+                span, cuts = shortest, 0
+            if self._chunks is not None and self._chunks.expects:
+                self._recognise(self._chunks)
+                span, cuts = shortest, 0
+            if not self._cut(span):
+                break
+            cuts += 1
+            if cuts >= _SHORT_CUTS:
+                span = min(span * 2, self._stream.capacity)
+        self._end_run()
+        root = self._writer.close()
+        if self._tee is not None:
+            self._tee.end(root)
+        return Ingested(root, self._at, self._new, self._sparse)
+
+    def _settle(self) -> None:
+        if self._tee is not None:
+            self._tee.settle()
+
+    def _write(self, leaf: bytes, length: int, key: bytes = b"", data: memoryview = _NO_DATA) -> None:
+        self._writer.add(leaf, length, key)
+        if self._tee is not None:
+            self._tee.leaf(leaf, data)
+
+    # along the old program
+
+    def _follow(self) -> None:
+        """Take over segments of the old program as far as the stream has the same."""
+        self._settle()
+        queue: deque[_Followed] = deque()
+        at = self._at
+        while True:
+            if self._known is not None and not queue:
+                at = self._take_over_unchanged(self._known)
+            if self._known is not None and self._writer.between_nodes and self._take_over_nodes(self._known):
+                queue.clear()
+                at = self._at
+            keep = queue[0].start if queue else at
+            segment = self._old.current()
+            followed = None if segment is None else self._compare(segment, at, keep, queue)
+            if segment is None or followed is None:
+                break
+            queue.append(followed)
+            at += segment.length
+            self._old.advance()
+            while queue and at - queue[0].start >= self._reach:
+                self._take_over(queue.popleft())
+        if segment is None and not self._stream.have(at, 1, keep):
+            while queue:
+                self._take_over(queue.popleft())
+        self._hashed = {(q.start, q.segment.length): q.segment.digest for q in queue if q.segment.digest is not None}
+        self._hashed[self._mismatch[:2]] = self._mismatch[2]
+        self._old.go_back(len(queue))
+        self._differs_at = at
+        self._following = False
+
+    def _take_over_unchanged(self, known: Known) -> int:
+        """Take over extents behind which so much did not change that their cuts hold; return the place behind them."""
+        if self._tee is not None:
+            return self._at
+        until = known.unchanged(self._at) - self._reach
+        while (segment := self._old.current()) is not None and segment.digest is not None:
+            end = self._at + segment.length
+            if segment.start != self._at or end > until or segment.length > self._mean * 3 // 2:
+                break
+            self._end_run()
+            self._writer.add(segment.leaf, segment.length, segment.digest)
+            self._at = end
+            self._old.advance()
+            if self._writer.between_nodes and self._take_over_nodes(known):
+                until = known.unchanged(self._at) - self._reach
+        return self._at
+
+    def _take_over_nodes(self, known: Known) -> bool:
+        """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
+        begun = self._at
+        while not self._run_length and (packet := self._old.plain_node(self._at)) is not None:
+            end = self._at + produces(packet)
+            if known.unchanged(self._at) < end + self._reach:
+                break
+            self._writer.add_node(packet)
+            self._at = end
+        if self._at == begun:
+            return False
+        self._old.restart(self._at)
+        return True
+
+    def _compare(self, segment: Segment, at: int, keep: int, queue: Iterable[_Followed]) -> _Followed | None:
+        """Return what the stream has in place of an old segment; None where that must be cut."""
+        if self._is_unchanged(segment, at):
+            return _Followed(at, segment, unread=True)
+        if self._is_changed(segment, at):
+            return self._amend(segment, queue)
+        return _Followed(at, segment, unread=False) if self._is_next(segment, at, keep) else None
+
+    def _amend(self, old: Segment, queue: Iterable[_Followed]) -> _Followed | None:
+        """Store an extent that changed and ends where it did."""
+        view = self._amender.amend(old, (one.segment for one in queue)) if self._amender is not None else None
+        if view is None:
+            return None
+        digest = digest_of(view)
+        if self._keep:
+            self._pool.put(view, digest)
+        segment = Segment(old.start, old.length, copy_leaf(digest, old.length), digest)
+        return _Followed(old.start, segment, unread=True, new=old.length)
+
+    def _is_unchanged(self, segment: Segment, at: int) -> bool:
+        """Tell whether a segment is known to be as it was; of a run, also where it ends."""
+        if self._known is None or segment.start != at or (segment.byte < 0 and segment.length > self._mean * 3 // 2):
+            return False
+        end, same = at + segment.length, self._known.unchanged(at)
+        return same > end or (same == end and (segment.byte < 0 or end == self._known.size))
+
+    def _is_changed(self, segment: Segment, at: int) -> bool:
+        """Tell whether an extent is known not to be as it was: its bytes are cut without being compared first."""
+        return self._known is not None and segment.start == at and segment.digest is not None
+
+    def _is_next(self, segment: Segment, at: int, keep: int) -> bool:
+        """Tell whether the stream goes on with what an old segment produces."""
+        length = segment.length
+        if segment.byte >= 0:
+            return self._is_run(segment, at, keep)
+        if length > self._mean * 3 // 2 or self._stream.have(at, length, keep) < length:
+            return False
+        view = self._stream.view(at, length)
+        if segment.digest is None:
+            return view == segment.data
+        found = digest_of(view)
+        self._mismatch = at, length, found
+        return found == segment.digest
+
+    def _is_run(self, segment: Segment, at: int, keep: int) -> bool:
+        """The same for a run, which must also end where the old one did. A long one is left to the cutter."""
+        length = segment.length
+        if length > self._stream.capacity // 2:
+            return False
+        here = self._stream.have(at, length + 1, keep)
+        if here < length or self._stream.view(at, 1)[0] != segment.byte:
+            return False
+        view = self._stream.view(at, here)
+        return common_prefix(view[:-1], view[1:]) == length - 1 if here > length else self._is_constant(view)
+
+    def _is_constant(self, view: memoryview) -> bool:
+        return common_prefix(view[:-1], view[1:]) == len(view) - 1
+
+    def _take_over(self, followed: _Followed) -> None:
+        """Write a segment that the old program has; its content is stored again only where the pool has lost it."""
+        segment = followed.segment
+        self._new += followed.new
+        self._at = followed.start + segment.length
+        if segment.byte >= 0:
+            self._add_run(segment.byte, segment.length)
+            return
+        self._end_run()
+        digest = segment.digest
+        if followed.unread and self._tee is None:
+            self._write(segment.leaf, segment.length, digest or b"")
+            return
+        if self._keep and digest is not None and not self._pool.expects(digest):
+            self._pool.put(self._stream.view(followed.start, segment.length), digest)
+        view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
+        self._write(segment.leaf, segment.length, digest or b"", view)
+        self._settle()  # the next look ahead may move the window
+
+    # what is new
+
+    def _recognise(self, chunks: Following) -> None:
+        """Take over what the pool has behind the last chunk, as far as the stream goes on with the same."""
+        self._settle()
+        view = self._stream.view(self._at, self._stream.have(self._at, self._stream.capacity, self._at))
+        for length, digest in chunks.recognise(view):
+            self._write(copy_leaf(digest, length), length, digest, view[:length])
+            view = view[length:]
+            self._at += length
+            self._new += length
+
+    def _cut(self, span: int) -> bool:
+        """Cut and write what the next bytes decide; False when that was the end of the stream."""
+        self._settle()
+        count = self._stream.have(self._at, span, self._at)
+        ended = self._stream.ended and count < span
+        if ended and not count:
+            return False
+        if self._fresh and self._chunks is None and not ended:  # a small file has nothing to follow
+            self._chunks = Following(self._pool)
+        view = self._stream.view(self._at, count)
+        for length in cut(view, self._mean, ended, self._run_byte):
+            if length < 0:
+                self._add_run(view[0], -length)
+                view = view[-length:]
+                self._at -= length
+                continue
+            self._end_run()
+            near = self._add_chunk(view[:length])
+            view = view[length:]
+            self._at += length
+            if near:
+                self._following = True
+                return True
+            if self._chunks is not None and self._chunks.expects:
+                return True
+        if self._known is not None and self._run_byte == 0:
+            self._skip_zeros(self._known.zeros(self._at))
+        return not ended
+
+    def _skip_zeros(self, end: int) -> None:
+        """Let a run of zeros go on to where it is known to, unread."""
+        if end > self._at:
+            self._add_run(0, end - self._at)
+            self._at = end
+
+    def _add_chunk(self, view: memoryview) -> bool:
+        """Write a chunk; True where the old program goes on behind the same one."""
+        length = len(view)
+        if length <= INLINE:
+            self._interrupt()
+            self._new += length
+            self._write(data_leaf(bytes(view)), length)
+            return False
+        if self._chunks is not None:
+            kept = self._chunks.put(view)
+            self._new += length
+            self._write(copy_leaf(kept, length), length, kept, view)
+            return False
+        digest = self._hashed.pop((self._at, length), None) or digest_of(view)
+        is_old = self._known is None and self._old.find(digest)
+        if not is_old:
+            self._new += length
+        if self._keep and not (is_old and self._pool.expects(digest)):
+            self._pool.put(view, digest)
+        self._write(copy_leaf(digest, length), length, digest, view)
+        if self._at + length <= self._differs_at:
+            return False
+        return is_old if self._known is None else self._is_met(self._at + length)
+
+    def _is_met(self, at: int) -> bool:
+        """Tell whether the old program has a cut here too, and goes on with what is known to be the same."""
+        return self._known is not None and self._known.unchanged(at) > at and self._old.align(at)
+
+    def _interrupt(self) -> None:
+        if self._chunks is not None:
+            self._chunks.interrupt()
+
+    def _add_run(self, byte: int, length: int) -> None:
+        self._interrupt()
+        if byte != self._run_byte:
+            self._end_run()
+            self._run_byte = byte
+        self._run_length += length
+
+    def _end_run(self) -> None:
+        """Write the run that has ended: it came in parts where it was longer than a window."""
+        if self._run_length:
+            self._write(fill_leaf(self._run_byte, self._run_length), self._run_length)
+            if not self._run_byte:
+                self._sparse += self._run_length
+        self._run_byte = -1
+        self._run_length = 0

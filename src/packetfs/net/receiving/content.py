@@ -1,0 +1,127 @@
+"""Arriving content on its way into a program: fed piece by piece, its root is known when the last one is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packetfs.errors import Unverified
+from packetfs.fs.streams.ingest import ingest
+from packetfs.net.receiving.delivery import Delivery, Run
+from packetfs.net.receiving.spans import Spans
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.head import Kind
+from packetfs.packet.layout import Buffer
+from packetfs.packet.tree import TreeWriter
+from packetfs.pool.pool import Pool
+from packetfs.typing import Protocol
+
+_RUN_PIECE = bytes(1 << 16)
+
+
+class Tee(Protocol):
+    """Somebody who takes the content while it passes."""
+
+    def take(self, piece: Buffer | Run) -> None:
+        """Take one piece, whose memory is good until `settle`."""
+
+    def settle(self) -> None:
+        """Be done with all pieces so far."""
+
+
+class Feed:
+    """Turns a delivery's pieces into what `ingest` pulls, showing each piece to `tee` on the way."""
+
+    def __init__(self, delivery: Delivery, tee: Tee | None = None) -> None:
+        self._pieces = _flatten(_seen(delivery, tee))
+        self._rest: memoryview = memoryview(b"")
+
+    def read_into(self, offset: int, view: memoryview) -> int:  # noqa: ARG002 (the content comes in order)
+        """Fill `view` as far as the content goes; return the bytes."""
+        filled = 0
+        while filled < len(view):
+            if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._rest = memoryview(piece)
+            count = min(len(self._rest), len(view) - filled)
+            view[filled : filled + count] = self._rest[:count]
+            self._rest = self._rest[count:]
+            filled += count
+        return filled
+
+
+def _seen(delivery: Delivery, tee: Tee | None) -> Iterator[Buffer | Run]:
+    """Yield the pieces of a delivery, each after `tee` has seen it."""
+    if tee is None:
+        yield from delivery.pieces()
+        return
+    for piece in delivery.pieces(tee.settle):
+        tee.take(piece)
+        yield piece
+
+
+def _flatten(pieces: Iterator[Buffer | Run]) -> Iterator[Buffer]:
+    for piece in pieces:
+        if isinstance(piece, Run):
+            yield from _spread(piece)
+        else:
+            yield piece
+
+
+def _spread(run: Run) -> Iterator[Buffer]:
+    block = _RUN_PIECE if not run.byte else bytes([run.byte]) * len(_RUN_PIECE)
+    left = run.length
+    while left:
+        yield memoryview(block)[:left]
+        left -= min(left, len(block))
+
+
+def take_in(
+    pool: Pool,
+    path: bytes,
+    delivery: Delivery,
+    root: bytes,
+    *,
+    old_root: Digest | None = None,
+    keep: bool = True,
+    tee: Tee | None = None,
+    spans: Spans | None = None,
+) -> Digest:
+    """Put a delivery into a pool (`keep` False: its programs only) and return its root.
+
+    `spans` is the delivery as instructions, where what it leaves in place is so in `old_root`. Unverified unless the
+    root is `root`; what comes early has none to compare yet.
+    """
+    if delivery.whole:
+        taken = _build(pool, delivery, keep, tee)
+    elif spans is not None:
+        taken = ingest(pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans).root
+        spans.finish()
+    else:
+        feed = Feed(delivery, tee)
+        taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep).root
+    if taken != root and not delivery.early:
+        raise Unverified(path=path)
+    return taken
+
+
+def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Tee | None) -> Digest:
+    """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so right."""
+    writer = TreeWriter(pool, Kind.FILE, pool.mean)
+    short = False
+    for piece in _seen(delivery, tee):
+        if not isinstance(piece, Run) and (short or len(piece) > pool.mean * 3 // 2):
+            raise Unverified(path=delivery.path)  # no cutter makes such pieces, and many small ones would cost much
+        short = not isinstance(piece, Run) and len(piece) < pool.mean // 2
+        if isinstance(piece, Run):
+            writer.add(fill_leaf(piece.byte, piece.length), piece.length)
+        elif len(piece) <= INLINE:
+            writer.add(data_leaf(bytes(piece)), len(piece))
+        else:
+            digest = digest_of(piece)
+            if keep:
+                pool.put(piece, digest)
+            writer.add(copy_leaf(digest, len(piece)), len(piece), digest)
+    return writer.close()

@@ -1,0 +1,309 @@
+"""The exact difference between two programs as instructions: whole extents by digest, then bytes around what changed.
+
+Extents that old and new share need neither reading nor hashing. What lies between them is a *gap*: its new bytes are
+matched against the old bytes about where they should be, in bounded windows, by the match kernel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice, starmap
+
+from packetfs.dataclass import dataclass
+from packetfs.errors import MissingExtent
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
+from packetfs.net.sending.shared import Leaf, Shared
+from packetfs.net.wire.packed import Packer
+from packetfs.packet.inplace import differing
+from packetfs.packet.kernels import match
+from packetfs.packet.layout import Buffer, Op
+from packetfs.packet.slots import SLOT, SlotIndex
+from packetfs.packet.tree import produces
+from packetfs.typing import Final, Protocol
+
+_OFFSET_BITS: Final = 40
+"""An offset and a source's number share one 64-bit value: files up to 1 TiB, 2**23 of them."""
+_PLACES_MAX: Final = 4
+"""Places remembered of one extent: content that repeats a thousand times needs no more to be found."""
+_GAP_MAX: Final = 8 * WINDOW_NEW
+"""Bytes of a gap after which it is matched without waiting for its end."""
+_SEARCHES: Final = 16
+"""Searches before they are judged, changes until the next where they do not pay, and the part that is worth them."""
+_RARELY: Final = 16 * _SEARCHES
+"""The most changes between two searches: the distance doubles as long as none pays."""
+_WORTH_SEARCHING: Final = 64
+"""Literal bytes for fewer of which there is no search."""
+_COPY_COST: Final = 5
+"""Bytes that a copy and the literal before it take beside the literal itself."""
+_VOTES: Final = 256
+"""Leaves of a new file that decide which old file is its base."""
+
+Place = tuple[int, int]
+"""Source number and offset in its output."""
+
+
+class Old(Protocol):
+    """The receiver's old files by number; `read` raises MissingExtent where this side no longer has the content."""
+
+    def read(self, source: int, offset: int, length: int) -> memoryview:
+        """Return old bytes; they are good until the next call."""
+
+    def size(self, source: int) -> int: ...
+
+
+class New(Protocol):
+    """Reads what one leaf of the new file produces; `offset` is where that stands in the file."""
+
+    def __call__(self, offset: int, leaf: bytes) -> Buffer: ...
+
+
+class Gathered:
+    """Pieces in memory that is used again: new memory for each MiB would leave holes in the heap."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def fill(self, size: int, pieces: Iterable[Buffer]) -> memoryview:
+        """Return the pieces one behind the other, `size` bytes at the most; they are good until the next call."""
+        if size > len(self._memory):
+            self._memory = bytearray()  # the old memory goes before there is new
+            self._memory = bytearray(size)
+        view, at = memoryview(self._memory), 0
+        for piece in pieces:
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+        return view[:at]
+
+
+class ExtentMap:
+    """Where the receiver has which extent: digest -> places, 16 bytes a place. Built from prefixes: roots decide."""
+
+    def __init__(self, places: int) -> None:
+        self._slots = SlotIndex(bytearray(SLOT * (places * 3 // 2 + 16)))
+
+        self._room = places
+
+    def add(self, source: int, offset: int, digest: bytes) -> None:
+        if self._room and offset < 1 << _OFFSET_BITS and len(self._slots.get(digest)) < _PLACES_MAX:
+            with suppress(ValueError):  # one part of it is crowded: an extent that is not found costs a comparison
+                self._slots.put(digest, source << _OFFSET_BITS | offset)
+            self._room -= 1
+
+    def add_leaves(self, source: int, leaves: Iterable[Leaf]) -> None:
+        """Add all whole extents of a program."""
+        for offset, leaf in leaves:
+            if leaf[0] == Op.COPY:
+                self.add(source, offset, leaf[16:48])
+
+    def find(self, digest: bytes, near: Place) -> Place | None:
+        """Return a place of the extent: `near` itself, else the nearest in the same source, else any."""
+        places = [(value >> _OFFSET_BITS, value & ((1 << _OFFSET_BITS) - 1)) for value in self._slots.get(digest)]
+        if not places or near in places:
+            return near if places else None
+        same = [place for place in places if place[0] == near[0]]
+        return min(same, key=lambda place: abs(place[1] - near[1])) if same else places[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that a delta may copy from. `places` None: nothing is known of the receiver."""
+
+    places: ExtentMap | None
+    old: Old
+
+
+def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
+    """Return the source most of whose extents the file's beginning shares; if none is, the old version at its path.
+
+    For a file that has no old version the first source with any extent of it; 0 says that there is nothing to copy.
+    """
+    copies = ((offset, leaf[16:48]) for offset, leaf in leaves if leaf[0] == Op.COPY)
+    votes = Counter(place[0] for place in islice(_found(places, copies, same_path), _VOTES) if place is not None)
+    if votes:
+        return max(votes, key=lambda source: (votes[source], source == same_path))
+    if same_path:
+        return same_path
+    return next((place[0] for place in _found(places, copies, same_path) if place is not None), 0)
+
+
+def _found(places: ExtentMap, copies: Iterable[tuple[int, bytes]], source: int) -> Iterator[Place | None]:
+    return (places.find(digest, (source, offset)) for offset, digest in copies)
+
+
+class _Wider:
+    """Whether to search around changed bytes for where they came from: as far as that paid so far.
+
+    To search costs ten times what comparing in place does, and where records were overwritten there is nothing to find.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._searched = 0
+        self._cost = self._saved = 0
+        self._step = self._next = _SEARCHES
+
+    def pays(self, literals: int) -> bool:
+        """Tell whether to search for so many bytes: wherever that saved a part worth it, else at first, then rarely."""
+        if literals < _WORTH_SEARCHING:
+            return False
+        self._asked += 1
+        if self._searched < _SEARCHES or self._saved * _SEARCHES > self._cost:
+            return True
+        if self._asked < self._next:
+            return False
+        self._step = min(self._step * 2, _RARELY)
+        self._next = self._asked + self._step
+        return True
+
+    def note(self, cost: int, searched: int) -> None:
+        """Take what there was to send without a search, and with one."""
+        self._searched += 1
+        self._cost += cost
+        self._saved += max(cost - searched, 0)
+
+
+class Difference:
+    """Writes one file's delta to a packer: `run` yields whenever a block should be taken."""
+
+    def __init__(
+        self, basis: Basis, base: int, new: New, packer: Packer, declare: Callable[[int], int] | None = None
+    ) -> None:
+        """`declare` turns a source's number into the one that the receiver was told."""
+        self._places, self._old = basis.places, basis.old
+        self._base = base
+        self._size = basis.old.size(base) if base else 0
+        self._new = new
+        self._packer = packer
+        self._declare = declare or int
+        self._gap: list[Leaf] = []
+        self._gap_bytes = 0
+        self._data = Gathered()
+        self._wider = _Wider()
+        self.copied = 0
+
+    def run(self, parts: Iterable[Leaf | Shared]) -> Iterator[None]:
+        """Pack the whole file, leaf by leaf, or stretch by stretch where the base has the same at the same place."""
+        for part in parts:
+            if not isinstance(part, Shared):
+                yield from self._leaf(*part)
+            elif part.offset == self._packer.expected + self._gap_bytes:
+                yield from self._close_gap((self._base, part.offset))
+                self._copy((self._base, part.offset), part.size)
+            else:
+                for offset, leaf in part.leaves:
+                    yield from self._leaf(offset, leaf)
+            if self._full():
+                yield
+        yield from self._close_gap(None)
+
+    def _leaf(self, offset: int, leaf: bytes) -> Iterator[None]:
+        size = produces(leaf)
+        if leaf[0] == Op.FILL and int.from_bytes(leaf[4:8], "little") == 1:
+            yield from self._close_gap(None)
+            self._packer.fill(leaf[16], size)
+            return
+        place = self._find(leaf)
+        if place is not None:
+            yield from self._close_gap(place)
+            self._copy(place, size)
+        elif self._size:
+            yield from self._widen_gap(offset, leaf, size)
+        else:
+            self._packer.literal(self._new(offset, leaf))
+
+    def _find(self, leaf: bytes) -> Place | None:
+        if self._places is None or leaf[0] != Op.COPY:
+            return None
+        return self._places.find(leaf[16:48], (self._base, self._packer.expected + self._gap_bytes))
+
+    def _copy(self, place: Place, size: int) -> None:
+        source, offset = place
+        self.copied += size
+        if source == self._base:
+            self._packer.copy(offset, size)
+        else:
+            self._packer.copy_from(self._declare(source), offset, size)
+
+    def _widen_gap(self, offset: int, leaf: bytes, size: int) -> Iterator[None]:
+        self._gap.append((offset, leaf))
+        self._gap_bytes += size
+        if self._gap_bytes >= _GAP_MAX:
+            yield from self._close_gap(None)
+
+    def _close_gap(self, following: Place | None) -> Iterator[None]:
+        """Match the gap's bytes; `following` is where the extent behind it was found."""
+        gap, self._gap, self._gap_bytes = self._gap, [], 0
+        until = following[1] if following is not None and following[0] == self._base else None
+        window: list[Leaf] = []
+        size = 0
+        for offset, leaf in gap:
+            window.append((offset, leaf))
+            size += produces(leaf)
+            if size >= WINDOW_NEW:
+                self._match(window, size, until)
+                window, size = [], 0
+                if self._full():
+                    yield
+        if window:
+            self._match(window, size, until)
+
+    def _match(self, leaves: list[Leaf], size: int, until: int | None) -> None:
+        """Pack the new bytes of some leaves: what a gap as long as the old one has changed in place, else, and as far
+        as that has been of use, what is found about where they should be."""
+        data = self._data.fill(size, starmap(self._new, leaves))
+        at = self._packer.expected
+        stretches = self._in_place(data, at) if until is not None and until - at == len(data) else None
+        literals = sum(end - start for start, end in stretches) if stretches is not None else 0
+        if stretches is not None and not self._wider.pays(literals):
+            self._patch(data, stretches, at)
+            return
+        found = self._search(data, until)
+        if stretches is not None:
+            cost = literals + _COPY_COST * len(stretches)
+            searched = cost if found is None else len(found[0]) + len(found[1])
+            self._wider.note(cost, searched)
+            if cost <= searched:
+                self._patch(data, stretches, at)
+                return
+        if found is None:
+            self._packer.literal(bytes(data))
+            return
+        self.copied += len(data) - len(found[1])
+        self._packer.splice(*found)
+
+    def _in_place(self, data: memoryview, at: int) -> list[tuple[int, int]] | None:
+        """Return the stretches that differ from the old bytes at the same place; None where those cannot be read."""
+        try:
+            old = self._old.read(self._base, at, len(data))
+        except MissingExtent:
+            return None
+        return list(differing(data, old)) if len(old) == len(data) else None
+
+    def _patch(self, data: memoryview, stretches: list[tuple[int, int]], base: int) -> None:
+        at = 0
+        for start, end in stretches:
+            self._keep(base, at, start)
+            self._packer.literal(bytes(data[start:end]))
+            at = end
+        self._keep(base, at, len(data))
+
+    def _keep(self, base: int, start: int, end: int) -> None:
+        if start < end:
+            self.copied += end - start
+            self._packer.copy(base + start, end - start)
+
+    def _search(self, data: memoryview, until: int | None) -> tuple[bytes, bytes, int] | None:
+        """Match new bytes against the old ones about where they belong; None where those cannot be read any more."""
+        expected = min(self._packer.expected, self._size)
+        start = max(0, expected - WINDOW_SLACK)
+        end = max(expected + len(data), until or 0) + WINDOW_SLACK
+        end = min(end, self._size, start + WINDOW_OLD)
+        try:
+            old = self._old.read(self._base, start, end - start)
+        except MissingExtent:
+            return None
+        return match(old, start, data, self._packer.expected)
+
+    def _full(self) -> bool:
+        return self._packer.literal_bytes >= BATCH_LITERALS or self._packer.size >= BATCH_CONTROL
