@@ -75,7 +75,7 @@ SMALL: Final = 100_000
 def fill_below(root: Path, scale: float, rng: Random) -> None:
     for folder in range(1000):
         (root / "top" / f"{folder:03}").mkdir(parents=True)
-        for number in range(int(100 * scale)):
+        for number in range(int(20 * scale)):
             (root / "top" / f"{folder:03}" / f"{number:05}").write_bytes(rng.randbytes(60))
 
 
@@ -84,7 +84,7 @@ def rename_top(root: Path, _scale: float, _rng: Random) -> None:
 
 
 RENAMED: Final = Pair(
-    "renamed", "100,000 files in 1,000 directories, the one around them renamed", fill_below, rename_top
+    "renamed", "20,000 files in 1,000 directories, the one around them renamed", fill_below, rename_top
 )
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import SYMBOLS_MAX
 from packetfs.net.finding.comparing import OwnNames
 from packetfs.net.finding.names import ID, Selection, ids_of, walk
 from packetfs.net.finding.sketching import (
@@ -74,7 +75,8 @@ def test_how_many_symbols_more_follows_from_what_could_not_be_peeled() -> None:
     symbols = subtract(sketch(random_ids(rng, 1500), 0, 1024), sketch(random_ids(rng, 1500), 0, 1024))
     wanted = symbols_wanted(1024, estimate(symbols))
     assert 3500 < wanted < 6000
-    assert 100_000 < cost_of_sketch(wanted - 1024, 3000) < 200_000
+    assert 100_000 < cost_of_sketch(1024, wanted, 3000) < 200_000
+    assert cost_of_sketch(1024, SYMBOLS_MAX + 1, 3000) > 1 << 60
     assert symbols_wanted(1024, 10) == 1280
 
 

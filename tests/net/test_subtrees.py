@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fuzz.stage import host
 from fuzz.wire import record, split
 from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import SUBTREES_SHARE
 from packetfs.net.ends import Place, Terms
 from packetfs.net.finding import sketching, subtrees
 from packetfs.net.sending import sender
@@ -263,6 +264,7 @@ def test_without_a_sketch_only_directories_that_differ_are_listed(lab: Lab, monk
     for number in range(10):
         (lab.src / "top" / f"{number:03}" / f"file {number}").write_bytes(b"changed")
     lab.shrink(16, 16)
+    monkeypatch.setattr(sketching, "SUBTREES_SHARE", SUBTREES_SHARE)
     passed, kinds = lab.sync()
     assert describe(lab.dst) == describe(lab.src)
     assert (kinds[Type.SUBTREES], kinds[Type.HELD]) == (1, 1)

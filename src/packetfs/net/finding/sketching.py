@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from math import inf
 from struct import Struct
 
 from packetfs.dataclass import dataclass
@@ -92,9 +93,12 @@ def symbols_wanted(have: int, differ: int) -> int:
     return max(have + have // 4, round(1.45 * differ) + 64)
 
 
-def cost_of_sketch(symbols: int, differ: int) -> int:
-    """Return the bytes of so many symbols more, and of what they tell."""
-    return symbols * _SYMBOL_COST + differ * _DIFFERENCE_COST
+def cost_of_sketch(have: int, wanted: int, differ: int) -> float:
+    """Return the bytes of the symbols that are wanted beyond those that are there, and of what they tell.
+
+    Infinity where a sketch cannot have so many.
+    """
+    return (wanted - have) * _SYMBOL_COST + differ * _DIFFERENCE_COST if wanted <= SYMBOLS_MAX else inf
 
 
 # the sender
@@ -160,16 +164,16 @@ class _Search:
         """Say how it goes on from a sketch that is too small; None where a list costs least."""
         differ = estimate(self._symbols)
         wanted = symbols_wanted(have, differ)
-        onward = cost_of_sketch(wanted - have, differ)
+        onward = cost_of_sketch(have, wanted, differ)
         if self._asked is None:
             self._asked = Asked(self._store, self._root, self._said.key)
-            self._asked.ask(self._channel, min(onward, self._cost_of_list) // SUBTREES_SHARE)
+            self._asked.ask(self._channel, int(min(onward, self._cost_of_list)) // SUBTREES_SHARE)
             self._cost_of_list = sum(_NAME_COST for _ in walk(self._store, self._root, self._asked.held))
             if self._begin_anew(differ, min(onward, self._cost_of_list)):
                 return More(SKETCH_FIRST, 1)
-        return More(wanted - have, 0) if wanted <= SYMBOLS_MAX and onward < self._cost_of_list else None
+        return More(wanted - have, 0) if onward < self._cost_of_list else None
 
-    def _begin_anew(self, differ: int, cost: int) -> bool:
+    def _begin_anew(self, differ: int, cost: float) -> bool:
         """Let directories that moved be one name each, if that costs less."""
         moved = self._asked.moved if self._asked is not None else ()
         if not moved:
@@ -177,7 +181,7 @@ class _Search:
         ids = ids_of(self._store, self._root, self._said.key, moved)
         gone, surplus = (len(self._ids) - len(ids)) // ID, len(self._ids) // ID - self._said.items
         left = sum(max(0, (differ + more) // 2 - gone) for more in (surplus, -surplus))
-        if cost_of_sketch(SKETCH_FIRST + symbols_wanted(0, left), left) >= cost:
+        if cost_of_sketch(0, SKETCH_FIRST + symbols_wanted(0, left), left) >= cost:
             return False
         self._held, self._ids, self._symbols = moved, ids, b""
         return True
