@@ -191,3 +191,23 @@ def test_writing_modes(fs: Any) -> None:
     with pytest.raises(NotADirectoryError):
         fs.rmdir("a")
     assert not fs.exists("d")
+
+
+@pytest.mark.parametrize("cache", ["blockcache", "filecache", "simplecache"])
+def test_the_caches_of_fsspec_keep_what_was_read(fs: Any, tmp_path: Path, cache: str) -> None:
+    fs.pipe("dir/file", LARGE)
+    kept = {"cache_storage": str(tmp_path / "kept")}
+    for _ in range(2):  # the second time from what was kept
+        with fsspec.open(f"{cache}::{fs.unstrip_protocol('dir/file')}", **{cache: kept}) as file:
+            file.seek(300)
+            assert file.read(3) == LARGE[300:303]
+            assert file.read() == LARGE[303:]
+    assert [path.stat().st_size for path in (tmp_path / "kept").iterdir() if path.name != "cache"] == [len(LARGE)]
+
+
+@pytest.mark.parametrize("mode", ["q", "", "b", "+", "rw", "rr", "rbt", "rU", "r++"])
+def test_what_is_no_mode_of_the_builtin_open_is_none_here(fs: Any, mode: str) -> None:
+    fs.pipe("file", b"1")
+    for opened in (open, fs.open, fs.pool.open):
+        with pytest.raises(ValueError, match="mode"):
+            opened("file", mode)

@@ -15,8 +15,10 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import stringify_path
 
 from packetfs.errors import IsADirectory, NotADirectory
+from packetfs.frontends.fsspec.ranged import RangedFile
 from packetfs.frontends.fsspec.transaction import PoolTransaction
 from packetfs.frontends.fsspec.url import PROTOCOL, join_url, refuse_unmarked, split_url
+from packetfs.frontends.python.modes import kind_of
 from packetfs.frontends.python.pool import Pool
 from packetfs.frontends.python.records import Stat
 from packetfs.limits import WRITER_WAIT
@@ -146,11 +148,13 @@ class PacketFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has 
         except Exception as error:  # the caller asked for errors as results
             return error
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BufferedIOBase:
-        kind = mode.replace("b", "").replace("t", "")
-        if kind == "r":
-            return self.pool.reader(path)
-        return self.pool.writer(path, kind)
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BufferedIOBase | RangedFile:
+        kind = kind_of(mode)
+        if kind != "r":
+            return self.pool.writer(path, kind)
+        if options.get("cache_type") == "none":
+            return RangedFile(self, path, **options)
+        return self.pool.reader(path)
 
     # changing
 

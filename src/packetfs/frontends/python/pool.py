@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Literal
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadPath, Exists, IsADirectory, NotADirectory, NotEmpty, NotFound, UsageError
@@ -22,6 +21,7 @@ from packetfs.frontends.python.content import span
 from packetfs.frontends.python.create import create_pool
 from packetfs.frontends.python.files import ReadFile, TextFile, WriteFile, read_span
 from packetfs.frontends.python.handle import Handle, raw_name
+from packetfs.frontends.python.modes import Reading, Texting, Writing, kind_of
 from packetfs.frontends.python.paths import Path, join, matches, raw, text
 from packetfs.frontends.python.program import Program
 from packetfs.frontends.python.records import Listing, Snapshots, Stat, Taken, make_stat, make_taken
@@ -31,12 +31,7 @@ from packetfs.fs.graft import graft
 from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import MEAN
 from packetfs.packet.layout import Buffer
-from packetfs.typing import BinaryIO, Final, TypeAlias, overload
-
-Reading: TypeAlias = Literal["rb", "br"]
-Writing: TypeAlias = Literal["wb", "bw", "xb", "ab", "r+b", "rb+", "w+b", "wb+", "x+b", "xb+", "a+b", "ab+"]
-Texting: TypeAlias = Literal["r", "rt", "w", "wt", "x", "xt", "a", "at", "r+", "w+", "x+", "a+"]
-_MODES: Final = ("r", "w", "x", "a")
+from packetfs.typing import BinaryIO, overload
 
 
 class Pool(Handle):
@@ -177,9 +172,7 @@ class Pool(Handle):
 
         `rb` gives a file with `view`, `views`, `root`, `program`. What writes becomes the file when it is closed.
         """
-        kind = mode.replace("b", "").replace("t", "")
-        if kind.rstrip("+") not in _MODES or len(mode) != len(set(mode)) or {"b", "t"} <= set(mode):
-            raise ValueError(f"{mode!r} is not a mode of open()")
+        kind = kind_of(mode)
         file = self.reader(path) if kind == "r" else self.writer(path, kind)
         if "b" in mode:
             return file
