@@ -29,8 +29,11 @@ class _Open:
     child: Entry | None = None
 
 
-def build_directory(store: Store, names: Namespace, ino: int, mean: int) -> Digest:
-    """Return the root of a directory, after giving each dirty one from it downwards a program. Depth costs no stack."""
+def build_directory(store: Store, names: Namespace, ino: int, mean: int, *, keep: bool = True) -> Digest:
+    """Return the root of a directory, after giving each dirty one from it downwards a program. Depth costs no stack.
+
+    The names then refer to these programs, and are dirty no more, if `keep`.
+    """
     top = names.inode(ino)
     if not top.dirty:
         return top.base
@@ -42,7 +45,8 @@ def build_directory(store: Store, names: Namespace, ino: int, mean: int) -> Dige
             continue
         done = stack.pop()
         root = done.writer.close()
-        names.built(done.ino, root, done.writer.length)
+        if keep:
+            names.built(done.ino, root, done.writer.length)
         if not stack:
             return root
         _resume(stack[-1], root, done.writer.length)

@@ -58,6 +58,22 @@ def diff(store: Store, old_root: Digest | None, new_root: Digest) -> Iterator[Ch
             levels.append(_Level(path, _differing(store, before, Digest(new.root))))
 
 
+def diff_whole(store: Store, old_root: Digest | None, new_root: Digest | None) -> Iterator[Change]:
+    """Yield the same, with all that was in a directory that is gone behind it; either side may have nothing."""
+    if new_root is None:
+        yield from _gone(store, b"", old_root)
+        return
+    for change in diff(store, old_root, new_root):
+        yield change
+        if change.new is None and change.old is not None and change.old.is_dir:
+            yield from _gone(store, change.path + b"/", Digest(change.old.root))
+
+
+def _gone(store: Store, above: bytes, root: Digest | None) -> Iterator[Change]:
+    for change in diff(store, None, root) if root is not None else ():
+        yield Change(above + change.path, change.new, None)
+
+
 def _join(above: bytes, old: Entry | None, new: Entry | None) -> bytes:
     entry = new or old
     name = entry.name if entry else b""

@@ -33,7 +33,13 @@ class View:
     def __init__(self, filesystem: FileSystem, snapshot: str | None = None) -> None:
         self._filesystem = filesystem
         self._snapshot = None if snapshot is None else raw(snapshot)
-        self._base = b"" if self._snapshot is None else self._find_base(self._snapshot)
+        self.base: Final = b"" if self._snapshot is None else self._find_base(self._snapshot)
+        """The directory of the pool that it shows."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it shows the names as they are now."""
+        return self._snapshot is None
 
     def _find_base(self, name: bytes) -> bytes:
         for snapshot in self._filesystem.snapshots():
@@ -52,9 +58,9 @@ class View:
 
     def _inside(self, path: bytes) -> bytes:
         """Return a path of the pool relative to the snapshot's directory; others are relative to it already."""
-        if path == self._base:
+        if path == self.base:
             return b""
-        return path.removeprefix(self._base + b"/") if self._base else path
+        return path.removeprefix(self.base + b"/") if self.base else path
 
     def file(self, path: bytes) -> Entry:
         """Return the entry of a regular file."""

@@ -44,6 +44,12 @@ RECORDS: Final = (
     Record("entry", "ls", _ENTRY, _ENTRY_OPTIONAL),
     Record("stat", "stat", (*_ENTRY, "packets", "group", "sparse", "xattrs"), _ENTRY_OPTIONAL),
     Record("snapshot", "snapshots", ("name", "path", "time", "time_ns", "root"), ("name_hex", "path_hex")),
+    Record("difference", "diff", ("path", "change", "kind", "old_size", "size"), ("path_hex",)),
+    Record(
+        "differences",
+        "diff",
+        ("new", "gone", "content", "metadata", "new_size", "gone_size", "content_old_size", "content_size"),
+    ),
     Record("pool", "init", ("path", "identity", "mean")),
     Record(
         "info",

@@ -46,6 +46,7 @@ COMMANDS: Final = (
     Command("init", "POOL", "create a pool"),
     Command("info", "POOL", "show what a pool holds and what it costs"),
     Command("snapshots", "POOL", "list the snapshots"),
+    Command("diff", "POOL", "show what differs between two snapshots, or a snapshot and now"),
     Command("check", "POOL", "verify every byte and name the files that are damaged"),
     Command("repair", "POOL", "rebuild names and index from the arena alone"),
     Command("gc", "POOL", "give back the space of what nothing refers to"),
