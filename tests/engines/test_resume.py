@@ -20,7 +20,7 @@ from packetfs.engines.jobs.moving import freeze_job, thaw_job
 from packetfs.engines.jobs.steering import JobInfo, control, describe_job, hold, list_jobs, microvms, remove_job
 from packetfs.engines.live.ledger import Control
 from packetfs.engines.options import JobOptions
-from packetfs.errors import BadJob, BadPacket, JobBusy, PacketFSError, SourceChanged
+from packetfs.errors import BadJob, BadPacket, JobBusy, OutputGone, PacketFSError, SourceChanged
 from packetfs.packet.layout import Buffer
 from packetfs.vm.layout import State
 from packetfs.vm.program import Program
@@ -74,6 +74,25 @@ def test_a_killed_job_goes_on_in_another_process(tmp_path: Path, name: str, keep
             assert before + out == wanted.output
             assert replace(result, seconds=0.0, engine="") == wanted.result
         assert list(parent.iterdir()) == []
+
+
+def test_what_a_killed_job_gave_to_a_file_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    wanted = run(PROGRAMS["slow"], [write(tmp_path / "data", DATA)], "line", OPTIONS)
+    info = leave(tmp_path, PROGRAMS["slow"], to_file=True, workers=1, vms=1)
+    assert info.delivered
+    out = bytearray()
+    for _ in range(2):
+        with pytest.raises(OutputGone, match=f"{info.delivered:,} bytes"):
+            resume_job(info.directory, out=out.extend)
+    directory = thaw_job(freeze_job(info.directory), os.fspath(tmp_path / "elsewhere"))
+    with pytest.raises(OutputGone):
+        resume_job(directory, out=out.extend)
+    assert not out
+    remove_job(info.directory)
+    untold = leave(tmp_path, PROGRAMS["slow"], dies_at=0, to_file=True)
+    assert not untold.delivered
+    resume_job(untold.directory, out=out.extend)
+    assert bytes(out) == wanted.output
 
 
 @pytest.mark.parametrize("engine", ["native", "interpreter"])
@@ -143,9 +162,9 @@ def left(tmp_path: Path) -> JobInfo:
     return leave(tmp_path, PROGRAMS["slow"])
 
 
-def leave(tmp_path: Path, code: Program, **more: object) -> JobInfo:
+def leave(tmp_path: Path, code: Program, dies_at: int = 20_000, **more: object) -> JobInfo:
     source, parent = write(tmp_path / "data", DATA), tmp_path / "jobs"
-    start(code, source, replace(OPTIONS, parent=os.fspath(parent), **more), 20_000, tmp_path / "log")  # type: ignore[arg-type]
+    start(code, source, replace(OPTIONS, parent=os.fspath(parent), **more), dies_at, tmp_path / "log")  # type: ignore[arg-type]
     (info,) = list_jobs(os.fspath(parent))
     return info
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.engines.jobs.steering import microvms
+from packetfs.engines.jobs.steering import describe_job, microvms
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.vm.assembly import assemble, pad
@@ -144,6 +144,27 @@ def test_a_killed_job_is_resumed_and_nothing_is_lost_or_twice(jobs: Jobs) -> Non
     assert out.read_bytes() + resumed.out == RECORDS
     assert "4,000 records" in resumed.err
     assert jobs.status() == []
+
+
+def test_a_killed_job_that_wrote_to_a_file_is_refused_or_gives_all_of_it(jobs: Jobs) -> None:
+    one = ("--workers", "1", "--vms", "1", "-o", "result")  # shard by shard, so that the first is out before the last
+    forgetful = jobs.start("slow.pfs", "text", *FUEL[:-1], *one)
+    while not describe_job(f"{jobs.home}/run/packetfs/{forgetful}").delivered:
+        assert jobs.started[0].poll() is None
+    jobs.started[0].kill()
+    jobs.started[0].wait()
+    refused = jobs("vms", "--resume", forgetful)
+    assert refused.code == ExitCode.FAILED
+    assert "bytes of its output went to a file" in refused.err
+    assert "--keep" in refused.err
+    assert refused.out == b""
+    assert jobs.status() == ["left"]
+    jobs.good("vms", "--drop", forgetful)
+    assert not (jobs.home / "result").exists()
+    keeping = jobs.start("slow.pfs", "text", *FUEL, "-o", "result", halted=True)
+    jobs.started[1].kill()
+    jobs.started[1].wait()
+    assert jobs.good("vms", "--resume", keeping).out == RECORDS
 
 
 def test_a_resumed_job_shows_its_numbers_as_the_run_would_have(jobs: Jobs) -> None:

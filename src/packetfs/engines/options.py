@@ -43,7 +43,8 @@ class JobOptions:
     that a microVM executes before the next one has its turn (None: chosen by engine). `repeat`: run so often, for
     measuring. `parent`: directory of shared memory in which the job's own is made. `keep`: leave the job's directory
     when it is interrupted, to be resumed. `keep_output`: keep what was delivered too, so that a resumed job delivers
-    its output from the first byte on.
+    its output from the first byte on. `to_file`: output goes to a file that only a run to its end makes, so what was
+    delivered is gone with its process, and a job that does not keep it cannot be resumed behind it.
     """
 
     engine: str = "auto"
@@ -57,6 +58,7 @@ class JobOptions:
     parent: str | None = None
     keep: bool = False
     keep_output: bool = False
+    to_file: bool = False
 
 
 def fitting_shard(program: Program) -> int:
@@ -80,8 +82,8 @@ def check_options(options: JobOptions) -> None:
         raise ValueError(f"engine is {_short(options.engine)}; it is one of {', '.join(ENGINES)}")
     if not isinstance(options.parent, str | None) or "\0" in (options.parent or ""):
         raise ValueError("parent is no path")
-    if not all(isinstance(flag, bool) for flag in (options.keep, options.keep_output)):
-        raise ValueError("keep or keep_output is neither true nor false")
+    if not all(isinstance(flag, bool) for flag in (options.keep, options.keep_output, options.to_file)):
+        raise ValueError("keep, keep_output or to_file is neither true nor false")
 
 
 def _short(value: object) -> str:

@@ -27,7 +27,7 @@ _NAMES = {
     "base": "PacketFSError Partial UsageError",
     "engines": (
         "BadCapture BadJob DeriveFailed JobBusy JobCancelled MapTooLarge MicroVMsFaulted NoJob NoKernel "
-        "SourceChanged TableFull"
+        "OutputGone SourceChanged TableFull"
     ),
     "frontends": (
         "AlreadyMounted AlreadyThere DamageFound Exists HostBroken HostDenied HostFailure HostFull "

@@ -47,6 +47,13 @@ class BadJob(PacketFSError):
     hint = "Remove its directory and run the program again."
 
 
+class OutputGone(PacketFSError):
+    """The job in {path} cannot be resumed: {count} of its output went to a file that its process did not finish."""
+
+    exit_code = 1
+    hint = "`pfs vms --drop` it and run the program again; under `pfs run --keep` a job keeps what it gives to -o FILE."
+
+
 class NoJob(PacketFSError, LookupError):
     """There is no job {name}."""
 

@@ -14,11 +14,11 @@ from packetfs.engines.jobs.execution import Task, execute, workers_of
 from packetfs.engines.jobs.jobfile import JobFile, read_job, read_job_program, write_job
 from packetfs.engines.jobs.work import batch_shards
 from packetfs.engines.live.ledger import Control
-from packetfs.engines.live.table import attach_table, create_table, remove_table
+from packetfs.engines.live.table import Table, attach_table, create_table, remove_table
 from packetfs.engines.machines import choose
 from packetfs.engines.options import JobOptions, check_options
 from packetfs.engines.results.result import JobListener, RunResult, ignore
-from packetfs.errors import BadJob, JobBusy, TableFull, UsageError
+from packetfs.errors import BadJob, JobBusy, OutputGone, TableFull, UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.execute import Filling
 from packetfs.packet.layout import Buffer
@@ -118,7 +118,7 @@ def resume_job(
 
     `store` has the files of pools that it reads; `sources`, if there are any, are its files where they lie now. `out`
     gets what was not delivered yet, or with JobOptions.keep_output everything. Errors: JobBusy while a process runs it,
-    BadJob, and those of run_job; the job is then left as it is if `keep`.
+    BadJob, OutputGone, and those of run_job; the job is then left as it is if `keep`.
     """
     started = time.perf_counter()
     job = read_job(directory)
@@ -134,6 +134,7 @@ def resume_job(
         _check(job.options, sources or opened)
         task = Task(image, choose(job.options.engine), sources or opened, out, listener)
         table = attach_table(directory, image.maps_bytes)
+        _check_output(table, job.options)
         table.ledger.control = Control.RUN
         result = execute(table, job, task)
     except BaseException as error:
@@ -145,6 +146,15 @@ def resume_job(
             source.close()
     remove_table(directory)
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def _check_output(table: Table, options: JobOptions) -> None:
+    """Refuse, and close the table, where what comes next would stand without what came before."""
+    delivered = table.ledger.delivered
+    if delivered and options.to_file and not options.keep_output:
+        path = table.directory
+        table.close()
+        raise OutputGone(path=path, count=f"{delivered:,} bytes")
 
 
 def _temporary() -> str:

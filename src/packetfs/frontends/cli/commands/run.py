@@ -225,6 +225,7 @@ def _run_there(
 
 def _job_options(options: Namespace, chosen: Chosen, parent: str | None) -> JobOptions:
     from packetfs.engines.options import JobOptions, fitting_shard
+    from packetfs.frontends.cli.emitted import to_file
 
     return JobOptions(
         engine=options.engine,
@@ -236,7 +237,8 @@ def _job_options(options: Namespace, chosen: Chosen, parent: str | None) -> JobO
         repeat=options.repeat,
         parent=parent,
         keep=options.keep,
-        keep_output=options.keep and options.output is not None,  # the file goes with the run that was stopped
+        keep_output=options.keep and to_file(options),  # the file goes with the run that was stopped
+        to_file=to_file(options),
     )
 
 

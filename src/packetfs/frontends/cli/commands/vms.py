@@ -1,7 +1,8 @@
 """List the jobs whose microVMs are live, or every microVM of one job; pause, resume, move and drop jobs.
 
 A job is left behind when its process was killed, or was stopped under `pfs run --keep`. Resuming it goes on where it
-was; what it had not written yet goes to standard output. A job that was only paused goes on in its own process.
+was; what it had not written yet goes to standard output. What it gave to `-o FILE` went with its process: under --keep
+all of it comes again, else such a job is refused. A job that was only paused goes on in its own process.
 """
 
 from __future__ import annotations
