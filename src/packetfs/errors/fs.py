@@ -106,6 +106,13 @@ class NoSnapshot(PacketFSError, LookupError):
     hint = "`pfs snapshots` lists them."
 
 
+class SnapshotMounted(PacketFSError):
+    """The snapshot {name} is mounted: it cannot be dropped."""
+
+    exit_code = 11
+    hint = "`findmnt -t fuse.packetfs` lists the mounts, and `pfs umount` takes one away; then drop it."
+
+
 class SnapshotExists(PacketFSError, FileExistsError):
     """A snapshot called {name} exists already; snapshots never change."""
 

@@ -23,6 +23,7 @@ from packetfs.errors import (
     NotAFile,
     NotFound,
     SnapshotExists,
+    SnapshotMounted,
 )
 from packetfs.fs.directory import find_entry
 from packetfs.fs.namespace import Inode, Namespace
@@ -308,9 +309,17 @@ class FileSystem:
         from packetfs.pool.gc import evict  # most processes let go of nothing
 
         taken = self._snapshot(name)
-        self.names.write("DELETE FROM snapshot WHERE name=?", (name,))
-        self.commit()
+        with self.pool.leases.give_up(taken.record) as unneeded:
+            if not unneeded:
+                raise SnapshotMounted(name=name)
+            self.names.write("DELETE FROM snapshot WHERE name=?", (name,))
+            self.commit()
         evict(self.pool, taken.record)
+
+    def need_snapshot(self, name: bytes) -> None:
+        """Let no other process drop a snapshot until the pool is closed here."""
+        self.pool.leases.need(self._snapshot(name).record)
+        self._snapshot(name)  # it may have been dropped just before
 
     def resolve(self, snapshot: bytes, path: bytes = b"") -> Entry:
         """Return what a path stood for in a snapshot, relative to the directory that it was taken of."""

@@ -1,12 +1,13 @@
-"""Who uses a pool: one writer, and the readers whose views show a segment.
+"""Who uses a pool: one writer, the readers whose views show a segment, and mounts of snapshots.
 
-Both are locks of open file descriptions on the file `leases`, which the kernel drops when their holder dies, however it
+They are locks of open file descriptions on the file `leases`, which the kernel drops when their holder dies, however it
 dies. What cannot be locked is told in the file itself: who the writer is, its epoch, and how often payload was punched.
 
     bytes 0..63        writer: pid u32, start time u64 (clock ticks since boot), epoch u64, command (40 bytes)
     bytes 64..71       punches: u64, counted up before payload is punched
     lock of byte 0     held by the writer
     lock of 4096 + n   shared: views of segment n are live; exclusive: segment n is being punched
+    lock of 2**56 + d  shared: somebody needs what has the digest whose first 7 bytes are d; exclusive: it is given up
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from packetfs.errors import PacketFSError, PoolBusy, PoolClosed
+from packetfs.packet.digest import Digest
 from packetfs.pool.storage import Storage, explain
 from packetfs.typing import Final
 
@@ -29,6 +31,7 @@ _PUNCHES_AT: Final = 64
 _FLOCK: Final = struct.Struct("@hhqqi4x")
 _WRITER: Final = 0
 _SEGMENTS: Final = 4096
+_NEEDED: Final = 1 << 56
 
 
 class Leases:
@@ -58,15 +61,26 @@ class Leases:
         own = self.epoch
         return own if own else 0 if kind == fcntl.F_UNLCK else self._owner()[2]
 
-    @contextmanager
-    def exclude(self, segment: int) -> Iterator[bool]:
+    def exclude(self, segment: int) -> AbstractContextManager[bool]:
         """Keep new views off a segment; gives False when views of it are live, in this process or another."""
-        held = _lock(self._fd, fcntl.F_WRLCK, _SEGMENTS + segment, wait=False)
+        return self._exclude(_SEGMENTS + segment)
+
+    def need(self, digest: Digest) -> None:
+        """Keep everybody from giving up a digest until this is closed; waits for one who is about to."""
+        _lock(self._fd, fcntl.F_RDLCK, _needed_place(digest), wait=True)
+
+    def give_up(self, digest: Digest) -> AbstractContextManager[bool]:
+        """Let nobody need a digest meanwhile; gives False when somebody does, through another descriptor."""
+        return self._exclude(_needed_place(digest))
+
+    @contextmanager
+    def _exclude(self, place: int) -> Iterator[bool]:
+        held = _lock(self._fd, fcntl.F_WRLCK, place, wait=False)
         try:
             yield held
         finally:
             if held:
-                _lock(self._fd, fcntl.F_UNLCK, _SEGMENTS + segment, wait=False)
+                _lock(self._fd, fcntl.F_UNLCK, place, wait=False)
 
     def punches(self) -> int:
         """Return how often payload was punched: equal before and after a read, nothing vanished under it.
@@ -151,6 +165,10 @@ def _open(storage: Storage, path: str, writable: bool) -> int:
         return storage.open(path, flags)
     except FileNotFoundError:
         return storage.open(path, os.O_RDWR | os.O_CREAT)
+
+
+def _needed_place(digest: Digest) -> int:
+    return _NEEDED + int.from_bytes(digest[:7], "little")
 
 
 def _lock(fd: int, kind: int, start: int, *, wait: bool) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from packetfs.errors import MountFull
+from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.mount.mounted import find_mount
 from packetfs.frontends.mount.unmount import unmount
 from packetfs.fs.posix import acl
@@ -229,6 +230,13 @@ def test_a_snapshot_is_read_only_and_as_it_was(mount: Mount) -> None:
     with (mount.at / "sparse").open("rb") as file:
         assert os.lseek(file.fileno(), 0, os.SEEK_DATA) > 4_000_000
     assert (mount.at / "sparse").stat().st_blocks < 1000
+    drop = ("snapshots", "--pool", str(mount.pool), "--drop", "then")
+    refused = mount.pfs(*drop)
+    assert refused.code == ExitCode.LOCKED
+    assert "pfs umount" in refused.err
+    assert _listing(mount.at) == before
+    mount.umount()
+    mount.pfs.good(*drop)
 
 
 def _listing(at: Path) -> dict[str, tuple[int, ...]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.errors import SnapshotMounted
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.posix.attributes import Caller, Changes
 from packetfs.fs.posix.frozen import FrozenOperations
@@ -61,6 +62,27 @@ def test_files_are_read_where_they_lie(frozen: FrozenOperations) -> None:
     frozen.release(handle)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         frozen.read(handle, 0, 1)
+
+
+def test_what_is_shown_cannot_be_dropped(tmp_path: Path) -> None:
+    path = os.fspath(tmp_path / "pool")
+    with Pool.create(path, durable=False) as pool, FileSystem(pool) as fs:
+        for name in (b"then", b"other"):
+            fs.set(name, Entry(name, 0o100640))
+            fs.snapshot(name)
+        with Pool.open(path) as first, Pool.open(path) as second, FileSystem(first) as shown, FileSystem(second) as too:
+            operations = [FrozenOperations(each, b"then") for each in (shown, too)]
+            fs.drop_snapshot(b"other")
+            with pytest.raises(SnapshotMounted):
+                fs.drop_snapshot(b"then")
+            operations[0].close()
+            first.close()
+            with pytest.raises(SnapshotMounted):
+                fs.drop_snapshot(b"then")
+            assert [each.name for each in fs.snapshots()] == [b"then"]
+            operations[1].close()
+        fs.drop_snapshot(b"then")
+        assert fs.snapshots() == []
 
 
 def test_names_of_one_file_have_one_number_that_stays(frozen: FrozenOperations) -> None:

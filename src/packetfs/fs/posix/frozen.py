@@ -68,6 +68,7 @@ class FrozenOperations:
     writable: Final = False
 
     def __init__(self, fs: FileSystem, snapshot: bytes) -> None:
+        fs.need_snapshot(snapshot)
         self._pool = fs.pool
         self._programs = Programs(fs.pool)
         self._nodes = {ROOT_INO: _Node(ROOT_INO, fs.resolve(snapshot), ROOT_INO, ROOT_INO)}

@@ -25,7 +25,7 @@ def declare(parser: ArgumentParser) -> None:
     """Add taking and dropping."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--take", metavar="NAME", help="take a snapshot of PATH under this name")
-    what.add_argument("--drop", metavar="NAME", help="forget the snapshot of this name")
+    what.add_argument("--drop", metavar="NAME", help="forget the snapshot of this name, unless it is mounted")
     parser.add_argument("path", metavar="PATH", nargs="?", help="the directory to take (default: the pool's root)")
 
 
