@@ -193,6 +193,7 @@ def test_writing_modes(fs: Any) -> None:
     assert not fs.exists("d")
 
 
+@pytest.mark.filterwarnings("ignore:.*FileIO")  # fsspec leaves it to garbage collection to close what it has mapped
 @pytest.mark.parametrize("cache", ["blockcache", "filecache", "simplecache"])
 def test_the_caches_of_fsspec_keep_what_was_read(fs: Any, tmp_path: Path, cache: str) -> None:
     fs.pipe("dir/file", LARGE)
