@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from packetfs.errors import UsageError
+from packetfs.frontends.mount.fstab import main
 from packetfs.frontends.mount.mounted import find_mount, mounts
 from packetfs.frontends.mount.options import MountOptions, parse_options
 
@@ -26,6 +27,19 @@ def test_a_snapshot_is_read_only_whatever_else_is_said() -> None:
 def test_unknown_words_are_refused(word: str) -> None:
     with pytest.raises(UsageError, match=word):
         parse_options([word])
+
+
+def test_who_remounts_is_told_what_does_that() -> None:
+    with pytest.raises(UsageError, match="remount: .*`pfs umount DIR., then mount"):
+        parse_options(["remount,ro"])
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_the_helper_of_mount_8_says_how_it_is_called(capfd: pytest.CaptureFixture[str], word: str) -> None:
+    assert main(["/nowhere", word]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("usage: mount.packetfs POOL DIR [-o WORDS]\n")
+    assert err == ""
 
 
 def test_mounts_are_read_from_the_kernels_list(tmp_path: object) -> None:
