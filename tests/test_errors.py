@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packetfs import errors
-from packetfs.errors import BadMessage, DestinationFull, NotFound, PacketFSError, UsageError
+from packetfs.errors import BadMessage, BadSnapshotName, DestinationFull, NotAFile, NotFound, PacketFSError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ from packetfs.errors import BadMessage, DestinationFull, NotFound, PacketFSError
 def test_an_error_survives_pickling(error: PacketFSError) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
     assert (type(again), again.message, again.fields) == (type(error), error.message, error.fields)
+
+
+def test_a_root_is_named_as_one() -> None:
+    assert NotAFile(path=b"").message.startswith("the root is not a regular file")
+    assert BadSnapshotName(name=b"").message == "'' cannot be the name of a snapshot."
 
 
 def test_every_error_is_found_by_its_name_alone() -> None:

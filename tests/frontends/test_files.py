@@ -296,7 +296,12 @@ def test_rm(pooled: Pfs, tree: Path) -> None:
     pooled.good("rm", "-r", "t/small", "t/inner")
     assert pooled.good("ls", "t").out == b"fifo\nlink\nodd \xff\n\nsparse\n"
     assert pooled("rm", "t/small").code == ExitCode.NOT_FOUND
-    pooled.good("rm", "-r", "pfs:")
+    pooled.good("rm", "-f", "t/small", "t/sparse")
+    assert pooled("rm", "t/sparse").code == ExitCode.NOT_FOUND
+    assert pooled("rm", "-f", "t").code == ExitCode.USAGE, "a directory still needs -r"
+    odd = pooled("rm", "-rz", "t")
+    assert (odd.code, "nothing may stand behind it, as does 'z'" in odd.err) == (ExitCode.USAGE, True)
+    pooled.good("rm", "-rf", "nowhere", "pfs:")
     assert pooled.good("ls").out == b""
 
 

@@ -212,6 +212,13 @@ def test_closed_and_full_streams(pfs: Pfs) -> None:
     assert in_shell(pfs, f"{command} 2>&-").returncode == 0
 
 
+def test_a_file_that_takes_nothing_more_is_named(pooled: Pfs) -> None:
+    pooled.good("put", "-", "there", stdin=b"x\n")
+    full = pooled("run", "grep", "--arg", "pattern=x", "-o", "/dev/full", "pfs:there")
+    assert full.code == ExitCode.FULL
+    assert full.err.startswith("pfs: /dev/full: no space left\n")
+
+
 def test_words_that_nobody_hears_change_no_exit_code(pooled: Pfs, tmp_path: Path) -> None:
     pooled.good("put", "-", "there", stdin=b"x")
     command = shlex.join(COMMAND)

@@ -31,6 +31,8 @@ def _fill(template: str, fields: dict[str, object]) -> str:
 
     known = {name for _, name, _, _ in Formatter().parse(template) if name}
     shown = {name: _printable(fields.get(name, "?")) for name in known}
+    if shown.get("path") == "":
+        shown["path"] = "the root"  # of the pool or the directory that is spoken of, which has no name in itself
     return template.format(**shown).strip()
 
 

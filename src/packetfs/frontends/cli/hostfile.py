@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from packetfs.packet.layout import Buffer
 from packetfs.typing import BinaryIO, Final
 
 STDIN: Final = b"-"
@@ -28,12 +30,12 @@ def open_source(name: bytes) -> Iterator[BinaryIO]:
 def replacing(path: bytes) -> Iterator[BinaryIO]:
     """Write a file that takes its name only when it is whole; devices and pipes are written as they are."""
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
+        with _open(path, "wb", path) as file:
             yield file
         return
     draft = b"%s.%d.pfs-draft" % (path, os.getpid())
     try:
-        with _create(draft, path) as file:
+        with _open(draft, "xb", path) as file:
             yield file
         os.replace(draft, path)
     except BaseException:
@@ -42,10 +44,26 @@ def replacing(path: bytes) -> Iterator[BinaryIO]:
         raise
 
 
-def _create(draft: bytes, path: bytes) -> BinaryIO:
-    """Create the draft of a file; an error names the file, as nobody asked for the draft."""
-    try:
-        return open(draft, "xb")
-    except OSError as error:
-        error.filename = path
-        raise
+class _Named(io.FileIO):
+    """A file whose errors name what was asked for, also those of writing; nobody asked for a draft."""
+
+    def __init__(self, path: bytes, mode: str, asked: bytes) -> None:
+        self._asked = asked
+        with self._naming():
+            super().__init__(path, mode)
+
+    def write(self, data: Buffer) -> int:
+        with self._naming():
+            return super().write(data)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._asked
+            raise
+
+
+def _open(path: bytes, mode: str, asked: bytes) -> BinaryIO:
+    return io.BufferedWriter(_Named(path, mode, asked))

@@ -59,7 +59,7 @@ class CommandParser(ArgumentParser):
         raise UsageError(reason=f"{message}{self._suggest(message)} (usage: {' '.join(usage.split())})")
 
     def error(self, message: str) -> NoReturn:
-        raise _Mistake(message)
+        raise _Mistake(message.replace(": ignored explicit argument", ": nothing may stand behind it, as does"))
 
     def _suggest(self, message: str) -> str:
         unknown = message.removeprefix("unrecognized arguments: ")

@@ -82,7 +82,9 @@ def parse_options(texts: Iterable[str]) -> MountOptions:
         elif name == "snapshot" and value:
             snapshot = value.encode("utf-8", "surrogateescape")
         elif word == "remount":
-            raise UsageError(reason="-o remount: a mount keeps its options; `pfs umount DIR`, then mount it with others")
+            raise UsageError(
+                reason="-o remount: a mount keeps its options; `pfs umount DIR`, then mount it with others"
+            )
         elif name not in _PASSED_OVER and not name.startswith(("x-", "comment")):
             raise UsageError(reason=f"-o {word}: there is no such option; `pfs mount --help` lists them")
     flags |= READ_ONLY if snapshot is not None else 0

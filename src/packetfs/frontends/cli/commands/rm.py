@@ -22,6 +22,7 @@ def declare(parser: ArgumentParser) -> None:
     """Add the paths."""
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a name in the pool")
     parser.add_argument("-r", "--recursive", action="store_true", help="directories too, with everything in them")
+    parser.add_argument("-f", "--force", action="store_true", help="pass over names that are not there")
 
 
 def run(options: Namespace, output: Output) -> int:
@@ -29,6 +30,8 @@ def run(options: Namespace, output: Output) -> int:
     paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options, writable=True) as filesystem:
         for path in paths:
+            if options.force and filesystem.entry(path) is None:
+                continue
             _remove(filesystem, path, recursive=options.recursive)
             output.detail(f"removed {output.name(path)}")
         filesystem.tree_root()
