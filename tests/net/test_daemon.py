@@ -35,6 +35,8 @@ from packetfs.errors import (
     WrongServer,
 )
 from packetfs.events import Connection, Event
+from packetfs.fs.host.beneath import Beneath
+from packetfs.fs.host.staging import Staging
 from packetfs.limits import HANDSHAKE
 from packetfs.net.access.identity import certificate_text, make_identity, require_current
 from packetfs.net.access.keys import Key, KeyRing, Token, parse_token
@@ -117,6 +119,19 @@ def test_many_clients_are_served_at_once(host: Host) -> None:
     assert not errors
     for number in range(4):
         assert (host.base / f"back{number}" / "f").read_bytes() == bytes([number]) * 100_000
+
+
+def test_a_destination_is_named_as_the_peer_named_it(host: Host, tree: Path) -> None:
+    """Not by the descriptor that stands for it, nor by where a link of this side's operator leads."""
+    inner = host.base / "inner"
+    (inner / "closed" / ".packetfs-staging").mkdir(parents=True, mode=0o777)
+    (inner / "closed" / ".packetfs-staging").chmod(0o777)
+    (host.export / "named").symlink_to(inner)
+    named = host.export / "named"
+    host.mint(write=(str(named),))
+    refused(15, f"^[^/]*{named}/closed/.packetfs-staging cannot", host, f"{tree}/", host.path(named / "closed"))
+    with Beneath(inner) as beneath, Staging(beneath):
+        refused(11, f"writing into {named}[.]", host, f"{tree}/", host.path(named))
 
 
 def test_sessions_leave_no_descriptor_behind(host: Host, tree: Path) -> None:

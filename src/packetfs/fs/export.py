@@ -78,7 +78,7 @@ def _staging(beneath: Beneath) -> Staging:
     try:
         return Staging(beneath)
     except OSError as error:
-        raise destination_error(beneath.root, error) from None
+        raise destination_error(beneath.shown, error) from None
 
 
 def _next(job: _Job, at: _Open) -> Entry | None:

@@ -44,7 +44,7 @@ class Place:
 
     A peer with few rights has its place confined (confine.py). In a pool, `limited` says that it knows of no content
     but what its path has. On the host, `path` names an open directory by its descriptor, `key` is what the history
-    calls it, and `leaf` the one file in it that is meant.
+    calls it, `leaf` the one file in it that is meant, and `asked` what the peer called it, which is what it is told.
     """
 
     pool: str
@@ -53,6 +53,7 @@ class Place:
     limited: bool = False
     key: bytes = b""
     leaf: bytes = b""
+    asked: bytes = b""
     wait: float = 0.0
     """Seconds to wait for another writer of the pool."""
     prepare: Callable[[FileSystem], None] | None = None
@@ -99,9 +100,9 @@ def shape_of(place: Place) -> Shape:
     try:
         status = os.stat(path) if path.endswith(b"/") else os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise NothingThere(path=place.key or place.path) from None
+        raise NothingThere(path=place.asked or place.path) from None
     except OSError as error:
-        raise source_error(place.key or place.path, error) from None
+        raise source_error(place.asked or place.path, error) from None
     return Shape.DIRECTORY if stat.S_ISDIR(status.st_mode) else Shape.FILE
 
 
@@ -216,9 +217,10 @@ def open_targets(place: Place, name: bytes, mean: int, listener: Listener) -> It
                     dry_run=terms.dry_run,
                     rename=rename,
                     follows=terms.follows,
+                    shown=place.asked,
                 )
             except OSError as error:
-                raise destination_error(place.key or root, error) from None
+                raise destination_error(place.asked or root, error) from None
             with closing(target):
                 yield target
             if not terms.dry_run:

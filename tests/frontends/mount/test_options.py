@@ -30,7 +30,7 @@ def test_unknown_words_are_refused(word: str) -> None:
 
 
 def test_who_remounts_is_told_what_does_that() -> None:
-    with pytest.raises(UsageError, match="remount: .*`pfs umount DIR., then mount"):
+    with pytest.raises(UsageError, match=r"remount: .*`pfs umount DIR`, then mount"):
         parse_options(["remount,ro"])
 
 

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from packetfs.packet.layout import Buffer
-from packetfs.typing import BinaryIO, Final
+from packetfs.typing import Any, BinaryIO, Final
 
 STDIN: Final = b"-"
 
@@ -52,7 +51,7 @@ class _Named(io.FileIO):
         with self._naming():
             super().__init__(path, mode)
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: Any) -> int:
         with self._naming():
             return super().write(data)
 

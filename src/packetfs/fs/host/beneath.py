@@ -44,11 +44,16 @@ def _require_plain(status: os.stat_result) -> None:
 
 
 class Beneath:
-    """A directory and what lies below it. Paths are relative bytes, b"" is the directory itself."""
+    """A directory and what lies below it. Paths are relative bytes, b"" is the directory itself.
 
-    def __init__(self, root: str | bytes | os.PathLike[str], *, opener: Opener | None = None) -> None:
-        self.root = os.fsencode(root)
-        self._root = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    `shown` is what errors call it, where that is not `root`.
+    """
+
+    def __init__(
+        self, root: str | bytes | os.PathLike[str], *, opener: Opener | None = None, shown: bytes = b""
+    ) -> None:
+        self.shown: Final = shown or os.fsencode(root)
+        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open_below = opener or choose_opener(self._root)
         self._open: dict[bytes, int] = {}
 

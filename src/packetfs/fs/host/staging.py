@@ -263,14 +263,14 @@ class Staging:
             fd = self._try_lock()
             if fd is not None:
                 return fd
-        raise DestinationBusy(path=self.beneath.root)
+        raise DestinationBusy(path=self.beneath.shown)
 
     def _make_staging(self) -> None:
         with suppress(FileExistsError):
             self.beneath.mkdir(STAGING)
         status = self.beneath.lstat(STAGING)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            where = self.beneath.root + b"/" + STAGING
+            where = os.path.join(self.beneath.shown, STAGING)
             raise DestinationRefused(path=where, reason="it is not a directory that only this user can enter.")
 
     def _try_lock(self) -> int | None:
@@ -289,7 +289,7 @@ class Staging:
             pass
         except BlockingIOError:
             os.close(fd)
-            raise DestinationBusy(path=self.beneath.root) from None
+            raise DestinationBusy(path=self.beneath.shown) from None
         os.close(fd)
         self.beneath.forget(STAGING)
         return None

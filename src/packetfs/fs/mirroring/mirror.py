@@ -312,7 +312,7 @@ class _Mirror:
                 self._fs.remove(self._place(path))
         elif isinstance(error, OSError):
             reason = str(error.strerror)
-        self._listener(Trouble(path or self._beneath.root, reason))
+        self._listener(Trouble(path or self._beneath.shown, reason))
 
 
 def _pair(

@@ -49,6 +49,7 @@ class HeldDirectory(ABC):
         checksum: bool,
         dry_run: bool,
         rename: tuple[bytes, bytes] | None,
+        shown: bytes = b"",
     ) -> None:
         self._root = root
         self._history = history
@@ -58,7 +59,7 @@ class HeldDirectory(ABC):
         self.empty = not (os.path.lexists(os.path.join(root, rename[1])) if rename else _has_entries(root))
         if not dry_run:
             os.makedirs(root, exist_ok=True)
-        self._host = Beneath(root) if os.path.isdir(root) else None
+        self._host = Beneath(root, shown=shown) if os.path.isdir(root) else None
         self._old = FoundFiles(history.pool, self._read_old)
         self._old_paths: list[bytes] = []
         self._opened: tuple[int, int] = (-1, -1)

@@ -40,9 +40,12 @@ class HostTarget(HeldDirectory):
         dry_run: bool = False,
         rename: tuple[bytes, bytes] | None = None,
         follows: bool = False,
+        shown: bytes = b"",
     ) -> None:
-        """`follows`: what the source does not have was deleted by the last sync of this connection."""
-        super().__init__(root, history, checksum=checksum, dry_run=dry_run, rename=rename)
+        """`follows`: what the source does not have was deleted by the last sync of this connection. `shown`: as in
+        Beneath.
+        """
+        super().__init__(root, history, checksum=checksum, dry_run=dry_run, rename=rename, shown=shown)
         self._listener = listener
         self._delete = delete and rename is None
         self._follows = follows

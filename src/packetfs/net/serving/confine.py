@@ -44,7 +44,7 @@ def confined(place: Place, rights: Rights, *, write: bool, single: bool = False,
             raise UnsafePath(path=path, reason="it is not a directory")
         key = os.path.join(os.path.realpath(grant.path), rest)
         handle = b"/proc/self/fd/%d/." % host.directory(directory) if directory is not None else _NOWHERE
-        yield replace(place, path=handle, leaf=leaf, key=key)
+        yield replace(place, path=handle, leaf=leaf, key=key, asked=path)
 
 
 @contextmanager
