@@ -36,8 +36,8 @@ _NAMES = {
     ),
     "fs": (
         "BadNamespace BadPath BadSnapshotName DestinationBusy DestinationDenied DestinationFull DestinationRefused "
-        "NoSnapshot NotADirectory NotAFile NotContiguous NotFound SnapshotExists SnapshotMounted SourceDenied "
-        "SourceUnavailable TooManyWatches UnsafePath"
+        "NoSnapshot NotADirectory NotAFile NotContiguous NotFound PathTooLong SnapshotExists SnapshotMounted "
+        "SourceDenied SourceUnavailable TooManyWatches UnsafePath"
     ),
     "net": (
         "Abandoned BadKeys BadMessage BadToken BaseMoved CertificateExpired CertificateRefused Disconnected "

@@ -92,6 +92,13 @@ class BadPath(PacketFSError, ValueError):
     exit_code = 2
 
 
+class PathTooLong(BadPath):
+    """{path} has {count} bytes; a path, without what stands above the files, may have {most}."""
+
+    exit_code = 2
+    hint = "Move what lies so deep further up, or sync a directory on the way to it by itself."
+
+
 class BadSnapshotName(PacketFSError, ValueError):
     """'{name}' cannot be the name of a snapshot."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packetfs.errors import BadPath, NotADirectory, NotFound
+from packetfs.errors import BadPath, NotADirectory, NotFound, PathTooLong
 from packetfs.fs.namespace import Inode, Namespace
 from packetfs.fs.schema import ROOT_INO
 from packetfs.limits import KNOWN_DIRECTORIES, PATH_MAX
@@ -50,7 +50,7 @@ class Paths:
     def place(self, path: bytes) -> tuple[int, bytes]:
         """Return directory and name of a path that is to be changed; the directory must exist."""
         if len(path) > PATH_MAX:
-            raise BadPath(path=path[:64] + b"...", reason=f"it has {len(path)} bytes")
+            raise PathTooLong(path=path[:64] + b"...", count=f"{len(path):,}", most=f"{PATH_MAX:,}")
         above, _, name = path.rpartition(b"/")
         if not name or name in (b".", b"..") or b"\0" in name or len(name) > 255:
             raise BadPath(path=path, reason="a part of it cannot be a name")
