@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import packetfs
+from packetfs.errors import PoolFull
 from packetfs.frontends.cli.exit_codes import ExitCode
+from packetfs.frontends.cli.main import main
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.pool.pool import Pool
+from packetfs.pool.storage import DiskStorage
 from tests.frontends.command import Pfs
 
 DATA = b"".join(b"line %d of the file\n" % i for i in range(10_000))
@@ -136,6 +140,27 @@ def test_repair_leaves_whole_names_alone_unless_told(filled: Pfs) -> None:
     assert filled.good("cat", "docs/later").out == DATA[::-1]
     filled.good("repair", "--names")
     assert filled.good("ls", "-R").text.split() == ["docs/", "docs/kept"]
+
+
+def test_gc_says_what_is_missing_where_other_programs_filled_the_disk(
+    filled: Pfs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with packetfs.Pool(filled.pool) as pool:
+        pool.rm("docs/later")  # leaves the program of its directory to be built
+
+    def write(storage: DiskStorage, fd: int, buffers: object, offset: int) -> None:
+        del storage, fd, buffers, offset
+        raise PoolFull(path="the disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DiskStorage, "write", write)
+        assert main(["gc", "--pool", str(filled.pool)]) == ExitCode.FULL
+    said = capfd.readouterr().err
+    assert "the disk: what changed is written before anything is freed" in said
+    assert "Free some of that disk" in said
+    freed = filled.good("gc", "--json").records[0]["freed"]
+    assert isinstance(freed, int)
+    assert freed > 100_000
 
 
 def test_gc_frees_what_nothing_needs(filled: Pfs) -> None:

@@ -49,7 +49,8 @@ _NAMES = {
     "packet": "BadPacket BadProgram NotRunYet UnknownFeature",
     "pool": (
         "CorruptDatabase CorruptExtent DatabaseFailed DatabaseUnavailable ExtentRange ExtentTooLong "
-        "MissingExtent NotAPool PoolAccess PoolBusy PoolClosed PoolExists PoolFailed PoolFull PoolReadOnly"
+        "MissingExtent NoRoomToCollect NotAPool PoolAccess PoolBusy PoolClosed PoolExists PoolFailed PoolFull "
+        "PoolReadOnly"
     ),
     "toolchain": (
         "BadArgument BadObject BadSource CompileFailed NoCompiler NotTranslatable ProgramFaulted "

@@ -33,6 +33,12 @@ class PoolFull(PacketFSError):
     hint = "Free some space, or collect what no snapshot needs with `pfs gc`, and run the same command again."
 
 
+class NoRoomToCollect(PoolFull):
+    """No space left for {path}: what changed is written before anything is freed, and other files fill that disk."""
+
+    hint = "Nothing is lost. Free some of that disk, 200 bytes for each name that changed, and run `pfs gc` again."
+
+
 class PoolAccess(PacketFSError):
     """{path} cannot be used: {reason}"""
 

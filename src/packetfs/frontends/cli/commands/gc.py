@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from packetfs.errors import NoRoomToCollect, PoolFull
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
@@ -24,12 +25,19 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, output: Output) -> int:
     """Collect and say how much was freed."""
-    with open_filesystem(options, writable=True) as filesystem:
-        filesystem.names.erase_orphans()  # files without a name, of a mount that was killed
-        filesystem.tree_root()  # or programs of directories as they were before their last change keep files alive
-        freed = collect_garbage(filesystem)
+    try:
+        freed = _collect(options)
+    except PoolFull as error:
+        raise NoRoomToCollect(**error.fields) from None  # its own hint is to collect
     if output.json:
         output.record("collected", {"freed": freed})
     else:
         output.note(f"{format_size(freed)} freed")
     return 0
+
+
+def _collect(options: Namespace) -> int:
+    with open_filesystem(options, writable=True) as filesystem:
+        filesystem.names.erase_orphans()  # files without a name, of a mount that was killed
+        filesystem.tree_root()  # or programs of directories as they were before their last change keep files alive
+        return collect_garbage(filesystem)
