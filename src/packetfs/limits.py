@@ -404,6 +404,8 @@ PROGRESS_LINE_SECONDS: Final = 1.0
 KEEP: Final = 4 * 1024 * MIB
 """Bytes of old content of plain directories that `pfs sync` remembers by default: exact deltas for the usual home
 directory or database, and an amount of disk that nobody has to think about. `--keep` changes it."""
+GUEST_HISTORIES: Final = 4 * KEEP
+"""Bytes of disk for the histories of what limited keys pull: each may have KEEP, and a key chooses its directories."""
 PROGRAM_TEXT_MAX: Final = 64 * MIB
 """Bytes of text that `pfs asm` takes: half a million packets, far more than a root program has."""
 WRITER_IDLE: Final = 0.3

@@ -38,6 +38,7 @@ from packetfs.events import Connection, Event
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.staging import Staging
 from packetfs.limits import HANDSHAKE
+from packetfs.net import ends
 from packetfs.net.access.identity import certificate_text, make_identity, require_current
 from packetfs.net.access.keys import Key, KeyRing, Token, parse_token
 from packetfs.net.access.rights import parse_grant
@@ -132,6 +133,18 @@ def test_a_destination_is_named_as_the_peer_named_it(host: Host, tree: Path) -> 
     refused(15, f"^[^/]*{named}/closed/.packetfs-staging cannot", host, f"{tree}/", host.path(named / "closed"))
     with Beneath(inner) as beneath, Staging(beneath):
         refused(11, f"writing into {named}[.]", host, f"{tree}/", host.path(named))
+
+
+def test_what_a_key_pulls_does_not_fill_the_disk_with_histories(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "GUEST_HISTORIES", 1_500_000)
+    host.mint(read=(str(host.export),))
+    for number in range(4):
+        (host.export / str(number)).mkdir()
+        (host.export / str(number) / "file").write_bytes(random.randbytes(1_000_000))
+        host.sync(host.path(f"{host.export}/{number}/"), host.base / "back" / str(number))
+        assert describe(host.base / "back" / str(number)) == describe(host.export / str(number))
+    host.stop()
+    assert len(list((host.base / "history").glob("guest-*"))) == 1
 
 
 def test_sessions_leave_no_descriptor_behind(host: Host, tree: Path) -> None:

@@ -17,7 +17,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.metadata import Signature
 from packetfs.limits import ROOTS_HELD
 from packetfs.net import history as history_module
-from packetfs.net.history import open_history, settle_source, settle_target
+from packetfs.net.history import bound_histories, open_history, settle_source, settle_target
 from packetfs.packet.digest import digest_of
 from packetfs.packet.layout import Mark
 from packetfs.pool.gc import evict
@@ -44,6 +44,28 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collect after every sync that added anything."""
     monkeypatch.setattr(budget_module, "COLLECT_GROWTH_MIN", 0)
     monkeypatch.setattr(budget_module, "COLLECT_GROWTH", 1 << 40)
+
+
+def kept_in(base: str) -> list[str]:
+    return sorted(name for name in os.listdir(base) if name != "lock")
+
+
+def test_histories_are_bounded_together_and_the_oldest_go_first(base: str) -> None:
+    named: list[str] = []
+    for number, (role, place) in enumerate((("source", b"/0"), *(("guest", b"/%d" % each) for each in range(4)))):
+        before = kept_in(base) if named else []
+        with open_history(base, role, place, MEAN) as fs:
+            fs.pool.put(random.Random(number).randbytes(MB))
+        named += [name for name in kept_in(base) if name not in before]
+    for age, name in enumerate(reversed(named)):
+        os.utime(f"{base}/{name}", (1000 - age, 1000 - age))
+    own, oldest, _, newer, newest = named
+    with open_history(base, "guest", b"/0", MEAN):
+        os.utime(f"{base}/{oldest}", (1, 1))
+        bound_histories(base, "guest", 5 * MB // 2)
+        assert kept_in(base) == sorted((own, oldest, newer, newest)), "one is open, and one is of another role"
+    bound_histories(base, "guest", 5 * MB // 2)
+    assert kept_in(base) == sorted((own, oldest, newest)), "the one that was open is the one used last"
 
 
 def open_near(rig: Rig, role: str, place: Path) -> Pool:

@@ -19,8 +19,8 @@ from packetfs.events import Listener
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry
-from packetfs.limits import HISTORY_POLL, MEAN
-from packetfs.net.history import commit_history, open_history, settle_source, settle_target
+from packetfs.limits import GUEST_HISTORIES, HISTORY_POLL, MEAN
+from packetfs.net.history import bound_histories, commit_history, open_history, settle_source, settle_target
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, TypeAlias
@@ -136,7 +136,7 @@ def open_source(
 
     shape = shape_of(place)
     real, key = _real_source(place, shape)
-    with open_history(place.history, "source", key, mean) as fs:
+    with _source_history(place, key, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
         mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer), listener)
         top = top_entry(root) if shape is Shape.DIRECTORY else None
@@ -148,6 +148,20 @@ def open_source(
                 settle_source(fs, source.root, keep)
             finally:
                 source.close()
+
+
+@contextmanager
+def _source_history(place: Place, key: bytes, mean: int) -> Iterator[FileSystem]:
+    """Open the history of a source; those of peers who choose the directories are bounded together."""
+    if not place.key:
+        with open_history(place.history, "source", key, mean) as fs:
+            yield fs
+        return
+    try:
+        with open_history(place.history, "guest", key, mean) as fs:
+            yield fs
+    finally:
+        bound_histories(place.history, "guest", GUEST_HISTORIES)
 
 
 def _open_writable(place: Place) -> Pool:

@@ -40,7 +40,8 @@ _DIGEST: Final = 32
 
 @contextmanager
 def open_history(base: str, role: str, place: bytes, mean: int) -> Iterator[FileSystem]:
-    """Open the memory of `place` (a real path) as `role`, "source" or "target", made if it is missing or unusable.
+    """Open the memory of `place` (a real path) as `role`, made if it is missing or unusable: "source", "target", or
+    "guest" for a source of peers whose rights are limited, who choose the places themselves (`bound_histories`).
 
     Another sync that has it open is waited for, up to HISTORY_WAIT seconds; then it is PoolBusy, with its process.
     """
@@ -63,6 +64,33 @@ def _full_named(base: str) -> Iterator[None]:
         yield
     except PoolFull:
         raise HistoryFull(path=base) from None
+
+
+def bound_histories(base: str, role: str, most: int) -> None:
+    """Let go of those of a role that were used longest ago, until the others take `most` bytes; what is open stays."""
+    with suppress(OSError), _alone(base):
+        found = [each for each in os.scandir(base) if each.name.startswith(f"{role}-")]
+        found.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
+        total = 0
+        for each in found:
+            total += _disk_bytes(each.path)
+            if total > most and not _is_open(each.path):
+                _discard(each.path)
+
+
+def _disk_bytes(path: str) -> int:
+    return sum(os.lstat(os.path.join(at, name)).st_blocks * 512 for at, _, names in os.walk(path) for name in names)
+
+
+def _is_open(path: str) -> bool:
+    """Tell whether a sync has a history open; while `_alone`, none can open it behind that."""
+    try:
+        Pool.open(path, writable=True).close()
+    except PoolBusy:
+        return True
+    except PacketFSError:
+        return False  # damaged, or the disk is full
+    return False
 
 
 def commit_history(fs: FileSystem) -> None:
@@ -130,6 +158,7 @@ def _alone(base: str) -> Iterator[None]:
 
 def _open_or_make(path: str, mean: int) -> FileSystem:
     if os.path.isdir(path):
+        os.utime(path)
         try:
             return _open_names(Pool.open(path, writable=True))
         except _DAMAGE:
