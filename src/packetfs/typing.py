@@ -29,14 +29,6 @@ else:
 
     BinaryIO = ClassVar = Final = NoReturn = Self = TypeAlias = Any
 
-    class Protocol:
-        """What a class has to have; nothing asks for that while it runs."""
-
-        __slots__ = ()
-
-        def __class_getitem__(cls, _kinds):
-            return cls
-
     class Generic:
         """What depends on a kind, which only type checkers look at."""
 
@@ -44,6 +36,11 @@ else:
 
         def __class_getitem__(cls, _kinds):
             return cls
+
+    class Protocol(Generic):
+        """What a class has to have; nothing asks for that while it runs."""
+
+        __slots__ = ()
 
     def NewType(_name, _kind):  # noqa: N802
         return lambda value: value

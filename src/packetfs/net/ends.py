@@ -153,15 +153,13 @@ def open_source(
 @contextmanager
 def _source_history(place: Place, key: bytes, mean: int) -> Iterator[FileSystem]:
     """Open the history of a source; those of peers who choose the directories are bounded together."""
-    if not place.key:
-        with open_history(place.history, "source", key, mean) as fs:
-            yield fs
-        return
+    role = "guest" if place.key else "source"
     try:
-        with open_history(place.history, "guest", key, mean) as fs:
+        with open_history(place.history, role, key, mean) as fs:
             yield fs
     finally:
-        bound_histories(place.history, "guest", GUEST_HISTORIES)
+        if place.key:
+            bound_histories(place.history, role, GUEST_HISTORIES)
 
 
 def _open_writable(place: Place) -> Pool:
