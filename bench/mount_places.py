@@ -27,7 +27,7 @@ from packetfs.fs.posix.attributes import Attributes
 from packetfs.limits import MOUNT_READAHEAD
 from packetfs.packet.layout import Buffer
 
-PFS = (sys.executable, "-m", "packetfs.frontends.cli.main")
+PFS = (sys.executable, "-m", "packetfs")
 RESPONDER = Path(__file__).with_name("mount_mfusepy.py")
 BUFFER = 16 << 20
 DETACH = 2

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from packetfs.frontends.cli.main import process
+from packetfs.frontends.cli.process import process
 
 process()

@@ -15,7 +15,7 @@ import pytest
 from packetfs.engines.jobs.steering import JobInfo, list_jobs
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-COMMAND = (sys.executable, "-m", "packetfs.frontends.cli.main")
+COMMAND = (sys.executable, "-m", "packetfs")
 HANGS = 200
 """Seconds after which a command hangs; most take less than one, on a busy machine some ten."""
 

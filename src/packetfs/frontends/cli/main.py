@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
-import os
 import sys
 from collections.abc import Sequence
 
@@ -17,19 +15,10 @@ from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
 from packetfs.frontends.cli.parser import LEADING, build_parser, load, split_command
-from packetfs.typing import NoReturn
-
-
-def process() -> NoReturn:
-    """Be the process `pfs`, which ends without taking Python apart: that would be a fifteenth of a short command."""
-    code = main()
-    atexit._run_exitfuncs()
-    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
-    gc.set_threshold(50_000)  # modules are loaded: going over them again and again takes 5 % of a start
     words = list(sys.argv[1:] if arguments is None else arguments)
     stdout, stderr = standard_streams()
     output = Output(stdout, stderr, json="--json" in words)
@@ -84,7 +73,3 @@ def overview() -> str:
         parts += [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS if command.group == group]
     parts += ["", "`pfs COMMAND --help` shows options and examples; `pfs --version` the version."]
     return "\n".join(parts)
-
-
-if __name__ == "__main__":
-    process()
