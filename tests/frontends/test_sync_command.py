@@ -15,9 +15,9 @@ from packetfs.errors import Disconnected
 from packetfs.events import Changed, Listener, Progress, Trouble
 from packetfs.frontends.cli.commands import BY_NAME
 from packetfs.frontends.cli.commands import sync as command
+from packetfs.frontends.cli.declared import all_arguments, load
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.main import main
-from packetfs.frontends.cli.parser import build_parser, load
 from packetfs.frontends.cli.records import BY_TYPE
 from packetfs.limits import KEEP
 from packetfs.net import sync as engine
@@ -28,7 +28,8 @@ Play = Callable[[Job, Listener], Summary]
 
 
 def job_of(*arguments: str) -> Job:
-    options = build_parser(BY_NAME["sync"], load(BY_NAME["sync"])).parse(arguments)
+    options = all_arguments(load(BY_NAME["sync"])).read(arguments)
+    assert options is not None
     return command.make_job(options, options.destinations[0])
 
 

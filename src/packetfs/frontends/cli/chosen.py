@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadProgram
+from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.names import pool_name
 from packetfs.limits import PROGRAM_BYTES_MAX
 from packetfs.vm.program import Program
@@ -25,7 +25,7 @@ class Chosen:
     source: str = ""
 
 
-def choose_program(options: Namespace) -> Chosen:
+def choose_program(options: Options) -> Chosen:
     """Return what PROGRAM and its arguments (NAME=VALUE) name; an error of the toolchain where they name nothing."""
     from packetfs.toolchain import sources
 
@@ -36,7 +36,7 @@ def choose_program(options: Namespace) -> Chosen:
     return Chosen(found.program, found.records, found.decimals, found.source)
 
 
-def _read_stored(options: Namespace) -> bytes:
+def _read_stored(options: Options) -> bytes:
     """Return the packets of a program that is a file of the pool."""
     from packetfs.frontends.cli.opening import open_filesystem  # most programs are in no pool
     from packetfs.frontends.cli.reading import View

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.hostfile import replacing
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
@@ -58,13 +58,13 @@ class Emitted:
         self._output.flush()
 
 
-def to_file(options: Namespace) -> bool:
+def to_file(options: Options) -> bool:
     """Tell whether a file takes the output: `-o` names one, and it is not for the maps."""
     return options.output is not None and options.format != "arrow"
 
 
 @contextmanager
-def open_emitted(options: Namespace, output: Output) -> Iterator[Emitted]:
+def open_emitted(options: Options, output: Output) -> Iterator[Emitted]:
     """Open what `-o` names, if it is to hold output; else standard output takes it."""
     if not to_file(options):
         yield Emitted(output)

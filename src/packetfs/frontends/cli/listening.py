@@ -6,11 +6,11 @@ import os
 import re
 import signal
 import threading
-from argparse import Namespace
 
 from packetfs.errors import NoKeys, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.answering import answering
+from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
@@ -27,7 +27,7 @@ from packetfs.typing import Final
 _LISTEN: Final = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>[0-9]{1,5})?")
 
 
-def run_daemon(options: Namespace, output: Output) -> int:
+def run_daemon(options: Options, output: Output) -> int:
     """Serve until SIGTERM or SIGINT; NoKeys before anything listens where nobody could come in."""
     output.bar = None
     doors = [_door(text) for text in options.listen]

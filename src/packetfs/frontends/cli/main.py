@@ -12,9 +12,9 @@ from packetfs.errors.suggest import suggestion
 from packetfs.frontends import settings
 from packetfs.frontends.cli.boundary import guard
 from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
+from packetfs.frontends.cli.declared import LEADING, all_arguments, load, split_command
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
-from packetfs.frontends.cli.parser import LEADING, build_parser, load, split_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,11 +49,15 @@ def _run(name: str, rest: list[str], output: Output) -> int:
     if command is None:
         raise UnknownCommand(name=name, suggestion=suggestion(name, BY_NAME))
     module = load(command)
-    parser = build_parser(command, module)
-    if "-h" in rest or "--help" in rest:
-        output.line(parser.format_help().rstrip())
-        return 0
-    options = parser.parse(rest)
+    options = None if "-h" in rest or "--help" in rest else all_arguments(module).read(rest)
+    if options is None:
+        from packetfs.frontends.cli.parser import build_parser  # most command lines need none
+
+        parser = build_parser(command, module)
+        if "-h" in rest or "--help" in rest:
+            output.line(parser.format_help().rstrip())
+            return 0
+        options = parser.parse(rest)
     output.quiet, output.verbose = options.quiet, options.verbose
     output.color = settings.wants_color(options.color, output.terminal)
     if options.quiet:

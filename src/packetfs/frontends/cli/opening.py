@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Options
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.pool.pool import Pool
 
 
-def open_pool(options: Namespace, *, writable: bool = False) -> Pool:
+def open_pool(options: Options, *, writable: bool = False) -> Pool:
     """Open the pool that `--pool` or the environment chooses."""
     return Pool.open(settings.pool_path(options.pool), writable=writable)
 
 
 @contextmanager
-def open_filesystem(options: Namespace, *, writable: bool = False) -> Iterator[FileSystem]:
+def open_filesystem(options: Options, *, writable: bool = False) -> Iterator[FileSystem]:
     """Open the names and files of the chosen pool; what was not committed is forgotten at the end."""
     with open_pool(options, writable=writable) as pool, open_names(pool) as filesystem:
         yield filesystem

@@ -1,17 +1,17 @@
 """The reference pages, made from the code: docs/cli.md and docs/exit-codes.md call these functions.
 
-Help is taken from the parsers' own tables and not from `--help`, whose line breaks differ between versions of Python.
+Help is taken from what commands declare and not from `--help`, whose line breaks differ between versions of Python.
 """
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action
 from collections.abc import Iterator
 
 from packetfs.errors import error_classes
+from packetfs.frontends.cli.arguments import Argument
 from packetfs.frontends.cli.commands import COMMANDS, GROUPS, Command
+from packetfs.frontends.cli.declared import CommandModule, load, own_arguments, shared_options
 from packetfs.frontends.cli.exit_codes import ExitCode
-from packetfs.frontends.cli.parser import SHARED, CommandModule, build_parser, load
 from packetfs.frontends.cli.records import RECORDS
 from packetfs.frontends.settings import VARIABLES
 
@@ -35,36 +35,32 @@ def commands() -> str:
 
 def _section(command: Command) -> str:
     module = load(command)
-    actions = [action for action in build_parser(command, module)._actions if action.help is not SUPPRESS]
-    lines = [f"### pfs {command.name}", "", f"`{_usage(command, actions)}`", "", (module.__doc__ or "").strip(), ""]
-    lines += ["| argument | meaning |", "|---|---|"]
-    lines += [f"| {_name(action)} | {_cell(action.help or '')} |" for action in actions if _is_own(action)]
-    shared = [f"`--{name}`" for name in SHARED if name in module.OPTIONS or name in ("quiet", "verbose", "color")]
-    if len(lines) and lines[-1] == "|---|---|":
-        lines = lines[:-3]
+    own = own_arguments(module).declared
+    lines = [f"### pfs {command.name}", "", f"`{_usage(command, own)}`", "", (module.__doc__ or "").strip()]
+    if own:
+        lines += ["", "| argument | meaning |", "|---|---|"]
+        lines += [f"| {_name(each)} | {_cell(each.settings['help'])} |" for each in own]
+    shared = [f"`{each.names[-1]}`" for each in shared_options(module)]
     return "\n".join([*lines, "", f"Shared options: {', '.join(shared)}.", "", *_examples(module)])
 
 
-def _usage(command: Command, actions: list[Action]) -> str:
-    words = [_placeholder(action) for action in actions if not action.option_strings]
+def _usage(command: Command, own: list[Argument]) -> str:
+    words = [_placeholder(each) for each in own if not each.is_option]
     return " ".join([f"pfs {command.name} [options]", *words])
 
 
-def _placeholder(action: Action) -> str:
-    name = str(action.metavar or action.dest)
-    return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}.get(str(action.nargs), name)
+def _placeholder(each: Argument) -> str:
+    name = str(each.settings["metavar"])
+    return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}.get(str(each.nargs), name)
 
 
-def _is_own(action: Action) -> bool:
-    return action.dest != "help" and action.dest not in SHARED
-
-
-def _name(action: Action) -> str:
-    if not action.option_strings:
-        return f"`{action.metavar or action.dest}`"
-    words = action.metavar if isinstance(action.metavar, tuple) else (action.metavar,)
-    value = "".join(f" {word}" for word in words if word)
-    return ", ".join(f"`{name}{value}`" for name in action.option_strings)
+def _name(each: Argument) -> str:
+    named = each.settings.get("metavar", ())
+    words = named if isinstance(named, tuple) else (named,)
+    if not each.is_option:
+        return f"`{words[0]}`"
+    value = "".join(f" {word}" for word in words)
+    return ", ".join(f"`{name}{value}`" for name in each.names)
 
 
 def _cell(text: str) -> str:

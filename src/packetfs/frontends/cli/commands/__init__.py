@@ -1,7 +1,7 @@
 """The verbs of `pfs`: one module each, imported only when it is chosen.
 
 A command's module has a docstring (its description), EXAMPLES, OPTIONS (which of the shared options it takes),
-`declare(parser)` and `run(options, output) -> exit code`. Its summary stands here, so that `pfs --help` imports none.
+`declare(arguments)` and `run(options, output) -> exit code`. Its summary stands here, as `pfs --help` imports none.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ that kernels do not have are named, and nothing is written.
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from packetfs.errors import BadPacket, BadSource, UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.hostfile import open_source, replacing
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
@@ -39,9 +39,9 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("pool",)
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the text and the output."""
-    add = parser.add_argument
+    add = arguments.add
     add(
         "text",
         metavar="TEXT",
@@ -54,7 +54,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--ptx", metavar="ARCH", help="write PTX for GPUs from there on: sm_75, sm_80, sm_90, sm_100, sm_120")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Assemble, and run where asked."""
     program = _assembled(options)
     if options.ptx is not None:
@@ -67,7 +67,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _assembled(options: Namespace) -> bytes:
+def _assembled(options: Options) -> bytes:
     """Return the packets that TEXT says, or that are made of what it names."""
     from packetfs.toolchain.sources import is_source
 
@@ -77,7 +77,7 @@ def _assembled(options: Namespace) -> bytes:
     return _program(text, options) if _is_ebpf(text) else _packets(text, _named(options))
 
 
-def _kernel(packets: bytes, options: Namespace) -> bytes:
+def _kernel(packets: bytes, options: Options) -> bytes:
     from packetfs.engines.gpu.ptx import make_ptx  # LLVM's part is in a process of its own, and rarely asked for
     from packetfs.vm.image import load
     from packetfs.vm.program import decode_program, is_program
@@ -100,11 +100,11 @@ def _packets(text: str, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _named(options: Namespace) -> str:
+def _named(options: Options) -> str:
     return "standard input" if options.text == "-" else str(options.text)
 
 
-def _made(options: Namespace) -> bytes:
+def _made(options: Options) -> bytes:
     from packetfs.toolchain.sources import find_program
     from packetfs.vm.program import encode_program
 
@@ -112,7 +112,7 @@ def _made(options: Namespace) -> bytes:
     return encode_program(find_program(options.text).program)
 
 
-def _refuse_run(options: Namespace) -> None:
+def _refuse_run(options: Options) -> None:
     if options.run:
         raise UsageError(reason=f"{options.text} is a program for microVMs; `pfs run` runs those")
 
@@ -123,7 +123,7 @@ def _is_ebpf(text: str) -> bool:
     return re.fullmatch("[A-Z]+", first) is None
 
 
-def _program(text: str, options: Namespace) -> bytes:
+def _program(text: str, options: Options) -> bytes:
     from packetfs.toolchain.text import read_program  # most texts are packets
     from packetfs.vm.program import encode_program
 
@@ -142,7 +142,7 @@ def _text(name: str) -> str:
         raise UsageError(reason=f"{name} is not a program's text: {error}") from None
 
 
-def _write(pieces: Iterable[bytes], options: Namespace, output: Output) -> None:
+def _write(pieces: Iterable[bytes], options: Options, output: Output) -> None:
     if options.output is None:
         for piece in pieces:
             output.write(piece)
@@ -152,7 +152,7 @@ def _write(pieces: Iterable[bytes], options: Namespace, output: Output) -> None:
             file.write(piece)
 
 
-def _produce(program: bytes, options: Namespace, stack: ExitStack) -> Iterator[bytes]:
+def _produce(program: bytes, options: Options, stack: ExitStack) -> Iterator[bytes]:
     """Run the program; the pool is opened only when something in it is needed."""
     opened: list[Store] = []
 

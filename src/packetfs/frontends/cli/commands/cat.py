@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
+from packetfs.frontends.cli.arguments import Arguments, Options
+from packetfs.frontends.cli.declared import add_snapshot_option
 from packetfs.frontends.cli.names import pool_name
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import execute
@@ -20,13 +19,13 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("pool",)
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the files."""
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a file in the pool")
-    add_snapshot_option(parser)
+    arguments.add("paths", metavar="PATH", nargs="+", help="a file in the pool")
+    add_snapshot_option(arguments)
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Run each file's program into stdout."""
     paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:

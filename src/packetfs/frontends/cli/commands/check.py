@@ -5,10 +5,10 @@ It only reads, and may be stopped at any moment. The exit code is 13 where somet
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
 from packetfs.errors import BadNamespace, CorruptDatabase, DamageFound
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import path_fields, printable
 from packetfs.frontends.cli.opening import open_pool
 from packetfs.frontends.cli.output import Output
@@ -26,12 +26,12 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Take no arguments of its own."""
-    del parser
+    del arguments
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print one line, or one JSON object, a finding."""
     findings = affected = 0
     with open_pool(options) as pool:

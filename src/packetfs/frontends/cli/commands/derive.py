@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import IsADirectory, UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import path_fields, pool_name
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import FUEL, FUEL_MAX
@@ -25,9 +25,9 @@ OPTIONS: Final = ("json", "pool")
 _MODE: Final = 0o100644
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the two files and the program."""
-    add = parser.add_argument
+    add = arguments.add
     add("out", metavar="OUT", help="the path that it gets in the pool")
     add("program", metavar="PROGRAM", help="what to run, as for `pfs run`")
     add("source", metavar="IN", help="the file in the pool to run it over")
@@ -36,7 +36,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--fuel", metavar="N", type=int, default=FUEL, help=f"instructions that a record may execute ({FUEL:,})")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Store the program and let OUT stand for it."""
     if not 1 <= options.fuel <= FUEL_MAX:
         raise UsageError(reason=f"--fuel {options.fuel}: it must be from 1 to {FUEL_MAX:,}")

@@ -7,11 +7,11 @@ written, so it may be mounted meanwhile. The exit code is 0 whether or not anyth
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections import Counter
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import NotADirectory, NotFound
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import path_fields, pool_name, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
@@ -34,15 +34,15 @@ _NOW: Final = "now"
 _NEW, _GONE, _CONTENT, _METADATA = "new", "gone", "content", "metadata"
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add both sides and the path."""
-    add = parser.add_argument
+    add = arguments.add
     add("old", metavar="A", help="the snapshot to begin with")
     add("new", metavar="B", nargs="?", default=_NOW, help="the snapshot to compare it with (default: now)")
     add("path", metavar="PATH", nargs="?", help="only what is below this directory (default: all that both have)")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print one line, or one JSON object, a path that differs, and then how many."""
     counts = _Counts()
     with open_filesystem(options) as filesystem:

@@ -10,16 +10,16 @@ and slot. --packets shows its packets. So is what has the name of a shipped prog
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from io import BufferedReader
 
 from packetfs.errors import NotFound, UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
+from packetfs.frontends.cli.declared import add_snapshot_option
 from packetfs.frontends.cli.hostfile import open_source
 from packetfs.frontends.cli.listing import colored, colored_code, list_flat, list_program
 from packetfs.frontends.cli.names import pool_name, printable, raw
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.programs import program_of_file
 from packetfs.limits import PROGRAM_BYTES_MAX
 from packetfs.packet.digest import Digest
@@ -39,17 +39,17 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("pool",)
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the file."""
-    add = parser.add_argument
+    add = arguments.add
     add("file", metavar="FILE", help="a file, - for standard input, pfs:PATH, or a program")
     add("--flat", action="store_true", help="follow TREE packets and show every leaf")
     add("--packets", action="store_true", help="FILE holds packets already, as `pfs asm` writes them: show those")
     add("--program", action="store_true", help="FILE is a PROGRAM of `pfs run`: show its code")
-    add_snapshot_option(parser)
+    add_snapshot_option(arguments)
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Find the program and print its lines."""
     if options.program and (options.flat or options.packets):
         raise UsageError(reason="--program shows code, neither --flat nor --packets")
@@ -73,13 +73,13 @@ def _is_shipped(name: str) -> bool:
     return name in examples()
 
 
-def _show_program(options: Namespace, output: Output) -> None:
+def _show_program(options: Options, output: Output) -> None:
     from packetfs.toolchain.sources import find_program
 
     _show_code(encode_program(find_program(options.file).program), options, output)
 
 
-def _show_stored(options: Namespace, output: Output) -> None:
+def _show_stored(options: Options, output: Output) -> None:
     from packetfs.frontends.cli.opening import open_filesystem  # a host file needs no pool
     from packetfs.frontends.cli.reading import View
     from packetfs.fs.derived import waits
@@ -97,7 +97,7 @@ def _show_stored(options: Namespace, output: Output) -> None:
         _show(options, output, filesystem.pool, Digest(entry.root))
 
 
-def _show_host_file(options: Namespace, output: Output) -> None:
+def _show_host_file(options: Options, output: Output) -> None:
     with open_source(raw(options.file)) as file:
         if options.packets:
             _print(list_program(_whole_packets(file.read(NODE_MAX + 1), options.file)), output)
@@ -108,7 +108,7 @@ def _show_host_file(options: Namespace, output: Output) -> None:
             _show(options, output, store, root)
 
 
-def _show_code(packets: bytes, options: Namespace, output: Output) -> None:
+def _show_code(packets: bytes, options: Options, output: Output) -> None:
     from packetfs.toolchain.text import write_program  # most files hold no code
 
     program = decode_program(packets)
@@ -123,7 +123,7 @@ def _whole_packets(data: bytes, name: str) -> bytes:
     return data
 
 
-def _show(options: Namespace, output: Output, store: Store, root: Digest) -> None:
+def _show(options: Options, output: Output, store: Store, root: Digest) -> None:
     output.line(colored(f"; {printable(options.file)}  root {root.hex()}", output))
     _print(list_flat(store, root) if options.flat else list_program(store.read(root)), output)
 

@@ -5,10 +5,9 @@ Nothing is changed. The exit code is 0 unless something required is missing.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
 from packetfs.errors import Unhealthy
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.doctor.examine import examine
 from packetfs.frontends.doctor.verdict import Need, Verdict
@@ -22,12 +21,12 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Take no arguments of its own."""
-    del parser
+    del arguments
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print one line a property."""
     missing = 0
     for verdict in examine(settings.pool_path(options.pool)):

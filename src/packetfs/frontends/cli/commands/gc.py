@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
 from packetfs.errors import NoRoomToCollect, PoolFull
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
@@ -18,12 +17,12 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Take no arguments of its own."""
-    del parser
+    del arguments
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Collect and say how much was freed."""
     try:
         freed = _collect(options)
@@ -36,7 +35,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _collect(options: Namespace) -> int:
+def _collect(options: Options) -> int:
     with open_filesystem(options, writable=True) as filesystem:
         filesystem.names.erase_orphans()  # files without a name, of a mount that was killed
         filesystem.tree_root()  # or programs of directories as they were before their last change keep files alive

@@ -8,14 +8,14 @@ each whole or not at all; other files in a directory stay.
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import HostMissing, Partial
+from packetfs.frontends.cli.arguments import Arguments, Options
+from packetfs.frontends.cli.declared import add_snapshot_option
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
-from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View
 from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.frontends.deriving import run_waiting
@@ -34,14 +34,14 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add source and destination."""
-    parser.add_argument("source", metavar="PATH", help="a path in the pool")
-    parser.add_argument("destination", metavar="DST", help="a file or directory of this machine")
-    add_snapshot_option(parser)
+    arguments.add("source", metavar="PATH", help="a path in the pool")
+    arguments.add("destination", metavar="DST", help="a file or directory of this machine")
+    add_snapshot_option(arguments)
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Write out what the path stands for."""
     reporter = Reporter(output)
     path = pool_name(options.source)
@@ -57,7 +57,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _needs_building(options: Namespace, path: bytes) -> bool:
+def _needs_building(options: Options, path: bytes) -> bool:
     """Tell whether a directory was changed by something that did not build its program, or derived files wait to be
     run; then the pool is written."""
     with open_filesystem(options) as filesystem:

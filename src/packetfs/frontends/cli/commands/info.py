@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.dataclass import asdict, dataclass
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.moments import local_time
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.opening import open_filesystem
@@ -40,12 +40,12 @@ class Info:
     snapshots: int
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Take no arguments of its own."""
-    del parser
+    del arguments
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print one block of lines, or one JSON object."""
     with open_filesystem(options) as filesystem:
         info = measure(filesystem)

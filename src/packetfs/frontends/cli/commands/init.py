@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import parse_size
@@ -22,15 +22,15 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the place and the settings that never change."""
-    add = parser.add_argument
+    add = arguments.add
     add("place", metavar="POOL", nargs="?", help="the directory (default: as --pool says)")
     add("--mean", metavar="SIZE", help="mean size of a chunk, a power of two from 4K to 4M (default: 64K)")
     add("--not-durable", action="store_true", help="do not wait for the disk: faster, for trials only")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Create the pool with its directory and its empty namespace."""
     path = os.path.abspath(options.place or settings.pool_path(options.pool))
     mean = MEAN if options.mean is None else _mean(options.mean)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 
 from packetfs.errors import GrantMissing, UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.endpoint import daemon_address
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
@@ -41,9 +41,9 @@ _ACTIONS: Final = ("add", "list", "revoke", "trust", "servers", "forget", "certi
 _NAMED: Final = ("add", "revoke", "trust", "forget")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the action and what it takes."""
-    add = parser.add_argument
+    add = arguments.add
     add("action", metavar="ACTION", choices=_ACTIONS, help=" | ".join(_ACTIONS))
     add("name", metavar="NAME", nargs="?", help="the key's name; for trust and forget HOST[:PORT]")
     add("--read", metavar="PATH", action="append", default=[], help="it may read this directory, or pfs:PATH")
@@ -57,7 +57,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--certificate", metavar="FILE", help="it shows this certificate instead of a secret")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Do what the action says."""
     keys = settings.keys_path()
     if (options.name is None) == (options.action in _NAMED):
@@ -65,7 +65,7 @@ def run(options: Namespace, output: Output) -> int:
     return _ACTS[options.action](options, output, keys)
 
 
-def _add(options: Namespace, output: Output, keys: str) -> int:
+def _add(options: Options, output: Output, keys: str) -> int:
     if not options.name.strip():
         raise UsageError(reason="a key needs a name, which lists and the log show")
     if not options.read and not options.write:
@@ -121,7 +121,7 @@ def _read_certificate(path: str | None) -> str:
             raise UsageError(reason=f"{path} holds no certificate") from None
 
 
-def _list(options: Namespace, output: Output, keys: str) -> int:
+def _list(options: Options, output: Output, keys: str) -> int:
     del options
     for key in KeyRing(keys).minted():
         if output.json:
@@ -159,13 +159,13 @@ def _fields(key: Key) -> dict[str, Json]:
     }
 
 
-def _revoke(options: Namespace, output: Output, keys: str) -> int:
+def _revoke(options: Options, output: Output, keys: str) -> int:
     KeyRing(keys).revoke(options.name)
     output.note(f"{options.name} opens nothing from now on; sessions that run end within seconds")
     return 0
 
 
-def _trust(options: Namespace, output: Output, keys: str) -> int:
+def _trust(options: Options, output: Output, keys: str) -> int:
     if sys.stdin.isatty():
         output.note("paste the token:")
     address = daemon_address(options.name)
@@ -175,7 +175,7 @@ def _trust(options: Namespace, output: Output, keys: str) -> int:
     return 0
 
 
-def _servers(options: Namespace, output: Output, keys: str) -> int:
+def _servers(options: Options, output: Output, keys: str) -> int:
     del options
     for address, token in Servers(keys).trusted().items():
         if output.json:
@@ -185,14 +185,14 @@ def _servers(options: Namespace, output: Output, keys: str) -> int:
     return 0
 
 
-def _forget(options: Namespace, output: Output, keys: str) -> int:
+def _forget(options: Options, output: Output, keys: str) -> int:
     address = daemon_address(options.name)
     Servers(keys).forget(address)
     output.note(f"there is no token for {address} any more")
     return 0
 
 
-def _certificate(options: Namespace, output: Output, keys: str) -> int:
+def _certificate(options: Options, output: Output, keys: str) -> int:
     del options
     path = client_identity(keys)
     if not os.path.exists(path):
@@ -202,13 +202,13 @@ def _certificate(options: Namespace, output: Output, keys: str) -> int:
     return 0
 
 
-def _fingerprint(options: Namespace, output: Output, keys: str) -> int:
+def _fingerprint(options: Options, output: Output, keys: str) -> int:
     del options
     output.line(shown(fingerprint(certificate_of(server_identity(keys)))))
     return 0
 
 
-def _renew(options: Namespace, output: Output, keys: str) -> int:
+def _renew(options: Options, output: Output, keys: str) -> int:
     make_identity(server_identity(keys), "PacketFS server")
     output.note("every token is void now: revoke the keys, and mint them anew")
     return _fingerprint(options, output, keys)

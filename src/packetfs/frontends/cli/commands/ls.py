@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import stat
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
+from packetfs.frontends.cli.arguments import Arguments, Options
+from packetfs.frontends.cli.declared import add_snapshot_option
 from packetfs.frontends.cli.moments import iso_time, local_time
 from packetfs.frontends.cli.names import path_fields, pool_name
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View, join, kind_of, root_of, size_of
 from packetfs.packet.entry import Entry
 from packetfs.typing import Final
@@ -23,16 +23,16 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the paths."""
-    add = parser.add_argument
+    add = arguments.add
     add("paths", metavar="PATH", nargs="*", default=["pfs:"], help="a directory or file (default: the pool's root)")
     add("-l", "--long", action="store_true", help="show modes, owners, sizes and times too")
     add("-R", "--recursive", action="store_true", help="show everything below, by path")
-    add_snapshot_option(parser)
+    add_snapshot_option(arguments)
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print one line, or one JSON object, an entry."""
     paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:

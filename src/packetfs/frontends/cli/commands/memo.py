@@ -6,8 +6,7 @@ neither changed, the next run takes it from there. It is a cache: forgetting it 
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.opening import open_pool
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
@@ -22,13 +21,13 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add how to forget, as a word too: that is how it is typed."""
-    parser.add_argument("action", metavar="clear", nargs="?", choices=("clear",), help="the same as --clear")
-    parser.add_argument("--clear", action="store_true", help="forget all results")
+    arguments.add("action", metavar="clear", nargs="?", choices=("clear",), help="the same as --clear")
+    arguments.add("--clear", action="store_true", help="forget all results")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Show or clear."""
     with open_pool(options) as pool:
         if options.clear or options.action:

@@ -8,8 +8,8 @@ Permissions are always checked (default_permissions).
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
 from packetfs.typing import Final
@@ -22,15 +22,15 @@ EXAMPLES: Final = (
 OPTIONS: Final = ()
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the places and the options."""
-    parser.add_argument("pool_directory", metavar="POOL", help="the pool's directory")
-    parser.add_argument("directory", metavar="DIR", help="an empty directory to mount on")
-    parser.add_argument("-o", dest="words", metavar="WORDS", action="append", default=[], help="options, as above")
-    parser.add_argument("--foreground", action="store_true", help="serve here, until Ctrl-C or `pfs umount`")
+    arguments.add("pool_directory", metavar="POOL", help="the pool's directory")
+    arguments.add("directory", metavar="DIR", help="an empty directory to mount on")
+    arguments.add("-o", dest="words", metavar="WORDS", action="append", default=[], help="options, as above")
+    arguments.add("--foreground", action="store_true", help="serve here, until Ctrl-C or `pfs umount`")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Mount; in the background, return once it is up."""
     from packetfs.frontends.mount.options import parse_options
     from packetfs.frontends.mount.server import mount

@@ -8,11 +8,11 @@ pfs:DIR, the files of the pool in and below DIR that are programs are listed by 
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 
 from packetfs.errors import PacketFSError, UnknownProgram
 from packetfs.errors.suggest import suggestion
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import path_fields, pool_name, printable, raw
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
@@ -38,12 +38,12 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the name."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a program, or pfs:DIR (default: all that come along)")
+    arguments.add("name", metavar="NAME", nargs="?", help="a program, or pfs:DIR (default: all that come along)")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """List."""
     if options.name is not None and options.name.startswith("pfs:"):
         _list_stored(options, output)
@@ -106,7 +106,7 @@ def _fields(one: Shipped) -> dict[str, Json]:
 # programs in the pool
 
 
-def _list_stored(options: Namespace, output: Output) -> None:
+def _list_stored(options: Options, output: Output) -> None:
     with open_filesystem(options) as filesystem:
         view, path = View(filesystem), pool_name(options.name)
         entry = view.entry(path)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import time
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import AlreadyThere, NotAFile, Partial, UsageError
 from packetfs.events import Progress
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.hostfile import STDIN, open_source
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.names import pool_name, printable, raw
@@ -38,16 +38,16 @@ _DESCRIPTORS: Final = b"/proc/"
 _NEW_FILE: Final = stat.S_IFREG | 0o666
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add sources and destination."""
-    add = parser.add_argument
+    add = arguments.add
     add("sources", metavar="SRC", nargs="+", help="a file or directory, or - for standard input")
     add("destination", metavar="DST", help="a path in the pool")
     add("--replace", action="store_true", help="make directories that are there equal to SRC, removing what it lacks")
     add("--snapshot", metavar="NAME", help="then take a snapshot of the pool's root under this name")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Import each source, then commit all of them at once."""
     reporter = Reporter(output)
     top = pool_name(options.destination)
@@ -71,7 +71,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _place(filesystem: FileSystem, source: bytes, top: bytes, options: Namespace) -> bytes:
+def _place(filesystem: FileSystem, source: bytes, top: bytes, options: Options) -> bytes:
     """Return the path that a source gets in the pool, after looking that it is there."""
     mode = stat.S_IFREG if source == STDIN else os.stat(source).st_mode
     if stat.S_ISDIR(mode):

@@ -8,10 +8,10 @@ sync from a machine that has them brings it back.
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import PacketFSError, Partial
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Output
@@ -28,12 +28,12 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Let the user insist."""
-    parser.add_argument("--names", action="store_true", help="rebuild the names even where they are whole")
+    arguments.add("--names", action="store_true", help="rebuild the names even where they are whole")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Rebuild and say what was found."""
     reporter = Reporter(output)
     path = settings.pool_path(options.pool)

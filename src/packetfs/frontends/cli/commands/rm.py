@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
 from packetfs.errors import NotFound, UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import pool_name
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Output
@@ -18,14 +17,14 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("pool",)
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the paths."""
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a name in the pool")
-    parser.add_argument("-r", "--recursive", action="store_true", help="directories too, with everything in them")
-    parser.add_argument("-f", "--force", action="store_true", help="pass over names that are not there")
+    arguments.add("paths", metavar="PATH", nargs="+", help="a name in the pool")
+    arguments.add("-r", "--recursive", action="store_true", help="directories too, with everything in them")
+    arguments.add("-f", "--force", action="store_true", help="pass over names that are not there")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Remove all of the paths, or none where one cannot be."""
     paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options, writable=True) as filesystem:

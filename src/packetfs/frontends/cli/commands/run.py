@@ -20,12 +20,12 @@ takes sixteen records at a time. auto begins with an interpreter, compiles besid
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import counted, format_size, parse_size
@@ -64,9 +64,9 @@ _LINES: Final = 1 << 28
 """Addresses below are never mapped: a program in Python loads from the number of its source line to fault."""
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the program, the files and how to run."""
-    add = parser.add_argument
+    add = arguments.add
     add("program", metavar="PROGRAM", help="what to run")
     add("files", metavar="FILE", nargs="*", default=[], help="what to run it over (default: standard input)")
     add("-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="an argument of the program")
@@ -96,7 +96,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--snapshot", metavar="NAME", help="pfs:PATH as it was in this snapshot")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Run the job and show its result; exit code 3 when microVMs faulted or files could not be read to their end."""
     _check(options)
     from packetfs.frontends.cli.chosen import choose_program  # after the arguments were found good
@@ -137,7 +137,7 @@ def _raised(fault: FaultReport, source: str) -> str:
     return f"; that is {source}, line {fault.address}: an index, a division, a shift or a full map would raise there"
 
 
-def _check(options: Namespace) -> None:
+def _check(options: Options) -> None:
     for name, least, most in _RANGES:
         value = getattr(options, name)
         if value is not None and not least <= value <= most:
@@ -159,7 +159,7 @@ def _check(options: Namespace) -> None:
 
 
 def _run_here(
-    options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
+    options: Options, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
     from packetfs.engines.input.records import parse_records
     from packetfs.engines.jobs.job import run_job
@@ -187,7 +187,7 @@ def _run_here(
             raise
 
 
-def _tell_kept(options: Namespace, output: Output) -> None:
+def _tell_kept(options: Options, output: Output) -> None:
     """Say how to go on with a job that was kept."""
     from packetfs.engines.jobs.steering import list_jobs
 
@@ -197,7 +197,7 @@ def _tell_kept(options: Namespace, output: Output) -> None:
 
 
 def _run_there(
-    options: Namespace, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
+    options: Options, output: Output, chosen: Chosen, write: Callable[[Buffer], None], reporter: JobReporter
 ) -> RunResult:
     from packetfs.engines.input.records import parse_records
     from packetfs.engines.remote.node import NodeJob, run_on_node
@@ -223,7 +223,7 @@ def _run_there(
     return result
 
 
-def _job_options(options: Namespace, chosen: Chosen, parent: str | None) -> JobOptions:
+def _job_options(options: Options, chosen: Chosen, parent: str | None) -> JobOptions:
     from packetfs.engines.options import JobOptions, fitting_shard
     from packetfs.frontends.cli.emitted import to_file
 
@@ -252,7 +252,7 @@ def show(result: RunResult, output: Output, decimals: Decimals, *, top: int | No
         print_table(result, output, decimals, top=top, show=to_stdout)
 
 
-def _save(result: RunResult, options: Namespace, decimals: Decimals) -> None:
+def _save(result: RunResult, options: Options, decimals: Decimals) -> None:
     from packetfs.frontends.cli.arrow import write_arrow
     from packetfs.frontends.cli.hostfile import replacing
 

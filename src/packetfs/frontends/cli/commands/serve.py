@@ -11,11 +11,11 @@ foreground until SIGTERM or Ctrl-C, and writes a line for each session; docs/pac
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.answering import answering
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.output import Output
 from packetfs.typing import TYPE_CHECKING, Final
 
@@ -31,16 +31,16 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the carrier, and what is served over it."""
-    add = parser.add_argument
+    add = arguments.add
     add("--stdio", action="store_true", help="speak over standard input and output")
     add("--only", metavar="PATH", action="append", help="with --stdio: serve this path (or pfs:PATH) and no other")
     add("--read-only", action="store_true", help="with --stdio: let the other side write nothing")
     add("--listen", metavar="[HOST]:PORT", action="append", help="speak TLS to who has a key; unix:PATH: to this user")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Serve; memory is a goal here, so only the far side's code is imported."""
     if options.stdio == bool(options.listen):
         raise UsageError(reason="serve needs --stdio or --listen")
@@ -58,7 +58,7 @@ def run(options: Namespace, output: Output) -> int:
     return serve_stdio(service, _rights(options))
 
 
-def _rights(options: Namespace) -> Rights:
+def _rights(options: Options) -> Rights:
     from packetfs.net.access.rights import Rights, parse_grant
 
     if not options.only and not options.read_only:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
 from packetfs.errors import UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.moments import iso_time, local_time
 from packetfs.frontends.cli.names import path_fields, pool_name, raw
 from packetfs.frontends.cli.opening import open_filesystem
@@ -21,16 +20,18 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add taking and dropping."""
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--take", metavar="NAME", help="take a snapshot of PATH under this name")
-    what.add_argument("--drop", metavar="NAME", help="forget the snapshot of this name, unless it is mounted")
-    parser.add_argument("path", metavar="PATH", nargs="?", help="the directory to take (default: the pool's root)")
+    add = arguments.add
+    add("--take", metavar="NAME", help="take a snapshot of PATH under this name")
+    add("--drop", metavar="NAME", help="forget the snapshot of this name, unless it is mounted")
+    add("path", metavar="PATH", nargs="?", help="the directory to take (default: the pool's root)")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """List, take or drop."""
+    if options.take is not None and options.drop is not None:
+        raise UsageError(reason="--take and --drop are for a snapshot each")
     if options.path is not None and options.take is None:
         raise UsageError(reason="a PATH goes with --take only")
     with open_filesystem(options, writable=bool(options.take or options.drop)) as filesystem:

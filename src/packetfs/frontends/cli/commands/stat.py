@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import stat
-from argparse import ArgumentParser, Namespace
 from collections import Counter
 
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.commands.ls import entry_fields
+from packetfs.frontends.cli.declared import add_snapshot_option
 from packetfs.frontends.cli.moments import local_time
 from packetfs.frontends.cli.names import path_fields, pool_name, printable
 from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
-from packetfs.frontends.cli.parser import add_snapshot_option
 from packetfs.frontends.cli.reading import View, kind_of, root_of, size_of
 from packetfs.fs.derived import waits
 from packetfs.packet.derived import parse_derived
@@ -28,13 +28,13 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the paths."""
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a name in the pool")
-    add_snapshot_option(parser)
+    arguments.add("paths", metavar="PATH", nargs="+", help="a name in the pool")
+    add_snapshot_option(arguments)
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Print each path's block of lines, or JSON object."""
     paths = [pool_name(argument) for argument in options.paths]
     with open_filesystem(options) as filesystem:

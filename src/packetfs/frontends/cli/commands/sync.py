@@ -20,10 +20,10 @@ and at the end.
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, Namespace
 
 from packetfs.errors import Partial, UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.endpoint import parse_endpoint, shell_words
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.output import Output
@@ -43,9 +43,9 @@ EXAMPLES: Final = (
 OPTIONS: Final = ("json", "pool")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add SRC, DST and the options."""
-    add = parser.add_argument
+    add = arguments.add
     add("source", metavar="SRC", help="what to copy")
     add("destinations", metavar="DST", nargs="+", help="what to make equal to it (several with --watch)")
     add("-n", "--dry-run", action="store_true", help="change nothing, list what would change (implies -i)")
@@ -60,7 +60,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--far-command", metavar="CMD", default="pfs", help="how the other machine calls PacketFS (default: pfs)")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Run the job and print its summary; Partial when files could not be handled."""
     if options.watch:
         from packetfs.frontends.cli.watching import run_watch
@@ -84,7 +84,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def make_job(options: Namespace, name: str) -> Job:
+def make_job(options: Options, name: str) -> Job:
     """Return the job that the arguments describe; UsageError where they contradict each other."""
     pool = settings.pool_path(options.pool)
     source = parse_endpoint(options.source, pool, options.far_pool)

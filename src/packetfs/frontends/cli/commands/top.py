@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
 from packetfs.errors import UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.live import LEFT, STATES, Live, aligned, fields, look, rows
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
@@ -18,14 +18,14 @@ _HOME: Final = b"\x1b[H\x1b[2J"
 """Go to the upper left corner and clear the screen."""
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add how often."""
-    add = parser.add_argument
+    add = arguments.add
     add("-n", "--iterations", metavar="N", type=int, help="look N times (default: no end on a terminal, else once)")
     add("--interval", metavar="SECONDS", type=float, default=1.0, help="seconds between two looks (default: 1)")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Look and show, again and again."""
     if (options.iterations is not None and options.iterations < 1) or not 0.05 <= options.interval <= 3600:
         raise UsageError(reason="-n is 1 or more, --interval from 0.05 to 3600 seconds")

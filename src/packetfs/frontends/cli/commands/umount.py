@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.output import Output
 from packetfs.typing import Final
 
@@ -14,13 +13,13 @@ EXAMPLES: Final = (
 OPTIONS: Final = ()
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the place."""
-    parser.add_argument("directory", metavar="DIR", help="where the pool is mounted")
-    parser.add_argument("--lazy", action="store_true", help="also while files on it are open")
+    arguments.add("directory", metavar="DIR", help="where the pool is mounted")
+    arguments.add("--lazy", action="store_true", help="also while files on it are open")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Unmount, and wait for the server to end."""
     from packetfs.frontends.mount.unmount import unmount
 

@@ -9,13 +9,13 @@ bpf_conformance_runner: `exec pfs vm-plugin "$@"`.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
 
 from packetfs.dataclass import replace
 from packetfs.engines.machines import choose
 from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import ProgramFaulted, UsageError
 from packetfs.frontends import settings
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.output import Output
 from packetfs.limits import CODE_SLOTS_MAX, FUEL
 from packetfs.typing import Final
@@ -38,9 +38,9 @@ _INPUT_MAX: Final = 16 * 1024 * 1024
 """Characters of hex: 65,536 slots with two blanks a byte are 2 MiB, and objects have debug information too."""
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the memory, the program's form and the engine."""
-    add = parser.add_argument
+    add = arguments.add
     add("memory", metavar="MEM", nargs="?", default="", help="bytes of the memory, as hex (default: none)")
     add("--engine", metavar="ENGINE", choices=ENGINES, default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
     add(
@@ -56,7 +56,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--debug", action="store_true", help="taken for the runner's sake; changes nothing")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Run it and write r0."""
     if not 0 < options.fuel <= 1 << 56:
         raise UsageError(reason="--fuel takes 1 to 2**56")
@@ -75,7 +75,7 @@ def run(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _machine(options: Namespace) -> Machine:
+def _machine(options: Options) -> Machine:
     machine = choose(options.engine)
     if options.engine in COMPILING:
         from packetfs.engines.compiled.cache import keep_code

@@ -7,13 +7,13 @@ all of it comes again, else such a job is refused. A job that was only paused go
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.engines.jobs.steering import control, hold, microvms, remove_job
 from packetfs.engines.live.ledger import Control
 from packetfs.errors import UsageError
+from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.commands.run import finish, show
 from packetfs.frontends.cli.emitted import Emitted, writes_output
 from packetfs.frontends.cli.hostfile import open_source, replacing
@@ -47,9 +47,9 @@ OPTIONS: Final = ("json", "pool")
 _ACTIONS: Final = ("pause", "resume", "freeze", "thaw", "drop")
 
 
-def declare(parser: ArgumentParser) -> None:
+def declare(arguments: Arguments) -> None:
     """Add the job and what to do."""
-    add = parser.add_argument
+    add = arguments.add
     add("job", metavar="JOB", nargs="?", help="list its microVMs (default: list the jobs)")
     add("--pause", metavar="JOB", help="let none of its microVMs run")
     add("--resume", metavar="JOB", help="let it run on; here, where no process has it")
@@ -60,7 +60,7 @@ def declare(parser: ArgumentParser) -> None:
     add("--release", metavar="ID", type=int, help="of JOB, let this microVM go on")
 
 
-def run(options: Namespace, output: Output) -> int:
+def run(options: Options, output: Output) -> int:
     """Do one thing."""
     wanted = [name for name in _ACTIONS if getattr(options, name) is not None]
     if len(wanted) + (options.job is not None) > 1:
@@ -91,7 +91,7 @@ def _list_jobs(output: Output) -> None:
         output.note("no microVM is live")
 
 
-def _one_job(job: JobInfo, options: Namespace, output: Output) -> None:
+def _one_job(job: JobInfo, options: Options, output: Output) -> None:
     for vm, held in ((options.hold, True), (options.release, False)):
         if vm is not None:
             hold(job.directory, vm, held)
@@ -109,13 +109,13 @@ def _list_microvms(job: JobInfo, output: Output) -> None:
         output.line(line)
 
 
-def _pause(options: Namespace, output: Output) -> int:
+def _pause(options: Options, output: Output) -> int:
     del output
     control(find(options.pause).directory, Control.PAUSE)
     return 0
 
 
-def _drop(options: Namespace, output: Output) -> int:
+def _drop(options: Options, output: Output) -> int:
     del output
     job = find(options.drop)
     if job.running:
@@ -125,7 +125,7 @@ def _drop(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _freeze(options: Namespace, output: Output) -> int:
+def _freeze(options: Options, output: Output) -> int:
     from packetfs.engines.jobs.moving import freeze_job
 
     name, path = options.freeze
@@ -136,7 +136,7 @@ def _freeze(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _thaw(options: Namespace, output: Output) -> int:
+def _thaw(options: Options, output: Output) -> int:
     from packetfs.engines.jobs.moving import thaw_job
 
     with open_source(raw(options.thaw)) as file:
@@ -149,7 +149,7 @@ def _thaw(options: Namespace, output: Output) -> int:
     return 0
 
 
-def _resume(options: Namespace, output: Output) -> int:
+def _resume(options: Options, output: Output) -> int:
     job = find(options.resume)
     if job.running:
         control(job.directory, Control.RUN)
@@ -168,7 +168,7 @@ def _resume(options: Namespace, output: Output) -> int:
 
 
 @contextmanager
-def _store(job: JobInfo, options: Namespace) -> Iterator[Filling | None]:
+def _store(job: JobInfo, options: Options) -> Iterator[Filling | None]:
     """Open the pool, if the job reads files of one."""
     if all(source.kind != "pool" for source in job.sources):
         yield None
