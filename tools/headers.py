@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from enum import IntEnum, IntFlag
 from pathlib import Path
 
+from packetfs.enum import IntEnum, IntFlag
 from packetfs.packet.codec import encode
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import Field

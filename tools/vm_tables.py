@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import TypeVar
 
 from packetfs.engines.gpu.kernel import ARGUMENTS, RESULTS
 from packetfs.engines.ir.helpers import ANSWERED
+from packetfs.enum import IntEnum
 from packetfs.vm.layout import (
     CONTEXT,
     FAULT_MEANING,

@@ -35,7 +35,7 @@ def plain(before: int, after: int, reducer: Reducer, width: int) -> int:
 
 
 @given(
-    st.sampled_from(Reducer),
+    st.sampled_from([*Reducer]),
     st.sampled_from([1, 2, 4, 8]),
     st.lists(st.lists(st.sampled_from(EDGES), min_size=3, max_size=3)),
 )

@@ -35,9 +35,9 @@ definitions = st.builds(
     st.integers(1, 8192).map(lambda n: n * 8),
     st.integers(1, 1 << 24),
     st.integers(0, 2**32 - 1),
-    st.sampled_from(Reducer),
+    st.sampled_from([*Reducer]),
     st.sampled_from([1, 2, 4, 8]),
-    st.sampled_from(Show),
+    st.sampled_from([*Show]),
 )
 contents = st.binary(min_size=1, max_size=300).map(
     lambda data: MapDefinition(b".data", MapType.ARRAY, 4, len(data) + 4, 1, initial=data)
@@ -46,7 +46,7 @@ programs = st.builds(
     lambda slots, maps, context: Program(MOVE * slots + EXIT, tuple(maps), context, slots),
     st.integers(0, 40),
     st.lists(st.one_of(definitions, contents, st.sampled_from([HITS, TABLE, RING])), max_size=4),
-    st.sampled_from(ContextKind),
+    st.sampled_from([*ContextKind]),
 )
 
 

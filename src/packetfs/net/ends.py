@@ -10,9 +10,9 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.errors import NotFound, NothingThere, PoolBusy
 from packetfs.errors.system import destination_error, source_error
 from packetfs.events import Listener

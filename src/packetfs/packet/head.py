@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.errors import BadPacket, NotRunYet, UnknownFeature
 from packetfs.limits import MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.packet.codec import Packet

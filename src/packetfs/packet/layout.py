@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum, IntFlag
 from packetfs.typing import Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview

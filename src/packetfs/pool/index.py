@@ -13,9 +13,9 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass, replace
+from packetfs.enum import IntEnum
 from packetfs.limits import INDEX_LOAD, INDEX_SLOTS, LOOKUPS_REST
 from packetfs.packet.digest import digest_of
 from packetfs.packet.layout import Buffer

@@ -12,10 +12,10 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 from random import Random
 
 from packetfs.dataclass import dataclass, field
+from packetfs.enum import Enum
 from packetfs.errors import PoolFailed
 from packetfs.packet.layout import Buffer
 from packetfs.pool.storage import DiskStorage, explain
@@ -28,17 +28,17 @@ PAGE: Final = 4096
 class Act(Enum):
     """What was done to the disk."""
 
-    CREATE = auto()
-    WRITE = auto()
-    TRUNCATE = auto()
-    PUNCH = auto()
-    SYNC = auto()
-    MAP = auto()
-    DIRECTORY = auto()
-    SYNC_DIRECTORY = auto()
-    RENAME = auto()
-    UNLINK = auto()
-    NOTE = auto()
+    CREATE = 1
+    WRITE = 2
+    TRUNCATE = 3
+    PUNCH = 4
+    SYNC = 5
+    MAP = 6
+    DIRECTORY = 7
+    SYNC_DIRECTORY = 8
+    RENAME = 9
+    UNLINK = 10
+    NOTE = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Operation:
 class Loss(Enum):
     """What a crash does to writes that were not synced. RANDOM mixes all, tearing writes at sectors or pages."""
 
-    NOTHING = auto()
-    EVERYTHING = auto()
-    RANDOM = auto()
+    NOTHING = 1
+    EVERYTHING = 2
+    RANDOM = 3
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.errors import BadObject
 from packetfs.limits import BTF_DEPTH_MAX, BTF_TYPES_MAX, OBJECT_NAME_MAX
 from packetfs.typing import Final

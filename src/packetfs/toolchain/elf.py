@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.errors import BadObject
 from packetfs.limits import OBJECT_BYTES_MAX, OBJECT_NAME_MAX, OBJECT_SECTIONS_MAX, OBJECT_SYMBOLS_MAX
 from packetfs.typing import Final

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass, field, replace
+from packetfs.enum import IntEnum
 from packetfs.errors import BadAssembly, BadProgram, BadSource, IllegalInstruction
 from packetfs.limits import TEXT_LINE_MAX
 from packetfs.packet.text import quote, unquote

@@ -6,9 +6,8 @@ little-endian, position-independent and free of host pointers, so that a context
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum, IntFlag
 from packetfs.packet.layout import Field
 from packetfs.typing import Final
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from packetfs.dataclass import dataclass
+from packetfs.enum import Enum
 from packetfs.errors import UsageError
 from packetfs.limits import KIB
 from packetfs.packet.layout import PACKET

@@ -14,9 +14,9 @@ Numbers are little-endian.
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from packetfs.dataclass import dataclass
+from packetfs.enum import Enum
 
 
 class Need(Enum):

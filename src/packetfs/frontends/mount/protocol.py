@@ -6,8 +6,7 @@ kernel keeps them in u64 and reads them back as signed. Fields marked with a min
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
-
+from packetfs.enum import IntEnum, IntFlag
 from packetfs.frontends.mount.layout import Layout, join, layout
 from packetfs.typing import Final
 

@@ -14,9 +14,9 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from enum import Enum
 from typing import NamedTuple
 
+from packetfs.enum import Enum
 from packetfs.errors import TooManyWatches
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.host.syscalls import inotify_forget, inotify_open, inotify_watch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from enum import IntEnum
+
+from packetfs.enum import IntEnum
 
 
 class Kind(IntEnum):

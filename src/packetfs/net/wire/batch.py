@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from enum import IntEnum
 from itertools import chain
 from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
+from packetfs.enum import IntEnum
 from packetfs.errors import BadMessage
 from packetfs.limits import FRAME_MAX
 from packetfs.packet.layout import Buffer

@@ -29,10 +29,10 @@ Instead of a sync, a program can be sent to where the files are:
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
 from typing import get_args
 
 from packetfs.dataclass import dataclass, fields
+from packetfs.enum import IntEnum, IntFlag
 from packetfs.errors import BadMessage
 from packetfs.limits import (
     DRIFT_MAX,
