@@ -12,10 +12,12 @@ import pytest
 from packetfs.dataclass import asdict
 from packetfs.engines.input.source import HostFile
 from packetfs.engines.jobs.job import resume_job
+from packetfs.engines.jobs.jobfile import VERSION
 from packetfs.engines.jobs.moving import _SIZES, PARTS, thaw_job
 from packetfs.engines.jobs.steering import list_jobs
 from packetfs.engines.options import JobOptions
 from packetfs.engines.results.result import FaultReport
+from packetfs.engines.results.totals import COUNTS
 from packetfs.errors import BadProgram, PacketFSError
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.values import show_key
@@ -31,17 +33,6 @@ from tests.vm.rig import array, program
 
 PROGRAM = encode_program(program("mov r0, 0\n exit", array()))
 SHARD = 1 << 20
-TOTALS = {
-    "shards": 0,
-    "records": 0,
-    "bytes": 0,
-    "executed": 0,
-    "emitted": 0,
-    "verdicts": [0] * 6,
-    "last": 0,
-    "faulted": 0,
-    "faults": [],
-}
 
 
 def stream_of(parts: dict[str, bytes], delivered: int = 0, microvms: bytes = b"") -> bytes:
@@ -55,7 +46,7 @@ def job_json(source: Path, options: dict[str, object] | None = None, **changes: 
     origin = asdict(file.origin())
     file.close()
     fields: dict[str, object] = {
-        "version": 2,
+        "version": VERSION,
         "program": program_digest(PROGRAM).hex(),
         "sources": [origin],
         "records": "packet",
@@ -102,7 +93,7 @@ def thawed(packets: bytes, tmp_path: Path) -> bool:
 
 
 def test_a_thawed_job_ends_well(source: Path, tmp_path: Path) -> None:
-    parts = {"job.json": job_json(source), "program": PROGRAM, "reduced": _reduced({"0": 0})}
+    parts = {"job.json": job_json(source), "program": PROGRAM, "reduced": _reduced(0)}
     assert thawed(stream_of(parts, 0, microvm()), tmp_path)
 
 
@@ -181,7 +172,7 @@ def test_options_of_a_thawed_job_are_checked(options: dict[str, object], source:
         {"records": "fixed:0"},
         {"sources": 5},
         {"sources": [5]},
-        {"version": 3},
+        {"version": VERSION + 1},
         {"maps_bytes": 64.0},
         {"maps_bytes": 1 << 60},
         {"created_ns": "x"},
@@ -193,31 +184,37 @@ def test_fields_of_a_thawed_job_are_checked(changes: dict[str, Any], source: Pat
     assert not thawed(stream_of({"job.json": job_json(source, **changes), "program": PROGRAM}), tmp_path)
 
 
-def _reduced(maps: dict[str, int], tail: bytes = b"") -> bytes:
-    return json.dumps({"totals": TOTALS, "maps": maps}).encode() + b"\n" + tail
+def _reduced(*maps: object, shards: int = 0, faults: object = 0, tail: bytes = b"") -> bytes:
+    counts = [shards, *[0] * (COUNTS - 1)]
+    return " ".join(map(str, (*counts, faults, *maps))).encode() + b"\n" + tail
 
 
 @pytest.mark.parametrize(
     "reduced",
     [
         b"\xff\n",
-        b"{}\n",
+        b"\n",
         b"5\n",
-        _reduced({"7": 0}),
-        _reduced({"0": 3}, b"abc"),
-        _reduced({"x": 0}),
-        _reduced({"0": -1}, bytes(64)),
-        b"[" * 200_000 + b"\n",
-        _reduced({"0": 10**15}),
-        _reduced({"0": 10**30}),
+        _reduced(),
+        _reduced(0, 0),
+        _reduced(3, tail=b"abc"),
+        _reduced("x"),
+        _reduced(-1, tail=bytes(64)),
+        _reduced(0, shards=-1),
+        _reduced(0, faults=200_000, tail=b"[" * 200_000),
+        _reduced(0, faults=2, tail=b"{}"),
+        _reduced(0, faults=3, tail=b"[5]"),
+        _reduced(10**15),
+        _reduced(10**30),
+        _reduced(0, faults=10**15),
     ],
-    ids=range(10),
+    ids=range(15),
 )
 def test_what_was_reduced_is_checked(reduced: bytes, source: Path, tmp_path: Path) -> None:
     assert not thawed(stream_of({"job.json": job_json(source), "program": PROGRAM, "reduced": reduced}), tmp_path)
 
 
-@pytest.mark.parametrize("job", [b"[" * 200_000, b"\xff\xfe", b"", b"{}", b"[]", b'{"version": 2}'])
+@pytest.mark.parametrize("job", [b"[" * 200_000, b"\xff\xfe", b"", b"{}", b"[]", b'{"version": 3}'])
 def test_a_job_file_of_anything_leaves_nothing_behind(job: bytes, tmp_path: Path) -> None:
     with pytest.raises(PacketFSError):
         thaw_job(stream_of({"job.json": job, "program": PROGRAM}), str(tmp_path / "jobs"))
@@ -266,13 +263,12 @@ def test_a_microvm_cannot_be_a_round_ahead_of_its_slot(reduced: int, tmp_path: P
     start = (VMS_MAX - reduced) * shard
     ahead = microvm(shard=VMS_MAX, start=start, stop=start + shard, position=start)
     sources = [json.loads(job_json(each))["sources"][0] for each in (small, path)]
-    totals = {**TOTALS, "shards": reduced}
     parts = {
         "job.json": job_json(
             path, {"shard_bytes": shard}, batch=50, sources=sources, program=program_digest(OFFSETS).hex()
         ),
         "program": OFFSETS,
-        "reduced": json.dumps({"totals": totals, "maps": {"0": 0}}).encode() + b"\n",
+        "reduced": _reduced(0, shards=reduced),
     }
     out = bytearray()
     resume_job(thaw_job(stream_of(parts, 0, ahead), str(tmp_path / "jobs")), out=out.extend)

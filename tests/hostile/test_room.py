@@ -131,7 +131,7 @@ def test_keys_over_all_shards_are_bounded(source: Path, tmp_path: Path, monkeypa
         run_job(hashed(), files, LINES, out=_drop, options=options)
 
 
-@pytest.mark.parametrize("reduced", [b"[" * 200_000 + b"\n", b"{}\n", b"9" * 100_000 + b"\n", b"\xff"])
+@pytest.mark.parametrize("reduced", [b"\n", b"5 5\n", b"9" * 100_000 + b"\n", b"9 " * 100_000 + b"\n", b"\xff"])
 def test_a_damaged_job_is_listed_and_can_be_dropped(reduced: bytes, source: Path, tmp_path: Path) -> None:
     parent = tmp_path / "jobs"
     parts = {"job.json": job_json(source), "program": PROGRAM}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.toolchain.allowed import ANY, Allowed, Content, show
-from packetfs.typing import Final
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.program import Program
+
+if TYPE_CHECKING:
+    import re
 
 MAP: Final = b"args"
 _ESCAPE: Final = rb"\\(?:x([0-9a-fA-F]{2})|(.))"
@@ -105,6 +107,8 @@ def _taken(argument: Argument) -> str:
 
 def _parse(kind: str, text: str) -> Content:
     if kind == "bytes":
+        import re  # few arguments are bytes
+
         return re.sub(_ESCAPE, _escaped, text.encode(errors="surrogateescape"), flags=re.DOTALL)
     if kind == "bool" and text.lower() in _WORDS:
         return _WORDS[text.lower()]

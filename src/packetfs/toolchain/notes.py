@@ -6,8 +6,6 @@ files, pools and jobs, and to other machines. It is JSON, and read as what stran
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 
 from packetfs.dataclass import dataclass, field, replace
@@ -21,9 +19,9 @@ from packetfs.vm.layout import MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program
 
 MAP: Final = b".notes"
-_NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
+_NAME_MAX: Final = 64
 _BAD: Final = "with its notes"
-_MEANING: Final = re.compile(r"^ *(\w+): (.+)$", re.MULTILINE)
+_MEANING: Final = r"^ *(\w+): (.+)$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,9 @@ class Notes:
 
 def described(arguments: tuple[Argument, ...], text: str) -> tuple[Argument, ...]:
     """Return arguments with the meanings that lines `name: meaning` of a docstring give them."""
-    meanings = dict(_MEANING.findall(text))
+    import re
+
+    meanings = dict(re.findall(_MEANING, text, re.MULTILINE))
     return tuple(replace(each, meaning=meanings.get(each.name, "").strip()) for each in arguments)
 
 
@@ -59,6 +59,8 @@ def notes_of(program: Program) -> Notes:
     written = next((each.initial for each in program.maps if each.name == MAP), None)
     if written is None:
         return Notes()
+    import json  # programs of packets alone say nothing
+
     if len(written) > NOTES_BYTES_MAX:
         raise BadProgram(root=_BAD, reason=f"they have more than {NOTES_BYTES_MAX} bytes")
     try:
@@ -82,6 +84,10 @@ def decimals_of(program: Program) -> dict[bytes, int]:
     return {name: count for name, count in digits.items() if count <= DECIMALS_MAX}
 
 
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and len(name) <= _NAME_MAX
+
+
 def _room(program: Program) -> int:
     return next((each.value_size for each in program.maps if each.name == ARGUMENTS), 0)
 
@@ -93,6 +99,8 @@ def _encode(notes: Notes) -> bytes:
         "arguments": [_argument_fields(each) for each in notes.arguments],
         "decimals": dict(notes.decimals),
     }
+    import json
+
     return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":")).encode()
 
 
@@ -164,7 +172,7 @@ def _argument(row: dict[str, object], offset: int) -> Argument:
 def _check(notes: Notes, room: int) -> None:
     """Refuse notes that contradict themselves, or the room that the program has for arguments."""
     for each in notes.arguments:
-        if not _NAME.fullmatch(each.name) or each.kind not in KINDS:
+        if not _is_name(each.name) or each.kind not in KINDS:
             raise ValueError(f"an argument {each.name!r:.40} of kind {each.kind!r:.20}")
         if not each.allowed.is_possible(each.kind) or not each.allowed.fits(each.kind, each.default):
             raise ValueError(f"the argument {each.name} does not take its default")

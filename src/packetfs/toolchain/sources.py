@@ -49,7 +49,7 @@ def find_program(name: str, arguments: Sequence[str] = (), records: str = "") ->
 
     UnknownProgram, BadArgument, NotTranslatable, BadObject, BadSource, BadPacket, BadProgram say what is wrong.
     """
-    if name in catalogue.examples():
+    if catalogue.is_shipped(name):
         return _found(name, decode_program(catalogue.packets_of(name)), _fitting(name, arguments, records))
     path, function = _split_function(name)
     if path.endswith(".py"):
@@ -63,7 +63,7 @@ def find_program(name: str, arguments: Sequence[str] = (), records: str = "") ->
 def is_source(name: str) -> bool:
     """Tell whether a name is that of a program to be made: a shipped one, Python, C, or an object."""
     path = _split_function(name)[0]
-    return name in catalogue.examples() or os.path.splitext(path)[1] in (".py", ".c", ".o")
+    return catalogue.is_shipped(name) or os.path.splitext(path)[1] in (".py", ".c", ".o")
 
 
 def _fitting(name: str, arguments: Sequence[str], records: str) -> Sequence[str]:

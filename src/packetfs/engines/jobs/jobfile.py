@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from packetfs.dataclass import asdict, dataclass, field
@@ -16,7 +15,8 @@ from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.program import Program, decode_program, encode_program, program_digest
 
-VERSION: Final = 2
+VERSION: Final = 3
+_ESCAPED: Final = b'"\\'
 _NUMBER_MAX: Final = (1 << 63) - 1
 
 
@@ -43,14 +43,32 @@ def write_job(directory: str, job: JobFile, program: Program) -> None:
     try:
         with open(f"{directory}/program", "wb") as file:
             file.write(encode_program(program))
-        with open(f"{directory}/job.json", "w", encoding="utf-8") as text:
-            json.dump({"version": VERSION, **asdict(job)}, text)
+        with open(f"{directory}/job.json", "wb") as file:
+            file.write(_json({"version": VERSION, **asdict(job)}).encode())
     except OSError as error:
         raise TableFull(path=directory, reason=f"job.json: {error.strerror}") from None
 
 
+def _json(value: object) -> str:
+    """Return fields as JSON. To load what the standard library has for that would take longer than to begin a job."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_json(name)}: {_json(each)}' for name, each in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_json, value))}]"
+    if isinstance(value, str):
+        units = memoryview(value.encode("utf-16", "surrogatepass")).cast("H")[1:]
+        return f'"{"".join(map(_character, units))}"'
+    return "null" if value is None else str(value).lower()
+
+
+def _character(unit: int) -> str:
+    return chr(unit) if 32 <= unit < 127 and unit not in _ESCAPED else f"\\u{unit:04x}"
+
+
 def read_job(directory: str) -> JobFile:
     """Return what a directory's job is; BadJob when it has none that this version knows."""
+    import json
+
     try:
         with open(f"{directory}/job.json", "rb") as file:
             fields = json.loads(file.read(JOB_FILE_MAX))  # what is cut off there is no JSON

@@ -1,6 +1,6 @@
 """What shards came to: counts and reduced maps, of all shards of a job so far or of some that follow each other.
 
-    one line of JSON: the counts, and how many bytes each map has; then the maps
+    a line of numbers: the counts, how many bytes the faults have, and each map; then the faults, as JSON, and the maps
 
 A job keeps that of the shards that were reduced in one file, written whole, then renamed: a process that takes over the
 job reads it, and their microVMs do not matter any more.
@@ -8,7 +8,6 @@ job reads it, and their microVMs do not matter any more.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from io import BytesIO
@@ -18,13 +17,14 @@ from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
 from packetfs.engines.results.reduce import ArrayReduction, HashReduction, Reduction, reductions
-from packetfs.engines.results.totals import Totals, is_count, read_fields
+from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.errors import BadJob, TableFull
-from packetfs.limits import TOTALS_MAX
-from packetfs.typing import Any, BinaryIO, Final
+from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
+from packetfs.typing import BinaryIO, Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
+_LINE_MAX: Final = 21 * (COUNTS + 1 + PROGRAM_MAPS_MAX)
 _PAIR: Final = struct.Struct("<II")
 DAMAGE: Final = (
     ValueError,
@@ -63,10 +63,9 @@ class Outcome:
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        blobs = {index: _pack(reduction) for index, reduction in self.maps.items()}
-        lengths = {str(index): len(blob) for index, blob in blobs.items()}
-        line = json.dumps({"totals": self.totals.fields(), "maps": lengths}).encode() + b"\n"
-        return b"".join((line, *blobs.values()))
+        parts = [pack_faults(self.totals.faults), *map(_pack, self.maps.values())]
+        line = " ".join(map(str, (*self.totals.counts(), *map(len, parts))))
+        return b"".join((line.encode(), b"\n", *parts))
 
 
 def unpack(image: Image, data: bytes) -> Outcome:
@@ -76,10 +75,9 @@ def unpack(image: Image, data: bytes) -> Outcome:
 
 def _read(image: Image, file: BinaryIO, size: int) -> Outcome:
     outcome = Outcome(image)
-    head, lengths = _head(file, size)
-    for index, length in lengths.items():
-        _unpack(outcome.maps[index], file, length)
-    outcome.totals = read_fields(head["totals"])
+    outcome.totals, lengths = _head(file, size)
+    for reduction, length in zip(outcome.maps.values(), lengths, strict=True):
+        _unpack(reduction, file, length)
     return outcome
 
 
@@ -109,23 +107,21 @@ def read_totals(directory: str) -> Totals:
     """Return the counts alone, as far as shards are reduced; nothing counted where there is no such file."""
     try:
         with open(f"{directory}/reduced", "rb") as file:
-            return read_fields(_head(file, os.fstat(file.fileno()).st_size)[0]["totals"])
+            return _head(file, os.fstat(file.fileno()).st_size)[0]
     except FileNotFoundError:
         return Totals()
     except DAMAGE as error:
         raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
-def _head(file: BinaryIO, size: int) -> tuple[dict[str, dict[str, Any]], dict[int, int]]:
-    """Return the first line, and the bytes of each map behind it: all of the file."""
-    line = file.readline(TOTALS_MAX + 1)
-    if len(line) > TOTALS_MAX:
-        raise ValueError(f"its first line has more than {TOTALS_MAX} bytes")
-    head = json.loads(line)
-    lengths = {int(index): length for index, length in head["maps"].items()}
-    if not all(map(is_count, lengths.values())) or len(line) + sum(lengths.values()) != size:
+def _head(file: BinaryIO, size: int) -> tuple[Totals, list[int]]:
+    """Return the counts and faults, and the bytes of each map behind them: all of the file."""
+    line = file.readline(_LINE_MAX)
+    numbers = list(map(int, line.split()))
+    counts, (faults, *lengths) = numbers[:COUNTS], numbers[COUNTS:]
+    if not all(map(is_count, numbers)) or faults > TOTALS_MAX or len(line) + faults + sum(lengths) != size:
         raise ValueError("its lengths are not those of the file")
-    return head, lengths
+    return unpack_totals(counts, file.read(faults)), lengths
 
 
 def _merge(reduction: Reduction, more: Reduction) -> None:

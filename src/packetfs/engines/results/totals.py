@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import column, states
@@ -13,6 +15,8 @@ from packetfs.vm.image import Image
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextFlag, Fault, State
 
 VERDICTS: Final = 6
+COUNTS: Final = 7 + VERDICTS
+"""Numbers in totals."""
 _LIKELY_FIRST: Final = (2, 1, 0, 3, 4, 5)
 """PASS, DROP, and what few programs return."""
 
@@ -66,9 +70,10 @@ class Totals:
         self.faulted += more.faulted
         self.faults += more.faults[: max(0, FAULTS_MAX - len(self.faults))]
 
-    def fields(self) -> dict[str, Any]:
-        """Return all of it as numbers, words and lists."""
-        return asdict(self)
+    def counts(self) -> tuple[int, ...]:
+        """Return all of it but the faults: COUNTS numbers."""
+        sums = (self.shards, self.records, self.bytes, self.executed, self.emitted)
+        return (*sums, *self.verdicts, self.last, self.faulted)
 
     def add_faults(self, contexts: memoryview, words: memoryview, batch: Batch, image: Image, file: str) -> None:
         """Report the microVMs of a batch that faulted."""
@@ -102,14 +107,33 @@ def report(context: Context, image: Image, file: str, batch: Batch) -> FaultRepo
     )
 
 
-def read_fields(written: dict[str, Any]) -> Totals:
-    """Return what `fields` gave; of what was damaged since, it may raise anything that wrong types do."""
-    fields = dict(written)
-    reports = fields.pop("faults")
-    numbers = [*fields["verdicts"], *(value for name, value in fields.items() if name != "verdicts")]
-    if len(fields["verdicts"]) != VERDICTS or not all(map(is_count, numbers)) or len(reports) > FAULTS_MAX:
+def pack_faults(faults: list[FaultReport]) -> bytes:
+    """Return them as JSON, nothing where there are none."""
+    if not faults:
+        return b""
+    import json  # as in most jobs
+
+    return json.dumps([asdict(fault) for fault in faults]).encode()
+
+
+def unpack_totals(counts: Sequence[int], faults: bytes) -> Totals:
+    """Return what `counts` and `pack_faults` gave; of what was damaged since, it may raise anything that wrong types
+    do."""
+    *sums, last, faulted = counts
+    shards, records, size, executed, emitted, *verdicts = sums
+    if len(verdicts) != VERDICTS or not all(map(is_count, counts)):
         raise ValueError("a count is no number")
-    return Totals(**fields, faults=[_fault(one) for one in reports])
+    reports = _read_faults(faults) if faults else []
+    return Totals(shards, records, size, executed, emitted, verdicts, last, faulted, reports)
+
+
+def _read_faults(packed: bytes) -> list[FaultReport]:
+    import json
+
+    reports = json.loads(packed)
+    if not isinstance(reports, list) or len(reports) > FAULTS_MAX:
+        raise ValueError("these are no reports of faults")
+    return [_fault(one) for one in reports]
 
 
 def is_count(number: object) -> bool:

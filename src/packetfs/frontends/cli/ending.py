@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from packetfs.typing import Final, NoReturn
+from packetfs.typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # what that is made of: itself makes enumerations of all its numbers, 2 ms of a run
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 

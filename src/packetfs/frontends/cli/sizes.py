@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from packetfs.errors import UsageError
 from packetfs.typing import Final
 
@@ -17,6 +15,8 @@ RATE_MIN: Final = 1024
 
 def parse_size(text: str) -> int:
     """Return bytes: K, M, ... and KiB, MiB, ... are powers of 1024 (as in rsync and dd), KB, MB, ... of 1000."""
+    import re  # few command lines name a size
+
     match = re.fullmatch(_FORM, text.strip(), re.IGNORECASE)
     if match is None:
         raise UsageError(reason=f"{text!r} is not a size; write for example 4096, 64K, 4MiB or 1.5GB")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -38,6 +37,8 @@ class Shipped:
 @lru_cache(maxsize=1)
 def examples() -> dict[str, str]:
     """Return a command line for each shipped program, by name."""
+    import json  # a program that is named needs no table
+
     with open(TABLE, "rb") as file:
         return dict(sorted(json.load(file).items()))
 
@@ -57,10 +58,19 @@ def find(name: str) -> Shipped:
     return Shipped(name, notes.summary, notes.records, example, notes.arguments)
 
 
+def is_shipped(name: str) -> bool:
+    """Tell whether there is a program of that name."""
+    return name.isidentifier() and os.path.isfile(_place(name))
+
+
 def packets_of(name: str) -> bytes:
     """Return the packets of a shipped program, with its arguments at their defaults."""
-    with open(os.path.join(COMPILED, f"{name}.packets"), "rb") as file:
+    with open(_place(name), "rb") as file:
         return file.read()
+
+
+def _place(name: str) -> str:
+    return os.path.join(COMPILED, f"{name}.packets")
 
 
 def table() -> str:
