@@ -33,6 +33,12 @@ SEGMENT: Final = 256 * MIB
 """Bytes of arena in one file: each is mapped on its own, and closed ones are never written again, only punched."""
 PAYLOAD_MAX: Final = 64 * MIB
 """Bytes of an extent in the pool at the most: a tree node with long tails; chunks stay below EXTENT_MAX."""
+PATCH_MIN: Final = 4 * KIB
+"""Bytes of an extent from which on it may be stored as what it differs in from another: a page of disk is saved."""
+PATCH_SHARE: Final = 4
+"""A patch takes so small a part of its extent at the most: to read it means to read two extents."""
+PATCH_BASES: Final = 4
+"""Extents that a patch copies from at the most: a chunk reaches into as many of the last version, where cuts moved."""
 SEGMENTS_MAX: Final = 1 << 24
 """Segments of one arena: 4 PiB. A larger number in a file name or in the index is damage."""
 SEGMENTS_OPEN: Final = 64

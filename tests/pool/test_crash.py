@@ -13,14 +13,18 @@ import pytest
 
 from packetfs.errors import NotAPool, PacketFSError, PoolFailed, PoolFull
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.packet.layout import Mark
+from packetfs.packet.layout import Encoding, Mark
 from packetfs.pool import database, vfs
 from packetfs.pool.check import check
 from packetfs.pool.gc import collect, evict
+from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
 from packetfs.pool.recording import Act, Loss, Operation, RecordingStorage, materialise
+from tests.pool.live import live
 
 SEEDS = 2
+PATCHED = (bytes(range(250)) * 20, bytes(range(250)) * 19 + bytes(250))
+"""Content, and a version of it that is stored as a patch."""
 
 
 def payloads(first: int, count: int) -> list[bytes]:
@@ -58,11 +62,23 @@ def let_go(pool: Pool, storage: RecordingStorage) -> None:
     gone = [digest_of(item) for item in payloads(0, 3)]
     storage.note("gone " + " ".join(digest.hex() for digest in gone))
     evict(pool, gone[0])
-    collect(pool, {extent.digest for extent in pool.scan()} - set(gone))
+    collect(pool, live(pool, {extent.digest for extent in pool.scan()} - set(gone)))
     for item in payloads(36, 3):
         pool.put(item)
     pool.flush()
     storage.note("kept " + " ".join(digest_of(item).hex() for item in payloads(36, 3)))
+    amend(pool, storage)
+
+
+def amend(pool: Pool, storage: RecordingStorage) -> None:
+    """Keep a patch, and its base no longer for itself."""
+    old, new = PATCHED
+    base = pool.put(old)
+    digest = pool.put(new, like=[Like(base, memoryview(old))])
+    assert pool.lookup.require(digest).encoding is Encoding.PATCH
+    pool.flush()
+    storage.note(f"kept {digest.hex()}")
+    collect(pool, live(pool, {extent.digest for extent in pool.scan()} - {base}))
 
 
 def promises(log: list[Operation], word: str) -> set[Digest]:
@@ -130,7 +146,7 @@ def check_crashed(path: Path, log: list[Operation]) -> None:
 
 
 def check_promises(pool: Pool, log: list[Operation]) -> None:
-    known = {digest_of(item): item for item in payloads(0, 39)}
+    known = {digest_of(item): item for item in (*payloads(0, 39), *PATCHED)}
     promised = promises(log, "kept") - promises(log, "gone")
     for digest in promised:
         assert pool.read(digest) == known[digest]

@@ -13,6 +13,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Mark
 from packetfs.pool.gc import LiveSet, collect, discard_content
 from packetfs.pool.pool import Pool
+from tests.pool.live import live
 
 PARTS = st.sampled_from([bytes(8), b"\1" + bytes(7), b"\xff" * 8, b"12345678", b"1234567\0"])
 DIGESTS = st.builds(lambda a, b, c: Digest(a + b + c * 2), PARTS, PARTS, PARTS)
@@ -71,5 +72,5 @@ def test_all_content_goes_and_programs_stay(tmp_path: Path) -> None:
                 pool.read(digest)
         assert [pool.read(digest) for digest in programs] == [b"program %d" % number for number in range(20)]
         assert pool.content_bytes == len(pool.read(gathered))
-        assert collect(pool, set(programs)) >= 0
+        assert collect(pool, live(pool, programs)) >= 0
         assert not pool.content_bytes

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import MissingExtent, PoolBusy
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.errors import PoolBusy
+from packetfs.packet.digest import digest_of
 from packetfs.pool.check import check
-from packetfs.pool.gc import collect, evict, mark
+from packetfs.pool.gc import collect, evict
 from packetfs.pool.pool import Pool
+from tests.pool.live import live
 
 HOLD = """
 import sys
@@ -81,7 +82,7 @@ def test_nothing_is_punched_under_a_view_of_another_process(place: Path, started
     assert not pool.holds(digest)
     child.kill()
     child.wait()
-    assert collect(pool, set()) >= 50_000
+    assert collect(pool, live(pool, [])) >= 50_000
     assert list(pool.scan()) == []
 
 
@@ -94,7 +95,7 @@ def test_a_slice_of_a_view_is_a_lease_that_outlives_the_pool(place: Path) -> Non
         assert evict(pool, digest) == 0
         assert part == data[100:200]
         del part
-        assert collect(pool, set()) >= 50_000
+        assert collect(pool, live(pool, [])) >= 50_000
 
 
 def test_a_closed_pool_keeps_no_descriptor_but_for_views(place: Path) -> None:
@@ -110,32 +111,20 @@ def test_a_closed_pool_keeps_no_descriptor_but_for_views(place: Path) -> None:
     assert reader.path == str(place), "still there, as in a traceback"
 
 
-def test_collecting_keeps_exactly_what_the_roots_lead_to(place: Path, small_segments: int) -> None:
+def test_collecting_keeps_exactly_what_is_live(place: Path, small_segments: int) -> None:
     pool = Pool.create(str(place / "pool"))
     digests = [pool.put(random.randbytes(3000)) for _ in range(60)]
-    root = pool.put(b"".join(digests[::3]))
-
-    def references(digest: Digest) -> list[Digest]:
-        data = pool.read(digest) if digest == root else b""
-        return [Digest(data[at : at + 32]) for at in range(0, len(data), 32)]
-
-    live = mark([root], references)
+    kept = set(digests[::3])
     pool.flush()
     before = disk_bytes(place)
-    freed = collect(pool, live)
-    assert {extent.digest for extent in pool.scan()} == live
+    freed = collect(pool, live(pool, kept))
+    assert {extent.digest for extent in pool.scan()} == kept
     assert freed >= before - disk_bytes(place) >= 20 * 3000  # gaps of 6,128 bytes hold one whole block or none
-    assert collect(pool, live) == 0
-    assert pool.content_bytes == sum(len(pool.read(digest)) for digest in live)
+    assert collect(pool, live(pool, kept)) == 0
+    assert pool.content_bytes == sum(len(pool.read(digest)) for digest in kept)
     assert list(check(pool)) == []
     assert len(pool.arena.segments()) > 60 * 3000 // small_segments
 
 
 def disk_bytes(place: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in (place / "pool/arena").iterdir())
-
-
-def test_a_collection_that_cannot_read_a_root_discards_nothing(place: Path) -> None:
-    pool = Pool.create(str(place / "pool"))
-    with pytest.raises(MissingExtent):
-        mark([digest_of(b"lost root")], lambda digest: [Digest(pool.read(digest))])

@@ -30,8 +30,8 @@ from packetfs.limits import (
     ROOTS_CONTENT,
 )
 from packetfs.packet.digest import NO_DIGEST, Digest
-from packetfs.packet.tree import produces
 from packetfs.pool.database import explained
+from packetfs.pool.extent import Extent
 from packetfs.pool.gc import LiveSet, collect, discard_content
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final, TypeVar
@@ -132,17 +132,28 @@ class _Room:
     """Keeps content until the limit is reached; from then on none, however little it takes."""
 
     def __init__(self, pool: Pool, live: LiveSet, limit: int) -> None:
-        self._index = pool.lookup.index
+        self._lookup = pool.lookup
         self._live = live
         self._left = limit
 
     def take(self, leaf: bytes) -> None:
         digest = node_of(leaf)
-        if self._left < 0 or digest in self._live or not self._index.get(digest):
+        if self._left < 0 or digest in self._live:
             return
-        self._left -= produces(leaf)
-        if self._left >= 0:
-            self._live.add(digest, program=False)
+        needed = list(self._needed(digest))
+        self._left -= sum(extent.length for extent in needed)
+        for extent in needed if self._left >= 0 else ():
+            self._live.add(extent.digest, program=False)
+
+    def _needed(self, digest: Digest) -> Iterator[Extent]:
+        """Yield what must stay so that an extent does: itself, and what it is a patch of."""
+        extent = next(self._lookup.extents(digest), None)
+        if extent is None:
+            return
+        yield extent
+        for base in self._lookup.bases_of(extent):
+            if base not in self._live:
+                yield from islice(self._lookup.extents(base), 1)
 
 
 def _leave(leaf: bytes) -> None:

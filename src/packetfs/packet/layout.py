@@ -72,6 +72,7 @@ class Encoding(IntEnum):
 
     RAW = 0
     ZSTD = 1
+    PATCH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(62, 2, "zero", "must be zero"),
     ),
     Op.EXTENT: (
-        Field(1, 1, "flags", "bits 0-1 encoding (RAW 0, ZSTD 1), bits 2-3 mark (DATA 0, PROGRAM 1, SNAPSHOT 2)"),
+        Field(1, 1, "flags", "bits 0-1 encoding: RAW 0, ZSTD 1, PATCH 2; bits 2-3 mark: DATA 0, PROGRAM 1, SNAPSHOT 2"),
         Field(4, 4, "length", "bytes of the payload as stored, which follows and is padded to 64"),
         Field(8, 8, "logical length", "bytes of the payload when decoded"),
         Field(16, 32, "id", "BLAKE3 of the decoded payload; keyed in an encrypted pool"),

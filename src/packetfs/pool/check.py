@@ -57,7 +57,7 @@ def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
     base = number * SEGMENT
     stop = base + pool.arena.segment_size(number)
     for extent in takewhile(lambda found: found.position < stop, scan(pool.arena, base)):
-        if not is_whole(pool.arena, extent):
+        if not is_whole(pool.arena, extent, pool.lookup.index.get):
             pool.doubt(extent)
             if _is_replaced(pool, extent):
                 continue

@@ -13,6 +13,7 @@ from packetfs.dataclass import dataclass
 from packetfs.limits import PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
+from packetfs.packet.patch import apply_patch
 from packetfs.packet.zstd import decompress
 from packetfs.typing import Final
 
@@ -93,9 +94,16 @@ def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> boo
     return keyed_tag(secret, head + _POSITION.pack(position)) == data[offset + _TAGGED : offset + PACKET]
 
 
-def decode_payload(extent: Extent, stored: bytes) -> bytes:
-    """Return the payload that `stored` encodes; BadPacket when it encodes nothing of that size."""
-    return stored if extent.encoding is Encoding.RAW else decompress(stored, extent.size)
+def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest], Buffer]) -> bytes:
+    """Return the payload that `stored` encodes; BadPacket when it encodes nothing of that size.
+
+    `read` gives the payload of an extent that is no patch itself: what a patch is over.
+    """
+    if extent.encoding is Encoding.RAW:
+        return stored
+    if extent.encoding is Encoding.PATCH:
+        return apply_patch(stored, read, extent.size)
+    return decompress(stored, extent.size)
 
 
 def is_intact(extent: Extent, payload: Buffer) -> bool:

@@ -1,4 +1,4 @@
-"""Collect what nothing refers to: mark from the roots, then erase headers, then punch payload.
+"""Collect what is not live: erase headers, then punch payload.
 
 A header is erased, durably, before its payload is punched, and every punch is announced before it happens. So it can be
 killed at any instruction: what was erased but not punched is space between live extents, which the next run punches.
@@ -6,12 +6,12 @@ killed at any instruction: what was erased but not punched is space between live
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from struct import iter_unpack
 
 from packetfs.limits import COLLECT_BATCH, SEGMENT
 from packetfs.packet.digest import Digest
-from packetfs.packet.layout import PACKET, Mark
+from packetfs.packet.layout import PACKET, Encoding, Mark
 from packetfs.packet.slots import CANDIDATES, SlotIndex, slots_bytes
 from packetfs.pool.extent import Extent
 from packetfs.pool.scan import read_header, scan
@@ -76,24 +76,21 @@ def _identity(digest: bytes) -> int:
     return int.from_bytes(digest[8:16], "little") >> 2
 
 
-def mark(roots: Iterable[Digest], references: Callable[[Digest], Iterable[Digest]]) -> set[Digest]:
-    """Return everything that the roots lead to. `references` raises where a program cannot be read: nothing is lost."""
-    live: set[Digest] = set()
-    waiting = list(roots)
-    while waiting:
-        digest = waiting.pop()
-        if digest not in live:
-            live.add(digest)
-            waiting.extend(references(digest))
-    return live
-
-
-def collect(pool: Pool, live: Container[Digest]) -> int:
+def collect(pool: Pool, live: LiveSet) -> int:
     """Discard every extent that is not live and return the bytes freed; leased segments wait for the next run."""
     with pool.lock, pool.failing():
         pool.begin_writing()
         pool.flush()
+        _keep_bases(pool, live)
         return sum(_collect_segment(pool, number, live) for number in pool.arena.segments())
+
+
+def _keep_bases(pool: Pool, live: LiveSet) -> None:
+    """Keep what live patches are over, wherever in the arena it lies."""
+    for extent in scan(pool.arena):
+        if extent.encoding is Encoding.PATCH and extent.digest in live:
+            for base in pool.lookup.bases_of(extent):
+                live.add(base, program=False)
 
 
 def _collect_segment(pool: Pool, number: int, live: Container[Digest]) -> int:
@@ -146,7 +143,9 @@ def _is_needed(pool: Pool, extent: Extent, live: Container[Digest]) -> bool:
     if pool.lookup.index.get(extent.digest) == [extent.position // PACKET]:
         return True
     held = next(pool.lookup.extents(extent.digest), None)
-    return held is None or held.position == extent.position or held.position not in pool.verified
+    if held is None or held.position == extent.position or held.position not in pool.verified:
+        return True
+    return held.encoding is Encoding.PATCH and extent.encoding is not Encoding.PATCH  # others may be patches of it
 
 
 def _is_own(pool: Pool, extent: Extent) -> bool:

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from packetfs.errors import BadPacket, CorruptExtent, ExtentRange, ExtentTooLong, MissingExtent, PoolClosed
+from packetfs.dataclass import dataclass
+from packetfs.errors import (
+    BadPacket,
+    CorruptExtent,
+    ExtentRange,
+    ExtentTooLong,
+    MissingExtent,
+    PacketFSError,
+    PoolClosed,
+)
 from packetfs.limits import SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
+from packetfs.packet.patch import Copied, Part, Piece, bases_of, make_patch, parse_patch
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
@@ -22,6 +32,15 @@ from packetfs.pool.mapping import LeasedMapping, Mappings
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
 from packetfs.typing import Final, NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """An extent that a payload may share bytes with, its content, and where that would stand in the payload."""
+
+    digest: Digest
+    content: memoryview
+    at: int = 0
 
 
 class Lookup:
@@ -40,6 +59,7 @@ class Lookup:
         self._lock: Final = lock
         self._places: Final = places
         self._arena: Final = places.arena
+        self._durable: Final = places.block.durable
         self._verified: Final = verified
         self._leases: Final = leases
         self._mappings: Final = mappings
@@ -133,12 +153,107 @@ class Lookup:
                 return stored
         return self.read(digest, None)
 
+    def read_into_on_trust(self, digest: Digest, out: memoryview) -> None:
+        """Fill `out`, which is as long as the payload, with the same."""
+        extent = self.require(digest)
+        count = self._arena.read_into(extent.payload, out[: extent.length]) if extent.encoding is Encoding.RAW else -1
+        if count != len(out):
+            out[:] = self.read_range(digest, 0, len(out))
+
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)
-        if extent.position in self._verified and self._leases.punches() == punches and len(stored) == extent.length:
-            return decode_payload(extent, stored)
-        return self._verify(extent, stored)
+        verified = extent.position in self._verified and self._leases.punches() == punches
+        payload = self._decode(extent, stored, self._plain_on_trust)
+        if not verified or len(stored) != extent.length:
+            if extent.encoding is Encoding.PATCH and not is_intact(extent, payload):
+                payload = self._decode(extent, stored, self.read_plain)  # of its base another copy may be good
+            self._verify(extent, payload)
+        return payload
+
+    def _decode(self, extent: Extent, stored: bytes, read: Callable[[Digest], Buffer]) -> bytes:
+        try:
+            return decode_payload(extent, stored, read)
+        except BadPacket as error:
+            raise self._damaged(extent, error.message) from None
+
+    def read_plain(self, digest: Digest) -> bytes:
+        """Return a payload from a copy that is no patch: patches lead no further. BadPacket if there is none."""
+        problem: CorruptExtent | None = None
+        for extent in self._plain_copies(digest):
+            try:
+                return self.payload_of(extent, self._leases.punches())
+            except CorruptExtent as error:
+                problem = error
+        if problem is not None:
+            raise problem
+        raise BadPacket(reason=f"extent {short(digest)}, which it is a patch of, is not here")
+
+    def _plain_on_trust(self, digest: Digest) -> Buffer:
+        """Return the same, uncompared where it is stored as it is: what is made of it has a digest of its own."""
+        extent = next(iter(self._plain_copies(digest)), None)
+        if extent is None or extent.encoding is not Encoding.RAW:
+            return self.read_plain(digest)
+        return self._arena.read(extent.payload, extent.length)
+
+    def _plain_copies(self, digest: Digest) -> list[Extent]:
+        found = [extent for extent in self.extents(digest) if extent.encoding is not Encoding.PATCH]
+        if not found:
+            self.refresh()
+            found = [extent for extent in self.extents(digest) if extent.encoding is not Encoding.PATCH]
+        return found
+
+    # patches
+
+    def patch_of(self, digest: Digest) -> list[Part] | None:
+        """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
+        extent = next(self.extents(digest), None)
+        if extent is None or extent.encoding is not Encoding.PATCH:
+            return None
+        try:
+            return parse_patch(self._arena.read(extent.payload, extent.length), extent.size)
+        except BadPacket:
+            return None
+
+    def bases_of(self, extent: Extent) -> set[Digest]:
+        """Return what an extent is a patch of: nothing where it is stored as something else."""
+        if extent.encoding is not Encoding.PATCH:
+            return set()
+        try:
+            return set(bases_of(self._arena.read(extent.payload, extent.length)))
+        except BadPacket:
+            return set()
+
+    def patch_over(self, payload: memoryview, like: Iterable[Like]) -> bytes | None:
+        """Return a payload as a patch over extents, or over what these are patches of; None where it is none."""
+        pieces: list[Piece] = []
+        try:
+            for one in like:
+                pieces += self._plain_pieces(one, len(payload))
+        except PacketFSError:
+            return None
+        return make_patch(payload, pieces)
+
+    def _plain_pieces(self, like: Like, size: int) -> Iterator[Piece]:
+        """Yield the bytes of an extent that a payload of `size` bytes may have, where they lie in extents that are no
+        patches."""
+        start, stop = max(-like.at, 0), min(size - like.at, len(like.content))
+        extent = self.require(like.digest)
+        if extent.encoding is not Encoding.PATCH:
+            if self._durable and extent.position not in self._verified:
+                self._verify(extent, like.content)  # of damaged bytes nothing may be made that lasts
+            if start < stop:
+                yield Piece(like.at + start, like.digest, start, like.content[start:stop])
+            return
+        at = 0
+        for part in parse_patch(self._arena.read(extent.payload, extent.length), extent.size):
+            length = part.length if isinstance(part, Copied) else len(part)
+            first, last = max(start, at), min(stop, at + length)
+            if isinstance(part, Copied) and first < last:
+                offset = part.offset + first - at
+                content = memoryview(self.read_plain(part.digest))[offset : offset + last - first]
+                yield Piece(like.at + first, part.digest, offset, content)
+            at += length
 
     def is_equal(self, extent: Extent, payload: Buffer) -> bool:
         """Say whether this copy holds these very bytes, which have its digest: then it is verified."""
@@ -250,15 +365,10 @@ class Lookup:
             self._mappings.learn(held, extent.digest, start, start + extent.length)
         return memoryview(held)[start : start + extent.length]
 
-    def _verify(self, extent: Extent, stored: bytes) -> bytes:
-        try:
-            payload = decode_payload(extent, stored)
-        except BadPacket as error:
-            raise self._damaged(extent, error.message) from None
+    def _verify(self, extent: Extent, payload: Buffer) -> None:
         if not is_intact(extent, payload):
             raise self._damaged(extent, "its bytes do not match its digest")
         self._mark(extent)
-        return payload
 
     def _mark(self, extent: Extent) -> None:
         """Remember that an extent is intact, once it is in a file."""

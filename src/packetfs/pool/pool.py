@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -30,16 +30,17 @@ from packetfs.errors import (
     PoolFull,
     PoolReadOnly,
 )
-from packetfs.limits import INDEX_REST, MEAN, PAYLOAD_MAX, SEGMENT
+from packetfs.limits import INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
+from packetfs.packet.patch import Part
 from packetfs.packet.zstd import compress
 from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
 from packetfs.pool.extent import Extent, Location
 from packetfs.pool.index import State, Summary
 from packetfs.pool.leases import Leases, Shares
-from packetfs.pool.lookup import Lookup
+from packetfs.pool.lookup import Like, Lookup
 from packetfs.pool.mapping import Mappings
 from packetfs.pool.recovery import Places, grow, open_index
 from packetfs.pool.scan import scan
@@ -160,9 +161,18 @@ class Pool:
     # storing
 
     def put(
-        self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
+        self,
+        payload: Buffer,
+        digest: Digest | None = None,
+        *,
+        mark: int = Mark.DATA,
+        encoding: int = Encoding.RAW,
+        like: Sequence[Like] = (),
     ) -> Digest:
-        """Keep `payload` unless it is held, and return its digest; a digest that is given is believed until read."""
+        """Keep `payload` unless it is held, and return its digest; a digest that is given is believed until read.
+
+        `like` are extents that it may differ from in little, side by side: then no more than that is stored.
+        """
         data = payload if type(payload) is bytes else memoryview(payload).cast("B")
         if len(data) > PAYLOAD_MAX:
             raise ExtentTooLong(length=len(data), limit=PAYLOAD_MAX)
@@ -172,16 +182,24 @@ class Pool:
         with self.lock:
             if not self._live or self._failed is not None:
                 self.begin_writing()
+            if like and self.lookup.index.get(digest):
+                like = ()  # what mends damage is stored whole, for what is a patch of it
             if self._find_intact(digest, None if believed else data) is None:
                 try:  # failing() would cost 2 us here
-                    self._append(digest, data, mark, encoding)
+                    self._append(digest, data, mark, encoding, like)
                 except PoolFailed as error:
                     self._failed = error
                     raise
         return digest
 
-    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int) -> None:
+    def _append(
+        self, digest: Digest, data: Buffer, mark: int, encoding: int, like: Sequence[Like]
+    ) -> None:
         stored = data
+        if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
+            patch = self.lookup.patch_over(memoryview(data), like)
+            if patch is not None:
+                stored, encoding = patch, Encoding.PATCH
         if encoding == Encoding.ZSTD:
             stored = compress(data)
             if len(stored) >= len(data):
@@ -195,7 +213,7 @@ class Pool:
             self._grow_index()
             self.lookup.index.put(digest, position // PACKET)
         if mark == Mark.DATA:
-            self._content += len(data)
+            self._content += len(stored)
         if position >= self._rest_at:
             self.lookup.index.rest()
             self._rest_at = position + INDEX_REST
@@ -241,7 +259,7 @@ class Pool:
     def forget(self, extent: Extent) -> None:
         """Take an extent out of the index."""
         if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
-            self._content -= extent.size
+            self._content -= extent.length
         self.doubt(extent)
 
     def doubt(self, extent: Extent) -> None:
@@ -294,6 +312,14 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest)
 
+    def read_into_on_trust(self, digest: Digest, out: memoryview) -> None:
+        """Fill `out`, which is as long as the payload, with the same."""
+        self.lookup.read_into_on_trust(digest, out)
+
+    def patch_of(self, digest: Digest) -> list[Part] | None:
+        """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
+        return self.lookup.patch_of(digest)
+
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
         """Return part of the payload, which is verified whole at its first touch."""
         return self.lookup.read_range(digest, offset, length)
@@ -340,7 +366,7 @@ class Pool:
 
     @property
     def content_bytes(self) -> int:
-        """Bytes of live DATA payload that the index leads to."""
+        """Bytes that the DATA payload takes that the index leads to, as it is stored."""
         if self.writable:
             return self._content
         summary = self.lookup.index.summary()

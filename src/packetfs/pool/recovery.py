@@ -7,12 +7,15 @@ compared with its digest, and those that fail are not indexed. They were never p
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.limits import SEGMENT
-from packetfs.packet.layout import PACKET, Mark
+from packetfs.packet.digest import Digest
+from packetfs.packet.layout import PACKET, Encoding, Mark
 from packetfs.pool.arena import Arena
-from packetfs.pool.extent import Extent, decode_payload, is_intact
+from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import (
     Index,
     State,
@@ -98,14 +101,14 @@ def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[In
     doubtful = torn_from(places, summary)
     content = 0
     for extent in scan(places.arena):
-        if extent.position >= doubtful and not is_whole(places.arena, extent):
+        if extent.position >= doubtful and not is_whole(places.arena, extent, index.get):
             if writable:
                 _erase(places.arena, extent, summary)
             continue
         if index.is_full:
             index = grow(places, index, private=not writable)
         index.put(extent.digest, extent.position // PACKET)
-        content += extent.size if extent.mark is Mark.DATA else 0
+        content += extent.length if extent.mark is Mark.DATA else 0
     if writable and places.block.durable:  # what a killed writer left in the kernel counts as held from now on
         places.arena.sync_last()
     return index, content
@@ -121,11 +124,22 @@ def torn_from(places: Places, summary: Summary | None) -> int:
     return max(last, summary.synced)
 
 
-def is_whole(arena: Arena, extent: Extent) -> bool:
-    """Say whether the payload on disk is what the header names."""
+def is_whole(arena: Arena, extent: Extent, find: Callable[[Digest], list[int]]) -> bool:
+    """Say whether the payload on disk is what the header names. `find` is an index of the extents before it."""
+
+    def read(digest: Digest) -> bytes:
+        for position in (value * PACKET for value in find(digest)):
+            raw = arena.read(position, PACKET)
+            plain = parse_header(raw, 0, position) if len(raw) == PACKET else None
+            if plain is not None and plain.digest == digest and plain.encoding is not Encoding.PATCH:
+                payload = decode_payload(plain, arena.read(plain.payload, plain.length), read)
+                if is_intact(plain, payload):
+                    return payload
+        raise BadPacket(reason="what it is a patch of is not here")
+
     stored = arena.read(extent.payload, extent.length)
     try:
-        return len(stored) == extent.length and is_intact(extent, decode_payload(extent, stored))
+        return len(stored) == extent.length and is_intact(extent, decode_payload(extent, stored, read))
     except BadPacket:
         return False
 

@@ -116,6 +116,11 @@ class Overlay:
             return at
         return self._kept if end < 0 else min(end, self._kept)
 
+    def changed(self, at: int) -> int:
+        """Return where what was written, or is behind the program, ends."""
+        end, _ = self._ranges.at(at)
+        return self.size if end < 0 else min(end, self.size)
+
     def zeros(self, at: int) -> int:
         """Return where the hole at an offset ends."""
         start = at

@@ -1,5 +1,7 @@
 """Extents that changed inside and end where they did: no cut is looked for again, in them or in those before them.
 
+`Amender` reads them where somebody knows what changed; `is_amended` is for bytes that were read anyway.
+
 A chunk ends at the first window with the least hash of its range, and no run starts there. Where the edges of an extent
 are as before, and all of it is still one chunk, its own end holds. An extent before it whose range reaches into it
 keeps its end unless a window that changed has a lesser hash; and if the least of those that it can see did not change,
@@ -8,12 +10,15 @@ that was no rival before, so nothing is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from packetfs.dataclass import dataclass
+from packetfs.errors import PacketFSError
 from packetfs.fs.streams.oldprogram import Segment
 from packetfs.fs.streams.window import ReadInto
 from packetfs.packet.cut import WINDOW, cut, find_least, hash_window
-from packetfs.typing import Protocol
+from packetfs.packet.digest import Digest
+from packetfs.typing import Protocol, TypeAlias
 
 
 class Known(Protocol):
@@ -26,36 +31,76 @@ class Known(Protocol):
     def unchanged(self, at: int) -> int:
         """Return where the bytes end that are, from `at` on, those of the old program: `at` where none are."""
 
+    def changed(self, at: int) -> int:
+        """Return where the bytes end that may be others, from `at` on, which is not as it was."""
+
     def zeros(self, at: int) -> int:
         """Return where the zeros end that are known to begin at `at`: `at` where none are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The new and the old content of an extent; None where the old is not held."""
+
+    new: memoryview
+    old: memoryview | None
+
+
+Load: TypeAlias = Callable[[Digest, memoryview], None]
+"""Fill memory with the payload of an extent as long as that."""
 
 
 class Amender:
     """Reads extents that changed, and says which of them are chunks still."""
 
-    def __init__(self, known: Known, read_into: ReadInto, mean: int) -> None:
+    def __init__(self, known: Known, read_into: ReadInto, mean: int, load: Load | None) -> None:
+        """`load` gives old content, if there is any."""
         self._known = known
         self._read_into = read_into
         self._mean = mean
         self._most = mean + mean // 2
+        self._load = load
         self._memory = memoryview(bytearray(self._most))
+        self._old = memoryview(bytearray(self._most if load is not None else 0))
 
-    def amend(self, old: Segment, before: Iterable[Segment]) -> memoryview | None:
-        """Return the new bytes of an extent, good until the next call; None where its end, or one of an extent
+    def amend(self, old: Segment, before: Iterable[Segment]) -> Amended | None:
+        """Return the content of an extent, good until the next call; None where its end, or one of an extent
         `before` it that is not settled yet, may be another."""
         end = old.start + old.length
         if not 2 * WINDOW < old.length <= self._most or end > self._known.size:
             return None
         if self._known.unchanged(old.start) < old.start + WINDOW:
             return None
-        view = self._read(old.start, self._memory[: old.length])
-        if view is None or _is_constant(view[:WINDOW]) or _is_constant(view[-WINDOW:]):
-            return None  # a run may reach across an edge
-        if cut(view, self._mean, True) != [old.length]:
+        content = self._load_old(old)
+        memory = self._memory[: old.length]
+        view = self._read(old.start, memory) if content is None else self._overlay(old.start, memory, content)
+        if view is None or not _is_chunk(view, self._mean):
             return None
         if not all(self._is_end(segment, old.start, view) for segment in before):
             return None
-        return view if self._known.unchanged(end - WINDOW) >= end else None
+        return Amended(view, content) if self._known.unchanged(end - WINDOW) >= end else None
+
+    def _load_old(self, old: Segment) -> memoryview | None:
+        """Return the old content of an extent; None where it is not held."""
+        if self._load is None or old.digest is None:
+            return None
+        content = self._old[: old.length]
+        try:
+            self._load(old.digest, content)
+        except PacketFSError:
+            return None
+        return content
+
+    def _overlay(self, start: int, view: memoryview, content: memoryview) -> memoryview | None:
+        """Fill `view` with old content, and what changed in it from the stream; None where that ends before."""
+        view[:] = content
+        at, end = start, start + len(view)
+        while (at := self._known.unchanged(at)) < end:
+            stop = min(self._known.changed(at), end)
+            if self._read(at, view[at - start : stop - start]) is None:
+                return None
+            at = stop
+        return view
 
     def _is_end(self, segment: Segment, start: int, view: memoryview) -> bool:
         """Tell whether an extent before the place `start` ends where it did, with these bytes there."""
@@ -77,6 +122,28 @@ class Amender:
                 return None
             filled += count
         return memory
+
+
+def is_amended(new: memoryview, old: memoryview, mean: int, before: Iterable[tuple[memoryview, int]]) -> bool:
+    """Tell whether what stands in place of an extent is one chunk as that was, and those `before` it end where they
+    did: of each, its last bytes, and how many of the new bytes it sees."""
+    if not 2 * WINDOW < len(old) == len(new) <= mean + mean // 2:
+        return False
+    if new[:WINDOW] != old[:WINDOW] or new[-WINDOW:] != old[-WINDOW:] or not _is_chunk(new, mean):
+        return False
+    return all(hash_window(last) <= _least(new[:seen]) for last, seen in before if seen >= WINDOW)
+
+
+def _least(view: memoryview) -> int:
+    """Return the least hash of the windows of some bytes."""
+    place = find_least(view, 0, WINDOW, len(view))
+    return hash_window(view[place - WINDOW : place])
+
+
+def _is_chunk(view: memoryview, mean: int) -> bool:
+    """Tell whether bytes whose edges are an old extent's are one chunk, and no run reaches across an edge."""
+    is_apart = not _is_constant(view[:WINDOW]) and not _is_constant(view[-WINDOW:])
+    return is_apart and cut(view, mean, True) == [len(view)]
 
 
 def _is_constant(view: memoryview) -> bool:

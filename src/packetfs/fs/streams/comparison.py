@@ -24,6 +24,9 @@ from packetfs.typing import Final
 _WINDOW: Final = 256 * 1024
 """Bytes of the new file that are read at a time: they stay in the second-level cache until they are compared."""
 
+_STEP: Final = 4096
+"""Bytes that count as changed where one is: what changes a file mostly writes pages."""
+
 
 @dataclass(frozen=True, slots=True)
 class OldContent:
@@ -114,6 +117,10 @@ class Comparison:
         if not start <= at <= end:
             self._same = at, self._scan(at)
         return max(self._same[1], at)
+
+    def changed(self, at: int) -> int:
+        """Return where the next look is worth it: nothing is known of what was not compared."""
+        return min(at + _STEP, self.size)
 
     def zeros(self, at: int) -> int:
         """Nothing is known of zeros that was not read."""

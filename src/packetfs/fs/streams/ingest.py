@@ -19,26 +19,31 @@ extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from packetfs.dataclass import dataclass
+from packetfs.errors import PacketFSError
 from packetfs.fs.nodes import NodeWriter
-from packetfs.fs.streams.amend import Amender, Known
+from packetfs.fs.streams.amend import Amended, Amender, Known, is_amended
 from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
-from packetfs.packet.cut import cut, reach_of
+from packetfs.packet.cut import WINDOW, cut, reach_of
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
+from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final, Protocol
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
+_COMPARED_CHUNKS: Final = 16
+"""Chunks behind a difference that are compared with what stood there: cuts rarely take longer to meet the old ones."""
 _CUT_MEANS: Final = 2
 """Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
 _SHORT_CUTS: Final = 4
@@ -87,7 +92,8 @@ def ingest(
     alone, and the content of what did not change must be in the pool.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
-        amender = Amender(known, read_into, pool.mean) if known is not None and tee is None else None
+        load = pool.read_into_on_trust if keep else None
+        amender = Amender(known, read_into, pool.mean, load) if known is not None and tee is None else None
         return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
 
 
@@ -122,12 +128,15 @@ class _Ingest:
         self._old = old
         self._keep = keep
         self._mean = pool.mean
+        self._most = pool.mean + pool.mean // 2
         self._reach = reach_of(pool.mean)
         self._tee = tee
         self._known = known
         self._amender = amender
+        self._content = memoryview(bytearray(0 if known is not None or old.current() is None else self._most))
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
+        self._compared = 0
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._at = 0
@@ -174,6 +183,7 @@ class _Ingest:
     def _follow(self) -> None:
         """Take over segments of the old program as far as the stream has the same."""
         self._settle()
+        self._compared = 0
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
@@ -238,18 +248,43 @@ class _Ingest:
             return _Followed(at, segment, unread=True)
         if self._is_changed(segment, at):
             return self._amend(segment, queue)
-        return _Followed(at, segment, unread=False) if self._is_next(segment, at, keep) else None
+        if self._is_next(segment, at, keep):
+            return _Followed(at, segment, unread=False)
+        return self._amend_read(segment, at, queue)
 
     def _amend(self, old: Segment, queue: Iterable[_Followed]) -> _Followed | None:
-        """Store an extent that changed and ends where it did."""
-        view = self._amender.amend(old, (one.segment for one in queue)) if self._amender is not None else None
-        if view is None:
+        """Read and store an extent that changed and ends where it did."""
+        amended = self._amender.amend(old, (one.segment for one in queue)) if self._amender is not None else None
+        return None if amended is None else self._replace(old, old.start, amended, digest_of(amended.new), unread=True)
+
+    def _amend_read(self, old: Segment, at: int, queue: Iterable[_Followed]) -> _Followed | None:
+        """Store an extent that was read, turned out to have changed, and ends where it did."""
+        place, length, found = self._mismatch
+        if old.digest is None or (place, length) != (at, old.length):
             return None
-        digest = digest_of(view)
+        amended = Amended(self._stream.view(at, length), self._content[:length])
+        try:
+            self._pool.read_into_on_trust(old.digest, self._content[:length])
+        except PacketFSError:  # what is not held any more is cut anew
+            return None
+        if not is_amended(amended.new, self._content[:length], self._mean, self._before(at, queue)):
+            return None
+        return self._replace(old, at, amended, found, unread=False)
+
+    def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[tuple[memoryview, int]]:
+        """Yield the last bytes of the extents that are not settled yet, and how far from `at` on their cut depends."""
+        for one in queue:
+            if one.segment.digest is not None:
+                end = one.start + one.segment.length
+                yield self._stream.view(end - WINDOW, WINDOW), one.start + self._most - at
+
+    def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
+        """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
-            self._pool.put(view, digest)
-        segment = Segment(old.start, old.length, copy_leaf(digest, old.length), digest)
-        return _Followed(old.start, segment, unread=True, new=old.length)
+            like = () if old.digest is None or amended.old is None else (Like(old.digest, amended.old),)
+            self._pool.put(amended.new, digest, like=like)
+        segment = Segment(at, old.length, copy_leaf(digest, old.length), digest)
+        return _Followed(at, segment, unread, new=old.length)
 
     def _is_unchanged(self, segment: Segment, at: int) -> bool:
         """Tell whether a segment is known to be as it was; of a run, also where it ends."""
@@ -374,11 +409,22 @@ class _Ingest:
         if not is_old:
             self._new += length
         if self._keep and not (is_old and self._pool.expects(digest)):
-            self._pool.put(view, digest)
+            self._pool.put(view, digest, like=() if is_old else self._alike(length))
         self._write(copy_leaf(digest, length), length, digest, view)
         if self._at + length <= self._differs_at:
             return False
         return is_old if self._known is None else self._is_met(self._at + length)
+
+    def _alike(self, length: int) -> list[Like]:
+        """Return the old extents where the next chunk stands, behind a difference: maybe cuts have moved alone."""
+        found: list[Like] = []
+        self._compared += 1
+        for segment in self._old.spanning(self._at, self._at + length) if self._compared <= _COMPARED_CHUNKS else ():
+            if segment.digest is not None:
+                with suppress(PacketFSError):  # it is not held any more
+                    content = memoryview(self._pool.read_on_trust(segment.digest))
+                    found.append(Like(segment.digest, content, segment.start - self._at))
+        return found
 
     def _is_met(self, at: int) -> bool:
         """Tell whether the old program has a cut here too, and goes on with what is known to be the same."""

@@ -89,6 +89,14 @@ class OldProgram:
         self.advance()
         return True
 
+    def spanning(self, start: int, end: int) -> list[Segment]:
+        """Return the segments that reach into [start, end), as far as those before are held still."""
+        for _ in range(_AHEAD):
+            last = self._held[-1] if self._held else None
+            if (last is not None and last.start + last.length >= end) or not self._load():
+                break
+        return [one for one in self._held if one.start < end and one.start + one.length > start]
+
     def align(self, offset: int) -> bool:
         """Go forward to the segment that starts at an offset, if one does."""
         while (segment := self.current()) is not None and segment.start < offset:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from packetfs.errors import PacketFSError
 from packetfs.fs.diff import diff
@@ -17,6 +18,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer, Encoding, Mark, Op
 from packetfs.packet.tree import leaves, read_head
+from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
 from packetfs.typing import Protocol
 
@@ -93,7 +95,13 @@ class DiscreetPool(Pool):
     _scratched = 0
 
     def put(
-        self, payload: Buffer, digest: Digest | None = None, *, mark: int = Mark.DATA, encoding: int = Encoding.RAW
+        self,
+        payload: Buffer,
+        digest: Digest | None = None,
+        *,
+        mark: int = Mark.DATA,
+        encoding: int = Encoding.RAW,
+        like: Sequence[Like] = (),  # noqa: ARG002 - how alike two contents are would show in the time it takes
     ) -> Digest:
         before = self.arena.end
         digest = super().put(payload, digest, mark=mark, encoding=encoding)

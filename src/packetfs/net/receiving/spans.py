@@ -54,6 +54,11 @@ class Spans:
             at = start + item.length
         return at
 
+    def changed(self, at: int) -> int:
+        """Return where the instruction ends that makes the byte at `at`."""
+        index = self._find(at)
+        return self.size if index < 0 else self._starts[index] + self._items[index][0].length
+
     def zeros(self, at: int) -> int:
         """Runs are read."""
         return at

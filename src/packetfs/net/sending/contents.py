@@ -62,7 +62,7 @@ class Contents:
         declared = declare(base) if base != known.number(path) else 0
         if self._begin(path, entry, Content.DELTA, declared):
             packer, new = Packer(), partial(self._source.read_on_trust, path)
-            delta = Difference(Basis(known.places, known), base, new, packer, declare)
+            delta = Difference(Basis(known.places, known, self._source.store.patch_of), base, new, packer, declare)
             self._send(path, entry, delta, delta.run(known.leaves(base, entry)), packer)
 
     def send_whole(self, path: bytes, entry: Entry) -> None:

@@ -16,9 +16,12 @@ from packetfs.errors import MissingExtent
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
 from packetfs.net.sending.shared import Leaf, Shared
 from packetfs.net.wire.packed import Packer
+from packetfs.packet.digest import Digest
+from packetfs.packet.file import copy_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
+from packetfs.packet.patch import Part
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import produces
 from packetfs.typing import Final, Protocol
@@ -112,6 +115,8 @@ class Basis:
 
     places: ExtentMap | None
     old: Old
+    patches: Callable[[Digest], list[Part] | None] | None = None
+    """Return the patch that an extent of this side is stored as, if it is one."""
 
 
 def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
@@ -170,7 +175,7 @@ class Difference:
         self, basis: Basis, base: int, new: New, packer: Packer, declare: Callable[[int], int] | None = None
     ) -> None:
         """`declare` turns a source's number into the one that the receiver was told."""
-        self._places, self._old = basis.places, basis.old
+        self._places, self._old, self._patches = basis.places, basis.old, basis.patches
         self._base = base
         self._size = basis.old.size(base) if base else 0
         self._new = new
@@ -207,10 +212,36 @@ class Difference:
         if place is not None:
             yield from self._close_gap(place)
             self._copy(place, size)
+            return
+        patch = self._patch_of(leaf)
+        if patch is not None:
+            yield from self._close_gap(None)
+            self._send_patch(patch)
         elif self._size:
             yield from self._widen_gap(offset, leaf, size)
         else:
             self._packer.literal(self._new(offset, leaf))
+
+    def _patch_of(self, leaf: bytes) -> list[tuple[Place, int] | bytes] | None:
+        """Return what an extent is stored as, where that is a patch of what the receiver has: places, and bytes."""
+        parts = self._patches(Digest(leaf[16:48])) if self._patches is not None and leaf[0] == Op.COPY else None
+        found: list[tuple[Place, int] | bytes] = []
+        for part in parts or ():
+            if isinstance(part, bytes):
+                found.append(part)
+                continue
+            place = self._find(copy_leaf(part.digest, part.length))
+            if place is None:
+                return None
+            found.append(((place[0], place[1] + part.offset), part.length))
+        return found or None
+
+    def _send_patch(self, patch: Iterable[tuple[Place, int] | bytes]) -> None:
+        for part in patch:
+            if isinstance(part, bytes):
+                self._packer.literal(part)
+            else:
+                self._copy(*part)
 
     def _find(self, leaf: bytes) -> Place | None:
         if self._places is None or leaf[0] != Op.COPY:

@@ -1,0 +1,169 @@
+"""Extents that are stored as patches: as good as others to everybody who reads, keeps, checks or mends."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packetfs.errors import CorruptExtent
+from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.layout import Encoding, Mark
+from packetfs.pool.check import check
+from packetfs.pool.gc import LiveSet, collect, evict
+from packetfs.pool.lookup import Like
+from packetfs.pool.pool import Pool
+
+SIZE = 60_000
+
+
+@pytest.fixture
+def pool(place: Path) -> Iterator[Pool]:
+    with Pool.create(str(place / "pool")) as pool:
+        yield pool
+
+
+def edited(data: bytes, *places: int) -> bytes:
+    new = bytearray(data)
+    for at in places:
+        new[at : at + 200] = random.Random(at).randbytes(200)
+    return bytes(new)
+
+
+def put(pool: Pool, data: bytes, *like: tuple[bytes, int]) -> Digest:
+    return pool.put(data, like=[Like(digest_of(old), memoryview(old), at) for old, at in like])
+
+
+def encoding(pool: Pool, digest: Digest) -> Encoding:
+    return pool.lookup.require(digest).encoding
+
+
+def damage(pool: Pool, digest: Digest) -> None:
+    """Change a byte of a payload behind the pool's back, as a disk does."""
+    pool.flush()
+    extent = pool.lookup.require(digest)
+    with Path(pool.arena.segment_path(0)).open("r+b") as file:
+        file.seek(extent.payload + extent.length // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    pool.doubt(extent)
+
+
+def test_a_patch_is_read_like_any_extent_and_takes_what_changed(pool: Pool) -> None:
+    old = random.Random(0).randbytes(SIZE)
+    new = edited(old, 5000, 40_000)
+    pool.put(old)
+    before = pool.arena.end
+    digest = put(pool, new, (old, 0))
+    assert encoding(pool, digest) is Encoding.PATCH
+    assert pool.arena.end - before < 1000
+    assert pool.content_bytes < SIZE + 1000
+    out = memoryview(bytearray(300))
+    pool.read_into(digest, 4900, out)
+    assert out == new[4900:5200]
+    assert pool.read(digest) == pool.read_on_trust(digest) == pool.view(digest) == new
+    assert pool.read_range(digest, 39_990, 100) == new[39_990:40_090]
+    assert list(check(pool)) == []
+
+
+def test_versions_of_versions_are_patches_of_the_first(pool: Pool) -> None:
+    """So a read reads two extents, however often the content changed; what has changed too much is stored whole."""
+    first = last = random.Random(0).randbytes(SIZE)
+    pool.put(first)
+    kinds = []
+    for number in range(40):
+        new = edited(last, number * 1400 + 99)
+        digest = put(pool, new, (last, 0))
+        kinds.append(encoding(pool, digest))
+        assert pool.read(digest) == new
+        bases = pool.lookup.bases_of(pool.lookup.require(digest))
+        assert all(encoding(pool, base) is not Encoding.PATCH for base in bases)
+        last = new
+    assert kinds.count(Encoding.RAW) == 1
+    assert list(check(pool)) == []
+
+
+def test_where_cuts_moved_a_patch_is_over_both_extents(pool: Pool) -> None:
+    first, second = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
+    changed = edited(first, 700)
+    put(pool, first)
+    put(pool, second)
+    put(pool, changed, (first, 0))
+    new = edited(changed[20_000:] + second[:30_000], 50_000)
+    digest = put(pool, new, (changed, -20_000), (second, SIZE - 20_000))
+    assert encoding(pool, digest) is Encoding.PATCH
+    assert pool.lookup.bases_of(pool.lookup.require(digest)) == {digest_of(first), digest_of(second)}
+    assert pool.read(digest) == new
+
+
+def test_no_patch_is_made_of_programs_of_little_or_of_what_is_not_alike(pool: Pool) -> None:
+    old, other = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
+    pool.put(old)
+    assert encoding(pool, put(pool, other, (old, 0))) is Encoding.RAW
+    small = old[:4000]
+    pool.put(small)
+    assert encoding(pool, put(pool, edited(small, 100)[:4000], (small, 0))) is Encoding.RAW
+    program = pool.put(edited(old, 9), mark=Mark.PROGRAM, like=[Like(digest_of(old), memoryview(old))])
+    assert encoding(pool, program) is Encoding.RAW
+    unknown = random.Random(3).randbytes(SIZE)
+    assert encoding(pool, put(pool, edited(unknown, 9), (unknown, 0))) is Encoding.RAW
+
+
+def test_a_collection_keeps_what_live_patches_are_over_and_nothing_else(pool: Pool) -> None:
+    old, gone = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
+    for data in (old, gone):
+        pool.put(data)
+    new = edited(old, 100)
+    kept, dead = put(pool, new, (old, 0)), put(pool, edited(gone, 100), (gone, 0))
+    live = LiveSet(pool)
+    live.add(kept, program=False)
+    assert collect(pool, live) > SIZE - 8192
+    assert pool.read(kept) == new
+    assert pool.holds(digest_of(old))
+    assert not pool.holds(dead)
+    assert not pool.holds(digest_of(gone))
+    assert list(check(pool)) == []
+
+
+def test_damage_of_a_base_is_damage_of_what_is_over_it_until_it_is_mended(pool: Pool) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    pool.put(old)
+    digest = put(pool, new, (old, 0))
+    damage(pool, digest_of(old))
+    pool.doubt(pool.lookup.require(digest))
+    assert {finding.digest for finding in check(pool)} == {digest, digest_of(old)}
+    with pytest.raises(CorruptExtent):
+        pool.read(digest)
+    put(pool, old, (new, 0))  # what mends is stored whole, however alike it is
+    assert encoding(pool, digest_of(old)) is Encoding.RAW
+    assert pool.read(digest) == new
+    assert list(check(pool)) == []
+
+
+def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    pool.put(old)
+    damage(pool, digest_of(old))
+    held = pool.read_on_trust(digest_of(old))
+    new = edited(held, 100)
+    digest = pool.put(new, like=[Like(digest_of(old), memoryview(held))])
+    assert encoding(pool, digest) is Encoding.RAW
+
+
+def test_a_lost_index_and_a_patch_without_its_base(place: Path) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    with Pool.create(str(place / "pool")) as pool:
+        pool.put(old)
+        digest = put(pool, new, (old, 0))
+    (place / "pool" / "index").unlink()
+    with Pool.open(str(place / "pool"), writable=True) as pool:
+        assert pool.read(digest) == new
+        evict(pool, digest_of(old))
+        with pytest.raises(CorruptExtent):
+            pool.read(digest)
+        assert [finding.digest for finding in check(pool)] == [digest]
