@@ -152,24 +152,26 @@ class _Init:
         return begin.__get__(instance, owner)
 
     def __call__(self, instance: object, *given: object, **named: object) -> None:
-        if named or len(given) != len(self._names):
-            given = self._completed(instance, given, named)
-        for name, value in zip(self._names, given, strict=False):
+        whole = len(given) == len(self._names) and not named
+        for name, value in zip(self._names, given if whole else self._completed(instance, given, named), strict=False):
             _set(instance, name, value)
         if self._follows:
             self.owner.__post_init__(instance)
 
-    def _completed(self, instance: object, given: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
+    def _completed(self, instance: object, given: tuple[object, ...], named: dict[str, object]) -> list[object]:
         """Return a value for each field."""
-        values = dict(zip(self._names, given, strict=False)) | named
-        if len(values) < len(given) + len(named) or not values.keys() <= set(self._names):
+        values, left, missing = [*given], len(named), False
+        for name in self._names[len(given) :]:
+            if name in named:
+                value = named[name]
+                left -= 1
+            else:
+                value = self.declared[name].given()
+                missing = missing or value is _UNSET
+            values.append(value)
+        if left or missing or len(values) > len(self._names):
             self._compiled()(instance, *given, **named)
-        for name in self._names:
-            if name not in values:
-                values[name] = self.declared[name].given()
-                if values[name] is _UNSET:
-                    self._compiled()(instance, *given, **named)
-        return tuple(values[name] for name in self._names)
+        return values
 
     def _compiled(self) -> Any:
         parameters, lines = ["self"], []
