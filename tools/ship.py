@@ -11,6 +11,7 @@ from typing import Final
 
 from packetfs.toolchain.python.decorator import PythonProgram
 from packetfs.toolchain.shipped import catalogue
+from packetfs.toolchain.shipped.packets import COMPILED
 from packetfs.vm.program import encode_program
 
 MODULES: Final = ("text", "numbers", "digests", "capture")
@@ -29,7 +30,7 @@ def sources() -> dict[str, PythonProgram]:
 def files() -> dict[Path, bytes]:
     """Return what the files must hold."""
     programs = sources()
-    made = {Path(catalogue.COMPILED, f"{name}.packets"): encode_program(each()) for name, each in programs.items()}
+    made = {Path(COMPILED, f"{name}.packets"): encode_program(each()) for name, each in programs.items()}
     examples = {name: _example(each) for name, each in sorted(programs.items())}
     made[Path(catalogue.TABLE)] = (json.dumps(examples, indent=1) + "\n").encode()
     return made

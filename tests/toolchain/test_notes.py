@@ -19,6 +19,7 @@ from packetfs.toolchain.allowed import ANY, RANGES, Allowed, between, length, on
 from packetfs.toolchain.arguments import Argument, read
 from packetfs.toolchain.notes import Notes, attach, decimals_of, notes_of
 from packetfs.toolchain.shipped import catalogue
+from packetfs.toolchain.shipped.packets import packets_of
 from packetfs.toolchain.sources import find_program
 from packetfs.toolchain.text import read_program, write_program
 from packetfs.vm.program import Program, decode_program, encode_program
@@ -237,7 +238,7 @@ def test_c_that_declares_what_cannot_be_is_refused(tmp_path: Path, old: str, new
 
 @pytest.mark.parametrize("name", [each.name for each in catalogue.programs()])
 def test_text_gives_back_the_same_packets(name: str) -> None:
-    packets = catalogue.packets_of(name)
+    packets = packets_of(name)
     assert encode_program(read_program("\n".join(write_program(decode_program(packets))))) == packets
 
 
@@ -323,4 +324,4 @@ def test_every_shipped_argument_that_could_harm_says_what_it_takes() -> None:
     assert {takes[name] for name in takes if name.endswith("delimiter")} == {"1 byte"}
     for each in catalogue.programs():
         assert all(one.allowed == Allowed() or one.allowed.fits(one.kind, one.default) for one in each.arguments)
-        assert notes_of(each.program({})) == notes_of(decode_program(catalogue.packets_of(each.name)))
+        assert notes_of(each.program({})) == notes_of(decode_program(packets_of(each.name)))

@@ -20,6 +20,7 @@ from packetfs.toolchain.arguments import Argument
 from packetfs.toolchain.python.language import Record, Span
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.fields import column_of, without_end
+from packetfs.toolchain.shipped.packets import packets_of
 from packetfs.vm.program import decode_program, encode_program
 from tests.toolchain.rig import Outcome, run, signed
 from tools import ship
@@ -71,7 +72,7 @@ def test_packets_are_what_the_sources_say() -> None:
 
 def test_packets_decode_and_encode() -> None:
     for each in catalogue.programs():
-        packets = catalogue.packets_of(each.name)
+        packets = packets_of(each.name)
         assert encode_program(decode_program(packets)) == packets
         assert encode_program(each.program({})) == packets, "defaults are what the packets hold"
         assert each.summary

@@ -9,6 +9,7 @@ import pytest
 
 from packetfs.errors import BadArgument, BadObject, BadSource, NotTranslatable, PacketFSError, UnknownProgram
 from packetfs.toolchain.shipped import catalogue
+from packetfs.toolchain.shipped.packets import packets_of
 from packetfs.toolchain.sources import find_program as choose
 from packetfs.toolchain.sources import found_in
 from packetfs.vm.layout import ContextKind
@@ -94,7 +95,7 @@ def test_python_files_that_fail(tmp_path: Path, text: str, line: int, reason: st
 
 
 def test_packets(tmp_path: Path) -> None:
-    packets = catalogue.packets_of("count")
+    packets = packets_of("count")
     path = tmp_path / "some.program"
     path.write_bytes(packets)
     assert encode_program(choose(str(path)).program) == packets
@@ -136,7 +137,7 @@ def test_c_and_objects(tmp_path: Path) -> None:
         (b"", "neither"),
         (b"hello", "neither"),
         (b"\x7fELF", "no ELF file"),
-        (catalogue.packets_of("count")[:128], "ends where a CODE packet is due"),
+        (packets_of("count")[:128], "ends where a CODE packet is due"),
     ],
 )
 def test_files_that_are_no_programs(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -25,10 +25,8 @@ from packetfs.errors import (
     SnapshotExists,
     SnapshotMounted,
 )
-from packetfs.fs.directory import find_entry
 from packetfs.fs.namespace import Inode, Namespace
 from packetfs.fs.paths import Paths
-from packetfs.fs.reader import ProgramReader
 from packetfs.fs.schema import ROOT_INO
 from packetfs.fs.snapshot import Snapshot, decode_root_entry, encode_snapshot
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -39,6 +37,7 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from packetfs.fs.reader import ProgramReader
     from packetfs.fs.streams.window import ReadInto
 
 NAMES: Final = "names"
@@ -88,6 +87,8 @@ class FileSystem:
 
     def open_read(self, path: bytes) -> ProgramReader:
         """Return a file object on the content that a file has now; later changes do not touch it."""
+        from packetfs.fs.reader import ProgramReader  # most processes read otherwise
+
         return ProgramReader(self.pool, self.content_root(path))
 
     def content_root(self, path: bytes) -> Digest:
@@ -323,6 +324,8 @@ class FileSystem:
 
     def resolve(self, snapshot: bytes, path: bytes = b"") -> Entry:
         """Return what a path stood for in a snapshot, relative to the directory that it was taken of."""
+        from packetfs.fs.directory import find_entry  # most paths are live ones
+
         record = self._snapshot(snapshot).record
         entry = decode_root_entry(record, self.pool.read(record))
         for name in path.split(b"/") if path else ():

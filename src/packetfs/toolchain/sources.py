@@ -12,20 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadSource, UnknownProgram
 from packetfs.limits import OBJECT_BYTES_MAX
-from packetfs.toolchain.arguments import Argument, bind, split
-from packetfs.toolchain.notes import decimals_of, notes_of
-from packetfs.toolchain.shipped import catalogue
-from packetfs.toolchain.shipped.catalogue import Shipped
-from packetfs.typing import Final
+from packetfs.toolchain.shipped.packets import is_shipped, packets_of
+from packetfs.typing import TYPE_CHECKING, Final
 from packetfs.vm.program import Program, decode_program, is_program
+
+if TYPE_CHECKING:
+    from packetfs.toolchain.arguments import Argument
 
 _NEWLINE: Final = "newline"
 PACKETS: Final = "packet"
 """The records of programs that do not say what they are made for."""
-shipped: Final = catalogue.programs
-"""All programs that come with PacketFS."""
-
-__all__ = ["Found", "Shipped", "find_program", "found_in", "is_source", "shipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +45,15 @@ def find_program(name: str, arguments: Sequence[str] = (), records: str = "") ->
 
     UnknownProgram, BadArgument, NotTranslatable, BadObject, BadSource, BadPacket, BadProgram say what is wrong.
     """
-    if catalogue.is_shipped(name):
-        return _found(name, decode_program(catalogue.packets_of(name)), _fitting(name, arguments, records))
+    if is_shipped(name):
+        return _found(name, decode_program(packets_of(name)), _fitting(name, arguments, records))
     path, function = _split_function(name)
     if path.endswith(".py"):
         return _python(path, function, arguments)
     if not os.path.isfile(path):
-        catalogue.find(name)
+        from packetfs.toolchain.shipped.catalogue import find  # it says which there are
+
+        find(name)
     reader, description = _READERS.get(os.path.splitext(path)[1], (_any, "a program file"))
     return _found(name, reader(path, function), arguments, description)
 
@@ -63,7 +61,7 @@ def find_program(name: str, arguments: Sequence[str] = (), records: str = "") ->
 def is_source(name: str) -> bool:
     """Tell whether a name is that of a program to be made: a shipped one, Python, C, or an object."""
     path = _split_function(name)[0]
-    return catalogue.is_shipped(name) or os.path.splitext(path)[1] in (".py", ".c", ".o")
+    return is_shipped(name) or os.path.splitext(path)[1] in (".py", ".c", ".o")
 
 
 def _fitting(name: str, arguments: Sequence[str], records: str) -> Sequence[str]:
@@ -72,7 +70,9 @@ def _fitting(name: str, arguments: Sequence[str], records: str) -> Sequence[str]
         each.partition("=")[0] == _NEWLINE for each in arguments
     ):
         return arguments
-    takes = any(each.name == _NEWLINE for each in catalogue.find(name).arguments)
+    from packetfs.toolchain.shipped.catalogue import find
+
+    takes = any(each.name == _NEWLINE for each in find(name).arguments)
     return [*arguments, f"{_NEWLINE}=no"] if takes else arguments
 
 
@@ -88,6 +88,11 @@ def _split_function(name: str) -> tuple[str, str | None]:
 
 def _found(name: str, program: Program, given: Sequence[str], description: str = "", source: str = "") -> Found:
     """Return a program with its arguments filled in, as it describes itself."""
+    if not given and not any(each.initial for each in program.maps):
+        return Found(name, program, PACKETS, description, source=source)  # it says nothing, and takes nothing
+    from packetfs.toolchain.arguments import bind, split
+    from packetfs.toolchain.notes import decimals_of, notes_of
+
     notes = notes_of(program)
     bound = bind(name, program, notes.arguments, split(name, given)) if given else program
     summary = notes.summary or description

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from packetfs.frontends.cli.arguments import Options
-from packetfs.frontends.cli.hostfile import replacing
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
 from packetfs.packet.layout import Buffer
@@ -69,5 +68,7 @@ def open_emitted(options: Options, output: Output) -> Iterator[Emitted]:
     if not to_file(options):
         yield Emitted(output)
         return
+    from packetfs.frontends.cli.hostfile import replacing  # most output goes to standard output
+
     with replacing(raw(options.output)) as file:
         yield Emitted(output, file)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from packetfs import __version__
-from packetfs.errors import UnknownCommand, UsageError
+from packetfs.errors import UsageError
 from packetfs.errors.suggest import suggestion
 from packetfs.frontends import settings
 from packetfs.frontends.cli.boundary import guard
@@ -47,6 +47,8 @@ def _dispatch(words: list[str], output: Output) -> int:
 def _run(name: str, rest: list[str], output: Output) -> int:
     command = BY_NAME.get(name)
     if command is None:
+        from packetfs.errors import UnknownCommand  # it comes with all errors of commands
+
         raise UnknownCommand(name=name, suggestion=suggestion(name, BY_NAME))
     module = load(command)
     options = None if "-h" in rest or "--help" in rest else all_arguments(module).read(rest)

@@ -9,8 +9,6 @@ from packetfs.dataclass import replace
 from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.sizes import format_size
-from packetfs.fs.derived import waits
-from packetfs.fs.directory import entries_of
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
@@ -67,7 +65,15 @@ class View:
         entry = self.entry(path)
         if not entry.is_file:
             raise NotAFile(path=path)
-        return self._run(entry) if waits(self._filesystem.pool, entry) else entry
+        return self._run(entry) if self._waits(entry) else entry
+
+    def _waits(self, entry: Entry) -> bool:
+        """Tell whether an entry is a derived file that was not run yet."""
+        if entry.size:
+            return False
+        from packetfs.fs.derived import waits  # few files are empty
+
+        return waits(self._filesystem.pool, entry)
 
     def _run(self, entry: Entry) -> Entry:
         """Return the entry of a derived file as it is once its program has run."""
@@ -82,6 +88,8 @@ class View:
             raise NotADirectory(path=path)
         if self._snapshot is None:
             return self._filesystem.children(path)
+        from packetfs.fs.directory import entries_of  # most directories are live ones
+
         return entries_of(self._filesystem.pool, Digest(entry.root))
 
     def walk(self, path: bytes, entry: Entry) -> Iterator[tuple[bytes, Entry]]:

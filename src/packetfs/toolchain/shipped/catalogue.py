@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -12,10 +13,10 @@ from packetfs.errors.suggest import suggestion
 from packetfs.toolchain.allowed import Content
 from packetfs.toolchain.arguments import Argument, bind, shown
 from packetfs.toolchain.notes import notes_of
+from packetfs.toolchain.shipped.packets import COMPILED, packets_of
 from packetfs.typing import Final
 from packetfs.vm.program import Program, decode_program
 
-COMPILED: Final = os.path.join(os.path.dirname(__file__), "compiled")
 TABLE: Final = os.path.join(COMPILED, "programs.json")
 
 
@@ -37,8 +38,6 @@ class Shipped:
 @lru_cache(maxsize=1)
 def examples() -> dict[str, str]:
     """Return a command line for each shipped program, by name."""
-    import json  # a program that is named needs no table
-
     with open(TABLE, "rb") as file:
         return dict(sorted(json.load(file).items()))
 
@@ -56,21 +55,6 @@ def find(name: str) -> Shipped:
         raise UnknownProgram(name=name, reason=f"neither a file of that name nor one of {known}")
     notes = notes_of(decode_program(packets_of(name)))
     return Shipped(name, notes.summary, notes.records, example, notes.arguments)
-
-
-def is_shipped(name: str) -> bool:
-    """Tell whether there is a program of that name."""
-    return name.isidentifier() and os.path.isfile(_place(name))
-
-
-def packets_of(name: str) -> bytes:
-    """Return the packets of a shipped program, with its arguments at their defaults."""
-    with open(_place(name), "rb") as file:
-        return file.read()
-
-
-def _place(name: str) -> str:
-    return os.path.join(COMPILED, f"{name}.packets")
 
 
 def table() -> str:

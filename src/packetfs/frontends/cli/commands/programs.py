@@ -27,7 +27,7 @@ from packetfs.typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from packetfs.packet.entry import Entry
     from packetfs.packet.tree import Store
-    from packetfs.toolchain.sources import Shipped
+    from packetfs.toolchain.shipped.catalogue import Shipped
 
 EXAMPLES: Final = (
     ("pfs programs", "what there is to run"),
@@ -48,9 +48,9 @@ def run(options: Options, output: Output) -> int:
     if options.name is not None and options.name.startswith("pfs:"):
         _list_stored(options, output)
         return 0
-    from packetfs.toolchain.sources import shipped  # the pool's programs need no toolchain
+    from packetfs.toolchain.shipped import catalogue  # the pool's programs need no toolchain
 
-    known = {one.name: one for one in shipped()}
+    known = {one.name: one for one in catalogue.programs()}
     if options.name is None:
         _list_shipped(list(known.values()), output)
     elif options.name in known:
@@ -62,7 +62,8 @@ def run(options: Options, output: Output) -> int:
 
 def _file(name: str, known: list[str]) -> Shipped:
     """Return what a program that is a file says of itself."""
-    from packetfs.toolchain.sources import Shipped, find_program
+    from packetfs.toolchain.shipped.catalogue import Shipped
+    from packetfs.toolchain.sources import find_program
 
     if not os.path.exists(raw(name.partition(":")[0])):
         raise UnknownProgram(name=name, reason=f"it is no file and does not come along{suggestion(name, known)}")
