@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,18 @@ def test_any_bytes_make_an_extent_or_are_refused(packets: list[bytes], size: int
     except BadPacket:
         return
     assert sum(part.length if isinstance(part, Copied) else len(part) for part in parts) == size
+
+
+def test_runs_that_each_fit_are_refused_together_before_they_take_memory() -> None:
+    size = 1 << 24
+    patch = copy_leaf(digest_of(b"base"), 1) + fill_leaf(0, size - 1) * 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadPacket):
+            parse_patch(patch, size)
+        assert tracemalloc.get_traced_memory()[1] < 3 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_patch_has_bases_but_not_many() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from packetfs.errors import CorruptExtent
+from packetfs.errors import CorruptExtent, MissingExtent, PoolFailed
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Encoding, Mark
 from packetfs.pool.check import check
-from packetfs.pool.gc import LiveSet, collect, evict
+from packetfs.pool.gc import LiveSet, collect, discard_content, evict
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
+from packetfs.pool.recording import RecordingStorage
 
 SIZE = 60_000
 
@@ -167,3 +171,66 @@ def test_a_lost_index_and_a_patch_without_its_base(place: Path) -> None:
         with pytest.raises(CorruptExtent):
             pool.read(digest)
         assert [finding.digest for finding in check(pool)] == [digest]
+
+
+def test_a_base_that_goes_while_it_is_read_is_no_content(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of what nothing leads to any more, beside a collector: the patch is verified, so nothing is hashed."""
+    old = random.Random(1).randbytes(SIZE)
+    with Pool.create(str(place / "pool")) as pool:
+        base = pool.put(old)
+        digest = put(pool, edited(old, 100), (old, 0))
+        pool.flush()
+        pool.read(digest)
+        with Pool.open(str(place / "pool")) as reader:
+            where, read = reader.lookup.require(base).payload, reader.arena.read
+
+            def collected(position: int, length: int) -> bytes:
+                if position == where:
+                    collect(pool, LiveSet(pool))
+                return read(position, length)
+
+            monkeypatch.setattr(reader.arena, "read", collected)
+            with pytest.raises(MissingExtent):
+                reader.read(digest)
+
+
+@pytest.mark.parametrize("let_go", [lambda pool: collect(pool, LiveSet(pool)), discard_content])
+def test_a_collection_that_is_killed_leaves_no_patch_without_its_base(
+    place: Path, let_go: Callable[[Pool], int]
+) -> None:
+    """What is found and was verified is not stored again when it comes again."""
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    for calls in count():
+        storage = RecordingStorage(str(place))
+        pool = Pool.create(str(place / "pool"), storage=storage)
+        pool.put(old)
+        digest = put(pool, new, (old, 0))
+        pool.flush()
+        pool.read(digest)
+        storage.fail_at, storage.sticky = storage.calls + calls, True
+        with suppress(PoolFailed):
+            let_go(pool)
+        ended, storage.fail_at = storage.calls <= storage.fail_at, -1
+        pool.close()
+        with Pool.open(str(place / "pool"), writable=True) as pool:
+            assert pool.read(pool.put(new)) == new
+        if ended:
+            break
+        shutil.rmtree(place / "pool")
+    assert calls > 5
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_base_that_was_stored_again_is_found_behind_its_patch(place: Path, writable: bool) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    with Pool.create(str(place / "pool")) as pool:
+        pool.put(old)
+        digest = put(pool, new, (old, 0))
+        damage(pool, digest_of(old))
+        pool.put(old)
+    (place / "pool" / "index").unlink()
+    with Pool.open(str(place / "pool"), writable=writable) as pool:
+        assert pool.read(digest) == new
+        assert pool.read(digest_of(old)) == old

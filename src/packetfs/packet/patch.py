@@ -125,18 +125,21 @@ def apply_patch(patch: bytes, read: Callable[[Digest], Buffer], size: int) -> by
 def parse_patch(patch: bytes, size: int) -> list[Part]:
     """Return what the patch of an extent of `size` bytes produces, in order; BadPacket where it is not as many."""
     parts: list[Part] = []
-    bases, at = iter(bases_of(patch)), 0
+    bases, at, made = iter(bases_of(patch)), 0, 0
     while at < len(patch):
         op, _, _, length, operand, body = _PACKET.unpack_from(patch, at)
         end = at + PACKET
+        part: Part
         if op == _DATA:
             while end < len(patch) and patch[end] == _DATA and patch[end + 4 - PACKET] == BODY:
                 end += PACKET
-            parts.append(_joined(patch[at:end]))
+            part = _joined(patch[at:end])
         else:
-            parts.append(Copied(next(bases), operand, length) if op == _COPY else _run(body[:length], operand, size))
+            part = Copied(next(bases), operand, length) if op == _COPY else _run(body[:length], operand, size - made)
+        parts.append(part)
+        made += part.length if isinstance(part, Copied) else len(part)
         at = end
-    if sum(part.length if isinstance(part, Copied) else len(part) for part in parts) != size:
+    if made != size:
         raise BadPacket(reason=f"a patch does not make the {size} bytes of its extent")
     return parts
 

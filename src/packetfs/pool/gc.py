@@ -2,6 +2,7 @@
 
 A header is erased, durably, before its payload is punched, and every punch is announced before it happens. So it can be
 killed at any instruction: what was erased but not punched is space between live extents, which the next run punches.
+A patch is erased before what it is over: one that is found, dead or not, can be read.
 """
 
 from __future__ import annotations
@@ -81,16 +82,26 @@ def collect(pool: Pool, live: LiveSet) -> int:
     with pool.lock, pool.failing():
         pool.begin_writing()
         pool.flush()
-        _keep_bases(pool, live)
+        _settle_patches(pool, live)
         return sum(_collect_segment(pool, number, live) for number in pool.arena.segments())
 
 
-def _keep_bases(pool: Pool, live: LiveSet) -> None:
-    """Keep what live patches are over, wherever in the arena it lies."""
+def _settle_patches(pool: Pool, live: LiveSet) -> None:
+    """Keep what live patches are over, wherever in the arena it lies; dead ones are erased before that may go."""
+    dead: list[Extent] = []
     for extent in scan(pool.arena):
-        if extent.encoding is Encoding.PATCH and extent.digest in live:
+        if extent.encoding is not Encoding.PATCH:
+            continue
+        if extent.digest in live:
             for base in pool.lookup.bases_of(extent):
                 live.add(base, program=False)
+            continue
+        dead.append(extent)
+        if len(dead) >= COLLECT_BATCH:
+            _erase(pool, dead)
+            dead.clear()
+    if dead:
+        _erase(pool, dead)
 
 
 def _collect_segment(pool: Pool, number: int, live: Container[Digest]) -> int:
@@ -125,15 +136,19 @@ def discard_content(pool: Pool) -> int:
     """
     with pool.lock, pool.failing():
         pool.begin_writing()
-        freed = 0
-        batch: list[Extent] = []
-        for extent in scan(pool.arena):
-            if extent.mark is Mark.DATA:
-                batch.append(extent)
-            if len(batch) >= COLLECT_BATCH:
-                freed += discard(pool, batch)
-                batch.clear()
-        return freed + discard(pool, batch)
+        return _discard_data(pool, patches=True) + _discard_data(pool, patches=False)
+
+
+def _discard_data(pool: Pool, *, patches: bool) -> int:
+    freed = 0
+    batch: list[Extent] = []
+    for extent in scan(pool.arena):
+        if extent.mark is Mark.DATA and (extent.encoding is Encoding.PATCH) == patches:
+            batch.append(extent)
+        if len(batch) >= COLLECT_BATCH:
+            freed += discard(pool, batch)
+            batch.clear()
+    return freed + discard(pool, batch)
 
 
 def _is_needed(pool: Pool, extent: Extent, live: Container[Digest]) -> bool:

@@ -163,8 +163,8 @@ class Lookup:
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)
-        verified = extent.position in self._verified and self._leases.punches() == punches
         payload = self._decode(extent, stored, self._plain_on_trust)
+        verified = extent.position in self._verified and self._leases.punches() == punches
         if not verified or len(stored) != extent.length:
             if extent.encoding is Encoding.PATCH and not is_intact(extent, payload):
                 payload = self._decode(extent, stored, self.read_plain)  # of its base another copy may be good

@@ -7,7 +7,7 @@ compared with its digest, and those that fail are not indexed. They were never p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
@@ -100,7 +100,7 @@ def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[In
     index = create_index(places.storage, places.path, slots) if writable else create_private_index(slots)
     doubtful = torn_from(places, summary)
     content = 0
-    for extent in scan(places.arena):
+    for extent in _bases_first(places.arena, doubtful):
         if extent.position >= doubtful and not is_whole(places.arena, extent, index.get):
             if writable:
                 _erase(places.arena, extent, summary)
@@ -114,6 +114,16 @@ def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[In
     return index, content
 
 
+def _bases_first(arena: Arena, doubtful: int) -> Iterator[Extent]:
+    """Yield every extent, doubtful patches last: what they are over lies behind them where it was stored again."""
+    for extent in scan(arena):
+        if extent.position < doubtful or extent.encoding is not Encoding.PATCH:
+            yield extent
+    for extent in scan(arena, doubtful):
+        if extent.encoding is Encoding.PATCH:
+            yield extent
+
+
 def torn_from(places: Places, summary: Summary | None) -> int:
     """Return the position from which on extents may be torn: anywhere, if the machine went down without any sync."""
     last = places.arena.last * SEGMENT
@@ -125,7 +135,7 @@ def torn_from(places: Places, summary: Summary | None) -> int:
 
 
 def is_whole(arena: Arena, extent: Extent, find: Callable[[Digest], list[int]]) -> bool:
-    """Say whether the payload on disk is what the header names. `find` is an index of the extents before it."""
+    """Say whether the payload on disk is what the header names. `find` is an index of those that it may be over."""
 
     def read(digest: Digest) -> bytes:
         for position in (value * PACKET for value in find(digest)):
