@@ -192,9 +192,7 @@ class Pool:
                     raise
         return digest
 
-    def _append(
-        self, digest: Digest, data: Buffer, mark: int, encoding: int, like: Sequence[Like]
-    ) -> None:
+    def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> None:
         stored = data
         if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
             patch = self.lookup.patch_over(memoryview(data), like)
