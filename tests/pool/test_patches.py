@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import CorruptExtent, MissingExtent, PoolFailed
+from packetfs.errors import BadPacket, CorruptExtent, MissingExtent, PoolFailed, UnknownFeature
 from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.head import PATCHES, Head, Kind
 from packetfs.packet.layout import Encoding, Mark
 from packetfs.pool.check import check
 from packetfs.pool.gc import LiveSet, collect, discard_content, evict
@@ -234,3 +235,25 @@ def test_a_base_that_was_stored_again_is_found_behind_its_patch(place: Path, wri
     with Pool.open(str(place / "pool"), writable=writable) as pool:
         assert pool.read(digest) == new
         assert pool.read(digest_of(old)) == old
+
+
+def test_who_knows_no_patches_is_refused_from_the_first_one_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take them for garbage between extents."""
+    path, old = str(place / "pool"), random.Random(1).randbytes(SIZE)
+    monkeypatch.setattr("packetfs.packet.head.KNOWN_FEATURES", 1)
+    with Pool.create(path) as pool:
+        pool.put(old)
+    with Pool.open(path, writable=True) as pool:
+        put(pool, edited(old, 100), (old, 0))
+    for writable in (False, True):
+        with pytest.raises(UnknownFeature):
+            Pool.open(path, writable=writable)
+    monkeypatch.undo()
+    with Pool.open(path, writable=True) as pool:
+        assert list(check(pool)) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.SEGMENT])
+def test_no_program_says_that_there_are_patches(kind: Kind) -> None:
+    with pytest.raises(BadPacket, match="no segment"):
+        Head.parse(Head(kind, 1, required=PATCHES).packet())

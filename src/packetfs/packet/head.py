@@ -19,7 +19,9 @@ TREE_RULE: Final = 1
 DERIVED: Final = 1
 """Required feature: packets of op CALL follow those that produce bytes, and how many come out only a run can tell. The
 length is 0."""
-KNOWN_FEATURES: Final = DERIVED
+PATCHES: Final = 2
+"""Required feature of a segment: extents of its pool may be stored as patches, which others would take for garbage."""
+KNOWN_FEATURES: Final = DERIVED | PATCHES
 
 _BODY: Final = struct.Struct("<4sHBBBB6xQQ16s")
 
@@ -66,6 +68,8 @@ class Head:
             raise BadPacket(reason=f"HEAD has the unknown kind {kind}")
         if required & DERIVED and kind != Kind.FILE:
             raise BadPacket(reason="HEAD says that it is a derived file, and its kind that it is none")
+        if required & PATCHES and kind != Kind.SEGMENT:
+            raise BadPacket(reason="HEAD says that extents may be patches, and its kind that it is no segment")
         if required & DERIVED and not derived:
             raise NotRunYet
         check_mean(packet.length)

@@ -10,6 +10,7 @@ import errno
 import os
 import threading
 
+from packetfs.dataclass import replace
 from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
 from packetfs.limits import (
     APPEND_BUFFER,
@@ -23,7 +24,7 @@ from packetfs.limits import (
 from packetfs.packet.layout import PACKET, Buffer, Mark
 from packetfs.pool.extent import header_maker, padded
 from packetfs.pool.storage import Storage
-from packetfs.pool.superblock import FIRST, Superblock, decode_superblock, encode_superblock
+from packetfs.pool.superblock import COPIES, FIRST, Superblock, decode_superblock, encode_superblock
 from packetfs.typing import Final
 
 _NOTHING_GATHERED: Final = 1 << 63
@@ -252,6 +253,18 @@ class Arena:
         start = start if any(self.read(first, start - first)) else first
         stop = stop if any(self.read(stop, last - stop)) else last
         self._storage.punch(self.file(start // SEGMENT).fd, start % SEGMENT, stop - start)
+
+    def announce_patches(self) -> None:
+        """Say in the first segment, one copy after the other, that there are patches: who does not know them would take
+        them for garbage. A pool that is not durable is a cache, which is made anew then."""
+        if self._block.patches or not self._block.durable:
+            return
+        block, number = replace(self._block, patches=True), self.segments()[0]
+        pages = memoryview(encode_superblock(block, number))
+        for start in COPIES:
+            self._storage.write(self.file(number).fd, [pages[start : start + FIRST // len(COPIES)]], start)
+            self.sync_segment(number)
+        self._block = block
 
     def restore_superblock(self, number: int) -> None:
         """Write the first pages of a segment again."""

@@ -197,6 +197,7 @@ class Pool:
         if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
             patch = self.lookup.patch_over(memoryview(data), like)
             if patch is not None:
+                self.arena.announce_patches()
                 stored, encoding = patch, Encoding.PATCH
         if encoding == Encoding.ZSTD:
             stored = compress(data)

@@ -26,7 +26,7 @@ from packetfs.pool.index import (
 )
 from packetfs.pool.scan import scan
 from packetfs.pool.storage import Storage
-from packetfs.pool.superblock import COPIES, FIRST, Superblock, is_good_copy
+from packetfs.pool.superblock import FIRST, Superblock, encode_superblock
 from packetfs.typing import Final
 
 _GROWTH: Final = 2
@@ -61,7 +61,7 @@ def open_index(places: Places, *, writable: bool, live_epoch: int) -> Opened:
             return Opened(found[0], found[1].content, found[1].state is State.CLEAN)
         found[0].close()
     if writable:
-        restore_last_superblock(places)
+        restore_superblocks(places)
     known = summary if summary is not None and summary.identity == places.block.identity else None
     index, content = rebuild(places, known, writable)
     return Opened(index, content, False)
@@ -86,12 +86,13 @@ def is_trusted(summary: Summary, places: Places, writable: bool, live_epoch: int
     return not writable and summary.epoch == live_epoch
 
 
-def restore_last_superblock(places: Places) -> None:
-    """Write the first pages of the last segment again when a crash kept them from the disk."""
-    number = places.arena.last
-    head = places.arena.read(number * SEGMENT, FIRST)
-    if not all(is_good_copy(head, offset, number) for offset in COPIES):
-        places.arena.restore_superblock(number)
+def restore_superblocks(places: Places) -> None:
+    """Write the first pages of a segment again when a crash kept them from the disk: the last is begun with them, in
+    the first they change."""
+    for number in {places.arena.segments()[0], places.arena.last}:
+        head = places.arena.read(number * SEGMENT, FIRST)
+        if head != encode_superblock(places.block, number):
+            places.arena.restore_superblock(number)
 
 
 def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[Index, int]:

@@ -15,7 +15,7 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import DIGEST, digest_of
-from packetfs.packet.head import Head, Kind
+from packetfs.packet.head import PATCHES, Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
 from packetfs.typing import Final
 
@@ -30,18 +30,20 @@ _DURABLE: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """The settings of a pool, fixed at its creation (`created`: ns since 1970)."""
+    """The settings of a pool, fixed at its creation (`created`: ns since 1970), but for `patches`: there may be any."""
 
     identity: bytes
     secret: bytes
     mean: int
     durable: bool
     created: int
+    patches: bool = False
 
 
 def encode_superblock(block: Superblock, segment: int) -> bytes:
     """Return the 8 KiB at the start of a segment."""
-    head = encode(Head(Kind.SEGMENT, segment, block.mean, identity=block.identity).packet())
+    required = PATCHES if block.patches else 0
+    head = encode(Head(Kind.SEGMENT, segment, block.mean, required, identity=block.identity).packet())
     body = _SECRET.pack(block.secret, block.created, _DURABLE if block.durable else 0)
     both = head + encode(Packet(Op.DATA, length=BODY, body=body))
     copy = both + encode(Packet(Op.DATA, length=DIGEST, body=digest_of(both).ljust(BODY, b"\0")))
@@ -68,4 +70,5 @@ def _decode_copy(data: Buffer, offset: int) -> Superblock:
     secret, created, flags = _SECRET.unpack(decode(data, offset + PACKET).body)
     if head.kind is not Kind.SEGMENT or flags & ~_DURABLE:
         raise BadPacket(reason="the superblock has an unknown kind or unknown flags")
-    return Superblock(head.identity, secret, head.mean, bool(flags & _DURABLE), created)
+    patches = bool(head.required & PATCHES)
+    return Superblock(head.identity, secret, head.mean, bool(flags & _DURABLE), created, patches)
