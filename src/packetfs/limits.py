@@ -36,7 +36,9 @@ PAYLOAD_MAX: Final = 64 * MIB
 PATCH_MIN: Final = 4 * KIB
 """Bytes of an extent from which on it may be stored as what it differs in from another: a page of disk is saved."""
 PATCH_SHARE: Final = 4
-"""A patch takes so small a part of its extent at the most: to read it means to read two extents."""
+"""A patch takes so small a part of its extent at the most: to read it means to read what it is over."""
+PATCH_DEPTH: Final = 3
+"""Patches that lead to one another at the most: what changes again after so many is stored whole, and read faster."""
 PATCH_BASES: Final = 4
 """Extents that a patch copies from at the most: a chunk reaches into as many of the last version, where cuts moved."""
 SEGMENTS_MAX: Final = 1 << 24

@@ -89,11 +89,13 @@ def test_a_delta_is_what_is_stored(pool: Pool, seed: int) -> None:
 
 
 def test_what_the_receiver_has_no_base_of_is_matched(pool: Pool) -> None:
-    """It has the second version and is to get the third, which is stored as a patch over the first."""
+    """It has the first version and is to get the third, which is stored as a patch over the second."""
     old = random.Random(4).randbytes(SIZE)
-    versions = [store(pool, old)]
+    contents, versions = [old], [store(pool, old)]
     for value in (b"second", b"third"):
-        old = old[:1_000_000] + value + old[1_000_000 + len(value) :]
-        versions.append(store(pool, old, versions[-1]))
+        contents.append(old[:1_000_000] + value + old[1_000_000 + len(value) :])
+        versions.append(store(pool, contents[-1], versions[-1]))
+    for before in (0, 1):
+        assert applied(contents[before], *delta(pool, *versions[before : before + 2])) == contents[before + 1]
     with pytest.raises(AssertionError, match="are read"):
-        delta(pool, versions[1], versions[2])
+        delta(pool, versions[0], versions[2])

@@ -20,6 +20,7 @@ from packetfs.pool.gc import LiveSet, collect, discard_content, evict
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
 from packetfs.pool.recording import RecordingStorage
+from tests.pool.live import live
 
 SIZE = 60_000
 
@@ -74,21 +75,25 @@ def test_a_patch_is_read_like_any_extent_and_takes_what_changed(pool: Pool) -> N
     assert list(check(pool)) == []
 
 
-def test_versions_of_versions_are_patches_of_the_first(pool: Pool) -> None:
-    """So a read reads two extents, however often the content changed; what has changed too much is stored whole."""
-    first = last = random.Random(0).randbytes(SIZE)
-    pool.put(first)
-    kinds = []
-    for number in range(40):
+def test_versions_of_versions_are_patches_until_they_lead_too_far(pool: Pool) -> None:
+    last = random.Random(0).randbytes(SIZE)
+    pool.put(last)
+    depths, contents = [], []
+    for number in range(10):
         new = edited(last, number * 1400 + 99)
-        digest = put(pool, new, (last, 0))
-        kinds.append(encoding(pool, digest))
-        assert pool.read(digest) == new
-        bases = pool.lookup.bases_of(pool.lookup.require(digest))
-        assert all(encoding(pool, base) is not Encoding.PATCH for base in bases)
+        depths.append(pool.lookup.require(put(pool, new, (last, 0))).depth)
+        contents.append(new)
         last = new
-    assert kinds.count(Encoding.RAW) == 1
+    assert depths == [1, 2, 3, 0, 1, 2, 3, 0, 1, 2]
+    pool.flush()
+    for new in contents:
+        pool.doubt(pool.lookup.require(digest_of(new)))
+        assert pool.read_on_trust(digest_of(new)) == pool.read(digest_of(new)) == new
     assert list(check(pool)) == []
+    kept = live(pool, [digest_of(contents[2])])
+    collect(pool, kept)
+    assert pool.read(digest_of(contents[2])) == contents[2]
+    assert len(list(pool.scan())) == 4
 
 
 def test_where_cuts_moved_a_patch_is_over_both_extents(pool: Pool) -> None:
@@ -100,7 +105,7 @@ def test_where_cuts_moved_a_patch_is_over_both_extents(pool: Pool) -> None:
     new = edited(changed[20_000:] + second[:30_000], 50_000)
     digest = put(pool, new, (changed, -20_000), (second, SIZE - 20_000))
     assert encoding(pool, digest) is Encoding.PATCH
-    assert pool.lookup.bases_of(pool.lookup.require(digest)) == {digest_of(first), digest_of(second)}
+    assert pool.lookup.bases_of(pool.lookup.require(digest)) == {digest_of(changed), digest_of(second)}
     assert pool.read(digest) == new
 
 
@@ -123,9 +128,7 @@ def test_a_collection_keeps_what_live_patches_are_over_and_nothing_else(pool: Po
         pool.put(data)
     new = edited(old, 100)
     kept, dead = put(pool, new, (old, 0)), put(pool, edited(gone, 100), (gone, 0))
-    live = LiveSet(pool)
-    live.add(kept, program=False)
-    assert collect(pool, live) > SIZE - 8192
+    assert collect(pool, live(pool, [kept])) > SIZE - 8192
     assert pool.read(kept) == new
     assert pool.holds(digest_of(old))
     assert not pool.holds(dead)

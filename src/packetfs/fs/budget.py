@@ -146,14 +146,12 @@ class _Room:
             self._live.add(extent.digest, program=False)
 
     def _needed(self, digest: Digest) -> Iterator[Extent]:
-        """Yield what must stay so that an extent does: itself, and what it is a patch of."""
+        """Yield what must stay so that an extent does: itself, and what it is a patch over."""
         extent = next(self._lookup.extents(digest), None)
-        if extent is None:
-            return
-        yield extent
-        for base in self._lookup.bases_of(extent):
-            if base not in self._live:
-                yield from islice(self._lookup.extents(base), 1)
+        if extent is not None and digest not in self._live:
+            yield extent
+            for base in self._lookup.bases_of(extent):
+                yield from self._needed(base)
 
 
 def _leave(leaf: bytes) -> None:

@@ -68,7 +68,8 @@ class Mark(IntEnum):
 
 
 class Encoding(IntEnum):
-    """How an extent's payload is stored; bits 0 and 1 of the flags of EXTENT."""
+    """How an extent's payload is stored; bits 0 and 1 of the flags of EXTENT. Bits 4 and 5 are the depth of a patch: 1
+    above that of the deepest extent that it is over."""
 
     RAW = 0
     ZSTD = 1
@@ -146,7 +147,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
         Field(62, 2, "zero", "must be zero"),
     ),
     Op.EXTENT: (
-        Field(1, 1, "flags", "bits 0-1 encoding: RAW 0, ZSTD 1, PATCH 2; bits 2-3 mark: DATA 0, PROGRAM 1, SNAPSHOT 2"),
+        Field(1, 1, "flags", "2 bits each: encoding RAW 0, ZSTD 1, PATCH 2; mark DATA 0, PROGRAM 1, SNAPSHOT 2; depth"),
         Field(4, 4, "length", "bytes of the payload as stored, which follows and is padded to 64"),
         Field(8, 8, "logical length", "bytes of the payload when decoded"),
         Field(16, 32, "id", "BLAKE3 of the decoded payload; keyed in an encrypted pool"),
@@ -183,7 +184,7 @@ FIELDS: Final[dict[Op, tuple[Field, ...]]] = {
 FLAGS: Final[dict[Op, int]] = {
     Op.COPY: int(CopyFlag.PROGRAM),
     Op.ENTRY: 0b11111,
-    Op.EXTENT: 0b1111,
+    Op.EXTENT: 0b111111,
 }
 """The flag bits that each op knows; ops not named here know none."""
 

@@ -108,18 +108,16 @@ def bases_of(patch: bytes) -> list[Digest]:
     return bases
 
 
-def apply_patch(patch: bytes, read: Callable[[Digest], Buffer], size: int) -> bytes:
-    """Return the `size` bytes that a patch makes of its bases; BadPacket where it does not make as many."""
+def apply_patch(patch: bytes, read: Callable[[Digest], Buffer], out: memoryview) -> None:
+    """Fill `out` with what a patch makes of its bases; BadPacket where it does not make as many bytes."""
     bases = bases_of(patch)
     old = {base: read(base) for base in set(bases)}
-    out = bytearray(size)
     try:
         made = expand(patch, [old[base] for base in bases], out)
     except ValueError as error:
         raise BadPacket(reason=f"a patch: {error}") from None
-    if made != size:
-        raise BadPacket(reason=f"a patch makes {made} bytes, its extent has {size}")
-    return bytes(out)
+    if made != len(out):
+        raise BadPacket(reason=f"a patch makes {made} bytes, its extent has {len(out)}")
 
 
 def parse_patch(patch: bytes, size: int) -> list[Part]:

@@ -189,7 +189,7 @@ class Arena:
         with self._lock:
             length = len(stored)
             taken = PACKET + padded(length)
-            if flags >> 2 == Mark.DATA:  # programs may take of what is kept: they are small, and make content whole
+            if flags >> 2 & 3 == Mark.DATA:  # programs may take of what is kept: they are small, and make content whole
                 if taken > self._room:
                     self._look_for_room(taken)
                 self._room -= taken
@@ -254,10 +254,15 @@ class Arena:
         stop = stop if any(self.read(stop, last - stop)) else last
         self._storage.punch(self.file(start // SEGMENT).fd, start % SEGMENT, stop - start)
 
+    @property
+    def may_have_patches(self) -> bool:
+        """Whether there may be any: a pool that is not durable does not say."""
+        return self._block.patches or not self._block.durable
+
     def announce_patches(self) -> None:
         """Say in the first segment, one copy after the other, that there are patches: who does not know them would take
         them for garbage. A pool that is not durable is a cache, which is made anew then."""
-        if self._block.patches or not self._block.durable:
+        if self.may_have_patches:
             return
         block, number = replace(self._block, patches=True), self.segments()[0]
         pages = memoryview(encode_superblock(block, number))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import takewhile
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
@@ -16,7 +15,7 @@ from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET
 from packetfs.pool.index import fingerprint
 from packetfs.pool.recovery import is_whole
-from packetfs.pool.scan import read_header, scan
+from packetfs.pool.scan import read_header, scan_segment
 from packetfs.pool.superblock import COPIES, FIRST, is_good_copy
 from packetfs.typing import TYPE_CHECKING
 
@@ -54,9 +53,7 @@ def _check_superblock(pool: Pool, number: int) -> Iterator[Finding]:
 
 
 def _check_segment(pool: Pool, number: int) -> Iterator[Finding]:
-    base = number * SEGMENT
-    stop = base + pool.arena.segment_size(number)
-    for extent in takewhile(lambda found: found.position < stop, scan(pool.arena, base)):
+    for extent in scan_segment(pool.arena, number):
         if not is_whole(pool.arena, extent, pool.lookup.index.get):
             pool.doubt(extent)
             if _is_replaced(pool, extent):

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from packetfs.dataclass import dataclass
-from packetfs.limits import PAYLOAD_MAX
+from packetfs.limits import PATCH_DEPTH, PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
 from packetfs.packet.patch import apply_patch
@@ -22,6 +22,7 @@ _POSITION: Final = struct.Struct("<Q")
 _TAGGED: Final = _HEAD.size
 _EXTENT: Final = int(Op.EXTENT)
 _PLAIN: Final = (_EXTENT, Mark.DATA << 2 | Encoding.RAW, 0)
+_PATCH: Final = int(Encoding.PATCH)
 _MARKS: Final = tuple(Mark)
 _ENCODINGS: Final = tuple(Encoding)  # an Enum costs half a microsecond a call, and headers are read for every extent
 
@@ -36,6 +37,8 @@ class Extent:
     size: int
     mark: Mark
     encoding: Encoding
+    depth: int = 0
+    """Of a patch: 1 above that of the deepest extent that it is over. 0 is whole."""
 
     @property
     def payload(self) -> int:
@@ -60,6 +63,11 @@ def padded(length: int) -> int:
     return (length + PACKET - 1) & -PACKET
 
 
+def flags_of(mark: int, encoding: int, depth: int = 0) -> int:
+    """Return the flags of a header."""
+    return encoding | mark << 2 | depth << 4
+
+
 def header_maker(secret: bytes) -> Callable[[int, bytes, int, int, int], bytes]:
     """Return the function (position, digest, length, size, flags) -> 64 bytes of a header."""
 
@@ -73,11 +81,14 @@ def header_maker(secret: bytes) -> Callable[[int, bytes, int, int, int], bytes]:
 def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
     """Return what the packet says, None when it cannot be a header. Nothing is proved but that it is well formed."""
     op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
-    if op != _EXTENT or vm or flags & 3 >= len(_ENCODINGS) or flags >> 2 >= len(_MARKS):
+    encoding, mark, depth = flags & 3, flags >> 2 & 3, flags >> 4
+    if op != _EXTENT or vm or encoding >= len(_ENCODINGS) or mark >= len(_MARKS):
         return None
-    if size > PAYLOAD_MAX or length > size or (length != size and not flags & 3):
+    if depth > PATCH_DEPTH or (depth > 0) != (encoding == _PATCH):
         return None
-    return Extent(position, Digest(digest), length, size, _MARKS[flags >> 2], _ENCODINGS[flags & 3])
+    if size > PAYLOAD_MAX or length > size or (length != size and not encoding):
+        return None
+    return Extent(position, Digest(digest), length, size, _MARKS[mark], _ENCODINGS[encoding], depth)
 
 
 def plain_chunk(secret: bytes, data: Buffer, offset: int, position: int) -> tuple[int, Digest] | None:
@@ -94,16 +105,18 @@ def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> boo
     return keyed_tag(secret, head + _POSITION.pack(position)) == data[offset + _TAGGED : offset + PACKET]
 
 
-def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest], Buffer]) -> bytes:
+def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer]) -> Buffer:
     """Return the payload that `stored` encodes; BadPacket when it encodes nothing of that size.
 
-    `read` gives the payload of an extent that is no patch itself: what a patch is over.
+    `read` gives the payloads that a patch is over: by digest, and what their depth must be below.
     """
     if extent.encoding is Encoding.RAW:
         return stored
-    if extent.encoding is Encoding.PATCH:
-        return apply_patch(stored, read, extent.size)
-    return decompress(stored, extent.size)
+    if extent.encoding is Encoding.ZSTD:
+        return decompress(stored, extent.size)
+    out = bytearray(extent.size)
+    apply_patch(stored, lambda base: read(base, extent.depth), memoryview(out))
+    return out
 
 
 def is_intact(extent: Extent, payload: Buffer) -> bool:

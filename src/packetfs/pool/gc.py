@@ -7,19 +7,22 @@ A patch is erased before what it is over: one that is found, dead or not, can be
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Container, Iterator
+from itertools import islice
 from struct import iter_unpack
 
-from packetfs.limits import COLLECT_BATCH, SEGMENT
+from packetfs.limits import COLLECT_BATCH, PATCH_DEPTH, SEGMENT
 from packetfs.packet.digest import Digest
-from packetfs.packet.layout import PACKET, Encoding, Mark
+from packetfs.packet.layout import PACKET, Mark
 from packetfs.packet.slots import CANDIDATES, SlotIndex, slots_bytes
 from packetfs.pool.extent import Extent
-from packetfs.pool.scan import read_header, scan
+from packetfs.pool.scan import read_header, scan, scan_segment
 from packetfs.pool.superblock import FIRST
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from packetfs.pool.arena import Arena
     from packetfs.pool.pool import Pool
 
 _BLOCK = 4096
@@ -87,21 +90,28 @@ def collect(pool: Pool, live: LiveSet) -> int:
 
 
 def _settle_patches(pool: Pool, live: LiveSet) -> None:
-    """Keep what live patches are over, wherever in the arena it lies; dead ones are erased before that may go."""
-    dead: list[Extent] = []
-    for extent in scan(pool.arena):
-        if extent.encoding is not Encoding.PATCH:
-            continue
-        if extent.digest in live:
-            for base in pool.lookup.bases_of(extent):
+    """Keep what live patches are over, wherever it lies; dead ones are erased before what they are over may go."""
+    for positions in _patches(pool.arena):
+        dead: list[Extent] = []
+        for extent in filter(None, map(pool.lookup.header_at, positions)):
+            if extent.digest not in live:
+                dead.append(extent)
+            for base in pool.lookup.bases_of(extent) if extent.digest in live else ():
                 live.add(base, program=False)
-            continue
-        dead.append(extent)
-        if len(dead) >= COLLECT_BATCH:
+            if len(dead) >= COLLECT_BATCH:
+                _erase(pool, dead)
+                dead.clear()
+        if dead:
             _erase(pool, dead)
-            dead.clear()
-    if dead:
-        _erase(pool, dead)
+
+
+def _patches(arena: Arena) -> list[array[int]]:
+    """Return where patches lie, the deepest ones first: each is over less deep ones alone."""
+    found = [array("Q") for _ in range(PATCH_DEPTH)]
+    for extent in scan(arena) if arena.may_have_patches else ():
+        if extent.depth:
+            found[PATCH_DEPTH - extent.depth].append(extent.position)
+    return found
 
 
 def _collect_segment(pool: Pool, number: int, live: Container[Digest]) -> int:
@@ -136,19 +146,17 @@ def discard_content(pool: Pool) -> int:
     """
     with pool.lock, pool.failing():
         pool.begin_writing()
-        return _discard_data(pool, patches=True) + _discard_data(pool, patches=False)
+        freed = 0
+        for positions in _patches(pool.arena):
+            freed += _discard_all(pool, filter(None, map(pool.lookup.header_at, positions)))
+        return freed + _discard_all(pool, (extent for extent in scan(pool.arena) if extent.mark is Mark.DATA))
 
 
-def _discard_data(pool: Pool, *, patches: bool) -> int:
+def _discard_all(pool: Pool, extents: Iterator[Extent]) -> int:
     freed = 0
-    batch: list[Extent] = []
-    for extent in scan(pool.arena):
-        if extent.mark is Mark.DATA and (extent.encoding is Encoding.PATCH) == patches:
-            batch.append(extent)
-        if len(batch) >= COLLECT_BATCH:
-            freed += discard(pool, batch)
-            batch.clear()
-    return freed + discard(pool, batch)
+    while batch := list(islice(extents, COLLECT_BATCH)):
+        freed += discard(pool, batch)
+    return freed
 
 
 def _is_needed(pool: Pool, extent: Extent, live: Container[Digest]) -> bool:
@@ -160,7 +168,7 @@ def _is_needed(pool: Pool, extent: Extent, live: Container[Digest]) -> bool:
     held = next(pool.lookup.extents(extent.digest), None)
     if held is None or held.position == extent.position or held.position not in pool.verified:
         return True
-    return held.encoding is Encoding.PATCH and extent.encoding is not Encoding.PATCH  # others may be patches of it
+    return extent.depth < held.depth  # patches may be over this one
 
 
 def _is_own(pool: Pool, extent: Extent) -> bool:
@@ -197,9 +205,7 @@ def _gaps(pool: Pool, number: int, live: Container[Digest], dead: list[Extent]) 
     base = number * SEGMENT
     end = base + pool.arena.segment_size(number)
     last = base + FIRST
-    for extent in scan(pool.arena, base):
-        if extent.position >= end:
-            break
+    for extent in scan_segment(pool.arena, number):
         if not _is_needed(pool, extent, live):
             dead.append(extent)
             if len(dead) >= COLLECT_BATCH:

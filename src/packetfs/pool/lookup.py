@@ -21,10 +21,10 @@ from packetfs.errors import (
     PacketFSError,
     PoolClosed,
 )
-from packetfs.limits import SEGMENT
+from packetfs.limits import PATCH_DEPTH, SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
-from packetfs.packet.patch import Copied, Part, Piece, bases_of, make_patch, parse_patch
+from packetfs.packet.patch import Part, Piece, bases_of, make_patch, parse_patch
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
@@ -156,59 +156,59 @@ class Lookup:
     def read_into_on_trust(self, digest: Digest, out: memoryview) -> None:
         """Fill `out`, which is as long as the payload, with the same."""
         extent = self.require(digest)
-        count = self._arena.read_into(extent.payload, out[: extent.length]) if extent.encoding is Encoding.RAW else -1
-        if count != len(out):
-            out[:] = self.read_range(digest, 0, len(out))
+        if extent.encoding is Encoding.RAW and self._arena.read_into(extent.payload, out[: extent.length]) == len(out):
+            return
+        payload = self._decode(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust)
+        out[:] = payload if len(payload) == len(out) else self.read_range(digest, 0, len(out))
 
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)
-        payload = self._decode(extent, stored, self._plain_on_trust)
+        payload = self._decode(extent, stored, self._base_on_trust)
         verified = extent.position in self._verified and self._leases.punches() == punches
         if not verified or len(stored) != extent.length:
-            if extent.encoding is Encoding.PATCH and not is_intact(extent, payload):
-                payload = self._decode(extent, stored, self.read_plain)  # of its base another copy may be good
+            if extent.depth and not is_intact(extent, payload):
+                payload = self._decode(extent, stored, self._base)  # of its base another copy may be good
             self._verify(extent, payload)
-        return payload
+        return bytes(payload)
 
-    def _decode(self, extent: Extent, stored: bytes, read: Callable[[Digest], Buffer]) -> bytes:
+    def _decode(self, extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer]) -> Buffer:
         try:
             return decode_payload(extent, stored, read)
         except BadPacket as error:
             raise self._damaged(extent, error.message) from None
 
-    def read_plain(self, digest: Digest) -> bytes:
-        """Return a payload from a copy that is no patch: patches lead no further. BadPacket if there is none."""
+    # patches
+
+    def _base(self, digest: Digest, depth: int) -> bytes:
+        """Return the payload of what a patch of this depth is over, from the first good copy."""
         problem: CorruptExtent | None = None
-        for extent in self._plain_copies(digest):
+        for extent in self._bases(digest, depth):
             try:
                 return self.payload_of(extent, self._leases.punches())
             except CorruptExtent as error:
                 problem = error
-        if problem is not None:
-            raise problem
-        raise BadPacket(reason=f"extent {short(digest)}, which it is a patch of, is not here")
+        raise BadPacket(reason=f"extent {short(digest)}, which it is over, is damaged") from problem
 
-    def _plain_on_trust(self, digest: Digest) -> Buffer:
-        """Return the same, uncompared where it is stored as it is: what is made of it has a digest of its own."""
-        extent = next(iter(self._plain_copies(digest)), None)
-        if extent is None or extent.encoding is not Encoding.RAW:
-            return self.read_plain(digest)
-        return self._arena.read(extent.payload, extent.length)
+    def _base_on_trust(self, digest: Digest, depth: int) -> Buffer:
+        """Return the same uncompared: what is made of it has a digest of its own."""
+        extent = self._bases(digest, depth)[0]
+        return self._decode(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust)
 
-    def _plain_copies(self, digest: Digest) -> list[Extent]:
-        found = [extent for extent in self.extents(digest) if extent.encoding is not Encoding.PATCH]
+    def _bases(self, digest: Digest, depth: int) -> list[Extent]:
+        """Return the copies of what a patch of this depth is over: each is less deep, so that no way is endless."""
+        found = [extent for extent in self.extents(digest) if extent.depth < depth]
         if not found:
             self.refresh()
-            found = [extent for extent in self.extents(digest) if extent.encoding is not Encoding.PATCH]
+            found = [extent for extent in self.extents(digest) if extent.depth < depth]
+        if not found:
+            raise BadPacket(reason=f"extent {short(digest)}, which it is over, is not here")
         return found
-
-    # patches
 
     def patch_of(self, digest: Digest) -> list[Part] | None:
         """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
         extent = next(self.extents(digest), None)
-        if extent is None or extent.encoding is not Encoding.PATCH:
+        if extent is None or not extent.depth:
             return None
         try:
             return parse_patch(self._arena.read(extent.payload, extent.length), extent.size)
@@ -216,44 +216,37 @@ class Lookup:
             return None
 
     def bases_of(self, extent: Extent) -> set[Digest]:
-        """Return what an extent is a patch of: nothing where it is stored as something else."""
-        if extent.encoding is not Encoding.PATCH:
+        """Return what an extent is a patch over: nothing where it is stored as something else."""
+        if not extent.depth:
             return set()
         try:
             return set(bases_of(self._arena.read(extent.payload, extent.length)))
         except BadPacket:
             return set()
 
-    def patch_over(self, payload: memoryview, like: Iterable[Like]) -> bytes | None:
-        """Return a payload as a patch over extents, or over what these are patches of; None where it is none."""
+    def patch_over(self, payload: memoryview, like: Iterable[Like]) -> tuple[bytes, int] | None:
+        """Return a payload as a patch over extents, and its depth; None where it is none, or too deep."""
         pieces: list[Piece] = []
+        depth = 0
+        for one in like:
+            start, stop = max(-one.at, 0), min(len(payload) - one.at, len(one.content))
+            if start < stop:
+                extent = self._sound(one)
+                depth = max(depth, PATCH_DEPTH if extent is None else extent.depth)
+                pieces.append(Piece(one.at + start, one.digest, start, one.content[start:stop]))
+        patch = make_patch(payload, pieces) if depth < PATCH_DEPTH else None
+        return None if patch is None else (patch, depth + 1)
+
+    def _sound(self, like: Like) -> Extent | None:
+        """Return the extent; None where it is not held, or damaged: of that nothing may be made that lasts."""
+        extent = next(self.extents(like.digest), None)
+        if extent is None or not self._durable or extent.position in self._verified:
+            return extent
         try:
-            for one in like:
-                pieces += self._plain_pieces(one, len(payload))
+            self._verify(extent, like.content)
         except PacketFSError:
             return None
-        return make_patch(payload, pieces)
-
-    def _plain_pieces(self, like: Like, size: int) -> Iterator[Piece]:
-        """Yield the bytes of an extent that a payload of `size` bytes may have, where they lie in extents that are no
-        patches."""
-        start, stop = max(-like.at, 0), min(size - like.at, len(like.content))
-        extent = self.require(like.digest)
-        if extent.encoding is not Encoding.PATCH:
-            if self._durable and extent.position not in self._verified:
-                self._verify(extent, like.content)  # of damaged bytes nothing may be made that lasts
-            if start < stop:
-                yield Piece(like.at + start, like.digest, start, like.content[start:stop])
-            return
-        at = 0
-        for part in parse_patch(self._arena.read(extent.payload, extent.length), extent.size):
-            length = part.length if isinstance(part, Copied) else len(part)
-            first, last = max(start, at), min(stop, at + length)
-            if isinstance(part, Copied) and first < last:
-                offset = part.offset + first - at
-                content = memoryview(self.read_plain(part.digest))[offset : offset + last - first]
-                yield Piece(like.at + first, part.digest, offset, content)
-            at += length
+        return extent
 
     def is_equal(self, extent: Extent, payload: Buffer) -> bool:
         """Say whether this copy holds these very bytes, which have its digest: then it is verified."""

@@ -37,7 +37,7 @@ from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
 from packetfs.packet.patch import Part
 from packetfs.packet.zstd import compress
 from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
-from packetfs.pool.extent import Extent, Location
+from packetfs.pool.extent import Extent, Location, flags_of
 from packetfs.pool.index import State, Summary
 from packetfs.pool.leases import Leases, Shares
 from packetfs.pool.lookup import Like, Lookup
@@ -193,19 +193,10 @@ class Pool:
         return digest
 
     def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> None:
-        stored = data
-        if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
-            patch = self.lookup.patch_over(memoryview(data), like)
-            if patch is not None:
-                self.arena.announce_patches()
-                stored, encoding = patch, Encoding.PATCH
-        if encoding == Encoding.ZSTD:
-            stored = compress(data)
-            if len(stored) >= len(data):
-                stored, encoding = data, Encoding.RAW
+        stored, flags = self._encode(data, mark, encoding, like)
         if self.lookup.index.is_full:
             self._grow_index()
-        position = self.arena.append(digest, stored, len(data), mark << 2 | encoding)
+        position = self.arena.append(digest, stored, len(data), flags)
         try:
             self.lookup.index.put(digest, position // PACKET)
         except ValueError:  # one crowded part of the index is full of slots that were removed
@@ -216,6 +207,18 @@ class Pool:
         if position >= self._rest_at:
             self.lookup.index.rest()
             self._rest_at = position + INDEX_REST
+
+    def _encode(self, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> tuple[Buffer, int]:
+        """Return what to store of a payload, and the flags that say how."""
+        if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
+            patch = self.lookup.patch_over(memoryview(data), like)
+            if patch is not None:
+                self.arena.announce_patches()
+                return patch[0], flags_of(mark, Encoding.PATCH, patch[1])
+        packed = compress(data) if encoding == Encoding.ZSTD else data
+        if len(packed) < len(data):
+            return packed, flags_of(mark, encoding)
+        return data, flags_of(mark, Encoding.RAW)
 
     def _find_intact(self, digest: Digest, data: Buffer | None) -> Extent | None:
         """Return a good copy that is held. A damaged one leaves the index, so that the new copy takes its place.

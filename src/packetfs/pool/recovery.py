@@ -8,12 +8,13 @@ compared with its digest, and those that fail are not indexed. They were never p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
-from packetfs.limits import SEGMENT
+from packetfs.limits import PATCH_DEPTH, SEGMENT
 from packetfs.packet.digest import Digest
-from packetfs.packet.layout import PACKET, Encoding, Mark
+from packetfs.packet.layout import PACKET, Buffer, Mark
 from packetfs.pool.arena import Arena
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
 from packetfs.pool.index import (
@@ -116,13 +117,10 @@ def rebuild(places: Places, summary: Summary | None, writable: bool) -> tuple[In
 
 
 def _bases_first(arena: Arena, doubtful: int) -> Iterator[Extent]:
-    """Yield every extent, doubtful patches last: what they are over lies behind them where it was stored again."""
-    for extent in scan(arena):
-        if extent.position < doubtful or extent.encoding is not Encoding.PATCH:
-            yield extent
-    for extent in scan(arena, doubtful):
-        if extent.encoding is Encoding.PATCH:
-            yield extent
+    """Yield every extent, the doubtful ones by depth: what a patch is over lies behind it where it was stored again."""
+    yield from takewhile(lambda extent: extent.position < doubtful, scan(arena))
+    for depth in range(PATCH_DEPTH + 1):
+        yield from (extent for extent in scan(arena, doubtful) if extent.depth == depth)
 
 
 def torn_from(places: Places, summary: Summary | None) -> int:
@@ -138,13 +136,13 @@ def torn_from(places: Places, summary: Summary | None) -> int:
 def is_whole(arena: Arena, extent: Extent, find: Callable[[Digest], list[int]]) -> bool:
     """Say whether the payload on disk is what the header names. `find` is an index of those that it may be over."""
 
-    def read(digest: Digest) -> bytes:
+    def read(digest: Digest, depth: int) -> Buffer:
         for position in (value * PACKET for value in find(digest)):
             raw = arena.read(position, PACKET)
-            plain = parse_header(raw, 0, position) if len(raw) == PACKET else None
-            if plain is not None and plain.digest == digest and plain.encoding is not Encoding.PATCH:
-                payload = decode_payload(plain, arena.read(plain.payload, plain.length), read)
-                if is_intact(plain, payload):
+            base = parse_header(raw, 0, position) if len(raw) == PACKET else None
+            if base is not None and base.digest == digest and base.depth < depth:
+                payload = decode_payload(base, arena.read(base.payload, base.length), read)
+                if is_intact(base, payload):
                     return payload
         raise BadPacket(reason="what it is a patch of is not here")
 

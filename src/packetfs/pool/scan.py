@@ -23,6 +23,12 @@ def scan(arena: Arena, start: int = 0) -> Iterator[Extent]:
             yield from _scan_segment(arena, max(base + FIRST, start), stop)
 
 
+def scan_segment(arena: Arena, number: int) -> Iterator[Extent]:
+    """Yield those of one segment."""
+    base = number * SEGMENT
+    return _scan_segment(arena, base + FIRST, base + arena.segment_size(number))
+
+
 def _scan_segment(arena: Arena, position: int, stop: int) -> Iterator[Extent]:
     window, at = b"", position
     while position + PACKET <= stop:
