@@ -354,6 +354,24 @@ def test_a_pool_grows_by_what_changed(tmp_path: Path, known: bool) -> None:
         assert read_program(pool, done.root) == new
 
 
+def test_damage_of_the_old_content_does_not_get_into_the_new(tmp_path: Path) -> None:
+    data = noise(82, 40 * MEAN)
+    with Pool.create(str(tmp_path / "p"), mean=MEAN) as pool:
+        old = take(pool, data)
+        pool.flush()
+        new = bytearray(data)
+        for at, leaf in leaves(pool, old.root):
+            new[at + produces(leaf) // 2] ^= 1
+            extent = pool.lookup.require(Digest(leaf[16:48]))
+            with Path(pool.arena.segment_path(0)).open("r+b") as file:
+                file.seek(extent.payload + 100)
+                file.write(b"damage")
+            pool.doubt(extent)
+        done = ingest(pool, reader(bytes(new)), len(new), old.root, known=Compared(data, bytes(new), 0))
+        assert done.root == whole_root(pool, bytes(new))
+        assert read_program(pool, done.root) == new
+
+
 def test_what_replaces_all_is_hardly_compared(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     old = take(pool, noise(80, 200 * MEAN))
     read: list[Digest] = []

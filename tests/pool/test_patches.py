@@ -14,12 +14,13 @@ import pytest
 from packetfs.errors import BadPacket, CorruptExtent, MissingExtent, PoolFailed, UnknownFeature
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import PATCHES, Head, Kind
-from packetfs.packet.layout import Encoding, Mark
+from packetfs.packet.layout import PACKET, Encoding, Mark
 from packetfs.pool.check import check
 from packetfs.pool.gc import LiveSet, collect, discard_content, evict
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
 from packetfs.pool.recording import RecordingStorage
+from packetfs.pool.superblock import FIRST
 from tests.pool.live import live
 
 SIZE = 60_000
@@ -160,6 +161,75 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
     new = edited(held, 100)
     digest = pool.put(new, like=[Like(digest_of(old), memoryview(held))])
     assert encoding(pool, digest) is Encoding.RAW
+
+
+def recovered(pool: Pool, path: Path) -> Pool:
+    """Return the pool as it is found after a crash: the index leads to every copy again."""
+    pool.flush()
+    shutil.copytree(pool.path, path)
+    return Pool.open(str(path), writable=True)
+
+
+def test_a_patch_is_good_whichever_copy_of_its_base_is(pool: Pool, place: Path) -> None:
+    """Each time that it is read."""
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    pool.put(old)
+    digest = put(pool, new, (old, 0))
+    damage(pool, digest_of(old))
+    pool.put(old)
+    with recovered(pool, place / "copy") as again:
+        assert len(again.lookup.positions(digest_of(old))) == 2
+        for _ in range(2):
+            assert again.read(digest) == new
+            again.flush()
+
+
+def test_a_damaged_copy_is_not_trusted_for_the_other_one(pool: Pool, place: Path) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    pool.put(old)
+    digest = put(pool, new, (old, 0))
+    damage(pool, digest)
+    pool.put(new)
+    with recovered(pool, place / "copy") as again:
+        assert [extent.depth for extent in again.lookup.extents(digest)] == [1, 0]
+        assert encoding(again, put(again, edited(new, 5000), (new, 0))) is Encoding.PATCH
+        assert again.read(digest) == new
+
+
+def test_a_base_whose_patch_is_no_program_any_more_has_another_copy(pool: Pool, place: Path) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    first, second = edited(old, 100), edited(old, 100, 5000)
+    pool.put(old)
+    base = put(pool, first, (old, 0))
+    digest = put(pool, second, (first, 0))
+    pool.flush()
+    with Path(pool.arena.segment_path(0)).open("r+b") as file:
+        file.seek(pool.lookup.require(base).payload)
+        file.write(bytes(PACKET))
+    pool.doubt(pool.lookup.require(base))
+    pool.put(first)
+    with recovered(pool, place / "copy") as again:
+        assert [extent.depth for extent in again.lookup.extents(base)] == [1, 0]
+        assert again.read(digest) == second
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_what_patches_are_over_is_kept_though_the_first_segment_says_nothing(place: Path) -> None:
+    """The second one was begun before there were patches."""
+    path, old = place / "pool", random.Random(1).randbytes(8000)
+    new = edited(old, 100)
+    with Pool.create(str(path)) as pool:
+        pool.put(edited(old, 4000))
+        pool.put(old)
+        assert pool.arena.last == 1
+        digest = put(pool, new, (old, 0))
+    with (path / "arena" / "00000000").open("r+b") as file:
+        file.write(bytes(FIRST))
+    with Pool.open(str(path), writable=True) as pool:
+        collect(pool, live(pool, [digest]))
+        assert pool.read(digest) == new
 
 
 def test_a_lost_index_and_a_patch_without_its_base(place: Path) -> None:

@@ -328,7 +328,8 @@ def read_superblock(storage: Storage, path: str) -> Superblock:
     for name in names:
         fd = storage.open(f"{path}/{name}", os.O_RDONLY)
         try:
-            return decode_superblock(storage.read(fd, FIRST, 0), int(name))
+            block = decode_superblock(storage.read(fd, FIRST, 0), int(name))
+            return replace(block, patches=True) if int(name) else block  # the first says so, which cannot be read
         except BadPacket:
             continue
         finally:

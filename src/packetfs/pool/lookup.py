@@ -18,7 +18,6 @@ from packetfs.errors import (
     ExtentRange,
     ExtentTooLong,
     MissingExtent,
-    PacketFSError,
     PoolClosed,
 )
 from packetfs.limits import PATCH_DEPTH, SEGMENT
@@ -153,23 +152,18 @@ class Lookup:
                 return stored
         return self.read(digest, None)
 
-    def read_into_on_trust(self, digest: Digest, out: memoryview) -> None:
-        """Fill `out`, which is as long as the payload, with the same."""
-        extent = self.require(digest)
-        if extent.encoding is Encoding.RAW and self._arena.read_into(extent.payload, out[: extent.length]) == len(out):
-            return
-        payload = self._decode(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust)
-        out[:] = payload if len(payload) == len(out) else self.read_range(digest, 0, len(out))
-
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)
-        payload = self._decode(extent, stored, self._base_on_trust)
-        verified = extent.position in self._verified and self._leases.punches() == punches
-        if not verified or len(stored) != extent.length:
-            if extent.depth and not is_intact(extent, payload):
-                payload = self._decode(extent, stored, self._base)  # of its base another copy may be good
-            self._verify(extent, payload)
+        try:
+            payload = self._decode(extent, stored, self._base_on_trust)
+            verified = extent.position in self._verified and self._leases.punches() == punches
+            if not verified or len(stored) != extent.length:
+                self._verify(extent, payload)
+        except CorruptExtent:  # of its base another copy may be good: then it is damaged still for who trusts the first
+            payload = self._decode(extent, stored, self._base)
+            if not is_intact(extent, payload):
+                raise
         return bytes(payload)
 
     def _decode(self, extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer]) -> Buffer:
@@ -242,11 +236,7 @@ class Lookup:
         extent = next(self.extents(like.digest), None)
         if extent is None or not self._durable or extent.position in self._verified:
             return extent
-        try:
-            self._verify(extent, like.content)
-        except PacketFSError:
-            return None
-        return extent
+        return extent if is_intact(extent, like.content) else None  # it may be that of another copy: nothing is marked
 
     def is_equal(self, extent: Extent, payload: Buffer) -> bool:
         """Say whether this copy holds these very bytes, which have its digest: then it is verified."""

@@ -314,10 +314,6 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest)
 
-    def read_into_on_trust(self, digest: Digest, out: memoryview) -> None:
-        """Fill `out`, which is as long as the payload, with the same."""
-        self.lookup.read_into_on_trust(digest, out)
-
     def patch_of(self, digest: Digest) -> list[Part] | None:
         """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
         return self.lookup.patch_of(digest)

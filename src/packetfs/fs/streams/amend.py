@@ -46,8 +46,8 @@ class Amended:
     old: memoryview | None
 
 
-Load: TypeAlias = Callable[[Digest, memoryview], None]
-"""Fill memory with the payload of an extent as long as that."""
+Load: TypeAlias = Callable[[Digest, int, memoryview], None]
+"""Fill memory with the payload of an extent, which is verified, from an offset on."""
 
 
 class Amender:
@@ -86,7 +86,7 @@ class Amender:
             return None
         content = self._old[: old.length]
         try:
-            self._load(old.digest, content)
+            self._load(old.digest, 0, content)
         except PacketFSError:
             return None
         return content

@@ -92,7 +92,7 @@ def ingest(
     alone, and the content of what did not change must be in the pool.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
-        load = pool.read_into_on_trust if keep else None
+        load = pool.read_into if keep else None
         amender = Amender(known, read_into, pool.mean, load) if known is not None and tee is None else None
         return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
 
@@ -264,7 +264,7 @@ class _Ingest:
             return None
         amended = Amended(self._stream.view(at, length), self._content[:length])
         try:
-            self._pool.read_into_on_trust(old.digest, self._content[:length])
+            self._pool.read_into(old.digest, 0, self._content[:length])
         except PacketFSError:  # what is not held any more is cut anew
             return None
         if not is_amended(amended.new, self._content[:length], self._mean, self._before(at, queue)):
