@@ -131,13 +131,14 @@ def is_amended(new: memoryview, old: memoryview, mean: int, before: Iterable[tup
         return False
     if new[:WINDOW] != old[:WINDOW] or new[-WINDOW:] != old[-WINDOW:] or not _is_chunk(new, mean):
         return False
-    return all(hash_window(last) <= _least(new[:seen]) for last, seen in before if seen >= WINDOW)
+    return all(_is_end_still(last, new[:seen], old) for last, seen in before if seen >= WINDOW)
 
 
-def _least(view: memoryview) -> int:
-    """Return the least hash of the windows of some bytes."""
-    place = find_least(view, 0, WINDOW, len(view))
-    return hash_window(view[place - WINDOW : place])
+def _is_end_still(last: memoryview, new: memoryview, old: memoryview) -> bool:
+    """Tell whether no new window is a better end than the `last` one of an extent before."""
+    place = find_least(new, 0, WINDOW, len(new))
+    least = new[place - WINDOW : place]
+    return least == old[place - WINDOW : place] or hash_window(last) <= hash_window(least)
 
 
 def _is_chunk(view: memoryview, mean: int) -> bool:
