@@ -4,7 +4,8 @@ Each command starts its own ssh to a daemon of this benchmark, and what is count
 both: the command with its ssh, and the daemon's session with what it runs. Start-up is apart: the same command on a
 tree of one small file, subtracted from each. Re-sync: 1 % of the file is changed in blocks of 4 KiB. PacketFS writes
 into a plain directory, as the others do, and into a pool. Beside them stands a floor: the least that both sides can do
-(`bench/touch.py`), on this machine and in the same run.
+(`bench/touch.py`), on this machine and in the same run. Each round begins with another command: pages that a machine has
+not had for a while cost it several times as much, and whoever comes first gets most of these.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -89,13 +91,16 @@ def children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def measure(side: Side, ssh: Sshd) -> dict[tuple[str, str], float]:
+def measure(side: Side, ssh: Sshd, first: int) -> dict[tuple[str, str], float]:
+    """Measure all commands, the one of number `first` first."""
     found: dict[tuple[str, str], float] = {}
+    order = deque(side.commands.items())
+    order.rotate(-first)
     steps: list[tuple[str, Callable[[], None]]] = [("first", side.fill), ("resync", side.change)]
     for phase, prepare in steps:
         prepare()
         os.sync()
-        for peer, command in side.commands.items():
+        for peer, command in order:
             found[phase, peer] = cpu_of(command, ssh)
     return found
 
@@ -132,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
             for number in range(options.rounds):
                 for size, into in zip((1, options.size), results, strict=True):
                     folder = work / f"{number}-{size}"
-                    into.append(measure(Side(folder, size, ssh.ssh), ssh))
+                    into.append(measure(Side(folder, size, ssh.ssh), ssh, number))
                     shutil.rmtree(folder)
     finally:
         shutil.rmtree(work)
