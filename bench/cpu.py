@@ -4,8 +4,8 @@ Each command starts its own ssh to a daemon of this benchmark, and what is count
 both: the command with its ssh, and the daemon's session with what it runs. Start-up is apart: the same command on a
 tree of one small file, subtracted from each. Re-sync: 1 % of the file is changed in blocks of 4 KiB. PacketFS writes
 into a plain directory, as the others do, and into a pool. Beside them stands a floor: the least that both sides can do
-(`bench/touch.py`), on this machine and in the same run. Each round begins with another command: pages that a machine has
-not had for a while cost it several times as much, and whoever comes first gets most of these.
+(`bench/touch.py`), on this machine and in the same run. Each round begins with another command: whoever comes first
+gets most of the pages that the machine has not had for a while, and these cost it several times as much.
 """
 
 from __future__ import annotations

@@ -373,7 +373,7 @@ def test_damage_of_the_old_content_does_not_get_into_the_new(tmp_path: Path) -> 
 
 
 def test_what_replaces_all_is_hardly_compared(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = take(pool, noise(80, 200 * MEAN))
+    old = take(pool, noise(8000, 200 * MEAN))
     read: list[Digest] = []
 
     def read_on_trust(digest: Digest) -> bytes:
@@ -381,6 +381,6 @@ def test_what_replaces_all_is_hardly_compared(pool: Pool, monkeypatch: pytest.Mo
         return pool.read(digest)
 
     monkeypatch.setattr(pool, "read_on_trust", read_on_trust)
-    new = noise(81, 200 * MEAN)
+    new = noise(8001, 200 * MEAN)
     assert take(pool, new, old.root).root == whole_root(pool, new)
     assert len(read) < 50

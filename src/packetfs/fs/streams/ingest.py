@@ -19,7 +19,7 @@ extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from packetfs.dataclass import dataclass
@@ -42,8 +42,8 @@ from packetfs.typing import Final, Protocol
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
-_COMPARED_CHUNKS: Final = 16
-"""Chunks behind a difference that are compared with what stood there: cuts rarely take longer to meet the old ones."""
+_UNLIKE_CHUNKS: Final = 8
+"""Chunks behind a difference, one after the other, that are not like what stood there, until no more are compared."""
 _CUT_MEANS: Final = 2
 """Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
 _SHORT_CUTS: Final = 4
@@ -136,7 +136,7 @@ class _Ingest:
         self._content = memoryview(bytearray(0 if known is not None or old.current() is None else self._most))
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
-        self._compared = 0
+        self._unlike = 0
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._at = 0
@@ -183,7 +183,7 @@ class _Ingest:
     def _follow(self) -> None:
         """Take over segments of the old program as far as the stream has the same."""
         self._settle()
-        self._compared = 0
+        self._unlike = 0
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
@@ -409,17 +409,24 @@ class _Ingest:
         if not is_old:
             self._new += length
         if self._keep and not (is_old and self._pool.expects(digest)):
-            self._pool.put(view, digest, like=() if is_old else self._alike(length))
+            self._put(view, digest, () if is_old or self._unlike >= _UNLIKE_CHUNKS else self._alike(length))
         self._write(copy_leaf(digest, length), length, digest, view)
         if self._at + length <= self._differs_at:
             return False
         return is_old if self._known is None else self._is_met(self._at + length)
 
+    def _put(self, view: memoryview, digest: Digest, like: Sequence[Like]) -> None:
+        """Keep a chunk, and know whether it was like what stood there."""
+        before = self._pool.arena.end if like else 0
+        self._pool.put(view, digest, like=like)
+        if like:
+            is_small = self._pool.arena.end - before <= len(view) // 2
+            self._unlike = 0 if is_small else self._unlike + 1
+
     def _alike(self, length: int) -> list[Like]:
         """Return the old extents where the next chunk stands, behind a difference: maybe cuts have moved alone."""
         found: list[Like] = []
-        self._compared += 1
-        for segment in self._old.spanning(self._at, self._at + length) if self._compared <= _COMPARED_CHUNKS else ():
+        for segment in self._old.spanning(self._at, self._at + length):
             if segment.digest is not None:
                 with suppress(PacketFSError):  # it is not held any more
                     content = memoryview(self._pool.read_on_trust(segment.digest))
