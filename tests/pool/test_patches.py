@@ -163,6 +163,23 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
     assert encoding(pool, digest) is Encoding.RAW
 
 
+def test_a_patch_is_shown_at_once_where_all_that_it_is_over_is_in_memory(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    first, second = edited(old, 100), edited(old, 100, 5000)
+    base = pool.lookup.require(pool.put(old))
+    put(pool, first, (old, 0))
+    digest = put(pool, second, (first, 0))
+    assert pool.lookup.require(digest).depth == 2
+    assert bytes(pool.peek(digest) or b"") == second
+    for away in (base.position, base.payload + base.length - 1):
+        monkeypatch.setattr(pool.arena, "is_near", away.__ne__)
+        assert pool.peek(digest) is None
+        monkeypatch.undo()
+    assert bytes(pool.peek(digest) or b"") == second
+
+
 def recovered(pool: Pool, path: Path) -> Pool:
     """Return the pool as it is found after a crash: the index leads to every copy again."""
     pool.flush()

@@ -115,8 +115,13 @@ def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest, int], 
     if extent.encoding is Encoding.ZSTD:
         return decompress(stored, extent.size)
     out = bytearray(extent.size)
-    apply_patch(stored, lambda base: read(base, extent.depth), memoryview(out))
+    run_patch(extent, stored, read, memoryview(out))
     return out
+
+
+def run_patch(extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer], out: memoryview) -> None:
+    """Fill `out` with the payload of a patch; BadPacket when it makes nothing of that size."""
+    apply_patch(stored, lambda base: read(base, extent.depth), out)
 
 
 def is_intact(extent: Extent, payload: Buffer) -> bool:

@@ -24,7 +24,7 @@ from packetfs.limits import PATCH_DEPTH, SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
 from packetfs.packet.patch import Part, Piece, bases_of, make_patch, parse_patch
-from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header
+from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header, run_patch
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
@@ -129,16 +129,19 @@ class Lookup:
 
     def read(self, digest: Digest, limit: int | None) -> bytes:
         """Return the payload from the first good copy."""
-        problem: CorruptExtent | None = None
         punches = self._leases.punches()
         first = self.require(digest)
         if limit is not None and first.size > limit:
             raise ExtentTooLong(length=first.size, limit=limit)
+        return self._read_good(first, punches)
+
+    def _read_good(self, first: Extent, punches: int) -> bytes:
+        """Return the payload from the first copy, or from another one that is good."""
         try:
             return self.payload_of(first, punches)
         except CorruptExtent as error:
             problem = error
-        for extent in self.extents(digest):
+        for extent in self.extents(first.digest):
             if extent != first:
                 return self.payload_of(extent, self._leases.punches())
         raise problem
@@ -250,14 +253,16 @@ class Lookup:
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:
         """Return part of the payload, by reading no more than that once the extent is verified."""
         punches = self._leases.punches()
-        extent = self.require(digest)
+        return self._read_part(self.require(digest), punches, offset, length)
+
+    def _read_part(self, extent: Extent, punches: int, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0 or offset + length > extent.size:
-            raise ExtentRange(digest=short(digest), size=extent.size, offset=offset, length=length)
+            raise ExtentRange(digest=short(extent.digest), size=extent.size, offset=offset, length=length)
         if extent.encoding is Encoding.RAW and extent.position in self._verified:
             data = self._arena.read(extent.payload + offset, length)
             if len(data) == length and self._leases.punches() == punches:
                 return data
-        return self.read(digest, None)[offset : offset + length]
+        return self._read_good(extent, punches)[offset : offset + length]
 
     def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
         """Fill `out` from `offset` of the payload on, without another copy: of a whole extent, or a verified one."""
@@ -270,7 +275,19 @@ class Lookup:
             count = self._arena.read_into(extent.payload + offset, out)
             if count == len(out) and self._leases.punches() == punches:
                 return
-        out[:] = self.read_range(digest, offset, len(out))
+        if extent.depth and not offset and len(out) == extent.size and self._run_patch(extent, punches, out):
+            return
+        out[:] = self._read_part(extent, punches, offset, len(out))
+
+    def _run_patch(self, extent: Extent, punches: int, out: memoryview) -> bool:
+        """Fill `out` with the payload of a patch that was verified; False where it was not, or may be gone by now."""
+        if extent.position not in self._verified:
+            return False
+        try:
+            run_patch(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust, out)
+        except (BadPacket, CorruptExtent):
+            return False
+        return self._leases.punches() == punches
 
     def _read_front(self, digest: Digest, out: memoryview) -> bool:
         """Fill `out` from the beginning of a payload that is stored as it is, read with its header at once; False where
@@ -332,8 +349,19 @@ class Lookup:
     def _peek_at(self, extent: Extent, held: LeasedMapping) -> memoryview | None:
         end = extent.end
         self._following = end if end % SEGMENT else -1
-        last = extent.payload + max(extent.length, 1) - 1
-        return None if self._arena.peek(last, 1) is None else self._show(extent, held)
+        is_near = self._arena.peek(_last_byte(extent), 1) is not None and self._has_bases_near(extent)
+        return self._show(extent, held) if is_near else None
+
+    def _has_bases_near(self, extent: Extent) -> bool:
+        """Say whether what a patch is over can be had without waiting for the disk, as far as its ends tell."""
+        positions = (position for base in self.bases_of(extent) for position in self.positions(base))
+        for position in positions:
+            base = self.header_at(position) if self._arena.is_near(position) else None
+            if base is None or not self._arena.is_near(_last_byte(base)):
+                return False
+            if base.depth and base.depth < extent.depth and not self._has_bases_near(base):
+                return False
+        return True
 
     def _show(self, extent: Extent, held: LeasedMapping) -> memoryview:
         """Return the payload of an extent whose segment is held."""
@@ -364,3 +392,8 @@ class Lookup:
         segment, offset = divmod(extent.position, SEGMENT)
         path = self._arena.segment_path(segment)
         return CorruptExtent(path=path, offset=offset, digest=short(extent.digest), reason=reason)
+
+
+def _last_byte(extent: Extent) -> int:
+    """Return where the payload ends."""
+    return extent.payload + max(extent.length, 1) - 1
