@@ -110,6 +110,18 @@ def test_what_was_written_is_there_after_the_next_mount(mount: Mount) -> None:
     assert mount.pfs.good("cat", "--pool", str(mount.pool), "dir/file").out == expected
 
 
+def test_a_directory_comes_out_of_a_pool_that_is_mounted(mount: Mount, tmp_path: Path) -> None:
+    """Its program may not be built yet, and the mount has the lease to write it."""
+    (mount.at / "dir" / "deep").mkdir(parents=True)
+    for name in ("one", "deep/two"):
+        with (mount.at / "dir" / name).open("wb", buffering=0) as file:
+            file.write(name.encode() * 1000)
+            os.fsync(file.fileno())
+    mount.pfs.good("get", "--pool", str(mount.pool), "dir", str(tmp_path / "out"))
+    for name in ("one", "deep/two"):
+        assert (tmp_path / "out" / "dir" / name).read_bytes() == name.encode() * 1000
+
+
 def test_a_killed_server_leaves_what_was_synced_and_can_be_followed(mount: Mount) -> None:
     with (mount.at / "kept").open("wb", buffering=0) as file:
         file.write(b"synced")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from packetfs.dataclass import replace
 from packetfs.errors import HostMissing, Partial
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.declared import add_snapshot_option
@@ -22,8 +23,10 @@ from packetfs.frontends.deriving import run_waiting
 from packetfs.fs.derived import waiting
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.transient import Transient
 from packetfs.packet.digest import NO_DIGEST
 from packetfs.packet.entry import Entry
+from packetfs.packet.tree import Store
 from packetfs.typing import Final
 
 EXAMPLES: Final = (
@@ -45,11 +48,11 @@ def run(options: Options, output: Output) -> int:
     """Write out what the path stands for."""
     reporter = Reporter(output)
     path = pool_name(options.source)
-    with open_filesystem(options, writable=_needs_building(options, path)) as filesystem:
-        entry = _built(filesystem, path, options.snapshot)
+    with open_filesystem(options, writable=_must_run(options)) as filesystem:
+        store, entry = _built(filesystem, path, options.snapshot)
         contents = not path or options.source.endswith("/")
         root, name = _target(entry, path.rpartition(b"/")[2], raw(options.destination), contents=contents)
-        done = export(filesystem.pool, entry, root, name, reporter)
+        done = export(store, entry, root, name, reporter)
     output.detail(f"{counted(done.files, 'file')}, {format_size(done.size)}")
     if reporter.troubles:
         output.flush()
@@ -57,26 +60,23 @@ def run(options: Options, output: Output) -> int:
     return 0
 
 
-def _needs_building(options: Options, path: bytes) -> bool:
-    """Tell whether a directory was changed by something that did not build its program, or derived files wait to be
-    run; then the pool is written."""
+def _must_run(options: Options) -> bool:
+    """Tell whether derived files wait to be run; then the pool is written."""
     with open_filesystem(options) as filesystem:
-        return _is_unbuilt(View(filesystem, options.snapshot).entry(path)) or bool(waiting(filesystem))
+        return bool(waiting(filesystem))
 
 
-def _is_unbuilt(entry: Entry) -> bool:
-    return entry.is_dir and entry.root == NO_DIGEST
-
-
-def _built(filesystem: FileSystem, path: bytes, snapshot: str | None) -> Entry:
-    view = View(filesystem, snapshot)
+def _built(filesystem: FileSystem, path: bytes, snapshot: str | None) -> tuple[Store, Entry]:
+    """Return what a path stands for, and the store that has it: of a directory whose program nobody built since it
+    changed that is memory, so a mount may hold the pool."""
     if filesystem.pool.writable and waiting(filesystem):
         run_waiting(filesystem)
         filesystem.commit()
-    if filesystem.pool.writable and _is_unbuilt(view.entry(path)):
-        filesystem.tree_root(path)
-        filesystem.commit()
-    return view.entry(path)
+    entry = View(filesystem, snapshot).entry(path)
+    if not entry.is_dir or entry.root != NO_DIGEST:
+        return filesystem.pool, entry
+    store = Transient(filesystem)
+    return store, replace(entry, root=store.tree_root(path))
 
 
 def _target(entry: Entry, name: bytes, destination: bytes, *, contents: bool) -> tuple[bytes, bytes]:
