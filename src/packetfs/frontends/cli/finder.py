@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _BY_TIME: Final = MAGIC_NUMBER + bytes(4)
 """How bytecode begins whose source is known by its time and size, which follow."""
 _HEAD: Final = 16
-_MOST: Final = 1 << 20
-"""Bytes of bytecode; what is longer is left to Python."""
+_MOST: Final = 1 << 16
+"""Bytes of bytecode that are read at once; what is longer is left to Python."""
 
 
 def install() -> None:
