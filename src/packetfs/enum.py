@@ -80,12 +80,13 @@ else:
         def __reduce_ex__(self, _protocol):
             return type(self), (self.value,)
 
-    class IntEnum(int, Enum):
-        """Members that are numbers."""
+    class IntEnum(int, metaclass=_Kind):
+        """Members that are numbers. No subclass of Enum: each class above another makes it dearer to make."""
 
         __new__ = int.__new__
-        __repr__ = Enum.__repr__
         __str__ = int.__repr__
+        __init__, __repr__, __reduce_ex__ = Enum.__init__, Enum.__repr__, Enum.__reduce_ex__
+        _missing_ = vars(Enum)["_missing_"]
 
     class IntFlag(IntEnum):
         """Members that are bits."""

@@ -5,24 +5,22 @@ from __future__ import annotations
 import errno
 import os
 
-from packetfs.errors.base import PacketFSError
-from packetfs.errors.frontends import HostBroken, HostDenied, HostFailure, HostFull, HostMissing
-from packetfs.errors.fs import DestinationDenied, DestinationFull, NotADirectory, SourceDenied, SourceUnavailable
-from packetfs.typing import Final
+from packetfs import errors
+from packetfs.typing import TYPE_CHECKING, Final
 
-BY_ERRNO: Final[dict[int, type[HostFailure]]] = {
-    errno.ENOENT: HostMissing,
-    errno.EACCES: HostDenied,
-    errno.EPERM: HostDenied,
-    errno.EROFS: HostDenied,
-    errno.ENOSPC: HostFull,
-    errno.EDQUOT: HostFull,
-    errno.EIO: HostBroken,
+if TYPE_CHECKING:
+    from packetfs.errors import HostFailure, PacketFSError, SourceUnavailable
+
+_BY_ERRNO: Final = {
+    errno.ENOENT: "HostMissing",
+    errno.EACCES: "HostDenied",
+    errno.EPERM: "HostDenied",
+    errno.EROFS: "HostDenied",
+    errno.ENOSPC: "HostFull",
+    errno.EDQUOT: "HostFull",
+    errno.EIO: "HostBroken",
 }
-_OF_DESTINATION: Final[dict[type[HostFailure], type[PacketFSError]]] = {
-    HostDenied: DestinationDenied,
-    HostFull: DestinationFull,
-}
+"""Names: the classes are loaded when the system refuses something."""
 _NO_DIRECTORY: Final = (errno.ENOTDIR, errno.EEXIST)
 
 
@@ -33,20 +31,23 @@ def host_error(error: OSError, file: object = None) -> HostFailure:
 
 def source_error(path: bytes | str, error: OSError) -> SourceUnavailable:
     """Return the error of a file that was to be read."""
-    kind = SourceDenied if _kind(error) is HostDenied else SourceUnavailable
+    kind = errors.SourceDenied if _kind(error) is errors.HostDenied else errors.SourceUnavailable
     return kind(path=path, reason=_reason(error))
 
 
 def destination_error(path: bytes | str, error: OSError) -> PacketFSError:
     """Return the error of a directory that was to be written into."""
     if error.errno in _NO_DIRECTORY:
-        return NotADirectory(path=path)
-    known = _OF_DESTINATION.get(_kind(error))
-    return host_error(error, path) if known is None else known(path=path)
+        return errors.NotADirectory(path=path)
+    kind = _kind(error)
+    if kind is errors.HostDenied:
+        return errors.DestinationDenied(path=path)
+    return errors.DestinationFull(path=path) if kind is errors.HostFull else host_error(error, path)
 
 
 def _kind(error: OSError) -> type[HostFailure]:
-    return BY_ERRNO.get(error.errno or 0, HostFailure)
+    kind: type[HostFailure] = getattr(errors, _BY_ERRNO.get(error.errno or 0, "HostFailure"))
+    return kind
 
 
 def _named(error: OSError) -> object:

@@ -6,7 +6,6 @@ from struct import Struct
 
 from packetfs.accel import native
 from packetfs.packet.layout import PACKET, STRUCT, Op
-from packetfs.packet.match import match_python
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ def _check(holds: bool, reason: str) -> None:
 
 
 if native is None:
+    from packetfs.packet.match import match_python
+
     common_prefix, equal_again = common_prefix_python, equal_again_python
     expand, match = expand_python, match_python
 else:

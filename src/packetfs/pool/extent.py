@@ -13,7 +13,6 @@ from packetfs.dataclass import dataclass
 from packetfs.limits import PATCH_DEPTH, PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
-from packetfs.packet.patch import apply_patch
 from packetfs.packet.zstd import decompress
 from packetfs.typing import Final
 
@@ -121,6 +120,8 @@ def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest, int], 
 
 def run_patch(extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer], out: memoryview) -> None:
     """Fill `out` with the payload of a patch; BadPacket when it makes nothing of that size."""
+    from packetfs.packet.patch import apply_patch  # few extents are patches
+
     apply_patch(stored, lambda base: read(base, extent.depth), out)
 
 

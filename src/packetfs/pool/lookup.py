@@ -23,14 +23,16 @@ from packetfs.errors import (
 from packetfs.limits import PATCH_DEPTH, SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
-from packetfs.packet.patch import Part, Piece, bases_of, make_patch, parse_patch
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header, run_patch
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
-from packetfs.typing import Final, NoReturn
+from packetfs.typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from packetfs.packet.patch import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,8 @@ class Lookup:
         extent = next(self.extents(digest), None)
         if extent is None or not extent.depth:
             return None
+        from packetfs.packet.patch import parse_patch  # most processes meet no patch
+
         try:
             return parse_patch(self._arena.read(extent.payload, extent.length), extent.size)
         except BadPacket:
@@ -216,6 +220,8 @@ class Lookup:
         """Return what an extent is a patch over: nothing where it is stored as something else."""
         if not extent.depth:
             return set()
+        from packetfs.packet.patch import bases_of
+
         try:
             return set(bases_of(self._arena.read(extent.payload, extent.length)))
         except BadPacket:
@@ -223,6 +229,8 @@ class Lookup:
 
     def patch_over(self, payload: memoryview, like: Iterable[Like]) -> tuple[bytes, int] | None:
         """Return a payload as a patch over extents, and its depth; None where it is none, or too deep."""
+        from packetfs.packet.patch import Piece, make_patch
+
         pieces: list[Piece] = []
         depth = 0
         for one in like:

@@ -34,7 +34,6 @@ from packetfs.limits import INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
-from packetfs.packet.patch import Part
 from packetfs.packet.zstd import compress
 from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
 from packetfs.pool.extent import Extent, Location, flags_of
@@ -51,6 +50,7 @@ from packetfs.pool.verified import Verified, boot_id
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from packetfs.packet.patch import Part
     from packetfs.pool.database import Connection
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
