@@ -7,13 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from packetfs.errors import NotAPool, PacketFSError, PoolFailed, PoolFull
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.packet.layout import Encoding, Mark
+from packetfs.packet.layout import Mark
 from packetfs.pool import database, vfs
 from packetfs.pool.check import check
 from packetfs.pool.gc import collect, evict
@@ -23,8 +24,8 @@ from packetfs.pool.recording import Act, Loss, Operation, RecordingStorage, mate
 from tests.pool.live import live
 
 SEEDS = 2
-PATCHED = (bytes(range(250)) * 20, bytes(range(250)) * 19 + bytes(250))
-"""Content, and a version of it that is stored as a patch."""
+PATCHED = [bytes(range(250)) * (20 - gone) + bytes(250 * gone) for gone in range(3)]
+"""Content, a version of it that is stored as a patch, and one that is a patch over that."""
 
 
 def payloads(first: int, count: int) -> list[bytes]:
@@ -71,14 +72,16 @@ def let_go(pool: Pool, storage: RecordingStorage) -> None:
 
 
 def amend(pool: Pool, storage: RecordingStorage) -> None:
-    """Keep a patch, and its base no longer for itself."""
-    old, new = PATCHED
-    base = pool.put(old)
-    digest = pool.put(new, like=[Like(base, memoryview(old))])
-    assert pool.lookup.require(digest).encoding is Encoding.PATCH
+    """Keep patches, then what they are over no longer for itself, then none of them: which may not go first."""
+    digests = [pool.put(PATCHED[0])]
+    for old, new in pairwise(PATCHED):
+        digests.append(pool.put(new, like=[Like(digests[-1], memoryview(old))]))
+    assert [pool.lookup.require(digest).depth for digest in digests] == [0, 1, 2]
     pool.flush()
-    storage.note(f"kept {digest.hex()}")
-    collect(pool, live(pool, {extent.digest for extent in pool.scan()} - {base}))
+    storage.note(f"kept {digests[-1].hex()}")
+    collect(pool, live(pool, {extent.digest for extent in pool.scan()} - set(digests[:-1])))
+    storage.note("gone " + " ".join(digest.hex() for digest in digests))
+    collect(pool, live(pool, {extent.digest for extent in pool.scan()} - set(digests)))
 
 
 def promises(log: list[Operation], word: str) -> set[Digest]:
@@ -134,7 +137,7 @@ def check_crashed(path: Path, log: list[Operation]) -> None:
             check_promises(pool, log)
             check_names(pool, log)
             assert list(check(pool)) == []
-            for item in payloads(0, 39):
+            for item in (*payloads(0, 39), *PATCHED):
                 assert pool.read(pool.put(item)) == item
     except NotAPool:
         assert not is_created

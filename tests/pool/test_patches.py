@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from packetfs.errors import BadPacket, CorruptExtent, MissingExtent, PoolFailed, UnknownFeature
+from packetfs.limits import EXTENT_MAX, PATCH_DEPTH
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import PATCHES, Head, Kind
 from packetfs.packet.layout import PACKET, Encoding, Mark
 from packetfs.pool.check import check
+from packetfs.pool.extent import flags_of, header_maker, parse_header
 from packetfs.pool.gc import LiveSet, collect, discard_content, evict
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
@@ -347,3 +349,13 @@ def test_who_knows_no_patches_is_refused_from_the_first_one_on(place: Path, monk
 def test_no_program_says_that_there_are_patches(kind: Kind) -> None:
     with pytest.raises(BadPacket, match="no segment"):
         Head.parse(Head(kind, 1, required=PATCHES).packet())
+
+
+@pytest.mark.parametrize(
+    ("size", "depth"), [(EXTENT_MAX, PATCH_DEPTH), (EXTENT_MAX + 1, 1), (0, PATCH_DEPTH + 1), (0, 0)]
+)
+def test_no_header_claims_a_patch_that_takes_more_than_a_chunk(size: int, depth: int) -> None:
+    """It is run into memory, and so are those that it is over."""
+    header = header_maker(bytes(32))(0, bytes(32), 0, size, flags_of(Mark.DATA, Encoding.PATCH, depth))
+    found = parse_header(header, 0, 0)
+    assert (found is not None) == (size <= EXTENT_MAX and 0 < depth <= PATCH_DEPTH)

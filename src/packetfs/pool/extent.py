@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from packetfs.dataclass import dataclass
-from packetfs.limits import PATCH_DEPTH, PAYLOAD_MAX
+from packetfs.limits import EXTENT_MAX, PATCH_DEPTH, PAYLOAD_MAX
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark, Op
 from packetfs.packet.zstd import decompress
@@ -85,7 +85,7 @@ def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
         return None
     if depth > PATCH_DEPTH or (depth > 0) != (encoding == _PATCH):
         return None
-    if size > PAYLOAD_MAX or length > size or (length != size and not encoding):
+    if size > (EXTENT_MAX if depth else PAYLOAD_MAX) or length > size or (length != size and not encoding):
         return None
     return Extent(position, Digest(digest), length, size, _MARKS[mark], _ENCODINGS[encoding], depth)
 

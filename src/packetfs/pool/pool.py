@@ -30,7 +30,7 @@ from packetfs.errors import (
     PoolFull,
     PoolReadOnly,
 )
-from packetfs.limits import INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
+from packetfs.limits import EXTENT_MAX, INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
@@ -210,7 +210,7 @@ class Pool:
 
     def _encode(self, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> tuple[Buffer, int]:
         """Return what to store of a payload, and the flags that say how."""
-        if like and len(data) >= PATCH_MIN and mark == Mark.DATA:
+        if like and PATCH_MIN <= len(data) <= EXTENT_MAX and mark == Mark.DATA:
             patch = self.lookup.patch_over(memoryview(data), like)
             if patch is not None:
                 self.arena.announce_patches()
