@@ -23,6 +23,7 @@ _BODY: Final = struct.Struct("48s")
 _DATA_BODY: Final = struct.Struct("16x48s")
 _PACKET: Final = struct.Struct(STRUCT)
 _COPY, _DATA = int(Op.COPY), int(Op.DATA)
+_DATA_OP, _FULL_BODY = bytes([_DATA]), bytes([BODY])
 _FULL: Final = data_leaf(bytes(BODY))[:HEADER]
 """The header of a DATA packet whose body is all data."""
 
@@ -129,8 +130,7 @@ def parse_patch(patch: bytes, size: int) -> list[Part]:
         end = at + PACKET
         part: Part
         if op == _DATA:
-            while end < len(patch) and patch[end] == _DATA and patch[end + 4 - PACKET] == BODY:
-                end += PACKET
+            end = at + PACKET * _run_of_data(patch[at::PACKET], patch[at + 4 :: PACKET])
             part = _joined(patch[at:end])
         else:
             part = Copied(next(bases), operand, length) if op == _COPY else _run(body[:length], operand, size - made)
@@ -140,6 +140,13 @@ def parse_patch(patch: bytes, size: int) -> list[Part]:
     if made != size:
         raise BadPacket(reason=f"a patch does not make the {size} bytes of its extent")
     return parts
+
+
+def _run_of_data(ops: bytes, lengths: bytes) -> int:
+    """Return how many packets, from the first on, are DATA, all but the last of them full."""
+    data = len(ops) - len(ops.lstrip(_DATA_OP))
+    full = len(lengths) - len(lengths.lstrip(_FULL_BODY))
+    return min(data, full + 1)
 
 
 def _joined(packets: bytes) -> bytes:
