@@ -25,11 +25,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from bench.peers import BIN
 from packetfs.engines.jobs.job import SHARED_MEMORY
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import MapType, Reducer
 from packetfs.vm.program import MapDefinition, Program, encode_program
 
+PFS: Final = str(BIN / "pfs")
 BLOCK: Final = 4096
 MOST: Final = 0.05
 SECOND: Final = 1.0
@@ -133,14 +135,14 @@ class Bench:
         words = tuple(os.fspath(self._base / word) if word.endswith(".pfs") else word for word in words)
         before = _cpu_of_children()
         with out.open("wb") as file:
-            subprocess.run([sys.executable, "-m", "packetfs", *words], env=self._environment, stdout=file, check=True)
+            subprocess.run([PFS, *words], env=self._environment, stdout=file, check=True)
         took = _cpu_of_children() - before
         with out.open("rb") as file:
             answer = hashlib.file_digest(file, "sha256").hexdigest()
         return took, answer
 
     def _pfs(self, *words: str) -> None:
-        subprocess.run([sys.executable, "-m", "packetfs", *words, "-q"], env=self._environment, check=True)
+        subprocess.run([PFS, *words, "-q"], env=self._environment, check=True)
 
 
 def _cpu_of_children() -> float:

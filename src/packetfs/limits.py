@@ -79,6 +79,9 @@ DATABASE_BUSY: Final = 30_000
 """Milliseconds that SQLite waits for another connection before it gives up."""
 MEMO_BYTES: Final = 256 * MIB
 """Bytes of remembered results in a pool; beyond, those not used for longest go. A shard mostly takes 0.3 KB."""
+MEMO_LOG: Final = 256 * KIB
+"""Bytes of SQLite's log of it: a process that opens it reads and checks all of that first, a millisecond for 2 MB. To
+copy it into the database means to wait for the disk."""
 MEMO_SLACK: Final = 8
 """The part of them that goes at a time: finding the oldest reads all of them."""
 MEMO_WAITING: Final = 32 * MIB

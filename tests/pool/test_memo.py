@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from packetfs.limits import MEMO_LOG
 from packetfs.packet.digest import digest_of
 from packetfs.pool.check import check
 from packetfs.pool.memo import MemoStatus, MemoStore, clear_memo, memo_status
@@ -103,3 +104,18 @@ def test_damage_is_forgotten_and_mended(path: Path, pool: Pool, kind: str) -> No
     for _ in range(2):  # what is found damaged while it is written is removed
         remember(pool, {b"new": b"value"})
     assert recall(pool, b"new") == [b"value"]
+
+
+def test_what_is_opened_next_has_no_long_log_before_it(path: Path, pool: Pool) -> None:
+    """But a short one stays, as to copy it means to wait for the disk; and so does one that somebody reads."""
+    log, random = path / "memo.db-wal", Random(1)
+    remember(pool, {b"a": b"one"})
+    assert 0 < log.stat().st_size < MEMO_LOG
+    reader = MemoStore(pool)
+    assert reader.recall(digest_of(b"a")) == b"one"
+    remember(pool, {b"b": random.randbytes(MEMO_LOG)})
+    assert log.stat().st_size > MEMO_LOG
+    reader.close()
+    remember(pool, {b"c": b"two"})
+    assert log.stat().st_size == 0
+    assert recall(pool, b"a", b"c") == [b"one", b"two"]

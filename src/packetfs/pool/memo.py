@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import CorruptDatabase, PacketFSError, PoolFull
-from packetfs.limits import MEMO_BYTES, MEMO_SLACK, MEMO_WAITING
+from packetfs.limits import MEMO_BYTES, MEMO_LOG, MEMO_SLACK, MEMO_WAITING
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.pool.database import Connection, connect, explained
 from packetfs.pool.leases import Leases
@@ -144,11 +144,20 @@ def writing(pool: Pool) -> Iterator[Connection]:
         try:
             with explained(_path(pool)), database:
                 yield database
+            _shorten_log(database, _path(pool))
         except (CorruptDatabase, PoolFull):
             _remove(pool)
             raise
         finally:
             database.close()
+
+
+def _shorten_log(database: Connection, path: str) -> None:
+    """Copy a long log into the database, unless somebody else reads it just now."""
+    with suppress(OSError, PacketFSError), explained(path):
+        if os.path.getsize(f"{path}-wal") > MEMO_LOG:
+            database.set_busy_timeout(0)
+            database.pragma("wal_checkpoint", "truncate")
 
 
 @contextmanager
