@@ -204,6 +204,28 @@ def test_a_patch_is_good_whichever_copy_of_its_base_is(pool: Pool, place: Path) 
             again.flush()
 
 
+def test_a_patch_that_was_verified_over_one_copy_is_not_read_over_another(place: Path) -> None:
+    """A crash brings the damaged one back into the index, and what was verified since the machine started stays so."""
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    storage = RecordingStorage(str(place))
+    pool = Pool.create(str(place / "pool"), storage=storage)
+    pool.put(old)
+    digest = put(pool, new, (old, 0))
+    damage(pool, digest_of(old))
+    pool.put(old)
+    pool.flush()
+    assert pool.read(digest) == new
+    storage.fail_at, storage.sticky = storage.calls, True
+    with pytest.raises(PoolFailed):
+        pool.flush()
+    pool.close()
+    with Pool.open(str(place / "pool"), writable=True) as pool:
+        assert len(pool.lookup.positions(digest_of(old))) == 2
+        assert pool.lookup.require(digest).position in pool.verified
+        assert pool.read(digest) == new
+
+
 def test_a_damaged_copy_is_not_trusted_for_the_other_one(pool: Pool, place: Path) -> None:
     old = random.Random(1).randbytes(SIZE)
     new = edited(old, 100)

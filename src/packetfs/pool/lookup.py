@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import (
@@ -160,39 +161,31 @@ class Lookup:
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
         stored = self._arena.read(extent.payload, extent.length)
-        try:
-            payload = self._decode(extent, stored, self._base_on_trust)
-            verified = extent.position in self._verified and self._leases.punches() == punches
-            if not verified or len(stored) != extent.length:
-                self._verify(extent, payload)
-        except CorruptExtent:  # of its base another copy may be good: then it is damaged still for who trusts the first
-            payload = self._decode(extent, stored, self._base)
-            if not is_intact(extent, payload):
-                raise
+        payload = self._decode(extent, stored)
+        verified = extent.position in self._verified and self._leases.punches() == punches
+        if not verified or len(stored) != extent.length:
+            self._verify(extent, payload)
         return bytes(payload)
 
-    def _decode(self, extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer]) -> Buffer:
+    def _decode(self, extent: Extent, stored: bytes) -> Buffer:
         try:
-            return decode_payload(extent, stored, read)
+            return decode_payload(extent, stored, self._base)
         except BadPacket as error:
             raise self._damaged(extent, error.message) from None
 
     # patches
 
-    def _base(self, digest: Digest, depth: int) -> bytes:
-        """Return the payload of what a patch of this depth is over, from the first good copy."""
-        problem: CorruptExtent | None = None
-        for extent in self._bases(digest, depth):
-            try:
-                return self.payload_of(extent, self._leases.punches())
-            except CorruptExtent as error:
-                problem = error
-        raise BadPacket(reason=f"extent {short(digest)}, which it is over, is damaged") from problem
-
-    def _base_on_trust(self, digest: Digest, depth: int) -> Buffer:
-        """Return the same uncompared: what is made of it has a digest of its own."""
-        extent = self._bases(digest, depth)[0]
-        return self._decode(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust)
+    def _base(self, digest: Digest, depth: int) -> Buffer:
+        """Return the payload of what a patch of this depth is over. One copy is not compared: what is made of it has a
+        digest of its own. Of two one was damaged."""
+        punches = self._leases.punches()
+        copies = self._bases(digest, depth)
+        if len(copies) == 1:
+            return self._decode(copies[0], self._arena.read(copies[0].payload, copies[0].length))
+        for extent in copies:
+            with suppress(CorruptExtent):
+                return self.payload_of(extent, punches)
+        raise BadPacket(reason=f"extent {short(digest)}, which it is over, is damaged")
 
     def _bases(self, digest: Digest, depth: int) -> list[Extent]:
         """Return the copies of what a patch of this depth is over: each is less deep, so that no way is endless."""
@@ -292,7 +285,7 @@ class Lookup:
         if extent.position not in self._verified:
             return False
         try:
-            run_patch(extent, self._arena.read(extent.payload, extent.length), self._base_on_trust, out)
+            run_patch(extent, self._arena.read(extent.payload, extent.length), self._base, out)
         except (BadPacket, CorruptExtent):
             return False
         return self._leases.punches() == punches
