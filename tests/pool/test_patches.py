@@ -336,6 +336,23 @@ def test_a_collection_that_is_killed_leaves_no_patch_without_its_base(
     assert calls > 5
 
 
+def test_a_full_disk_leaves_no_patch_in_memory_over_what_has_gone_from_it(place: Path) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    with Pool.create(str(place / "pool"), durable=False) as pool:
+        pool.put(old)
+        pool.flush()
+        pool.put(b"before")
+        digest = put(pool, new, (old, 0))
+        behind = pool.put(b"behind")
+        assert discard_content(pool) >= SIZE - 8192
+        assert not pool.holds(digest)
+        assert (pool.read(digest_of(b"before")), pool.read(behind)) == (b"before", b"behind")
+        assert pool.content_bytes == len(b"before") + len(b"behind")
+        assert pool.read(pool.put(new)) == new
+        assert list(check(pool)) == []
+
+
 @pytest.mark.parametrize("writable", [False, True])
 def test_a_base_that_was_stored_again_is_found_behind_its_patch(place: Path, writable: bool) -> None:
     old = random.Random(1).randbytes(SIZE)

@@ -68,7 +68,8 @@ class Arena:
         self._unsynced = False
         self.last = self.segments()[-1]
         self.end = self.measure_end()
-        self._written = self.end if writable else _NOTHING_GATHERED
+        self.written = self.end if writable else _NOTHING_GATHERED
+        """Where that begins which is only gathered yet."""
 
     # where things are
 
@@ -115,10 +116,10 @@ class Arena:
 
     def read(self, position: int, length: int) -> bytes:
         """Return the bytes at `position`: fewer at the end of a segment, none where there is no segment."""
-        if position >= self._written:
+        if position >= self.written:
             with self._lock:
-                if position >= self._written:
-                    start = position - self._written
+                if position >= self.written:
+                    start = position - self.written
                     return bytes(self._space[start : min(start + length, self._gathered)])
         try:
             return self._storage.read(self.file(position // SEGMENT).fd, length, position % SEGMENT)
@@ -127,7 +128,7 @@ class Arena:
 
     def read_into(self, position: int, *out: memoryview) -> int:
         """Fill `out`, one after the other, from `position` on and return how many bytes there were."""
-        if position >= self._written:
+        if position >= self.written:
             done = 0
             for each in out:
                 data = self.read(position + done, len(each))
@@ -141,11 +142,11 @@ class Arena:
 
     def is_gathered(self, position: int) -> bool:
         """Say whether what is at `position` is only in memory yet."""
-        return position >= self._written
+        return position >= self.written
 
     def peek(self, position: int, length: int) -> Buffer | None:
         """Return bytes at `position` as `read` does; None where the disk would have to be waited for."""
-        if position >= self._written:
+        if position >= self.written:
             return self.read(position, length)
         found = bytearray(length)
         try:
@@ -163,7 +164,7 @@ class Arena:
 
     def peek_into(self, position: int, out: memoryview) -> int:
         """Fill `out` from `position` on with what is in a file and in memory; return how many bytes there were."""
-        out = out[: max(self._written - position, 0)]
+        out = out[: max(self.written - position, 0)]
         try:
             return os.preadv(self.file(position // SEGMENT).fd, [out], position % SEGMENT, os.RWF_NOWAIT)
         except OSError as error:  # a filesystem that cannot tell is waited for
@@ -199,7 +200,7 @@ class Arena:
             header = self._header(position, digest, length, size, flags)
             if length >= APPEND_DIRECT:
                 self._write([self._space[: self._gathered], header, stored, _PADS[-length % PACKET]])
-                self._written, self._gathered = position + taken, 0
+                self.written, self._gathered = position + taken, 0
             else:
                 if self._gathered + taken > APPEND_BUFFER:
                     self.write_out()
@@ -222,7 +223,7 @@ class Arena:
         with self._lock:
             if self._gathered:
                 self._write([self._space[: self._gathered]])
-                self._written += self._gathered
+                self.written += self._gathered
                 self._gathered = 0
 
     def sync(self) -> None:
@@ -237,7 +238,11 @@ class Arena:
 
     def erase(self, position: int) -> None:
         """Overwrite a header with zeros: the extent is gone for every scan."""
-        self._storage.write(self.file(position // SEGMENT).fd, [bytes(PACKET)], position % SEGMENT)
+        with self._lock:
+            if position >= self.written:
+                self._space[position - self.written :][:PACKET] = bytes(PACKET)
+            else:
+                self._storage.write(self.file(position // SEGMENT).fd, [bytes(PACKET)], position % SEGMENT)
 
     def sync_last(self) -> None:
         """Make the last segment durable whoever wrote it, and the names of all."""
@@ -280,7 +285,7 @@ class Arena:
         if not self.writable:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
-        self._storage.write(self.file(self.last).fd, buffers, self._written - self.last * SEGMENT)
+        self._storage.write(self.file(self.last).fd, buffers, self.written - self.last * SEGMENT)
 
     def _look_for_room(self, length: int) -> None:
         """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""
@@ -298,7 +303,7 @@ class Arena:
         create_segment(self._storage, self.path, self._block, self.last + 1)
         self._entry_unsynced = self._unsynced = True
         self.last += 1
-        self._written = self.end = self.last * SEGMENT + FIRST
+        self.written = self.end = self.last * SEGMENT + FIRST
 
     def close(self) -> None:
         self._files.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Container, Iterator
-from itertools import islice
+from itertools import chain, islice
 from struct import iter_unpack
 
 from packetfs.limits import COLLECT_BATCH, PATCH_DEPTH, SEGMENT
@@ -17,7 +17,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET, Mark
 from packetfs.packet.slots import CANDIDATES, SlotIndex, slots_bytes
 from packetfs.pool.extent import Extent
-from packetfs.pool.scan import read_header, scan, scan_segment
+from packetfs.pool.scan import read_header, scan, scan_gathered, scan_segment
 from packetfs.pool.superblock import FIRST
 from packetfs.typing import TYPE_CHECKING, Final
 
@@ -108,7 +108,7 @@ def _settle_patches(pool: Pool, live: LiveSet) -> None:
 def _patches(arena: Arena) -> list[array[int]]:
     """Return where patches lie, the deepest ones first: each is over less deep ones alone."""
     found = [array("Q") for _ in range(PATCH_DEPTH)]
-    for extent in scan(arena) if arena.may_have_patches else ():
+    for extent in chain(scan(arena), scan_gathered(arena)) if arena.may_have_patches else ():
         if extent.depth:
             found[PATCH_DEPTH - extent.depth].append(extent.position)
     return found
@@ -142,7 +142,8 @@ def evict(pool: Pool, digest: Digest) -> int:
 def discard_content(pool: Pool) -> int:
     """Let go of all DATA that is in the files, of a pool that is no more than a cache; return the bytes freed.
 
-    Nothing needs to be written first, so it makes room where the disk is full.
+    Patches that are only in memory go too, as what they are over may go. Nothing needs to be written first, so it makes
+    room where the disk is full.
     """
     with pool.lock, pool.failing():
         pool.begin_writing()

@@ -29,6 +29,11 @@ def scan_segment(arena: Arena, number: int) -> Iterator[Extent]:
     return _scan_segment(arena, base + FIRST, base + arena.segment_size(number))
 
 
+def scan_gathered(arena: Arena) -> Iterator[Extent]:
+    """Yield those that are only in memory yet."""
+    return _scan_segment(arena, arena.written, arena.end)
+
+
 def _scan_segment(arena: Arena, position: int, stop: int) -> Iterator[Extent]:
     window, at = b"", position
     while position + PACKET <= stop:
