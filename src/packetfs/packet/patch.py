@@ -125,12 +125,13 @@ def parse_patch(patch: bytes, size: int) -> list[Part]:
     """Return what the patch of an extent of `size` bytes produces, in order; BadPacket where it is not as many."""
     parts: list[Part] = []
     bases, at, made = iter(bases_of(patch)), 0, 0
+    ops, lengths = patch[::PACKET], patch[4::PACKET]
     while at < len(patch):
         op, _, _, length, operand, body = _PACKET.unpack_from(patch, at)
         end = at + PACKET
         part: Part
         if op == _DATA:
-            end = at + PACKET * _run_of_data(patch[at::PACKET], patch[at + 4 :: PACKET])
+            end = at + PACKET * _run_of_data(ops[at // PACKET :], lengths[at // PACKET :])
             part = _joined(patch[at:end])
         else:
             part = Copied(next(bases), operand, length) if op == _COPY else _run(body[:length], operand, size - made)
