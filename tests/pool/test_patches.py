@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from packetfs.errors import BadPacket, CorruptExtent, MissingExtent, PoolFailed, UnknownFeature
+from packetfs.fs.budget import _Room
 from packetfs.limits import EXTENT_MAX, PATCH_DEPTH
 from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.file import copy_leaf
 from packetfs.packet.head import PATCHES, Head, Kind
 from packetfs.packet.layout import PACKET, Encoding, Mark
 from packetfs.pool.check import check
@@ -398,3 +400,21 @@ def test_no_header_claims_a_patch_that_takes_more_than_a_chunk(size: int, depth:
     header = header_maker(bytes(32))(0, bytes(32), 0, size, flags_of(Mark.DATA, Encoding.PATCH, depth))
     found = parse_header(header, 0, 0)
     assert (found is not None) == (size <= EXTENT_MAX and 0 < depth <= PATCH_DEPTH)
+
+
+def test_patches_over_each_other_end_everywhere(pool: Pool) -> None:
+    """No PacketFS makes them: a pool may come from anybody."""
+    held = pool.put(random.Random(1).randbytes(SIZE))
+    digests = [digest_of(b"first"), digest_of(b"second")]
+    for digest, other in (digests, digests[::-1]):
+        position = pool.arena.append(digest, copy_leaf(other, 100), 100, flags_of(Mark.DATA, Encoding.PATCH, 2))
+        pool.lookup.index.put(digest, position // PACKET)
+    pool.flush()
+    for read in (pool.read, pool.view, pool.peek):
+        with pytest.raises(CorruptExtent):
+            read(digests[0])
+    assert {finding.digest for finding in check(pool)} == set(digests)
+    kept = live(pool, [held])
+    _Room(pool, kept, SIZE).take(copy_leaf(digests[0], 100))
+    collect(pool, kept)
+    assert {extent.digest for extent in pool.scan()} == {held, digests[0]}

@@ -27,6 +27,7 @@ from packetfs.limits import (
     COLLECT_GROWTH_MIN,
     DISK_SHARE,
     OLD_VERSIONS_MAX,
+    PATCH_DEPTH,
     ROOTS_CONTENT,
 )
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -145,13 +146,13 @@ class _Room:
         for extent in needed if self._left >= 0 else ():
             self._live.add(extent.digest, program=False)
 
-    def _needed(self, digest: Digest) -> Iterator[Extent]:
-        """Yield what must stay so that an extent does: itself, and what it is a patch over."""
-        extent = next(self._lookup.extents(digest), None)
+    def _needed(self, digest: Digest, below: int = PATCH_DEPTH + 1) -> Iterator[Extent]:
+        """Yield what must stay so that an extent does: itself, and what it is a patch over, which is less deep."""
+        extent = next((copy for copy in self._lookup.extents(digest) if copy.depth < below), None)
         if extent is not None and digest not in self._live:
             yield extent
             for base in self._lookup.bases_of(extent):
-                yield from self._needed(base)
+                yield from self._needed(base, extent.depth)
 
 
 def _leave(leaf: bytes) -> None:
