@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,9 +20,11 @@ from packetfs.engines.input.outline import outline
 from packetfs.engines.input.records import parse_records
 from packetfs.engines.input.shards import Stretch
 from packetfs.engines.input.source import PoolFile, Source
-from packetfs.engines.jobs import work
+from packetfs.engines.jobs import scheduler, work
 from packetfs.engines.jobs.job import resume_job, run_job
+from packetfs.engines.jobs.scheduler import ALONE, Scheduler
 from packetfs.engines.jobs.steering import list_jobs
+from packetfs.engines.jobs.turn import Turns
 from packetfs.engines.memo.known import Keys, Span
 from packetfs.engines.options import JobOptions
 from packetfs.limits import NODE_LEAVES_MAX, STRETCH_MAX
@@ -343,3 +346,22 @@ def test_an_outline_is_the_bytes_of_its_stretch(pool: Pool, data: st.DataObject)
     stop = data.draw(st.integers(start, len(content)))
     found = outline(stored(pool, content), start, stop)
     assert b"".join(piece for leaf in split(found) for piece in run_leaf(pool, leaf)) == content[start:stop]
+
+
+def test_one_worker_runs_a_small_change_alone(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others begin where nothing was remembered first, or as soon as there is more to run."""
+    workers: list[Turns] = []
+    take_turns = Scheduler.work
+
+    def look(scheduler: Scheduler, taker: Turns, *rest: Any) -> None:
+        workers.append(taker)
+        take_turns(scheduler, taker, *rest)
+
+    monkeypatch.setattr(Scheduler, "work", look)
+    text, memory, options = text_of(3_000_000), Recalling(), JobOptions(shard_bytes=8192, workers=3)
+    changed = text[:2_900_000] + b"x" + text[2_900_000:]
+    for data, alone, wanted in ((text, ALONE, 3), (changed, ALONE, 1), (text + changed[::-1], 8192, 3)):
+        monkeypatch.setattr(scheduler, "ALONE", alone)
+        workers.clear()
+        run(program("mov r0, 2\n exit"), [stored(pool, data)], "line", options, memory=memory)
+        assert len(workers) == wanted

@@ -66,7 +66,7 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
     try:
         work, care, scheduler = _prepare(table, spool, job, task)
         workers = workers_of(job.options, task.machine)
-        threads += (threading.Thread(target=scheduler.work, args=(Turns(work),), daemon=True) for _ in range(workers))
+        threads += _threads(scheduler, work, workers)
         _watch(threads, scheduler, work)
         if scheduler.error is not None:
             raise scheduler.error
@@ -76,6 +76,20 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
         if not any(thread.is_alive() for thread in threads):
             spool.close()
             table.close()
+
+
+def _threads(scheduler: Scheduler, work: Work, workers: int) -> list[threading.Thread]:
+    """Return the threads of the workers, of which the first one begins the others."""
+
+    def begin_others() -> None:
+        for other in others:
+            other.start()
+
+    def thread(*arguments: object) -> threading.Thread:
+        return threading.Thread(target=scheduler.work, args=(Turns(work), *arguments), daemon=True)
+
+    others = [thread() for _ in range(workers - 1)]
+    return [thread(begin_others), *others]
 
 
 def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work, JobCare, Scheduler]:
@@ -130,12 +144,11 @@ def _memo(job: JobFile, task: Task) -> Memo | None:
 
 
 def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work) -> None:
-    """Start the threads and wait for them; tell how far they are. An interrupt ends them within END_SECONDS."""
+    """Start the first thread and wait for all; tell how far they are. An interrupt ends them within END_SECONDS."""
     sizes = [source.size for source in work.sources]
     total = sum(size or 0 for size in sizes)
     try:
-        for thread in threads:
-            thread.start()
+        threads[0].start()
         told = time.monotonic()
         while any(thread.is_alive() for thread in threads):
             if scheduler.wait(TELL_SECONDS):
