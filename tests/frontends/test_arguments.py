@@ -46,8 +46,22 @@ def lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 def test_what_is_read_is_what_argparse_says(line: tuple[str, list[str]]) -> None:
     name, words = line
     found = all_arguments(load(BY_NAME[name])).read(words)
+    judgement = judged(name, words)
     if found is not None:
-        assert said(name, found) == judged(name, words)
+        assert said(name, found) == judgement
+
+
+@pytest.mark.parametrize("word", ["", " ", " --x", "\n"])
+def test_blank_words_that_no_argument_takes_are_mistakes(word: str) -> None:
+    with pytest.raises(UsageError, match="unrecognized arguments"):
+        build_parser(BY_NAME["gc"], load(BY_NAME["gc"])).parse([word])
+
+
+def test_two_dashes_behind_an_option_are_its_value_whoever_reads_them() -> None:
+    read, parsed = (judged("rm", [*words, "--pool=--", "a"]) for words in ([], ["-rq"]))
+    assert read is not None
+    assert parsed is not None
+    assert read["pool"] == parsed["pool"] == "--"
 
 
 @pytest.mark.parametrize(

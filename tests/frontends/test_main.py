@@ -92,6 +92,7 @@ def test_modules_and_table_agree() -> None:
         (("ls", "--color", "blue"), "invalid choice"),
         (("cat",), "the following arguments are required: PATH"),
         (("--pool", "/nowhere"), "a command is missing"),
+        (("--quiet",), "a command is missing after '--quiet'\n"),
         (("--hlep",), "did you mean --help?"),
         (("mount", "--pool", "a", "b"), "POOL is written without --pool"),
         (("ls", "--json=1"), "hint: `pfs ls --help` shows"),

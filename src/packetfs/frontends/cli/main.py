@@ -40,7 +40,8 @@ def _dispatch(words: list[str], output: Output) -> int:
     elif not rest or "--help" in rest or "-h" in rest:
         output.line(overview())
     else:
-        raise UsageError(reason=f"a command is missing after {rest[-1]!r}{suggestion(rest[-1], LEADING)}")
+        meant = "" if rest[-1] in LEADING else suggestion(rest[-1], LEADING)
+        raise UsageError(reason=f"a command is missing after {rest[-1]!r}{meant}")
     return ExitCode.DONE if rest else ExitCode.USAGE
 
 

@@ -3,7 +3,7 @@ boundary and suggest what was meant."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from packetfs.errors import UsageError
@@ -12,7 +12,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.declared import CommandModule, own_arguments, shared_options
-from packetfs.typing import NoReturn
+from packetfs.typing import Any, NoReturn
 
 
 class HelpFormatter(RawDescriptionHelpFormatter):
@@ -38,6 +38,14 @@ class CommandParser(ArgumentParser):
         usage = self.format_usage().removeprefix("usage: ").strip()
         raise UsageError(reason=f"{message}{self._suggest(message)} (usage: {' '.join(usage.split())})")
 
+    def _get_values(self, action: Action, arg_strings: list[str]) -> Any:
+        """argparse's, where `--pool=--` names `--`: before Python 3.13 it would name nothing."""
+        if not action.option_strings or arg_strings != ["--"]:
+            return super()._get_values(action, arg_strings)
+        value = self._get_value(action, "--")
+        self._check_value(action, value)
+        return value
+
     def error(self, message: str) -> NoReturn:
         raise _Mistake(message.replace(": ignored explicit argument", ": nothing may stand behind it, as does"))
 
@@ -45,7 +53,7 @@ class CommandParser(ArgumentParser):
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown == message:
             return ""
-        word = unknown.split()[0].partition("=")[0]
+        word = unknown.partition(" ")[0].partition("=")[0]
         name = word.lstrip("-").upper()
         if any(name == action.metavar for action in self._actions if not action.option_strings):
             return f"; {name} is written without {word}"
