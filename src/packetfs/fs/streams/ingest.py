@@ -92,8 +92,9 @@ def ingest(
     alone, and the content of what did not change must be in the pool.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
-        load = pool.read_into if keep else None
-        amender = Amender(known, read_into, pool.mean, load) if known is not None and tee is None else None
+        amender = None
+        if known is not None and tee is None:
+            amender = Amender(known, read_into, pool.mean, pool.read_into if keep else None)
         return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
 
 
