@@ -175,6 +175,25 @@ def test_gc_frees_what_nothing_needs(filled: Pfs) -> None:
     filled.good("check")
 
 
+def test_a_version_of_what_changed_costs_little_and_outlives_the_one_before(filled: Pfs) -> None:
+    def content() -> int:
+        return int(str(filled.good("info", "--json").records[0]["content"]))
+
+    changed = DATA.replace(b"line 5000 of", b"LINE 5000 of").replace(b"line 9000 of", b"LINE 9000 of")
+    before = content()
+    filled.good("put", "-", "docs/kept", stdin=changed)
+    assert content() < before + 1000
+    filled.good("snapshots", "--take", "second")
+    filled.good("rm", "-r", "docs")
+    filled.good("snapshots", "--drop", "first")
+    filled.good("gc")
+    filled.good("check")
+    assert filled.good("cat", "--snapshot", "second", "docs/kept").out == changed
+    filled.good("snapshots", "--drop", "second")
+    filled.good("gc")
+    assert content() == 0
+
+
 def test_a_second_writer_is_refused_by_name_and_readers_are_not(filled: Pfs) -> None:
     with Pool.open(str(filled.pool), writable=True):
         for arguments in (("rm", "docs/kept"), ("put", "-", "x"), ("gc",), ("repair",), ("snapshots", "--take", "s")):

@@ -1,4 +1,7 @@
-"""Give back the space of what no name and no snapshot needs. Nothing else is touched; it may be stopped any time."""
+"""Give back the space of what no name and no snapshot needs. Nothing else is touched; it may be stopped any time.
+
+A version that is stored as what changed needs the content that it changed, which stays as long as that version does.
+"""
 
 from __future__ import annotations
 

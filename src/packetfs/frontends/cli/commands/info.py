@@ -1,4 +1,9 @@
-"""Show what a pool holds and what it costs on the disk."""
+"""Show what a pool holds and what it costs on the disk.
+
+logical is the size of the files as they are now. content is what is stored for them, for snapshots and for what
+`pfs gc` would give back: every extent once, and one that changed a little as what changed. on disk is all
+that the pool occupies.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ OPTIONS: Final = ("json", "pool")
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The figures of a pool. logical: bytes of its files; content: those stored, once each; disk: what they occupy."""
+    """The figures of a pool. logical: bytes of its files; content: what is stored, once each; disk: all it occupies."""
 
     path: str
     identity: str
