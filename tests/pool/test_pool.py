@@ -302,3 +302,16 @@ def test_a_pool_is_a_dictionary(steps: list[tuple[int, bytes]]) -> None:
         assert {extent.digest: pool.read(extent.digest) for extent in pool.scan()} == model
         assert pool.content_bytes == sum(map(len, model.values()))
         pool.close()
+
+
+def test_an_index_that_knows_of_too_little_content_counts_from_nothing(place: Path) -> None:
+    """What it says is a hint: whoever takes content out of it later is not the one to fail."""
+    path, data = str(place / "pool"), random.randbytes(50_000)
+    with Pool.create(path) as pool:
+        pool.put(data)
+        pool._content = 7
+    with Pool.open(path, writable=True) as pool:
+        assert pool.content_bytes == 7
+        evict(pool, digest_of(data))
+        pool.flush()
+        assert not pool.content_bytes

@@ -261,7 +261,7 @@ class Pool:
     def forget(self, extent: Extent) -> None:
         """Take an extent out of the index."""
         if self.lookup.index.remove(extent.digest, extent.position // PACKET) and extent.mark is Mark.DATA:
-            self._content -= extent.length
+            self._content = max(self._content - extent.length, 0)  # an index may have been wrong about it
         self.doubt(extent)
 
     def doubt(self, extent: Extent) -> None:
