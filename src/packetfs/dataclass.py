@@ -175,7 +175,7 @@ class _Init:
 
     def _compiled(self) -> Any:
         parameters, lines = ["self"], []
-        scope: dict[str, Any] = {"_set": _set, "_UNSET": _UNSET}
+        scope: dict[str, Any] = {"_UNSET": _UNSET}
         for name in self._names:
             each = self.declared[name]
             value = name
@@ -186,7 +186,9 @@ class _Init:
             scope[f"_{name}"] = default
             needed = each.default_factory is _UNSET and default is _UNSET
             parameters.append(name if needed else f"{name}=_{name}")
-            lines.append(f"_set(self, {name!r}, {value})" if self.frozen else f"self.{name} = {value}")
+            if self.frozen:  # by the slot itself: half of what it takes by name
+                scope[f"_set_{name}"] = vars(self.owner)[name].__set__
+            lines.append(f"_set_{name}(self, {value})" if self.frozen else f"self.{name} = {value}")
         if self._follows:
             lines.append("self.__post_init__()")
         exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), scope)  # noqa: S102  # names of fields

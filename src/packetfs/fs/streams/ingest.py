@@ -188,11 +188,8 @@ class _Ingest:
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
-            if self._known is not None and not queue:
-                at = self._take_over_unchanged(self._known)
-            if self._known is not None and self._writer.between_nodes and self._take_over_nodes(self._known):
-                queue.clear()
-                at = self._at
+            known = self._known
+            at = self._follow_extents(at, queue) if known is None else self._pass_unchanged(known, at, queue)
             keep = queue[0].start if queue else at
             segment = self._old.current()
             followed = None if segment is None else self._compare(segment, at, keep, queue)
@@ -201,8 +198,7 @@ class _Ingest:
             queue.append(followed)
             at += segment.length
             self._old.advance()
-            while queue and at - queue[0].start >= self._reach:
-                self._take_over(queue.popleft())
+            self._take_over_before(at - self._reach, queue)
         if segment is None and not self._stream.have(at, 1, keep):
             while queue:
                 self._take_over(queue.popleft())
@@ -212,22 +208,54 @@ class _Ingest:
         self._differs_at = at
         self._following = False
 
-    def _take_over_unchanged(self, known: Known) -> int:
-        """Take over extents behind which so much did not change that their cuts hold; return the place behind them."""
-        if self._tee is not None:
-            return self._at
+    def _follow_extents(self, at: int, queue: deque[_Followed]) -> int:
+        """Follow extents that the stream has too; return the place behind them."""
+        old, stream, reach = self._old, self._stream, self._reach
+        while (segment := old.current()) is not None and segment.digest is not None and segment.length <= self._most:
+            length = segment.length
+            if stream.have(at, length, queue[0].start if queue else at) < length:
+                break
+            found = digest_of(stream.view(at, length))
+            if found != segment.digest:
+                self._mismatch = at, length, found
+                break
+            queue.append(_Followed(at, segment, unread=False))
+            at += length
+            old.advance()
+            if at - queue[0].start >= reach:
+                self._take_over_before(at - reach, queue)
+        return at
+
+    def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
+        """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
+        while queue and queue[0].start <= end:
+            self._take_over(queue.popleft())
+
+    def _pass_unchanged(self, known: Known, at: int, queue: deque[_Followed]) -> int:
+        """Take over all behind which so much is known not to have changed that its cuts hold; return the place behind
+        the last segment that was followed."""
+        segment = self._old.current()
+        if segment is not None and segment.start == at:
+            self._take_over_before(known.unchanged(at) - self._reach, queue)
+        if queue or self._tee is not None:
+            return at
+        if self._writer.between_nodes:
+            self._take_over_nodes(known)
+        self._take_over_unchanged(known)
+        return self._at
+
+    def _take_over_unchanged(self, known: Known) -> None:
+        """Take over extents behind which so much did not change that their cuts hold."""
         until = known.unchanged(self._at) - self._reach
         while (segment := self._old.current()) is not None and segment.digest is not None:
-            end = self._at + segment.length
-            if segment.start != self._at or end > until or segment.length > self._mean * 3 // 2:
+            if segment.start != self._at or segment.start > until or segment.length > self._most:
                 break
             self._end_run()
             self._writer.add(segment.leaf, segment.length, segment.digest)
-            self._at = end
+            self._at += segment.length
             self._old.advance()
             if self._writer.between_nodes and self._take_over_nodes(known):
                 until = known.unchanged(self._at) - self._reach
-        return self._at
 
     def _take_over_nodes(self, known: Known) -> bool:
         """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
@@ -308,9 +336,9 @@ class _Ingest:
         view = self._stream.view(at, length)
         if segment.digest is None:
             return view == segment.data
-        found = digest_of(view)
-        self._mismatch = at, length, found
-        return found == segment.digest
+        if self._mismatch[:2] != (at, length):
+            self._mismatch = at, length, digest_of(view)
+        return self._mismatch[2] == segment.digest
 
     def _is_run(self, segment: Segment, at: int, keep: int) -> bool:
         """The same for a run, which must also end where the old one did. A long one is left to the cutter."""
@@ -334,7 +362,8 @@ class _Ingest:
         if segment.byte >= 0:
             self._add_run(segment.byte, segment.length)
             return
-        self._end_run()
+        if self._run_length:
+            self._end_run()
         digest = segment.digest
         if followed.unread and self._tee is None:
             self._write(segment.leaf, segment.length, digest or b"")

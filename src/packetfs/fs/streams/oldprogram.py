@@ -1,26 +1,40 @@
-"""The segments of the program that a file had before, as far as an ingest looks ahead in them."""
+"""The segments of the program that a file had before, as far as an ingest looks ahead in them.
+
+They are made of a node at a time. Digests are looked for in them behind a difference alone, and indexed only then.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
+from operator import attrgetter
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import PacketFSError
+from packetfs.errors import BadProgram, PacketFSError
+from packetfs.fs.leaves import Leaves
 from packetfs.fs.nodes import lowest_nodes
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import HEADER, PACKET, Op
-from packetfs.packet.tree import Store, leaves, produces, read_head
+from packetfs.packet.tree import Store, read_head
 from packetfs.typing import Final
 
 _BEHIND: Final = 64
 """Segments kept behind the place, so that a step back finds them: no 13/8 of a mean hold more."""
+_PASSED: Final = 1024
+"""Segments behind the place until all but those go."""
 _AHEAD: Final = 64
-_FILL: Final = int(Op.FILL)
 _AHEAD_STEP: Final = 4
 _HELD_MAX: Final = 4096
 """Segments held: 64 are looked at after a difference and 4 more for each new chunk that is not among them, until these
 stand for 256 MiB (1 MiB of memory); the oldest then go."""
+_DIGEST_END: Final = HEADER + 32
+_COPY: Final = int(Op.COPY)
+_DATA: Final = int(Op.DATA)
+_FILL: Final = int(Op.FILL)
+
+
+_start_of: Final = attrgetter("start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +58,15 @@ class OldProgram:
         self._source = iter(()) if root is None else _segments(store, root)
         self._nodes = iter(()) if root is None else _nodes(store, root)
         self._node: tuple[int, bytes] | None = (-1, b"")
-        self._held: deque[Segment] = deque()
+        self._held: list[Segment] = []
         self._first = 0
+        """The number of the first one that is held; the place, and so on, are numbers too."""
         self._at = 0
+        self._seen = 0
+        """How far digests were looked for."""
         self._places: dict[Digest, int] = {}
+        self._indexed = 0
+        """Up to where the digests of those that are held have their places."""
 
     @classmethod
     def load(cls, store: Store, root: Digest | None, mean: int) -> OldProgram:
@@ -60,16 +79,17 @@ class OldProgram:
 
     def current(self) -> Segment | None:
         """Return the segment at the place, None behind the last."""
-        while self._at - self._first >= len(self._held):
+        place = self._at - self._first
+        while place >= len(self._held):
             if not self._load():
                 return None
-        return self._held[self._at - self._first]
+        return self._held[place]
 
     def advance(self) -> None:
         """Go on to the next segment."""
         self._at += 1
-        while self._at - self._first > _BEHIND:
-            self._drop()
+        if self._at - self._first > _PASSED:
+            self._drop(self._at - self._first - _BEHIND)
 
     def go_back(self, count: int) -> None:
         """Step back over segments just passed."""
@@ -77,12 +97,12 @@ class OldProgram:
 
     def find(self, digest: Digest) -> bool:
         """Go behind the chunk of this digest, if it is near."""
+        self._seen = max(self._seen + _AHEAD_STEP, self._at + _AHEAD)
+        while self._first + len(self._held) < self._seen and self._load():
+            if len(self._held) > _HELD_MAX:
+                self._drop(len(self._held) - _HELD_MAX)
+        self._index()
         place = self._places.get(digest)
-        ahead = self._first + len(self._held) - self._at
-        for _ in range(_AHEAD_STEP if ahead >= _AHEAD else _AHEAD - ahead):
-            if place is not None or not self._load():
-                break
-            place = self._places.get(digest)
         if place is None:
             return False
         self._at = place
@@ -91,11 +111,17 @@ class OldProgram:
 
     def spanning(self, start: int, end: int) -> list[Segment]:
         """Return the segments that reach into [start, end), as far as those before are held still."""
-        for _ in range(_AHEAD):
-            last = self._held[-1] if self._held else None
-            if (last is not None and last.start + last.length >= end) or not self._load():
+        while not self._held or self._held[-1].start + self._held[-1].length < end:
+            if not self._load():
                 break
-        return [one for one in self._held if one.start < end and one.start + one.length > start]
+        first = max(bisect_right(self._held, start, key=_start_of) - 1, 0)
+        found: list[Segment] = []
+        for segment in self._held[first:]:
+            if segment.start >= end:
+                break
+            if segment.start + segment.length > start:
+                found.append(segment)
+        return found
 
     def align(self, offset: int) -> bool:
         """Go forward to the segment that starts at an offset, if one does."""
@@ -111,7 +137,7 @@ class OldProgram:
             return None
         packet = self._node[1]
         try:
-            ops = self._store.read(Digest(packet[HEADER : HEADER + 32]))[::PACKET]
+            ops = self._store.read(Digest(packet[HEADER:_DIGEST_END]))[::PACKET]
         except PacketFSError:
             return None
         return None if _FILL in ops else packet
@@ -120,26 +146,33 @@ class OldProgram:
         """Go to the segment that starts at an offset, without looking at those before."""
         self._held.clear()
         self._places.clear()
-        self._first = self._at = 0
+        self._first = self._at = self._seen = self._indexed = 0
         self._source = iter(()) if self._root is None else _segments(self._store, self._root, offset)
 
     def _load(self) -> bool:
-        segment = next(self._source, None)
-        if segment is None:
+        """Hold those of one more node; False behind the last."""
+        more = next(self._source, None)
+        if more is None:
             return False
-        if segment.digest is not None:
-            self._places.setdefault(segment.digest, self._first + len(self._held))
-        self._held.append(segment)
-        if len(self._held) > _HELD_MAX:
-            self._drop()
-            self._at = max(self._at, self._first)
+        self._held += more
         return True
 
-    def _drop(self) -> None:
-        gone = self._held.popleft()
-        if gone.digest is not None and self._places.get(gone.digest) == self._first:
-            del self._places[gone.digest]
-        self._first += 1
+    def _index(self) -> None:
+        """Give each digest that is held its place, the first of several."""
+        start = max(self._indexed, self._first)
+        for place, segment in enumerate(self._held[start - self._first :], start):
+            if segment.digest is not None:
+                self._places.setdefault(segment.digest, place)
+        self._indexed = self._first + len(self._held)
+
+    def _drop(self, count: int) -> None:
+        """Give up the oldest segments."""
+        for place, segment in enumerate(self._held[: max(self._indexed - self._first, 0)][:count], self._first):
+            if segment.digest is not None and self._places.get(segment.digest) == place:
+                del self._places[segment.digest]
+        del self._held[:count]
+        self._first += count
+        self._at = max(self._at, self._first)
 
 
 def _nodes(store: Store, root: Digest) -> Iterator[tuple[int, bytes]]:
@@ -149,19 +182,29 @@ def _nodes(store: Store, root: Digest) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def _segments(store: Store, root: Digest, start: int = 0) -> Iterator[Segment]:
-    """Yield what is readable: a damaged program ends early, and the rest of the file is cut anew."""
+def _segments(store: Store, root: Digest, start: int = 0) -> Iterator[list[Segment]]:
+    """Yield what is readable, node by node: a damaged program ends early, and the rest of the file is cut anew."""
     try:
-        for at, leaf in leaves(store, root, start):
-            yield _segment(at, leaf)
+        found = Leaves(store)
+        for base, starts, packets in found.packed(root, start, found.size(root)):
+            yield _segments_of(base, starts, packets)
     except PacketFSError:
         return
 
 
-def _segment(at: int, leaf: bytes) -> Segment:
-    length = produces(leaf)
-    if leaf[0] == Op.COPY:
-        return Segment(at, length, leaf, Digest(leaf[HEADER : HEADER + 32]))
-    if leaf[0] == Op.DATA:
-        return Segment(at, length, leaf, data=leaf[HEADER : HEADER + length])
-    return Segment(at, length, leaf, byte=leaf[HEADER])
+def _segments_of(base: int, starts: list[int], packets: bytes) -> list[Segment]:
+    """Return the segments of one node, whose first one makes the bytes from `base + starts[0]` on."""
+    found: list[Segment] = []
+    at = 0
+    for start, end in pairwise(starts):
+        leaf = packets[at : at + PACKET]
+        at += PACKET
+        if leaf[0] == _COPY:
+            found.append(Segment(base + start, end - start, leaf, Digest(leaf[HEADER:_DIGEST_END])))
+        elif leaf[0] == _DATA:
+            found.append(Segment(base + start, end - start, leaf, data=leaf[HEADER : HEADER + end - start]))
+        elif leaf[0] == _FILL:
+            found.append(Segment(base + start, end - start, leaf, byte=leaf[HEADER]))
+        else:
+            raise BadProgram(root="of a file", reason="a leaf is no part of one")
+    return found
