@@ -34,6 +34,13 @@ size_t pfs_equal_again(const uint8_t *a, const uint8_t *b, size_t limit) {
     return limit;
 }
 
+int pfs_differ(const uint8_t *a, const uint8_t *b, size_t limit, struct pfs_stretch *stretch) {
+    size_t start = stretch->end + pfs_common_prefix(a + stretch->end, b + stretch->end, limit - stretch->end);
+    size_t end = start + pfs_equal_again(a + start, b + start, limit - start);
+    *stretch = (struct pfs_stretch){start, end};
+    return start < limit;
+}
+
 size_t pfs_common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit) {
     size_t at = 0;
     for (; limit - at >= 8; at += 8) {

@@ -143,6 +143,60 @@ static void check_expand(void) {
     free(source);
 }
 
+/* What a patch makes of its pieces is the new bytes; its parts say how many. */
+static void run_patch(const struct pfs_bytes *patch, const struct pfs_piece *pieces, const uint8_t *new, size_t size) {
+    size_t packets = patch->size / PFS_PACKET, at = 0, made = 0, produced;
+    assert(pfs_patch_makes(patch->data, packets, size) && !pfs_patch_makes(patch->data, packets, size + 1));
+    for (struct pfs_part part; at < packets; made += part.size) {
+        assert(pfs_patch_next(patch->data, packets, &at, &part) == NULL && part.size <= size - made);
+        uint8_t *out = malloc(part.size);
+        const struct pfs_piece *old = part.digest ? &pieces[part.digest[0]] : NULL;
+        struct pfs_source source = {old ? old->data - old->offset : NULL, old ? old->size + old->offset : 0};
+        assert(pfs_expand(part.program, part.packets, &source, old != NULL, out, part.size, &produced) == NULL);
+        assert(produced == part.size && memcmp(out, new + made, produced) == 0);
+        free(out);
+    }
+    assert(made == size);
+}
+
+static void check_patch(void) {
+    size_t count = draw(4), size = draw(60), offset = draw(20);
+    uint8_t *old[3], digests[3][PFS_DIGEST] = {{0}, {1}, {2}};
+    struct pfs_piece pieces[3];
+    for (size_t i = 0; i < count; i++) {
+        size_t length = draw(3) ? draw(9000) : draw(20);
+        old[i] = make(offset + length);
+        pieces[i] = (struct pfs_piece){old[i] + offset, digests[i], length, size, offset};
+        size += length + draw(2) * draw(200);
+    }
+    uint8_t *new = make(size);
+    for (size_t i = 0; i < count; i++) memcpy(new + pieces[i].at, pieces[i].data, pieces[i].size);
+    for (uint64_t edits = draw(9); edits > 0 && size > 0; edits--) {
+        size_t at = draw(size), length = draw(300);
+        memset(new + at, (int)draw(256), length < size - at ? length : size - at);
+    }
+    struct pfs_bytes patch = {.room = draw(size + 1)};
+    patch.data = malloc(patch.room ? patch.room : 1);
+    if (pfs_patch_make(new, size, pieces, count, &patch) == 0) run_patch(&patch, pieces, new, size);
+    assert(patch.size <= patch.room);
+    free(patch.data), free(new);
+    while (count > 0) free(old[--count]);
+}
+
+/* Any packets have parts, or are refused. */
+static void check_parts(void) {
+    size_t packets = draw(6), at = 0;
+    uint8_t *patch = make(packets * PFS_PACKET);
+    for (size_t i = 0; i < packets; i++) patch[i * PFS_PACKET + PFS_AT_OP] = (uint8_t)(2 + draw(4));
+    pfs_patch_makes(patch, packets, draw(1000));
+    for (struct pfs_part part; at < packets;) {
+        size_t before = at;
+        pfs_patch_next(patch, packets, &at, &part);
+        assert(at > before && at <= packets && part.packets == at - before);
+    }
+    free(patch);
+}
+
 static void check_index(void) {
     struct pfs_index index = {.capacity = 1 + draw(40)};
     uint64_t values[4];
@@ -229,6 +283,8 @@ int main(int count, char **arguments) {
         check_search();
         check_match();
         check_expand();
+        check_patch();
+        check_parts();
         check_index();
         check_compare();
         check_blocks();

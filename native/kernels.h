@@ -62,6 +62,11 @@ size_t pfs_common_prefix(const uint8_t *a, const uint8_t *b, size_t limit);
 /* Where 8 bytes or more are equal for the first time; the limit where they never are. */
 size_t pfs_equal_again(const uint8_t *a, const uint8_t *b, size_t limit);
 size_t pfs_common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit);
+/* The first stretch from `stretch->end` on in which the buffers differ, and which 8 equal bytes end; 0 where there is none. */
+struct pfs_stretch {
+    size_t start, end;
+};
+int pfs_differ(const uint8_t *a, const uint8_t *b, size_t limit, struct pfs_stretch *stretch);
 /* Bytes at the front equal to `value`. */
 size_t pfs_run_length(const uint8_t *a, uint8_t value, size_t limit);
 
@@ -73,6 +78,31 @@ struct pfs_source {
 /* 0, or what is wrong; *produced bytes of out are then written. */
 const char *pfs_expand(const uint8_t *program, size_t packets, const struct pfs_source *sources, size_t source_count,
                        uint8_t *out, size_t out_size, size_t *produced);
+
+/* A string of bytes that grows. */
+struct pfs_bytes {
+    uint8_t *data;
+    size_t size, room;
+};
+
+/* patch: an extent as what it differs in from others */
+struct pfs_piece {
+    const uint8_t *data, *digest; /* old bytes, and of which extent */
+    size_t size, at;              /* `at`: where they would stand in the new bytes, behind the piece before */
+    uint64_t offset;              /* where they begin in their extent */
+};
+/* The patch, in the room that there is; -1 where it takes more, or copies nothing. */
+int pfs_patch_make(const uint8_t *new, size_t size, const struct pfs_piece *pieces, size_t count,
+                   struct pfs_bytes *patch);
+/* Whether the packets say that they make so many bytes. */
+int pfs_patch_makes(const uint8_t *patch, size_t packets, uint64_t size);
+struct pfs_part {
+    const uint8_t *digest, *program; /* without a digest it is what this program of DATA and FILL packets makes */
+    size_t packets;
+    uint64_t offset, size;
+};
+/* The part that begins with packet *at, which then is that of the next; 0, or what is wrong. */
+const char *pfs_patch_next(const uint8_t *patch, size_t packets, size_t *at, struct pfs_part *part);
 
 /* index: fingerprints to values in 16-byte slots */
 #define PFS_SLOT 16
@@ -88,10 +118,6 @@ size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, u
 size_t pfs_index_count(const struct pfs_index *index);
 
 /* match: a delta program */
-struct pfs_bytes {
-    uint8_t *data;
-    size_t size, room;
-};
 struct pfs_delta {
     struct pfs_bytes instructions, literals;
     uint64_t expected;

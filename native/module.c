@@ -4,9 +4,10 @@
 #include <stdlib.h>
 
 #include "kernels.h"
-#include "search.h"
 #include "packet.h"
+#include "patch_module.h"
 #include "reconcile_module.h"
+#include "search.h"
 #include "vm_module.h"
 
 enum { RELEASE = 16 * 1024, MEAN_LEAST = 4096, CANDIDATES = 64 };
@@ -419,6 +420,8 @@ static PyMethodDef methods[] = {
     {"equal_again", native_equal_again, METH_VARARGS, "equal_again(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
+    {"make_patch", pfs_python_make_patch, METH_VARARGS, "make_patch(new, pieces, room) -> bytes, or None"},
+    {"patch_parts", pfs_python_patch_parts, METH_VARARGS, "patch_parts(patch, size, limit) -> (bases, parts)"},
     {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},
     {"block_index", pfs_python_block_index, METH_VARARGS, "block_index(sums, width) -> bytes: a table for block_find."},
     {"block_find", pfs_python_block_find, METH_VARARGS,

@@ -6,6 +6,7 @@
 
 #define PFS_PACKET 64
 #define PFS_BODY 48
+#define PFS_DIGEST 32
 
 enum pfs_op { PFS_OP_DATA = 2, PFS_OP_FILL = 3, PFS_OP_COPY = 4 };
 

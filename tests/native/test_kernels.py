@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.accel import native
+from packetfs.packet.digest import DIGEST
 from packetfs.packet.kernels import common_prefix_python, equal_again_python, expand_python
 from packetfs.packet.layout import BODY, PACKET, STRUCT, Op
 from packetfs.packet.match import match_python
@@ -35,7 +36,7 @@ def test_header_says_what_the_layout_says() -> None:
     assert {(name, int(number)) for name, number in re.findall(r"PFS_OP_(\w+) = (\d+)", header)} <= {
         (op.name, op.value) for op in Op
     }
-    assert re.findall(r"#define PFS_(?:PACKET|BODY) (\d+)", header) == [str(PACKET), str(BODY)]
+    assert [int(size) for size in re.findall(r"#define PFS_\w+ (\d+)", header)] == [PACKET, BODY, DIGEST]
     assert [int(at) for at in re.findall(r"PFS_AT_\w+ = (\d+)", header)] == [0, 1, 4, 8, 16]
     assert calcsize(STRUCT) == PACKET
 

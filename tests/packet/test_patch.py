@@ -14,7 +14,7 @@ from packetfs.limits import PATCH_BASES, PATCH_SHARE
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.layout import PACKET
-from packetfs.packet.patch import Copied, Piece, apply_patch, bases_of, make_patch, parse_patch
+from packetfs.packet.patch import Piece, apply_patch, bases_of, make_patch, parse_patch
 
 SIZE = 20_000
 
@@ -43,27 +43,33 @@ def test_a_patch_over_pieces_makes_the_extent_and_its_parts_do_too(seed: int) ->
     for _ in range(rng.randrange(4)):
         at, size = rng.randrange(len(new)), rng.choice((1, 47, 48, 49, 500))
         new[at : at + size] = bytes(size) if rng.random() < 0.3 else rng.randbytes(size)
-    patch = make_patch(memoryview(bytes(new)), pieces)
+    patch = make_patch(new, pieces, len(new) // PATCH_SHARE)
     if patch is None:
         assert len(new) < 20 * PATCH_SHARE * PACKET
         return
     assert len(patch) <= len(new) // PATCH_SHARE
     assert run(patch, held, len(new)) == new
-    parts = parse_patch(patch, len(new))
-    made = (held[p.digest][p.offset : p.offset + p.length] if isinstance(p, Copied) else p for p in parts)
+    bases, parts = parse_patch(patch, len(new))
+    made = (part if isinstance(part, bytes) else taken(held[bases[part[0]]], *part[1:]) for part in parts)
     assert b"".join(made) == new
-    assert set(bases_of(patch)) == {part.digest for part in parts if isinstance(part, Copied)} <= held.keys()
+    assert set(bases_of(patch)) == set(bases) <= held.keys()
+
+
+def taken(old: bytes, offset: int, length: int) -> bytes:
+    return old[offset : offset + length]
 
 
 def test_what_differs_too_much_has_no_patch() -> None:
     old, other = random.Random(1).randbytes(SIZE), random.Random(2).randbytes(SIZE)
-    piece = Piece(0, digest_of(old), 0, memoryview(old))
-    assert make_patch(memoryview(other), [piece]) is None
-    assert make_patch(memoryview(old), []) is None
+    pieces = [Piece(0, digest_of(old), 0, memoryview(old))]
+    room = SIZE // PATCH_SHARE
+    assert make_patch(other, pieces, room) is None
+    assert make_patch(old, [], room) is None
     half = old[: SIZE // 2] + other[SIZE // 2 :]
-    assert make_patch(memoryview(half), [piece]) is None
+    assert make_patch(half, pieces, room) is None
     zeroed = old[: SIZE // 2] + bytes(SIZE // 2)
-    assert len(make_patch(memoryview(zeroed), [piece]) or b"") == 2 * PACKET
+    assert len(make_patch(zeroed, pieces, 2 * PACKET) or b"") == 2 * PACKET
+    assert make_patch(zeroed, pieces, 2 * PACKET - 1) is None
 
 
 PACKETS = st.one_of(
@@ -87,14 +93,14 @@ def test_any_bytes_make_an_extent_or_are_refused(packets: list[bytes], size: int
     patch = b"".join(packets)
     try:
         made = run(patch, held, size)
-    except BadPacket:
+    except (BadPacket, KeyError):  # it is none, or over what is not held
         made = None
     assert made is None or len(made) == size
     try:
-        parts = parse_patch(patch, size)
+        _, parts = parse_patch(patch, size)
     except BadPacket:
         return
-    assert sum(part.length if isinstance(part, Copied) else len(part) for part in parts) == size
+    assert sum(len(part) if isinstance(part, bytes) else part[2] for part in parts) == size
 
 
 def test_runs_that_each_fit_are_refused_together_before_they_take_memory() -> None:

@@ -7,29 +7,28 @@ extent. Its parts say as well what somebody who has the bases needs, so a delta 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, starmap
+from typing import NamedTuple
 
-from packetfs.dataclass import dataclass
+from packetfs.accel import native
 from packetfs.errors import BadPacket
-from packetfs.limits import PATCH_BASES, PATCH_SHARE
+from packetfs.limits import PATCH_BASES
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.inplace import differing
-from packetfs.packet.kernels import common_prefix, expand
+from packetfs.packet.kernels import common_prefix, expand, expand_python
 from packetfs.packet.layout import BODY, HEADER, PACKET, STRUCT, Buffer, Op
 from packetfs.typing import Final, TypeAlias
 
-_BODY: Final = struct.Struct("48s")
-_DATA_BODY: Final = struct.Struct("16x48s")
 _PACKET: Final = struct.Struct(STRUCT)
-_COPY, _DATA = int(Op.COPY), int(Op.DATA)
-_DATA_OP, _FULL_BODY = bytes([_DATA]), bytes([BODY])
-_FULL: Final = data_leaf(bytes(BODY))[:HEADER]
-"""The header of a DATA packet whose body is all data."""
+_Packet: TypeAlias = tuple[int, int, int, int, int, bytes]
+_COPY, _FILL = int(Op.COPY), int(Op.FILL)
+_EMPTY: Final = "a part of a patch is empty"
+_BASES: Final = "a patch copies from none, or from too many"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Old bytes, as they would stand at `at` of a new payload, and where they are: in which extent, from where on."""
 
     at: int
@@ -38,40 +37,41 @@ class Piece:
     content: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """Part of what a patch produces: bytes of an extent."""
-
-    digest: Digest
-    offset: int
-    length: int
+Part: TypeAlias = tuple[int, int, int] | bytes
+"""Part of what a patch produces: of the base with a number, from an offset on, so many bytes; or bytes of its own."""
 
 
-Part: TypeAlias = Copied | bytes
-
-
-def make_patch(new: memoryview, old: Iterable[Piece]) -> bytes | None:
-    """Return the patch that makes `new` of old pieces, in their order; None where one would not be worth it."""
-    room = len(new) // PATCH_SHARE
+def make_patch_python(new: Buffer, pieces: Sequence[Piece], room: int, /) -> bytes | None:
+    """Return the patch that makes `new` of old pieces; None where it takes more room, or copies nothing."""
+    view = memoryview(new).cast("B")
+    _check(len(view) < 1 << 32, "an extent is shorter than 4 GiB")
+    _check(0 <= room <= len(view), "a patch takes no more room than its extent")
+    _check_pieces(pieces, len(view))
     packets: list[bytes] = []
-    for part in _parts(new, old):
-        packets.append(part)
-        room -= len(part)
+    for packet in _packets(view, pieces):
+        packets.append(packet)
+        room -= PACKET
         if room < 0:
             return None
     return b"".join(packets) if any(packet[0] == _COPY for packet in packets) else None
 
 
-def _parts(new: memoryview, old: Iterable[Piece]) -> Iterator[bytes]:
+def _check_pieces(pieces: Sequence[Piece], size: int) -> None:
+    done = 0
+    for at, digest, offset, content in pieces:
+        _check(done <= at <= size - len(content), "pieces stand one behind the other in the new bytes")
+        _check(offset >= 0 and len(digest) == DIGEST, "a piece is from an offset of a digest of 32 bytes")
+        done = at + len(content)
+
+
+def _packets(new: memoryview, pieces: Sequence[Piece]) -> Iterator[bytes]:
     """Yield the packets of a patch: one COPY of what did not change, those of a literal, and so on."""
     done = 0
-    for piece in old:
-        if piece.at > done:
-            yield _literal(new[done : piece.at])
+    for piece in pieces:
+        yield from _literal(new[done : piece.at])
         done = piece.at + len(piece.content)
         yield from _changes(new[piece.at : done], piece)
-    if done < len(new):
-        yield _literal(new[done:])
+    yield from _literal(new[done:])
 
 
 def _changes(new: memoryview, old: Piece) -> Iterator[bytes]:
@@ -79,21 +79,19 @@ def _changes(new: memoryview, old: Piece) -> Iterator[bytes]:
     for start, end in differing(new, old.content):
         if start > kept:
             yield copy_leaf(old.digest, start - kept, old.offset + kept)
-        yield _literal(new[start:end])
+        yield from _literal(new[start:end])
         kept = end
     if kept < len(new):
         yield copy_leaf(old.digest, len(new) - kept, old.offset + kept)
 
 
-def _literal(data: memoryview) -> bytes:
-    """Return the packets that produce some bytes."""
+def _literal(data: memoryview) -> Iterator[bytes]:
+    """Yield the packets that produce some bytes."""
     if len(data) > BODY and common_prefix(data[1:], data[:-1]) == len(data) - 1:
-        return fill_leaf(data[0], len(data))
-    whole = len(data) // BODY * BODY
-    packets = [_FULL + body for (body,) in _BODY.iter_unpack(data[:whole])]
-    if whole < len(data):
-        packets.append(data_leaf(bytes(data[whole:])))
-    return b"".join(packets)
+        yield fill_leaf(data[0], len(data))
+        return
+    for at in range(0, len(data), BODY):
+        yield data_leaf(bytes(data[at : at + BODY]))
 
 
 def bases_of(patch: bytes) -> list[Digest]:
@@ -121,43 +119,61 @@ def apply_patch(patch: bytes, read: Callable[[Digest], Buffer], out: memoryview)
         raise BadPacket(reason=f"a patch makes {made} bytes, its extent has {len(out)}")
 
 
-def parse_patch(patch: bytes, size: int) -> list[Part]:
-    """Return what the patch of an extent of `size` bytes produces, in order; BadPacket where it is not as many."""
+def parse_patch(patch: bytes, size: int) -> tuple[list[Digest], list[Part]]:
+    """Return the bases of a patch of an extent of `size` bytes, and what it produces; BadPacket where it is none."""
+    try:
+        return patch_parts(patch, size, PATCH_BASES)
+    except ValueError as error:
+        raise BadPacket(reason=f"a patch: {error}") from None
+
+
+def patch_parts_python(patch: Buffer, size: int, limit: int, /) -> tuple[list[Digest], list[Part]]:
+    """Return the bases of a patch, `limit` at the most, and what it produces, in order: `size` bytes."""
+    view = memoryview(patch).cast("B")
+    _check(not len(view) % PACKET, "a program is whole packets")
+    packets = list(_PACKET.iter_unpack(view))
+    _check(sum(map(_produced, packets)) == size, "a patch does not make the bytes of its extent")
+    bases: list[Digest] = []
     parts: list[Part] = []
-    bases, at, made = iter(bases_of(patch)), 0, 0
-    ops, lengths = patch[::PACKET], patch[4::PACKET]
-    while at < len(patch):
-        op, _, _, length, operand, body = _PACKET.unpack_from(patch, at)
-        end = at + PACKET
-        part: Part
-        if op == _DATA:
-            end = at + PACKET * _run_of_data(ops[at // PACKET :], lengths[at // PACKET :])
-            part = _joined(patch[at:end])
+    for is_copy, run in groupby(packets, key=lambda packet: packet[0] == _COPY):
+        if is_copy:
+            parts += [_copied(packet, bases, limit) for packet in run]
         else:
-            part = Copied(next(bases), operand, length) if op == _COPY else _run(body[:length], operand, size - made)
-        parts.append(part)
-        made += part.length if isinstance(part, Copied) else len(part)
-        at = end
-    if made != size:
-        raise BadPacket(reason=f"a patch does not make the {size} bytes of its extent")
-    return parts
+            parts.append(_made(list(run)))
+    _check(len(bases) > 0, _BASES)
+    return bases, parts
 
 
-def _run_of_data(ops: bytes, lengths: bytes) -> int:
-    """Return how many packets, from the first on, are DATA, all but the last of them full."""
-    data = len(ops) - len(ops.lstrip(_DATA_OP))
-    full = len(lengths) - len(lengths.lstrip(_FULL_BODY))
-    return min(data, full + 1)
+def _produced(packet: _Packet) -> int:
+    op, _, _, length, operand, _ = packet
+    return operand if op == _FILL else length
 
 
-def _joined(packets: bytes) -> bytes:
-    """Return what DATA packets produce, all but the last of which are full."""
-    bodies: list[bytes] = [body for (body,) in _DATA_BODY.iter_unpack(packets)]
-    bodies[-1] = bodies[-1][: packets[4 - PACKET]]
-    return b"".join(bodies)
+def _copied(packet: _Packet, bases: list[Digest], limit: int) -> Part:
+    _, flags, _, length, offset, body = packet
+    _check(length > 0, _EMPTY)
+    _check(not flags, "a packet has unknown flags")
+    _check(offset < 1 << 32, "COPY reaches past its source")
+    base = Digest(body[:DIGEST])
+    if base not in bases:
+        _check(len(bases) < limit, _BASES)
+        bases.append(base)
+    return bases.index(base), offset, length
 
 
-def _run(pattern: bytes, length: int, limit: int) -> bytes:
-    if not pattern or length > limit:
-        raise BadPacket(reason="a patch has a run without a pattern, or one longer than its extent")
-    return (pattern * (length // len(pattern) + 1))[:length]
+def _made(packets: list[_Packet]) -> bytes:
+    out = bytearray(sum(map(_produced, packets)))
+    _check(len(out) > 0, _EMPTY)
+    expand_python(b"".join(starmap(_PACKET.pack, packets)), (), out)
+    return bytes(out)
+
+
+def _check(holds: bool, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)
+
+
+if native is None:
+    make_patch, patch_parts = make_patch_python, patch_parts_python
+else:
+    make_patch, patch_parts = native.make_patch, native.patch_parts

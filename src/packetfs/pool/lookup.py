@@ -21,7 +21,7 @@ from packetfs.errors import (
     MissingExtent,
     PoolClosed,
 )
-from packetfs.limits import PATCH_DEPTH, SEGMENT
+from packetfs.limits import PATCH_DEPTH, PATCH_SHARE, SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
 from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header, run_patch
@@ -197,8 +197,8 @@ class Lookup:
             raise BadPacket(reason=f"extent {short(digest)}, which it is over, is not here")
         return found
 
-    def patch_of(self, digest: Digest) -> list[Part] | None:
-        """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
+    def patch_of(self, digest: Digest) -> tuple[list[Digest], list[Part]] | None:
+        """Return bases and parts of the patch that an extent is stored as, uncompared; None where it is none."""
         extent = next(self.extents(digest), None)
         if extent is None or not extent.depth:
             return None
@@ -225,14 +225,15 @@ class Lookup:
         from packetfs.packet.patch import Piece, make_patch
 
         pieces: list[Piece] = []
-        depth = 0
+        depth = done = 0
         for one in like:
-            start, stop = max(-one.at, 0), min(len(payload) - one.at, len(one.content))
+            start, stop = max(done - one.at, 0), min(len(payload) - one.at, len(one.content))
             if start < stop:
                 extent = self._sound(one)
                 depth = max(depth, PATCH_DEPTH if extent is None else extent.depth)
+                done = one.at + stop
                 pieces.append(Piece(one.at + start, one.digest, start, one.content[start:stop]))
-        patch = make_patch(payload, pieces) if depth < PATCH_DEPTH else None
+        patch = make_patch(payload, pieces, len(payload) // PATCH_SHARE) if depth < PATCH_DEPTH else None
         return None if patch is None else (patch, depth + 1)
 
     def _sound(self, like: Like) -> Extent | None:

@@ -314,8 +314,8 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest)
 
-    def patch_of(self, digest: Digest) -> list[Part] | None:
-        """Return the patch that an extent is stored as, uncompared; None where it is stored as something else."""
+    def patch_of(self, digest: Digest) -> tuple[list[Digest], list[Part]] | None:
+        """Return bases and parts of the patch that an extent is stored as, uncompared; None where it is none."""
         return self.lookup.patch_of(digest)
 
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:

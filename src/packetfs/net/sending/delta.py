@@ -17,7 +17,6 @@ from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OL
 from packetfs.net.sending.shared import Leaf, Shared
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
-from packetfs.packet.file import copy_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
@@ -115,8 +114,8 @@ class Basis:
 
     places: ExtentMap | None
     old: Old
-    patches: Callable[[Digest], list[Part] | None] | None = None
-    """Return the patch that an extent of this side is stored as, if it is one."""
+    patches: Callable[[Digest], tuple[list[Digest], list[Part]] | None] | None = None
+    """Return the bases and the parts of the patch that an extent of this side is stored as, if it is one."""
 
 
 def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
@@ -208,7 +207,7 @@ class Difference:
             yield from self._close_gap(None)
             self._packer.fill(leaf[16], size)
             return
-        place = self._find(leaf)
+        place = self._find(leaf[16:48]) if leaf[0] == Op.COPY else None
         if place is not None:
             yield from self._close_gap(place)
             self._copy(place, size)
@@ -216,37 +215,34 @@ class Difference:
         patch = self._patch_of(leaf)
         if patch is not None:
             yield from self._close_gap(None)
-            self._send_patch(patch)
+            self._send_patch(*patch)
         elif self._size:
             yield from self._widen_gap(offset, leaf, size)
         else:
             self._packer.literal(self._new(offset, leaf))
 
-    def _patch_of(self, leaf: bytes) -> list[tuple[Place, int] | bytes] | None:
-        """Return what an extent is stored as, where that is a patch of what the receiver has: places, and bytes."""
-        parts = self._patches(Digest(leaf[16:48])) if self._patches is not None and leaf[0] == Op.COPY else None
-        found: list[tuple[Place, int] | bytes] = []
-        for part in parts or ():
-            if isinstance(part, bytes):
-                found.append(part)
-                continue
-            place = self._find(copy_leaf(part.digest, part.length))
-            if place is None:
-                return None
-            found.append(((place[0], place[1] + part.offset), part.length))
-        return found or None
+    def _patch_of(self, leaf: bytes) -> tuple[list[Place], list[Part]] | None:
+        """Return a patch that an extent is stored as: where the receiver has what it is over, and its parts."""
+        patch = self._patches(Digest(leaf[16:48])) if self._patches is not None and leaf[0] == Op.COPY else None
+        if patch is None:
+            return None
+        bases, parts = patch
+        places = [place for place in map(self._find, bases) if place is not None]
+        return (places, parts) if len(places) == len(bases) else None
 
-    def _send_patch(self, patch: Iterable[tuple[Place, int] | bytes]) -> None:
-        for part in patch:
+    def _send_patch(self, places: list[Place], parts: list[Part]) -> None:
+        for part in parts:
             if isinstance(part, bytes):
                 self._packer.literal(part)
             else:
-                self._copy(*part)
+                number, offset, length = part
+                source, start = places[number]
+                self._copy((source, start + offset), length)
 
-    def _find(self, leaf: bytes) -> Place | None:
-        if self._places is None or leaf[0] != Op.COPY:
+    def _find(self, digest: bytes) -> Place | None:
+        if self._places is None:
             return None
-        return self._places.find(leaf[16:48], (self._base, self._packer.expected + self._gap_bytes))
+        return self._places.find(digest, (self._base, self._packer.expected + self._gap_bytes))
 
     def _copy(self, place: Place, size: int) -> None:
         source, offset = place

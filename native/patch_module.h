@@ -1,0 +1,11 @@
+/* The Python side of patches, for module.c's table of methods. */
+#ifndef PFS_PATCH_MODULE_H
+#define PFS_PATCH_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+PyObject *pfs_python_make_patch(PyObject *module, PyObject *args);
+PyObject *pfs_python_patch_parts(PyObject *module, PyObject *args);
+
+#endif
