@@ -1,5 +1,6 @@
 """CPU of both sides together, over ssh with one cipher for all: first copy and re-sync. `python -m bench.cpu`
 
+The cipher is the one that ssh chooses itself, or that of --cipher: one that costs little favours who sends all bytes.
 Each command starts its own ssh to a daemon of this benchmark, and what is counted is the CPU time of everything under
 both: the command with its ssh, and the daemon's session with what it runs. Start-up is apart: the same command on a
 tree of one small file, subtracted from each. Re-sync: 1 % of the file is changed in blocks of 4 KiB. PacketFS writes
@@ -128,11 +129,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=__doc__)
     parser.add_argument("--size", type=int, default=1_000_000_000, help="bytes of the file")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cipher", default="", help="for all of them: aes128-gcm@openssh.com costs least")
     parser.add_argument("--work", type=Path)
     options = parser.parse_args(arguments)
     work = Path(tempfile.mkdtemp(dir=options.work))
     try:
-        with Sshd(work / "sshd") as ssh:
+        with Sshd(work / "sshd", options.cipher) as ssh:
             results: list[list[dict[tuple[str, str], float]]] = [[], []]
             for number in range(options.rounds):
                 for size, into in zip((1, options.size), results, strict=True):

@@ -24,7 +24,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 PermitRootLogin yes
-Ciphers {cipher}
+{cipher}
 Compression no
 Subsystem sftp internal-sftp
 AcceptEnv *
@@ -34,7 +34,8 @@ AcceptEnv *
 class Sshd:
     """`ssh` is the command that reaches it: any host name will do."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cipher: str = CIPHER) -> None:
+        """Without a `cipher` the two sides agree on one, as they do unless somebody says otherwise."""
         self._program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if self._program is None:
             raise SystemExit("no sshd: tools/setup peers installs it")
@@ -43,10 +44,12 @@ class Sshd:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         self.port = free_port()
         self._config = folder / "config"
-        self._config.write_text(CONFIG.format(port=self.port, folder=folder, cipher=CIPHER))
+        self._config.write_text(
+            CONFIG.format(port=self.port, folder=folder, cipher=f"Ciphers {cipher}" if cipher else "")
+        )
         options = [f"-oPort={self.port}", "-oHostName=127.0.0.1", f"-oIdentityFile={folder}/user"]
         options += ["-oIdentitiesOnly=yes", "-oStrictHostKeyChecking=no", f"-oUserKnownHostsFile={folder}/known"]
-        options += ["-oLogLevel=ERROR", f"-oCiphers={CIPHER}", "-oControlPath=none"]
+        options += ["-oLogLevel=ERROR", "-oControlPath=none", *([f"-oCiphers={cipher}"] if cipher else [])]
         self.ssh = ["ssh", "-F", "none", *options]
 
     def __enter__(self) -> Self:

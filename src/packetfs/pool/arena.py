@@ -23,6 +23,7 @@ from packetfs.limits import (
 )
 from packetfs.packet.layout import PACKET, Buffer, Mark
 from packetfs.pool.extent import header_maker, padded
+from packetfs.pool.passing import Passing
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import COPIES, FIRST, Superblock, decode_superblock, encode_superblock
 from packetfs.typing import Final
@@ -70,6 +71,7 @@ class Arena:
         self.end = self.measure_end()
         self.written = self.end if writable else _NOTHING_GATHERED
         """Where that begins which is only gathered yet."""
+        self._passing = Passing(lambda number: self.file(number).fd, self.end)
 
     # where things are
 
@@ -285,7 +287,11 @@ class Arena:
         if not self.writable:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
-        self._storage.write(self.file(self.last).fd, buffers, self.written - self.last * SEGMENT)
+        fd, offset = self.file(self.last).fd, self.written - self.last * SEGMENT
+        if self._block.durable:
+            self._storage.write(fd, buffers, offset)
+        else:
+            self._passing.write(lambda: self._storage.write(fd, buffers, offset), self.written + sum(map(len, buffers)))
 
     def _look_for_room(self, length: int) -> None:
         """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""
