@@ -79,13 +79,21 @@ DATABASE_BUSY: Final = 30_000
 """Milliseconds that SQLite waits for another connection before it gives up."""
 MEMO_BYTES: Final = 256 * MIB
 """Bytes of remembered results in a pool; beyond, those not used for longest go. A shard mostly takes 0.3 KB."""
+MEMO_OUTPUTS: Final = 1024 * MIB
+"""Bytes of remembered output beside them: what a program emits is kept as it is, to be handed over without a copy."""
+MEMO_OUTPUT_MIN: Final = 4 * MIB
+"""Bytes that a file of it counts for at the least, so that there are 256 of them at the most."""
+MEMO_OUTPUT_INLINE: Final = KIB
+"""Bytes up to which a shard's output is kept in its result: those of 65,535 shards may wait in memory."""
+MEMO_MAPPED: Final = 64
+"""Files of output that a run has mapped at a time: each takes a descriptor."""
 MEMO_LOG: Final = 256 * KIB
 """Bytes of SQLite's log of it: a process that opens it reads and checks all of that first, a millisecond for 2 MB. To
 copy it into the database means to wait for the disk."""
 MEMO_SLACK: Final = 8
 """The part of them that goes at a time: finding the oldest reads all of them."""
 MEMO_WAITING: Final = 32 * MIB
-"""Bytes of results that wait in memory to be written together."""
+"""Bytes of results, and as many of output, that wait in memory to be written together."""
 DATABASE_WAL: Final = 1000
 """Pages in SQLite's log before it is copied back into the database (4 MiB)."""
 COLLECT_BATCH: Final = 1024
@@ -386,12 +394,10 @@ STRETCH_MEAN: Final = 32
 are looked up, and the shards of two that did. A power of two up to 256."""
 STRETCH_MAX: Final = 128
 """Shards of a stretch at the most: where digests end none, as in a hole."""
-STRETCH_OUTPUT_MAX: Final = 128 * KIB
-"""Bytes of output up to which a stretch is remembered: what emits more has it with the shards already."""
 MEMO_MAPS_MAX: Final = 4 * MIB
 """Bytes of maps of one microVM up to which results are remembered: more costs as much to keep as a shard to run."""
 MEMO_VALUE_MAX: Final = 2 * MIB
-"""Bytes of one remembered result, compressed: a shard of 1 MiB that emits all it sees."""
+"""Bytes of one remembered result, compressed, and of its output: a shard of 1 MiB that emits all it sees."""
 JOB_STREAM_MAX: Final = 1 << 30
 """Bytes of a frozen job beside its microVMs: what was reduced, and output that waits."""
 JOB_FILE_MAX: Final = 64 * MIB

@@ -25,14 +25,16 @@ from packetfs.engines.jobs.job import resume_job, run_job
 from packetfs.engines.jobs.scheduler import ALONE, Scheduler
 from packetfs.engines.jobs.steering import list_jobs
 from packetfs.engines.jobs.turn import Turns
+from packetfs.engines.memo import emitted
 from packetfs.engines.memo.known import Keys, Span
 from packetfs.engines.options import JobOptions
-from packetfs.limits import NODE_LEAVES_MAX, STRETCH_MAX
+from packetfs.limits import MEMO_OUTPUT_INLINE, NODE_LEAVES_MAX, STRETCH_MAX
 from packetfs.packet import tree
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.layout import Buffer, Mark
 from packetfs.packet.tree import split
+from packetfs.pool.outputs import Place
 from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Reducer
 from packetfs.vm.program import Program
@@ -85,6 +87,7 @@ class Recalling:
     """A memory that is a dict."""
 
     held: dict[bytes, bytes] = field(default_factory=dict)
+    outputs: list[bytes] = field(default_factory=list)
     asked: int = 0
 
     def recall(self, key: Digest) -> bytes | None:
@@ -94,6 +97,14 @@ class Recalling:
     def remember(self, key: Digest, value: bytes) -> None:
         self.held[key] = value
 
+    def keep(self, output: Buffer) -> Place:
+        self.outputs.append(bytes(output))
+        return Place(len(self.outputs) - 1, 0, len(output))
+
+    def find(self, place: Place) -> bytes | None:
+        found = self.outputs[place.file] if place.file < len(self.outputs) else b""
+        return found if len(found) == place.length else None
+
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
@@ -101,8 +112,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         yield opened
 
 
-SHARED = Recalling()
-"""One memory for all cases: what one program, framing or file left must never be taken for another's."""
+SHARED = {inline: Recalling() for inline in (30, MEMO_OUTPUT_INLINE)}
+"""One memory for all cases of each kind: what one program, framing or file left must never be taken for another's."""
 
 EDIT = st.tuples(
     st.integers(0, 100),
@@ -131,19 +142,31 @@ def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     st.lists(st.lists(EDIT, min_size=1, max_size=2), min_size=1, max_size=3),
     st.integers(0, 1),
     st.sampled_from((2, 3, NODE_LEAVES_MAX)),
+    st.sampled_from((30, MEMO_OUTPUT_INLINE)),
 )
 def test_a_run_with_a_memory_gives_what_one_without_gives(
-    pool: Pool, name: str, framing: str, shard: int, steps: list[list[tuple[int, int, bytes]]], seed: int, leaves: int
+    pool: Pool,
+    name: str,
+    framing: str,
+    shard: int,
+    steps: list[list[tuple[int, int, bytes]]],
+    seed: int,
+    leaves: int,
+    inline: int,
 ) -> None:
     """Over nodes of so many leaves: stretches, which have four shards here, begin and end anywhere in them."""
     data, options = text_of(25_000), JobOptions(shard_bytes=shard, workers=2, seed=seed)
-    with patch.object(tree, "NODE_LEAVES_MAX", leaves), patch.object(cuts, "STRETCH_MEAN", 4):
+    with (
+        patch.object(tree, "NODE_LEAVES_MAX", leaves),
+        patch.object(cuts, "STRETCH_MEAN", 4),
+        patch.object(emitted, "MEMO_OUTPUT_INLINE", inline),
+    ):
         for edits in [[], *steps]:
             data = edited(data, edits)
             sources: list[Source] = [stored(pool, data), stored(pool, data[::-1][:9000])]
             wanted = without(run(PROGRAMS[name], sources, framing, options))
             for _ in range(2):
-                assert without(run(PROGRAMS[name], sources, framing, options, SHARED)) == wanted
+                assert without(run(PROGRAMS[name], sources, framing, options, SHARED[inline])) == wanted
 
 
 def stretches_of(keys: Keys, source: PoolFile, shard: int) -> dict[bytes, tuple[Span, tuple[int, ...]]]:
@@ -233,6 +256,19 @@ def test_what_is_not_a_result_is_not_taken_for_one(pool: Pool) -> None:
         bad = Recalling({key: damaged(value, random) for key, value in good.held.items()})
         ran = run(counting(), [stored(pool, data)], "line", options, bad)
         assert ran.result.shards == wanted.result.shards
+
+
+@pytest.mark.parametrize("gone", [0, 3, -1])
+def test_a_result_whose_output_is_gone_is_none(pool: Pool, gone: int) -> None:
+    """That of its stretch neither; the other shards of this are still remembered."""
+    data, memory, options = text_of(200_000), Recalling(), JobOptions(shard_bytes=8192)
+    wanted = run(program(SLOW), [stored(pool, data)], "fixed:16", options, memory)
+    assert len(memory.outputs) == wanted.result.shards
+    memory.outputs[gone] = b""
+    again = run(program(SLOW), [stored(pool, data)], "fixed:16", options, memory)
+    assert without(again) == without(wanted)
+    assert again.result.remembered == again.result.shards - 1
+    assert len(memory.outputs) == wanted.result.shards + 1
 
 
 def damaged(value: bytes, random: Random) -> bytes:

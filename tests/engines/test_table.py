@@ -25,6 +25,7 @@ from packetfs.engines.results.outcome import restore, save
 from packetfs.engines.results.reduce import ArrayReduction, HashReduction
 from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadJob, JobBusy, TableFull
+from packetfs.packet.layout import Buffer
 from packetfs.vm.context import GOLDEN, Context, begin_shard
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT_BYTES, HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
@@ -228,6 +229,23 @@ def test_output_comes_in_order_whatever_the_order_of_turns(table: Table) -> None
         assert bytes(out) == b"".join(wanted)
         assert (delivery.held == 0) is not keep
         assert table.ledger.delivered == len(out)
+        table.ledger.delivered = table.ledger.spooled = table.ledger.spool_low = 0
+
+
+def test_output_that_was_remembered_waits_where_it_lies(table: Table) -> None:
+    """But in the spool where all of the output is to be had again."""
+    pieces = [bytes([number]) * (100_000 if number % 2 else 10) for number in range(6)]
+    for keep in (False, True):
+        out: list[Buffer] = []
+        delivery = Delivery(out.append, Spool(table.directory, table.ledger, keep=keep), table.ledger, keep=keep)
+        delivery.pass_on(1, 30, pieces)
+        assert not out
+        assert (delivery.held == 0) is not keep
+        delivery.add(0, 1, True, [1], [b"a"])
+        delivery.pass_on(31, 2, [])
+        delivery.pass_on(33, 1, [b"z"])
+        assert b"".join(out) == b"".join([b"a", *pieces, b"z"])
+        assert keep or [memoryview(data).obj for data in out if len(data) == 100_000] == pieces[1::2]
         table.ledger.delivered = table.ledger.spooled = table.ledger.spool_low = 0
 
 

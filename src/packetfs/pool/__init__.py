@@ -5,7 +5,7 @@ Nouns: arena (segments of extents, the only truth), extent (a header that descri
 digest since boot), storage (the one layer under every write, which tests record, tear and fail).
 Rule: payload, barrier, then whatever refers to it; what the index or another process says is a hint, digests decide.
 In the order of the data: storage -> arena, extent, superblock -> index, recovery -> lookup, mapping, verified -> pool;
-beside them database, scan, check, gc.
+beside them database, scan, check, gc; outputs -> memo.
 May import: packet, the ground.
 """
 

@@ -1,4 +1,5 @@
-"""Results that a pool remembers: values by digest in a database of their own, `memo.db`, which is a cache.
+"""Results that a pool remembers: values by digest in a database of their own, `memo.db`, which is a cache, and output
+beside it (outputs.py).
 
 Nothing depends on it: it can be deleted at any time, what is damaged in it counts as not remembered, and a database
 that cannot be read is begun anew. It never leaves the pool and is never taken from a peer: a result is a claim that
@@ -13,22 +14,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import CorruptDatabase, PacketFSError, PoolFull
-from packetfs.limits import MEMO_BYTES, MEMO_LOG, MEMO_SLACK, MEMO_WAITING
+from packetfs.limits import MEMO_BYTES, MEMO_LOG, MEMO_OUTPUT_MIN, MEMO_OUTPUTS, MEMO_SLACK, MEMO_WAITING
 from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.layout import Buffer
 from packetfs.pool.database import Connection, connect, explained
 from packetfs.pool.leases import Leases
+from packetfs.pool.outputs import Outputs, Place, Written, remove_outputs
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final
+from packetfs.typing import Any, Final
 
 NAME: Final = "memo"
-VERSION: Final = 1
+VERSION: Final = 2
 _TABLES: Final = """
 CREATE TABLE result(key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE output(
+    file INTEGER PRIMARY KEY, size INTEGER NOT NULL, digest BLOB NOT NULL, stamp BLOB NOT NULL, used INTEGER NOT NULL
+) STRICT;
 CREATE TABLE count(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO count VALUES('recalled', 0), ('run', 0);
 """
@@ -36,7 +42,14 @@ _FIND: Final = "SELECT value, used FROM result WHERE key=?"
 _KEEP: Final = "INSERT OR REPLACE INTO result VALUES(?, ?, ?)"
 _TOUCH: Final = "UPDATE result SET used=? WHERE key=?"
 _ADD: Final = "UPDATE count SET value=value+? WHERE name=?"
-_OLDEST: Final = "SELECT key, length(value) FROM result ORDER BY used"
+_OLDEST: Final = "SELECT key, length(value) + length(key) FROM result ORDER BY used"
+_FORGET: Final = "DELETE FROM result WHERE key=?"
+_KEEP_OUTPUT: Final = "INSERT INTO output VALUES(?, ?, ?, ?, ?)"
+_FIND_OUTPUT: Final = "SELECT size, digest, stamp FROM output WHERE file=?"
+_TOUCH_OUTPUT: Final = "UPDATE output SET used=?2, stamp=?3 WHERE file=?1 AND (used<?2 OR stamp<>?3)"
+_OLDEST_OUTPUT: Final = "SELECT file, size FROM output ORDER BY used"
+_OUTPUT_FILES: Final = "SELECT file FROM output"
+_FORGET_OUTPUT: Final = "DELETE FROM output WHERE file=?"
 _DAY: Final = 86_400
 """Seconds in which a result is marked as used once: marking is a write."""
 _LOG_STAYS: Final = 1006
@@ -58,13 +71,15 @@ class MemoStatus:
 class MemoStore:
     """What a pool remembers, while something runs over it. Several threads may ask."""
 
-    def __init__(self, pool: Pool, limit: int = MEMO_BYTES) -> None:
+    def __init__(self, pool: Pool, limit: int = MEMO_BYTES, outputs: int = MEMO_OUTPUTS) -> None:
+        """`limit`, `outputs`: bytes of results and of output that are kept at the most."""
         self._pool = pool
-        self._limit = limit
+        self._limits = limit, outputs
         self._lock = threading.Lock()
         self._today = int(time.time()) // _DAY
         self._waiting: dict[bytes, bytes] = {}
         self._size = 0
+        self._outputs = Outputs(pool.storage, _outputs(pool), self._written)
         self._used: set[bytes] = set()
         self._counts = (0, 0)
         self.refused: PacketFSError | None = None
@@ -80,19 +95,26 @@ class MemoStore:
         return found[_CHECK:]
 
     def _read(self, key: bytes) -> bytes | None:
-        if self._reading is None:
-            return None
-        try:
-            with explained(_path(self._pool)):
-                row = self._reading.execute(_FIND, (key,)).fetchone()
-        except PacketFSError:  # a cache that cannot be read is none
-            self._reading = None
-            return None
+        row = self._look(_FIND, key)
         if row is None:
             return None
         if row[1] < self._today:
             self._used.add(key)
         return bytes(row[0])
+
+    def _written(self, file: int) -> Written | None:
+        row = self._look(_FIND_OUTPUT, file)
+        return None if row is None else Written(*row)
+
+    def _look(self, query: str, key: bytes | int) -> tuple[Any, ...] | None:
+        if self._reading is None:
+            return None
+        try:
+            with explained(_path(self._pool)):
+                return self._reading.execute(query, (key,)).fetchone()
+        except PacketFSError:  # a cache that cannot be read is none
+            self._reading = None
+            return None
 
     def remember(self, key: Digest, value: bytes) -> None:
         """Keep a value; it is written with others, at the latest by `close`."""
@@ -101,6 +123,19 @@ class MemoStore:
             self._size += len(value)
             if self._size > MEMO_WAITING:
                 self._write()
+
+    def keep(self, output: Buffer) -> Place:
+        """Keep output, which must not change any more, and return where it will be found."""
+        with self._lock:
+            place = self._outputs.add(output)
+            if self._outputs.waiting > MEMO_WAITING:
+                self._write()
+        return place
+
+    def find(self, place: Place) -> memoryview | None:
+        """Return the output that is kept there, None where there is none."""
+        with self._lock:
+            return self._outputs.find(place)
 
     def count(self, recalled: int, shards: int) -> None:
         """Count the shards of a run, and those of them that were remembered."""
@@ -112,7 +147,8 @@ class MemoStore:
             if self._reading is not None:
                 self._reading.close()
                 self._reading = None
-            if self._waiting or self._used or any(self._counts):
+            outputs = self._outputs
+            if any((self._waiting, self._used, outputs.waiting, outputs.used, *self._counts)):
                 self._write()
 
     def _write(self) -> None:
@@ -121,12 +157,24 @@ class MemoStore:
         used, self._used = self._used - waiting.keys(), set()
         try:
             with writing(self._pool) as database:
+                database.executemany(_ADD, ((recalled, "recalled"), (run, "run")))
                 database.executemany(_KEEP, ((key, value, self._today) for key, value in waiting.items()))
                 database.executemany(_TOUCH, ((self._today, key) for key in used))
-                database.executemany(_ADD, ((recalled, "recalled"), (run, "run")))
-                _make_room(database, self._limit)
+                self._write_outputs(database)
+                _make_room(database, *self._limits)
+                files = [file for (file,) in database.execute(_OUTPUT_FILES)]
+                remove_outputs(self._pool.storage, _outputs(self._pool), but=files)
         except PacketFSError as error:
+            self._outputs.forget()
             self.refused = error
+
+    def _write_outputs(self, database: Connection) -> None:
+        """Write the output that waits; who reads of it in the database finds it."""
+        used, self._outputs.used = self._outputs.used, {}
+        database.executemany(_TOUCH_OUTPUT, ((file, self._today, stamp) for file, stamp in used.items()))
+        if self._outputs.waiting:
+            file, written = self._outputs.write()
+            database.execute(_KEEP_OUTPUT, (file, written.size, written.digest, written.stamp, self._today))
 
 
 @contextmanager
@@ -183,7 +231,8 @@ def memo_status(pool: Pool) -> MemoStatus:
         with explained(_path(pool)):
             counts = dict(database.execute("SELECT name, value FROM count"))
             results = sum(count for (count,) in database.execute("SELECT count(*) FROM result"))
-            return MemoStatus(results, _bytes_of(database), counts["recalled"], counts["run"])
+            size = _bytes_of(database) + sum(size for (size,) in database.execute("SELECT size FROM output"))
+            return MemoStatus(results, size, counts["recalled"], counts["run"])
     except PacketFSError:
         return MemoStatus()
     finally:
@@ -196,6 +245,10 @@ def clear_memo(pool: Pool) -> int:
     with _lease(pool):
         _remove(pool)
     return before
+
+
+def _outputs(pool: Pool) -> str:
+    return f"{pool.path}/{NAME}"
 
 
 def _path(pool: Pool) -> str:
@@ -238,7 +291,7 @@ def _connect(pool: Pool) -> Connection:
 
 def _create(database: Connection) -> None:
     with database:
-        database.execute("DROP TABLE IF EXISTS result; DROP TABLE IF EXISTS count")
+        database.execute("DROP TABLE IF EXISTS result; DROP TABLE IF EXISTS output; DROP TABLE IF EXISTS count")
         database.execute(_TABLES)
         database.pragma("user_version", VERSION)
 
@@ -247,6 +300,7 @@ def _remove(pool: Pool) -> None:
     for end in ("", "-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
             pool.storage.unlink(_path(pool) + end)
+    remove_outputs(pool.storage, _outputs(pool))
 
 
 def _bytes_of(database: Connection) -> int:
@@ -254,15 +308,21 @@ def _bytes_of(database: Connection) -> int:
     return int(pages * database.pragma("page_size"))
 
 
-def _make_room(database: Connection, limit: int) -> None:
+def _make_room(database: Connection, limit: int, outputs: int) -> None:
     """Forget what was not used for longest, if there is too much."""
-    over = _bytes_of(database) - limit
-    if over <= 0:
-        return
-    wanted, keys = over + limit // MEMO_SLACK, []
-    for key, size in database.execute(_OLDEST):
-        keys.append((key,))
-        wanted -= size + len(key)
+    if (over := _bytes_of(database) - limit) > 0:
+        _forget(database, over + limit // MEMO_SLACK, database.execute(_OLDEST), _FORGET)
+    files = [(file, max(size, MEMO_OUTPUT_MIN)) for file, size in database.execute(_OLDEST_OUTPUT)]
+    if (over := sum(size for _, size in files) - outputs) > 0:
+        _forget(database, over + outputs // MEMO_SLACK, files, _FORGET_OUTPUT)
+
+
+def _forget(database: Connection, wanted: int, oldest: Iterable[tuple[Any, int]], forget: str) -> None:
+    """Forget the oldest, until so many bytes are free."""
+    found = []
+    for key, size in oldest:
+        found.append((key,))
+        wanted -= size
         if wanted <= 0:
             break
-    database.executemany("DELETE FROM result WHERE key=?", keys)
+    database.executemany(forget, found)

@@ -14,19 +14,21 @@ from itertools import accumulate
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.live.ledger import Ledger
 from packetfs.engines.live.spool import Entry, Spool
-from packetfs.limits import OUTPUT_BUFFER, PASS_OUTPUT
+from packetfs.limits import KIB, OUTPUT_BUFFER, PASS_OUTPUT
 from packetfs.packet.layout import Buffer
 
 Output = Callable[[Buffer], None]
+_SHORT = 64 * KIB
+"""Bytes from which to hand output over as it lies costs less than to copy it."""
 
 
 class _Block:
     """What one turn of a batch emitted: `lengths` bytes of each microVM, or as one where they lie in order. It is in
-    memory (`data`) or an entry of the spool."""
+    memory (`data`), as bytes or as a view, or an entry of the spool."""
 
     __slots__ = ("data", "entry", "lengths", "size")
 
-    def __init__(self, lengths: Sequence[int], data: bytes | None, entry: Entry | None) -> None:
+    def __init__(self, lengths: Sequence[int], data: Buffer | None, entry: Entry | None) -> None:
         self.lengths = lengths
         self.size = sum(lengths)
         self.data = data
@@ -79,6 +81,16 @@ class Delivery:
             if block.data is not None and block in stream.blocks:
                 self._put_away(shard, block)
 
+    def pass_on(self, shard: int, count: int, pieces: Sequence[Buffer]) -> None:
+        """Take all that a batch emitted, in order, where it was remembered. It waits where it is, not in the spool: if
+        this process dies the batch is run, as nobody ran it."""
+        blocks = [_Block([len(piece)], piece, None) for piece in pieces if len(piece)]
+        with self._state:
+            self._streams[shard] = _Stream(count, True, blocks)
+            for block in blocks if self._keep else ():
+                self._put_away(shard, block)
+        self.deliver()
+
     def restore(self, shard: int, count: int, finished: bool, entries: Sequence[tuple[Entry, Sequence[int]]]) -> None:
         """Take what a dead process left in the spool."""
         blocks = [_Block(lengths, None, entry) for entry, lengths in entries if any(lengths)]
@@ -125,7 +137,8 @@ class Delivery:
 
     def _send(self, taken: list[list[_Block]]) -> None:
         if sum(block.size for blocks in taken for block in blocks) <= PASS_OUTPUT:
-            self._hand_over(b"".join([part for blocks in taken for part in self._parts(blocks)]))
+            for data in _gathered([part for blocks in taken for part in self._parts(blocks)]):
+                self._hand_over(data)
         else:
             for blocks in taken:
                 for block, start, stop in _pieces(blocks):
@@ -144,19 +157,34 @@ class Delivery:
         most = max(len(block.lengths) for block in blocks)
         return [data[ends[i] : ends[i + 1]] for i in range(most) for data, ends in turns if i + 1 < len(ends)]
 
-    def _read(self, block: _Block, start: int, stop: int) -> bytes:
+    def _read(self, block: _Block, start: int, stop: int) -> Buffer:
         data, entry = block.data, block.entry
         if data is not None or entry is None:
-            return (data or b"")[start:stop]
+            return memoryview(data or b"")[start:stop]
         return self._spool.read(entry.at + start, stop - start)
 
-    def _hand_over(self, data: bytes) -> None:
+    def _hand_over(self, data: Buffer) -> None:
         start, end = self._sent, self._sent + len(data)
         skip = max(0, min(self._skip - start, len(data)))
         if skip < len(data):
             self._out(memoryview(data)[skip:])
             self._ledger.delivered = max(end, self._skip)
         self._sent = end
+
+
+def _gathered(parts: Sequence[Buffer]) -> Iterator[Buffer]:
+    """Yield the parts as they are, but those that are short together: many microVMs emit a few bytes each."""
+    short: list[Buffer] = []
+    for part in parts:
+        if len(part) < _SHORT:
+            short.append(part)
+            continue
+        if short:
+            yield b"".join(short)
+            short = []
+        yield part
+    if short:
+        yield b"".join(short)
 
 
 def _ends(block: _Block) -> list[int]:

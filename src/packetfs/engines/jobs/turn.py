@@ -48,7 +48,7 @@ class Live:
     counted; `emitted`: output of the shards that are to be remembered, by index."""
 
     batch: Batch
-    output: bytes | None = None
+    output: Sequence[Buffer] | None = None
     located: bool = False
     lines: int | None = None
     finished: bool = False
@@ -90,7 +90,7 @@ def begin_batch(work: Work, live: Live) -> None:
     table, image, batch = work.table, work.image, live.batch
     if live.output is not None:
         live.finished = True
-        work.delivery.add(batch.shard, batch.count, True, [len(live.output)], [live.output])
+        work.delivery.pass_on(batch.shard, batch.count, live.output)
         return
     table.ledger.claims[batch.slot] = 1
     table.allocate(batch.slot, batch.count)
@@ -151,26 +151,14 @@ class Turns:
 
     def _hand_over(self, live: Live, before: list[int], after: list[int]) -> None:
         lengths = [new - old for old, new in zip(before, after, strict=True)]
-        if self._work.memo is not None and live.emitted and any(lengths):
-            self._gather(self._work.memo, live, lengths)
+        data = b"".join([*self._taken, memoryview(self._out)[: self._used]])
+        self._taken, self._used = [], 0
+        if self._work.memo is not None and live.emitted and data:
+            _gather(self._work.memo, live, lengths, memoryview(data))
         if live.finished and any(lengths) and not any(before):  # all of it in one turn: it lies in order of the shards
             first = next(index for index, length in enumerate(lengths) if length)
             lengths = [0] * first + [sum(lengths)]  # not to the first microVM: its turn may be over
-        data = [*self._taken, bytes(memoryview(self._out)[: self._used])]
-        self._taken, self._used = [], 0
-        self._work.delivery.add(live.batch.shard, live.batch.count, live.finished, lengths, data)
-
-    def _gather(self, memo: Memo, live: Live, lengths: list[int]) -> None:
-        """Keep what shards emitted that are to be remembered; one that emits too much for that is given up."""
-        data = memoryview(b"".join([*self._taken, memoryview(self._out)[: self._used]]))
-        for index, end in enumerate(accumulate(lengths)):
-            kept, size = live.emitted.get(index), lengths[index]
-            if kept is None or not size:
-                continue
-            if len(kept) + size <= MEMO_VALUE_MAX and memo.hold(size):
-                kept += data[end - size : end]
-            else:
-                memo.hold(-len(live.emitted.pop(index)))
+        self._work.delivery.add(live.batch.shard, live.batch.count, live.finished, lengths, [data])
 
     def _remember(self, memo: Memo, live: Live) -> None:
         batch, table = live.batch, self._work.table
@@ -178,8 +166,8 @@ class Turns:
         for index, output in live.emitted.items():
             slot = batch.slot + index
             maps = table.maps[slot * size : (slot + 1) * size]
-            memo.keep(source, batch, index, Context(table.contexts, slot), maps, bytes(output))
             memo.hold(-len(output))
+            memo.keep(source, batch, index, Context(table.contexts, slot), maps, output)
         live.emitted.clear()
 
     def _run(self, live: Live, first: int, last: int) -> bool:
@@ -340,6 +328,18 @@ class Turns:
             at = max(at, first)
             if bases[index] == BASE_UNKNOWN:
                 bases[index] = count
+
+
+def _gather(memo: Memo, live: Live, lengths: Sequence[int], data: memoryview) -> None:
+    """Keep what shards emitted that are to be remembered; one that emits too much for that is given up."""
+    for index, end in enumerate(accumulate(lengths)):
+        kept, size = live.emitted.get(index), lengths[index]
+        if kept is None or not size:
+            continue
+        if len(kept) + size <= MEMO_VALUE_MAX and memo.hold(size):
+            kept += data[end - size : end]
+        else:
+            memo.hold(-len(live.emitted.pop(index)))
 
 
 def _ranges(slots: Sequence[int], held: memoryview) -> Iterator[tuple[int, int]]:

@@ -10,9 +10,9 @@ a change looks up the stretches, and the shards of those that changed. known.py 
 
 Where no fields were read the second key and the result stand right behind the question, which saves looking for them.
 
-Remembered are shards of files in a pool that ended well and traced nothing, and stretches of such shards, unless they
-emitted a lot or their records are a list. What is read back is checked as anything from a disk; what does not fit
-counts as not remembered.
+Remembered are shards of files in a pool that ended well and traced nothing, and stretches of such shards, unless their
+records are a list. What shards emitted is kept once: the results of a shard and of its stretch say where (emitted.py).
+What is read back is checked as anything from a disk; what does not fit counts as not remembered.
 """
 
 from __future__ import annotations
@@ -20,26 +20,31 @@ from __future__ import annotations
 import struct
 import threading
 from array import array
+from collections.abc import Sequence
 from operator import lt
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.shards import Batch, Stretch
 from packetfs.engines.input.source import PoolFile, Source
+from packetfs.engines.memo import emitted
+from packetfs.engines.memo.emitted import Piece
 from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
 from packetfs.engines.results.outcome import DAMAGE, Outcome, unpack
 from packetfs.errors import BadPacket, PacketFSError
-from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING, STRETCH_OUTPUT_MAX
+from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
 from packetfs.packet.digest import DIGEST, Digest
+from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
+from packetfs.pool.outputs import Place
 from packetfs.typing import Final, Protocol
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
 _COUNTS: Final = struct.Struct("<11Q")
-"""records, executed, emitted, result, six verdicts, bytes of maps; maps and output follow."""
+"""records, executed, emitted, result, six verdicts, bytes of maps; maps and pieces of output follow."""
 _LENGTHS: Final = struct.Struct("<QQ")
-"""Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its output."""
+"""Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its pieces of output."""
 _RAW, _ZSTD = b"\0", b"\1"
 _SMALL: Final = 2048
 """Bytes up to which a result is kept as it is: loading zstd for it would cost more than that gains."""
@@ -47,15 +52,18 @@ _PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
 
 
 class Memory(Protocol):
-    """Where results are kept, by key. Several threads may ask."""
+    """Where results are kept, by key, and output, by place. Several threads may ask."""
 
     def recall(self, key: Digest) -> bytes | None: ...
     def remember(self, key: Digest, value: bytes) -> None: ...
+    def keep(self, output: Buffer) -> Place: ...
+    def find(self, place: Place) -> Buffer | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a shard computed. `maps`: the front of its maps memory, the rest of which is zero."""
+    """What a shard computed. `maps`: the front of its maps memory, the rest of which is zero. `piece`: what names its
+    output in the result of its stretch."""
 
     records: int
     executed: int
@@ -63,16 +71,17 @@ class Remembered:
     result: int
     verdicts: tuple[int, ...]
     maps: bytes
-    output: bytes
+    piece: Piece
+    output: Buffer
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A stretch, what it came to, and what it emitted."""
+    """A stretch, what it came to, and what it emitted, in order."""
 
     stretch: Stretch
     outcome: Outcome
-    output: bytes
+    output: Sequence[Buffer]
 
 
 class Memo:
@@ -89,7 +98,7 @@ class Memo:
         self._held = 0
         self._parts: dict[int, Part] = {}
         """Those of the shards that run, by number: they will be kept under the key that was not found."""
-        self._seen: dict[int, tuple[Seen, bytes]] = {}
+        self._seen: dict[int, tuple[Seen, Piece]] = {}
         """What shards looked at and emitted, by number, until their stretch is kept."""
         self.recalled = 0
 
@@ -105,7 +114,7 @@ class Memo:
         if found is None:
             self._parts[part.shard] = part
             return None
-        self._note(part.shard, self._keys.seen(part, question), found.output)
+        self._seen[part.shard] = self._keys.seen(part, question), found.piece
         with self._lock:
             self.recalled += 1
         return found
@@ -152,41 +161,37 @@ class Memo:
             self._held += size if fits else 0
             return fits
 
-    def keep(self, source: Source, batch: Batch, index: int, context: Context, maps: memoryview, output: bytes) -> None:
-        """Remember a shard that ran from its beginning to its end; `maps`: all of its maps memory."""
+    def keep(
+        self, source: Source, batch: Batch, index: int, context: Context, maps: memoryview, output: Buffer
+    ) -> None:
+        """Remember a shard that ran from its beginning to its end. `maps`: all of its maps memory; `output` must not
+        change any more."""
         part = self._parts.pop(batch.shard + index, None)
         if not isinstance(source, PoolFile) or not self._fits or context.state != State.DONE:
             return
         if context.traced or context.emitted != len(output):
             return
         part = part or self._keys.shard(source, batch, index)
-        seen = self._keys.look(context, part.shard)
-        self._store(part, seen, self._encode(context, bytes(maps).rstrip(b"\0"), output))
-        self._note(part.shard, seen, output)
+        seen, piece = self._keys.look(context, part.shard), emitted.piece_of(output, self._memory.keep)
+        self._store(part, seen, self._encode(context, bytes(maps).rstrip(b"\0"), piece))
+        self._seen[part.shard] = seen, piece
 
     def keep_stretch(self, source: Source, file: int, stretch: Stretch, outcome: Outcome) -> None:
         """Remember what a stretch came to, if all of its shards are such that they are remembered."""
         noted = [self._seen.pop(shard, None) for shard in range(stretch.shard, stretch.shard + len(stretch.starts))]
         found = [each for each in noted if each is not None]
-        output = b"".join(output for _, output in found)
-        self.hold(-len(output))
-        whole = len(found) == len(noted) and len(output) <= STRETCH_OUTPUT_MAX
-        if not isinstance(source, PoolFile) or self._lists or not whole:
+        if not isinstance(source, PoolFile) or self._lists or len(found) < len(noted):
             return
         looked, reached = 0, 0
         for seen, _ in found:
             looked, reached = looked | seen.looked, max(reached, seen.reached)
-        start, packed = stretch.starts[0], outcome.pack()
+        start, packed, output = stretch.starts[0], outcome.pack(), emitted.pack([piece for _, piece in found])
         begin, span = self._keys.begin(source, file, stretch.shard, start), self._keys.span(source, stretch)
         edges = array("Q", [edge - start for edge in stretch.starts]).tobytes()
         value = self._packed(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
         part = self._keys.stretch(begin, span)
         if part is not None and self._store(part, Seen(looked, reached), value):
             self._memory.remember(begin.key, span.pack())
-
-    def _note(self, shard: int, seen: Seen, output: bytes) -> None:
-        if len(output) <= STRETCH_OUTPUT_MAX and self.hold(len(output)):
-            self._seen[shard] = seen, output
 
     def _store(self, part: Part, seen: Seen, value: bytes) -> bool:
         """Keep what a part came to; False where it cannot be."""
@@ -203,9 +208,9 @@ class Memo:
 
     # values
 
-    def _encode(self, context: Context, maps: bytes, output: bytes) -> bytes:
+    def _encode(self, context: Context, maps: bytes, piece: Piece) -> bytes:
         counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts, len(maps))
-        return self._packed(_COUNTS.pack(*counts) + maps + output)
+        return self._packed(_COUNTS.pack(*counts) + maps + emitted.pack([piece]))
 
     def _packed(self, value: bytes) -> bytes:
         if len(value) <= _SMALL:
@@ -216,13 +221,19 @@ class Memo:
     def _decode(self, value: bytes) -> Remembered | None:
         try:
             plain = _plain(value)
-            records, executed, emitted, result, *verdicts, size = _COUNTS.unpack_from(plain)
+            records, executed, size, result, *verdicts, maps = _COUNTS.unpack_from(plain)
+            behind = _COUNTS.size + maps
+            pieces = emitted.unpack(plain[behind:])
         except (BadPacket, struct.error):
             return None
-        rest = plain[_COUNTS.size :]
-        if size > self._image.maps_bytes or len(rest) != size + emitted:
+        output = emitted.find(pieces, self._memory.find)
+        if output is None or len(output) > 1 or sum(map(len, output)) != size:
             return None
-        return Remembered(records, executed, emitted, result, tuple(verdicts), rest[:size], rest[size:])
+        if maps > self._image.maps_bytes or len(plain) < behind:
+            return None
+        piece, data = (pieces[0], output[0]) if pieces else (b"", b"")
+        front = plain[_COUNTS.size : behind]
+        return Remembered(records, executed, size, result, tuple(verdicts), front, piece, data)
 
     def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
         try:
@@ -230,12 +241,15 @@ class Memo:
             first, size = _LENGTHS.unpack_from(plain)
             middle, end = _LENGTHS.size + first, _LENGTHS.size + first + size
             edges = array("Q", plain[_LENGTHS.size : middle]).tolist()
-            outcome, output = unpack(self._image, plain[middle:end]), plain[end:]
+            outcome, pieces = unpack(self._image, plain[middle:end]), emitted.unpack(plain[end:])
         except (PacketFSError, *DAMAGE):
+            return None
+        output = emitted.find(pieces, self._memory.find)
+        if output is None:
             return None
         totals = outcome.totals
         counted = (totals.shards, totals.bytes, totals.emitted, totals.faulted)
-        if counted != (len(edges), span.length, len(output), 0) or not _is_rising(edges, span.length):
+        if counted != (len(edges), span.length, sum(map(len, output)), 0) or not _is_rising(edges, span.length):
             return None
         starts = tuple([begin.start + edge for edge in edges])
         return Recalled(Stretch(begin.shard, starts, begin.start + span.length), outcome, output)

@@ -10,7 +10,7 @@ from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.opening import open_pool
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
-from packetfs.limits import MEMO_BYTES
+from packetfs.limits import MEMO_BYTES, MEMO_OUTPUTS
 from packetfs.pool.memo import clear_memo, memo_status
 from packetfs.typing import Final
 
@@ -19,6 +19,7 @@ EXAMPLES: Final = (
     ("pfs memo --clear", "forget it, and give its space back"),
 )
 OPTIONS: Final = ("json", "pool")
+_LIMIT: Final = MEMO_BYTES + MEMO_OUTPUTS
 
 
 def declare(arguments: Arguments) -> None:
@@ -39,10 +40,10 @@ def run(options: Options, output: Output) -> int:
             return 0
         status = memo_status(pool)
     if output.json:
-        fields = {"results": status.results, "bytes": status.size, "limit": MEMO_BYTES}
+        fields = {"results": status.results, "bytes": status.size, "limit": _LIMIT}
         output.record("memo", {**fields, "recalled": status.recalled, "run": status.run})
         return 0
     shards = status.recalled + status.run
-    output.line(f"{format_size(status.size)} of {format_size(MEMO_BYTES)}, {status.results:,} entries")
+    output.line(f"{format_size(status.size)} of {format_size(_LIMIT)}, {status.results:,} entries")
     output.line(f"{status.recalled:,} of {shards:,} shards were remembered, {status.recalled / max(shards, 1):.1%}")
     return 0
