@@ -20,7 +20,7 @@ from packetfs.engines.jobs.job import run_job
 from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.remote.node import NodeJob, collect, request_of, run_on_node
 from packetfs.engines.remote.serve import Opened, answer_run, options_of, watched
-from packetfs.engines.results import reduce
+from packetfs.engines.results import tables
 from packetfs.engines.results.result import JobEvent, RunResult, Traced
 from packetfs.errors import (
     BadMessage,
@@ -286,7 +286,7 @@ def test_keys_of_all_shards_may_be_more_than_one_table_holds(
     entries = tuple((key(number), bytes(8)) for number in range(7))
     result = collect(of_maps(WORDS), heard.out, heard.listen, say(channel, Mapped(0, entries), RAN))
     assert result.maps[0].entries == entries
-    monkeypatch.setattr(reduce, "UNION_ENTRIES_MAX", 6)
+    monkeypatch.setattr(tables, "UNION_ENTRIES_MAX", 6)
     with pytest.raises(MapTooLarge, match="words"):
         collect(of_maps(WORDS), heard.out, heard.listen, say(channel, Mapped(0, entries), RAN))
 

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packetfs.engines.results.reduce import combine, reduce_array, reduce_python
-from packetfs.vm.layout import Reducer
+from packetfs.engines.results.elements import combine, reduce_array, reduce_python
+from packetfs.engines.results.outcome import Outcome, unpack
+from packetfs.engines.results.tables import HashReduction
+from packetfs.vm.assembly import assemble, pad
+from packetfs.vm.image import Image, load
+from packetfs.vm.layout import MapType, Reducer
+from packetfs.vm.maps import Effort, update
+from packetfs.vm.program import MapDefinition, Program
 
 EDGES: Final = (0, 1, 127, 128, 255, 256, 1 << 31, 1 << 63, (1 << 64) - 1)
 
@@ -63,3 +69,68 @@ def test_buffers_that_do_not_fit_are_refused(reduce: type) -> None:
 def test_values_of_odd_sizes_are_taken_whole() -> None:
     assert combine(b"abc", b"xyz", Reducer.LAST, 8) == b"xyz"
     assert combine(b"abc", b"xyz", Reducer.FIRST, 8) == b"abc"
+
+
+# hash tables
+
+Rows = dict[bytes, bytes]
+
+
+def table_image(key: int, size: int, width: int, reducer: Reducer) -> Image:
+    return load(Program(pad(assemble("exit")), (MapDefinition(b"t", MapType.HASH, key, size, 40, 0, reducer, width),)))
+
+
+def table_of(outcome: Outcome) -> HashReduction:
+    (reduction,) = outcome.maps.values()
+    assert isinstance(reduction, HashReduction)
+    return reduction
+
+
+def add_shards(image: Image, reduction: HashReduction, shards: list[Rows]) -> None:
+    memory = memoryview(bytearray(len(shards) * image.maps_bytes))
+    for number, rows in enumerate(shards):
+        own = memory[number * image.maps_bytes : (number + 1) * image.maps_bytes]
+        for key, value in rows.items():
+            assert update(image.maps[0], own, key, value, 0, Effort()) == 0
+    reduction.add(memory, 0, len(shards), image.maps_bytes)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Image, list[list[Rows]]]:
+    """Return an image with a hash table, and shards of stretches: some have the same keys, some others."""
+    key = draw(st.sampled_from((1, 3, 4, 8)))
+    width = draw(st.sampled_from((1, 2, 4, 8)))
+    reducer = draw(st.sampled_from([*Reducer]))
+    odd = reducer in (Reducer.LAST, Reducer.FIRST)
+    size = width * draw(st.sampled_from((1, 1, 2, 3))) + (draw(st.integers(0, 3)) if odd else 0)
+    keys = st.sampled_from([bytes([number]).rjust(key, b"\1") for number in range(6)])
+    values = st.binary(min_size=size, max_size=size) | st.sampled_from((b"\xff" * size, b"\0" * size))
+    rows = st.dictionaries(keys, values, max_size=6)
+    stretches = draw(st.lists(st.lists(rows, max_size=3), min_size=1, max_size=5))
+    return table_image(key, size, width, reducer), stretches
+
+
+@given(tables(), st.sets(st.integers(0, 4)))
+def test_tables_are_reduced_in_order_however_they_come(case: tuple[Image, list[list[Rows]]], kept: set[int]) -> None:
+    """Stretches in `kept` were packed and are read back."""
+    image, stretches = case
+    definition = image.definitions[0]
+    whole = Outcome(image)
+    wanted: Rows = {}
+    for number, shards in enumerate(stretches):
+        part = Outcome(image)
+        add_shards(image, table_of(part), shards)
+        whole.merge(unpack(image, part.pack()) if number in kept else part)
+        for rows in shards:
+            for key, value in rows.items():
+                before = wanted.get(key)
+                reduced = value if before is None else combine(before, value, definition.reducer, definition.width)
+                wanted[key] = reduced
+    assert list(table_of(whole).entries()) == sorted(wanted.items())
+    assert list(table_of(unpack(image, whole.pack())).entries()) == sorted(wanted.items())
+
+
+@pytest.mark.parametrize("data", [b"aabb", b"ab12345678", b"bb" + bytes(16), b"ba" + bytes(16)])
+def test_what_is_no_table_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="keys in ascending order"):
+        table_of(Outcome(table_image(1, 8, 8, Reducer.SUM))).unpack(data)

@@ -17,7 +17,7 @@ from packetfs.engines.jobs.steering import list_jobs, remove_job
 from packetfs.engines.live.ledger import LEDGER_BYTES, Ledger
 from packetfs.engines.live.spool import Spool
 from packetfs.engines.options import JobOptions
-from packetfs.engines.results import reduce
+from packetfs.engines.results import tables
 from packetfs.errors import BadJob, BadMicroVM, MapTooLarge, TableFull
 from packetfs.limits import JOB_STREAM_MAX, MIB, TABLE_ROOM
 from packetfs.packet.codec import Packet, encode
@@ -126,7 +126,7 @@ def test_keys_over_all_shards_are_bounded(source: Path, tmp_path: Path, monkeypa
     source.write_bytes(b"".join(b"%c\n" % (97 + number) for number in range(16)))
     files, options = [HostFile(str(source))], JobOptions(parent=str(tmp_path / "jobs"))
     assert len(run_job(hashed(), files, LINES, out=_drop, options=options).maps[0].entries) == 16
-    monkeypatch.setattr(reduce, "UNION_ENTRIES_MAX", 15)
+    monkeypatch.setattr(tables, "UNION_ENTRIES_MAX", 15)
     with pytest.raises(MapTooLarge, match="long"):
         run_job(hashed(), files, LINES, out=_drop, options=options)
 

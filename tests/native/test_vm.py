@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.vm_differential import Fuzzer
 from packetfs.accel import native
-from packetfs.engines.results.reduce import reduce_python
+from packetfs.engines.results.elements import reduce_python
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import assemble
 from packetfs.vm.check import check

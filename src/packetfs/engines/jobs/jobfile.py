@@ -15,7 +15,7 @@ from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.program import Program, decode_program, encode_program, program_digest
 
-VERSION: Final = 3
+VERSION: Final = 4
 _ESCAPED: Final = b'"\\'
 _NUMBER_MAX: Final = (1 << 63) - 1
 

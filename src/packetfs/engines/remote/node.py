@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
-from packetfs.engines.results.reduce import Union
 from packetfs.engines.results.result import VERDICT_NAMES, WAYS, FaultReport, JobListener, MapResult, RunResult, Traced
+from packetfs.engines.results.tables import Union
 from packetfs.errors import BadMessage
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX

@@ -16,7 +16,8 @@ from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
-from packetfs.engines.results.reduce import ArrayReduction, HashReduction, Reduction, reductions
+from packetfs.engines.results.reduce import ArrayReduction, Reduction, reductions
+from packetfs.engines.results.tables import HashReduction
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
@@ -25,7 +26,6 @@ from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
 _LINE_MAX: Final = 21 * (COUNTS + 1 + PROGRAM_MAPS_MAX)
-_PAIR: Final = struct.Struct("<II")
 DAMAGE: Final = (
     ValueError,
     KeyError,
@@ -63,7 +63,7 @@ class Outcome:
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        parts = [pack_faults(self.totals.faults), *map(_pack, self.maps.values())]
+        parts = [pack_faults(self.totals.faults), *(reduction.pack() for reduction in self.maps.values())]
         line = " ".join(map(str, (*self.totals.counts(), *map(len, parts))))
         return b"".join((line.encode(), b"\n", *parts))
 
@@ -77,7 +77,7 @@ def _read(image: Image, file: BinaryIO, size: int) -> Outcome:
     outcome = Outcome(image)
     outcome.totals, lengths = _head(file, size)
     for reduction, length in zip(outcome.maps.values(), lengths, strict=True):
-        _unpack(reduction, file, length)
+        reduction.unpack(file.read(length))
     return outcome
 
 
@@ -129,29 +129,3 @@ def _merge(reduction: Reduction, more: Reduction) -> None:
         reduction.merge(more)
     if isinstance(reduction, HashReduction) and isinstance(more, HashReduction):
         reduction.merge(more)
-
-
-def _pack(reduction: Reduction) -> bytes:
-    if isinstance(reduction, ArrayReduction):
-        return bytes(reduction.memory or b"")
-    rows = [_PAIR.pack(len(key), len(value)) + key + value for key, value in reduction.values.items()]
-    return b"".join(rows)
-
-
-def _unpack(reduction: Reduction, file: BinaryIO, length: int) -> None:
-    if isinstance(reduction, ArrayReduction):
-        if length not in (0, reduction.size):
-            raise ValueError(f"{length} bytes of an array of {reduction.size}")
-        reduction.memory = bytearray(file.read(length)) if length else None
-        return
-    size = _PAIR.size + sum(reduction.sizes)
-    if length % size:
-        raise ValueError(f"{length} bytes of entries of {size}")
-    for _ in range(length // size):
-        row = file.read(size)
-        if _PAIR.unpack_from(row) != reduction.sizes:
-            raise ValueError("an entry is not of its map's sizes")
-        key = row[_PAIR.size : _PAIR.size + reduction.sizes[0]]
-        if reduction.has(key):
-            raise ValueError("a key is there twice")
-        reduction.put(key, row[_PAIR.size + len(key) :])
