@@ -116,7 +116,8 @@ static void check_match(void) {
         memcpy(new + to, old + from, size);
     }
     struct pfs_delta delta = {0};
-    assert(pfs_match(old, old_size, base, new, new_size, expected, &delta) == 0);
+    pfs_match(old, old_size, base, new, new_size, expected, &delta);
+    assert(!delta.failed);
     apply(&delta, old, old_size, base, expected, new, new_size);
     free(delta.instructions.data);
     free(delta.literals.data);
@@ -143,58 +144,107 @@ static void check_expand(void) {
     free(source);
 }
 
-/* What a patch makes of its pieces is the new bytes; its parts say how many. */
-static void run_patch(const struct pfs_bytes *patch, const struct pfs_piece *pieces, const uint8_t *new, size_t size) {
-    size_t packets = patch->size / PFS_PACKET, at = 0, made = 0, produced;
-    assert(pfs_patch_makes(patch->data, packets, size) && !pfs_patch_makes(patch->data, packets, size + 1));
-    for (struct pfs_part part; at < packets; made += part.size) {
-        assert(pfs_patch_next(patch->data, packets, &at, &part) == NULL && part.size <= size - made);
-        uint8_t *out = malloc(part.size);
-        const struct pfs_piece *old = part.digest ? &pieces[part.digest[0]] : NULL;
-        struct pfs_source source = {old ? old->data - old->offset : NULL, old ? old->size + old->offset : 0};
-        assert(pfs_expand(part.program, part.packets, &source, old != NULL, out, part.size, &produced) == NULL);
-        assert(produced == part.size && memcmp(out, new + made, produced) == 0);
-        free(out);
+static uint64_t pass(const struct pfs_copy *copy, uint64_t expected) {
+    if (copy->size == 0) return expected;
+    return copy->source ? expected + copy->size : copy->offset + copy->size;
+}
+
+/* What is packed over one base makes the new bytes. */
+static void run_packed(const struct pfs_packed *packed, const uint8_t *old, size_t old_size, uint64_t expected,
+                       const uint8_t *new, size_t size) {
+    const struct pfs_copy *ends[] = {&packed->head, &packed->tail};
+    size_t at[] = {0, size - packed->tail.size};
+    assert(!packed->delta.failed && packed->head.size + packed->tail.size <= size);
+    for (int i = 0; i < 2; i++) {
+        if (ends[i]->size == 0) continue;
+        assert(ends[i]->offset <= old_size && ends[i]->size <= old_size - ends[i]->offset);
+        assert(memcmp(new + at[i], old + ends[i]->offset, ends[i]->size) == 0);
     }
-    assert(made == size);
+    apply(&packed->delta, old, old_size, 0, pass(&packed->head, expected), new + packed->head.size,
+          at[1] - packed->head.size);
+    free(packed->delta.instructions.data);
+    free(packed->delta.literals.data);
+}
+
+/* The pieces lie in one base, which the patch is packed over. */
+static void run_patch(const struct pfs_bytes *patch, const uint8_t *base, const struct pfs_piece *pieces, size_t count,
+                      const uint8_t *new, size_t size) {
+    size_t packets = patch->size / PFS_PACKET, copies = 0;
+    struct pfs_place *places = malloc((packets + 1) * sizeof *places);
+    for (size_t i = 0; i < packets; i++) {
+        const uint8_t *packet = patch->data + i * PFS_PACKET;
+        const struct pfs_piece *piece = &pieces[packet[PFS_AT_BODY]];
+        if (packet[PFS_AT_OP] != PFS_OP_COPY) continue;
+        places[copies++] = (struct pfs_place){0, (uint64_t)(piece->data - base) - piece->offset};
+    }
+    uint64_t expected = draw(1000);
+    struct pfs_packed packed = {.delta.expected = expected};
+    assert(pfs_pack_patch(patch->data, packets, size, places, &packed) == NULL);
+    run_packed(&packed, base, pieces[count - 1].data + pieces[count - 1].size - base, expected, new, size);
+    free(places);
+}
+
+static void spoil(uint8_t *data, size_t size) {
+    for (uint64_t edits = draw(9); edits > 0 && size > 0; edits--) {
+        size_t at = draw(size), length = 1 + draw(300);
+        if (length > size - at) length = size - at;
+        uint8_t *other = make(length);
+        memcpy(data + at, other, length);
+        free(other);
+    }
 }
 
 static void check_patch(void) {
-    size_t count = draw(4), size = draw(60), offset = draw(20);
-    uint8_t *old[3], digests[3][PFS_DIGEST] = {{0}, {1}, {2}};
+    size_t count = 1 + draw(3), size = draw(60), old_size = 0;
+    uint8_t *old = make(30000), digests[3][PFS_DIGEST] = {{0}, {1}, {2}};
     struct pfs_piece pieces[3];
     for (size_t i = 0; i < count; i++) {
-        size_t length = draw(3) ? draw(9000) : draw(20);
-        old[i] = make(offset + length);
-        pieces[i] = (struct pfs_piece){old[i] + offset, digests[i], length, size, offset};
+        size_t offset = draw(20), length = draw(3) ? draw(9000) : draw(20);
+        pieces[i] = (struct pfs_piece){old + old_size + offset, digests[i], length, size, offset};
+        old_size += offset + length;
         size += length + draw(2) * draw(200);
     }
     uint8_t *new = make(size);
     for (size_t i = 0; i < count; i++) memcpy(new + pieces[i].at, pieces[i].data, pieces[i].size);
-    for (uint64_t edits = draw(9); edits > 0 && size > 0; edits--) {
-        size_t at = draw(size), length = draw(300);
-        memset(new + at, (int)draw(256), length < size - at ? length : size - at);
-    }
+    spoil(new, size);
     struct pfs_bytes patch = {.room = draw(size + 1)};
     patch.data = malloc(patch.room ? patch.room : 1);
-    if (pfs_patch_make(new, size, pieces, count, &patch) == 0) run_patch(&patch, pieces, new, size);
+    if (pfs_patch_make(new, size, pieces, count, &patch) == 0) run_patch(&patch, old, pieces, count, new, size);
     assert(patch.size <= patch.room);
-    free(patch.data), free(new);
-    while (count > 0) free(old[--count]);
+    free(patch.data), free(new), free(old);
 }
 
-/* Any packets have parts, or are refused. */
-static void check_parts(void) {
-    size_t packets = draw(6), at = 0;
+/* Any packets are packed, or refused. */
+static void check_pack(void) {
+    size_t packets = draw(6), size = draw(300), said = 0;
     uint8_t *patch = make(packets * PFS_PACKET);
-    for (size_t i = 0; i < packets; i++) patch[i * PFS_PACKET + PFS_AT_OP] = (uint8_t)(2 + draw(4));
-    pfs_patch_makes(patch, packets, draw(1000));
-    for (struct pfs_part part; at < packets;) {
-        size_t before = at;
-        pfs_patch_next(patch, packets, &at, &part);
-        assert(at > before && at <= packets && part.packets == at - before);
+    struct pfs_place places[6] = {{0, 5}, {3, 7}, {0, 1}, {0, 0}, {1, 1}, {0, 9}};
+    for (size_t i = 0; i < packets; i++) {
+        uint8_t *packet = patch + i * PFS_PACKET;
+        uint64_t length = draw(50);
+        packet[PFS_AT_OP] = (uint8_t)(2 + draw(3));
+        if (draw(8)) packet[PFS_AT_FLAGS] = 0;
+        if (draw(8)) memcpy(packet + PFS_AT_LENGTH, &length, 4);
+        if (draw(2) && packet[PFS_AT_OP] == PFS_OP_FILL) memcpy(packet + PFS_AT_LENGTH, &(uint32_t){1}, 4);
+        length = draw(100);
+        if (draw(8)) memcpy(packet + PFS_AT_OPERAND, &length, sizeof length);
+        said += packet[PFS_AT_OP] == PFS_OP_FILL ? pfs_load64(packet + PFS_AT_OPERAND) : pfs_load32(packet + PFS_AT_LENGTH);
     }
-    free(patch);
+    if (draw(4) && said < 1 << 20) size = said;
+    struct pfs_packed packed = {0};
+    pfs_pack_patch(patch, packets, size, places, &packed);
+    free(packed.delta.instructions.data), free(packed.delta.literals.data), free(patch);
+}
+
+static void check_in_place(void) {
+    size_t size = draw(9000);
+    uint8_t *old = make(size), *new = malloc(size ? size : 1);
+    memcpy(new, old, size);
+    spoil(new, size);
+    struct pfs_packed packed = {0};
+    pfs_pack_in_place(new, old, size, 0, &packed);
+    run_packed(&packed, old, size, 0, new, size);
+    free(old), free(new);
 }
 
 static void check_index(void) {
@@ -284,7 +334,8 @@ int main(int count, char **arguments) {
         check_match();
         check_expand();
         check_patch();
-        check_parts();
+        check_pack();
+        check_in_place();
         check_index();
         check_compare();
         check_blocks();

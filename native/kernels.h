@@ -79,7 +79,7 @@ struct pfs_source {
 const char *pfs_expand(const uint8_t *program, size_t packets, const struct pfs_source *sources, size_t source_count,
                        uint8_t *out, size_t out_size, size_t *produced);
 
-/* A string of bytes that grows. */
+/* A string of bytes, and room for more. */
 struct pfs_bytes {
     uint8_t *data;
     size_t size, room;
@@ -94,15 +94,35 @@ struct pfs_piece {
 /* The patch, in the room that there is; -1 where it takes more, or copies nothing. */
 int pfs_patch_make(const uint8_t *new, size_t size, const struct pfs_piece *pieces, size_t count,
                    struct pfs_bytes *patch);
-/* Whether the packets say that they make so many bytes. */
-int pfs_patch_makes(const uint8_t *patch, size_t packets, uint64_t size);
-struct pfs_part {
-    const uint8_t *digest, *program; /* without a digest it is what this program of DATA and FILL packets makes */
-    size_t packets;
-    uint64_t offset, size;
+
+/* packed: a delta as it travels (net/wire/packed.py) */
+struct pfs_delta {
+    struct pfs_bytes instructions, literals; /* whoever has them made frees them */
+    uint64_t expected;                       /* where the next copy from the base costs least */
+    int failed;                              /* memory was short: what is there is no delta */
 };
-/* The part that begins with packet *at, which then is that of the next; 0, or what is wrong. */
-const char *pfs_patch_next(const uint8_t *patch, size_t packets, size_t *at, struct pfs_part *part);
+void pfs_put_bytes(struct pfs_delta *delta, struct pfs_bytes *to, const uint8_t *data, size_t size);
+void pfs_put_varint(struct pfs_delta *delta, uint64_t value); /* to the instructions */
+static inline uint64_t pfs_zigzag(int64_t n) { return (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0); }
+
+struct pfs_copy {
+    uint64_t source, offset, size; /* source 0 is the base */
+};
+/* Copies at the ends stand apart, as they may go on what is beside them; those of no bytes are none. */
+struct pfs_packed {
+    struct pfs_copy head;
+    struct pfs_delta delta;
+    struct pfs_copy tail;
+};
+/* Old bytes that lie at `at` of the base, as new ones that stand there. */
+void pfs_pack_in_place(const uint8_t *new, const uint8_t *old, size_t size, uint64_t at, struct pfs_packed *packed);
+/* Where the extent is that a COPY of a patch is from, one for each. */
+struct pfs_place {
+    uint64_t source, start;
+};
+/* 0, or what is wrong with the patch of an extent of `size` bytes. */
+const char *pfs_pack_patch(const uint8_t *patch, size_t packets, size_t size, const struct pfs_place *places,
+                           struct pfs_packed *packed);
 
 /* index: fingerprints to values in 16-byte slots */
 #define PFS_SLOT 16
@@ -117,14 +137,9 @@ int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value
 size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
 size_t pfs_index_count(const struct pfs_index *index);
 
-/* match: a delta program */
-struct pfs_delta {
-    struct pfs_bytes instructions, literals;
-    uint64_t expected;
-};
-/* 0, or -1 when memory is short; the caller frees both byte strings either way. */
-int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
-              uint64_t expected, struct pfs_delta *delta);
+/* match: a delta, found by searching; its `failed` says whether memory was short */
+void pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
+               uint64_t expected, struct pfs_delta *delta);
 
 /* blocks: signatures of old blocks, found again anywhere; a block is a power of two, 64 bytes at the least */
 struct pfs_blocks {

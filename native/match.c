@@ -42,7 +42,6 @@ struct matcher {
     const uint8_t *old, *new;
     size_t old_size, new_size;
     struct pfs_delta *delta;
-    int failed;
     int64_t weight;
     size_t floor;    /* new bytes below it are written */
     int64_t written; /* shift of the last copy written: expected source offset minus position */
@@ -61,40 +60,11 @@ struct choice {
 
 /* output */
 
-static int reserve(struct pfs_bytes *bytes, size_t more) {
-    if (bytes->room - bytes->size >= more) return 0;
-    size_t room = bytes->room * 2 + more + 64;
-    uint8_t *data = realloc(bytes->data, room);
-    if (data == NULL) return -1;
-    bytes->data = data;
-    bytes->room = room;
-    return 0;
-}
-
-static void put_bytes(struct matcher *m, struct pfs_bytes *to, const uint8_t *data, size_t size) {
-    if (m->failed || reserve(to, size)) {
-        m->failed = 1;
-        return;
-    }
-    memcpy(to->data + to->size, data, size);
-    to->size += size;
-}
-
-static void put_varint(struct matcher *m, uint64_t value) {
-    uint8_t bytes[10];
-    size_t size = 0;
-    for (; value >= 0x80; value >>= 7) bytes[size++] = (uint8_t)(value | 0x80);
-    bytes[size++] = (uint8_t)value;
-    put_bytes(m, &m->delta->instructions, bytes, size);
-}
-
 static int varint_size(uint64_t value) {
     int size = 1;
     for (; value >= 0x80; value >>= 7) size++;
     return size;
 }
-
-static uint64_t zigzag(int64_t n) { return (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0); }
 
 static int64_t shift_of(const struct op *op) { return (int64_t)op->from - (int64_t)op->at; }
 
@@ -102,18 +72,18 @@ static size_t end_of(const struct op *op) { return op->at + op->length; }
 
 static void write_literal(struct matcher *m, size_t end) {
     if (end == m->floor) return;
-    put_varint(m, (uint64_t)(end - m->floor) << 2);
-    put_bytes(m, &m->delta->literals, m->new + m->floor, end - m->floor);
+    pfs_put_varint(m->delta, (uint64_t)(end - m->floor) << 2);
+    pfs_put_bytes(m->delta, &m->delta->literals, m->new + m->floor, end - m->floor);
     m->floor = end;
 }
 
 static void write_op(struct matcher *m, const struct op *op) {
     write_literal(m, op->at);
-    put_varint(m, (uint64_t)op->length << 2 | (op->fill ? 2 : 1));
+    pfs_put_varint(m->delta, (uint64_t)op->length << 2 | (op->fill ? 2 : 1));
     if (op->fill) {
-        put_bytes(m, &m->delta->instructions, m->new + op->at, 1);
+        pfs_put_bytes(m->delta, &m->delta->instructions, m->new + op->at, 1);
     } else {
-        put_varint(m, zigzag(shift_of(op) - m->written));
+        pfs_put_varint(m->delta, pfs_zigzag(shift_of(op) - m->written));
         m->written = shift_of(op);
     }
     m->floor = end_of(op);
@@ -138,7 +108,7 @@ static int64_t shift_after(const struct matcher *m, size_t count) {
 
 /* Bytes of the instruction, and one for the head of the literal after it. */
 static int64_t cost_after(const struct matcher *m, const struct op *op, size_t count) {
-    int operand = op->fill ? 1 : varint_size(zigzag(shift_of(op) - shift_after(m, count)));
+    int operand = op->fill ? 1 : varint_size(pfs_zigzag(shift_of(op) - shift_after(m, count)));
     return BYTE * (varint_size((uint64_t)op->length << 2) + operand + 1);
 }
 
@@ -226,7 +196,7 @@ static void index_far(struct matcher *m) {
     size_t bytes = sizeof *m->far << m->far_bits;
     m->far = malloc(bytes);
     if (m->far == NULL) {
-        m->failed = 1;
+        m->delta->failed = 1;
         return;
     }
     memset(m->far, 0xFF, bytes);
@@ -281,7 +251,7 @@ static void try_near(struct matcher *m, size_t at, struct choice *best) {
 
 static void try_far(struct matcher *m, size_t at, struct choice *best) {
     if (m->far_bits == 0) index_far(m);
-    if (m->failed) return;
+    if (m->delta->failed) return;
     uint64_t hash = hash_far(m->new + at);
     uint32_t entry = m->far[hash >> (64 - m->far_bits)];
     if (entry == NOWHERE || (entry & ((1u << FAR_TAG) - 1)) != tag_of(hash, m->far_bits, FAR_TAG)) return;
@@ -315,7 +285,7 @@ static int64_t weigh(const uint8_t *data, size_t size) {
 
 static void match_all(struct matcher *m) {
     size_t at = 0;
-    while (at < m->new_size && !m->failed) {
+    while (at < m->new_size && !m->delta->failed) {
         struct choice best = search(m, at);
         if (best.worth > 0) {
             take(m, &best.op);
@@ -329,8 +299,8 @@ static void match_all(struct matcher *m) {
     write_literal(m, m->new_size);
 }
 
-int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
-              uint64_t expected, struct pfs_delta *delta) {
+void pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint8_t *new, size_t new_size,
+               uint64_t expected, struct pfs_delta *delta) {
     struct matcher m = {.old = old, .new = new, .old_size = old_size, .new_size = new_size, .delta = delta};
     m.weight = weigh(new, new_size);
     size_t near_bytes = sizeof *m.heads << NEAR_BITS;
@@ -338,8 +308,8 @@ int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint
     for (int i = 0; i < SHIFTS; i++) m.shifts[i] = m.home;
     m.heads = malloc(near_bytes);
     m.links = malloc(sizeof *m.links * NEAR_RING); /* read only where it was written */
-    m.failed = m.heads == NULL || m.links == NULL;
-    if (!m.failed) {
+    delta->failed = m.heads == NULL || m.links == NULL;
+    if (!delta->failed) {
         memset(m.heads, 0xFF, near_bytes);
         match_all(&m);
     }
@@ -347,5 +317,4 @@ int pfs_match(const uint8_t *old, size_t old_size, uint64_t old_base, const uint
     free(m.links);
     free(m.far);
     delta->expected = (uint64_t)(m.written + (int64_t)new_size + (int64_t)old_base);
-    return m.failed ? -1 : 0;
 }

@@ -126,29 +126,19 @@ static PyObject *native_set_simd(PyObject *module, PyObject *args) {
     return bad("this machine has no such vector unit");
 }
 
-/* common_prefix, equal_again, expand, match */
+/* common_prefix, expand, match */
 
-/* Both buffers of two arguments, as far as the shorter one goes, to a function that gives an offset in them. */
-static PyObject *compare(PyObject *args, size_t (*found)(const uint8_t *, const uint8_t *, size_t)) {
+static PyObject *native_common_prefix(PyObject *module, PyObject *args) {
     Py_buffer a, b;
-    if (!PyArg_ParseTuple(args, "y*y*", &a, &b)) return NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:common_prefix", &a, &b)) return NULL;
     size_t limit = (size_t)(a.len < b.len ? a.len : b.len);
     PyThreadState *state = let_go(limit);
-    size_t at = found(a.buf, b.buf, limit);
+    size_t at = pfs_common_prefix(a.buf, b.buf, limit);
     take_back(state);
     PyBuffer_Release(&a);
     PyBuffer_Release(&b);
     return PyLong_FromSize_t(at);
-}
-
-static PyObject *native_common_prefix(PyObject *module, PyObject *args) {
-    (void)module;
-    return compare(args, pfs_common_prefix);
-}
-
-static PyObject *native_equal_again(PyObject *module, PyObject *args) {
-    (void)module;
-    return compare(args, pfs_equal_again);
 }
 
 struct held {
@@ -229,9 +219,9 @@ static PyObject *native_match(PyObject *module, PyObject *args) {
     } else {
         struct pfs_delta delta = {0};
         PyThreadState *state = let_go((size_t)new.len);
-        int failed = pfs_match(old.buf, (size_t)old.len, old_base, new.buf, (size_t)new.len, expected, &delta);
+        pfs_match(old.buf, (size_t)old.len, old_base, new.buf, (size_t)new.len, expected, &delta);
         take_back(state);
-        if (failed)
+        if (delta.failed)
             PyErr_NoMemory();
         else
             result = Py_BuildValue("(NNK)", bytes_of(&delta.instructions), bytes_of(&delta.literals),
@@ -417,11 +407,14 @@ static PyMethodDef methods[] = {
     {"simd", native_simd, METH_NOARGS, "simd() -> str: the vector unit in use."},
     {"set_simd", native_set_simd, METH_VARARGS, "set_simd(name): use another vector unit (tests)."},
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
-    {"equal_again", native_equal_again, METH_VARARGS, "equal_again(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},
     {"make_patch", pfs_python_make_patch, METH_VARARGS, "make_patch(new, pieces, room) -> bytes, or None"},
-    {"patch_parts", pfs_python_patch_parts, METH_VARARGS, "patch_parts(patch, size, limit) -> (bases, parts)"},
+    {"patch_bases", pfs_python_patch_bases, METH_VARARGS, "patch_bases(patch) -> list of digests, one for each COPY"},
+    {"pack_patch", pfs_python_pack_patch, METH_VARARGS,
+     "pack_patch(patch, size, places, expected) -> (head, (instructions, literals, expected), tail)"},
+    {"pack_in_place", pfs_python_pack_in_place, METH_VARARGS,
+     "pack_in_place(new, old, at) -> (head, (instructions, literals, expected), tail)"},
     {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},
     {"block_index", pfs_python_block_index, METH_VARARGS, "block_index(sums, width) -> bytes: a table for block_find."},
     {"block_find", pfs_python_block_find, METH_VARARGS,

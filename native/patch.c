@@ -61,35 +61,3 @@ int pfs_patch_make(const uint8_t *new, size_t size, const struct pfs_piece *piec
         if (patch->data[at + PFS_AT_OP] == PFS_OP_COPY) return 0;
     return -1;
 }
-
-static uint64_t produced(const uint8_t *packet) {
-    return packet[PFS_AT_OP] == PFS_OP_FILL ? pfs_load64(packet + PFS_AT_OPERAND) : pfs_load32(packet + PFS_AT_LENGTH);
-}
-
-int pfs_patch_makes(const uint8_t *patch, size_t packets, uint64_t size) {
-    uint64_t made = 0;
-    for (size_t i = 0; i < packets; i++) {
-        uint64_t more = produced(patch + i * PFS_PACKET);
-        if (more > size - made) return 0;
-        made += more;
-    }
-    return made == size;
-}
-
-const char *pfs_patch_next(const uint8_t *patch, size_t packets, size_t *at, struct pfs_part *part) {
-    const uint8_t *packet = patch + *at * PFS_PACKET;
-    size_t end = *at + 1;
-    *part = (struct pfs_part){.program = packet, .size = produced(packet)};
-    if (packet[PFS_AT_OP] == PFS_OP_COPY) {
-        part->digest = packet + PFS_AT_BODY;
-        part->offset = pfs_load64(packet + PFS_AT_OPERAND);
-    } else {
-        for (; end < packets && patch[end * PFS_PACKET + PFS_AT_OP] != PFS_OP_COPY; end++)
-            part->size += produced(patch + end * PFS_PACKET);
-    }
-    part->packets = end - *at;
-    *at = end;
-    if (part->size == 0) return "a part of a patch is empty";
-    if (part->digest != NULL && packet[PFS_AT_FLAGS] != 0) return "a packet has unknown flags";
-    return part->offset > UINT32_MAX ? "COPY reaches past its source" : NULL;
-}

@@ -1,4 +1,5 @@
-/* Python's buffers to the kernels of patches. These are done before another thread could take over. */
+/* Python's buffers to the kernels of patches and of what differs in place. A patch is done before another thread could
+ * take over. */
 #include "patch_module.h"
 
 #include <stdlib.h>
@@ -94,69 +95,133 @@ PyObject *pfs_python_make_patch(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* parts */
+/* bases */
 
-/* The number of a base, which is added where it is new. */
-static Py_ssize_t number_of(PyObject *bases, const uint8_t *digest, Py_ssize_t limit) {
-    Py_ssize_t count = PyList_Size(bases);
-    for (Py_ssize_t i = 0; i < count; i++)
-        if (memcmp(PyBytes_AsString(PyList_GetItem(bases, i)), digest, PFS_DIGEST) == 0) return i;
-    if (count >= limit) {
-        refuse("a patch copies from none, or from too many");
+PyObject *pfs_python_patch_bases(PyObject *module, PyObject *args) {
+    Py_buffer patch;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*:patch_bases", &patch)) return NULL;
+    PyObject *bases = patch.len % PFS_PACKET ? refuse("a program is whole packets") : PyList_New(0);
+    for (Py_ssize_t at = 0; bases != NULL && at < patch.len; at += PFS_PACKET) {
+        const char *packet = (const char *)patch.buf + at;
+        if (packet[PFS_AT_OP] != PFS_OP_COPY) continue;
+        PyObject *base = PyBytes_FromStringAndSize(packet + PFS_AT_BODY, PFS_DIGEST);
+        if (base == NULL || PyList_Append(bases, base)) Py_CLEAR(bases);
+        Py_XDECREF(base);
+    }
+    PyBuffer_Release(&patch);
+    return bases;
+}
+
+/* pack */
+
+#define OFFSET_MOST ((Py_ssize_t)1 << 62)
+
+static PyObject *tuple_of(const struct pfs_copy *copy) {
+    if (copy->size == 0) return Py_NewRef(Py_None);
+    return Py_BuildValue("(KKK)", (unsigned long long)copy->source, (unsigned long long)copy->offset,
+                         (unsigned long long)copy->size);
+}
+
+static PyObject *bytes_of(const struct pfs_bytes *bytes) {
+    return PyBytes_FromStringAndSize((const char *)bytes->data, (Py_ssize_t)bytes->size);
+}
+
+/* The delta, or what is wrong; what was made for it is freed. */
+static PyObject *packed_of(struct pfs_packed *packed, const char *wrong) {
+    struct pfs_delta *delta = &packed->delta;
+    PyObject *result = NULL;
+    if (wrong != NULL)
+        refuse(wrong);
+    else if (delta->failed)
+        PyErr_NoMemory();
+    else
+        result = Py_BuildValue("(N(NNK)N)", tuple_of(&packed->head), bytes_of(&delta->instructions),
+                               bytes_of(&delta->literals), (unsigned long long)delta->expected, tuple_of(&packed->tail));
+    free(delta->instructions.data);
+    free(delta->literals.data);
+    return result;
+}
+
+PyObject *pfs_python_pack_in_place(PyObject *module, PyObject *args) {
+    Py_buffer new, old;
+    Py_ssize_t at;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*n:pack_in_place", &new, &old, &at)) return NULL;
+    struct pfs_packed packed = {0};
+    const char *wrong = NULL;
+    if (new.len != old.len)
+        wrong = "what is compared in place is of one length";
+    else if (at < 0 || at > OFFSET_MOST)
+        wrong = "offsets are integers from 0 to 2**62";
+    PyThreadState *state = PyEval_SaveThread();
+    if (wrong == NULL) pfs_pack_in_place(new.buf, old.buf, (size_t)new.len, (uint64_t)at, &packed);
+    PyEval_RestoreThread(state);
+    PyObject *result = packed_of(&packed, wrong);
+    PyBuffer_Release(&new);
+    PyBuffer_Release(&old);
+    return result;
+}
+
+/* The place of a base, by its digest. */
+static int find_place(PyObject *places, const uint8_t *digest, struct pfs_place *place) {
+    Py_ssize_t source = 0, start = 0;
+    PyObject *key = PyBytes_FromStringAndSize((const char *)digest, PFS_DIGEST);
+    PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(places, key);
+    Py_XDECREF(key);
+    if (found == NULL) {
+        if (!PyErr_Occurred()) refuse("a patch copies from what has no place");
         return -1;
     }
-    PyObject *base = PyBytes_FromStringAndSize((const char *)digest, PFS_DIGEST);
-    int failed = base == NULL || PyList_Append(bases, base);
-    Py_XDECREF(base);
-    return failed ? -1 : count;
-}
-
-static PyObject *copied(PyObject *bases, const struct pfs_part *part, Py_ssize_t limit) {
-    Py_ssize_t number = number_of(bases, part->digest, limit);
-    if (number < 0) return NULL;
-    return Py_BuildValue("(nKK)", number, (unsigned long long)part->offset, (unsigned long long)part->size);
-}
-
-static PyObject *literal(const struct pfs_part *part) {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->size);
-    if (bytes == NULL) return NULL;
-    size_t made;
-    const char *wrong = pfs_expand(part->program, part->packets, NULL, 0, (uint8_t *)PyBytes_AsString(bytes),
-                                   (size_t)part->size, &made);
-    if (wrong == NULL) return bytes;
-    Py_DECREF(bytes);
-    return refuse(wrong);
-}
-
-static int add_parts(const Py_buffer *patch, PyObject *bases, PyObject *parts, Py_ssize_t limit) {
-    size_t packets = (size_t)patch->len / PFS_PACKET;
-    for (size_t at = 0; at < packets;) {
-        struct pfs_part found;
-        const char *wrong = pfs_patch_next(patch->buf, packets, &at, &found);
-        PyObject *part = wrong ? refuse(wrong) : found.digest ? copied(bases, &found, limit) : literal(&found);
-        int failed = part == NULL || PyList_Append(parts, part);
-        Py_XDECREF(part);
-        if (failed) return -1;
-    }
-    if (PyList_Size(bases) > 0) return 0;
-    refuse("a patch copies from none, or from too many");
+    if (!PyArg_Parse(found, "(nn)", &source, &start)) return -1;
+    *place = (struct pfs_place){(uint64_t)source, (uint64_t)start};
+    if (source >= 0 && start >= 0 && source <= OFFSET_MOST && start <= OFFSET_MOST) return 0;
+    refuse("offsets are integers from 0 to 2**62");
     return -1;
 }
 
-PyObject *pfs_python_patch_parts(PyObject *module, PyObject *args) {
+/* The place of each COPY; neighbours are mostly from the same extent. */
+static struct pfs_place *places_of(PyObject *places, const uint8_t *patch, size_t packets) {
+    struct pfs_place *found = malloc((packets + 1) * sizeof *found);
+    const uint8_t *last = NULL;
+    size_t count = 0;
+    if (found == NULL) PyErr_NoMemory();
+    for (size_t i = 0; found != NULL && i < packets; i++) {
+        const uint8_t *packet = patch + i * PFS_PACKET, *digest = packet + PFS_AT_BODY;
+        if (packet[PFS_AT_OP] != PFS_OP_COPY) continue;
+        if (last != NULL && memcmp(last, digest, PFS_DIGEST) == 0) {
+            found[count] = found[count - 1];
+        } else if (find_place(places, digest, &found[count])) {
+            free(found);
+            return NULL;
+        }
+        last = digest;
+        count++;
+    }
+    return found;
+}
+
+PyObject *pfs_python_pack_patch(PyObject *module, PyObject *args) {
     Py_buffer patch;
-    Py_ssize_t size, limit;
+    Py_ssize_t size, expected;
+    PyObject *places, *result = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*nn:patch_parts", &patch, &size, &limit)) return NULL;
-    PyObject *bases = PyList_New(0), *parts = PyList_New(0), *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*nO!n:pack_patch", &patch, &size, &PyDict_Type, &places, &expected)) return NULL;
+    size_t packets = (size_t)patch.len / PFS_PACKET;
+    struct pfs_place *found = NULL;
     if (patch.len % PFS_PACKET != 0)
         refuse("a program is whole packets");
-    else if (size < 0 || !pfs_patch_makes(patch.buf, (size_t)patch.len / PFS_PACKET, (uint64_t)size))
-        refuse("a patch does not make the bytes of its extent");
-    else if (bases != NULL && parts != NULL && add_parts(&patch, bases, parts, limit) == 0)
-        result = Py_BuildValue("(OO)", bases, parts);
-    Py_XDECREF(bases);
-    Py_XDECREF(parts);
+    else if (expected < 0 || expected > OFFSET_MOST)
+        refuse("offsets are integers from 0 to 2**62");
+    else if (size < 0 || size > UINT32_MAX)
+        refuse("an extent is shorter than 4 GiB");
+    else
+        found = places_of(places, patch.buf, packets);
+    if (found != NULL) {
+        struct pfs_packed packed = {.delta.expected = (uint64_t)expected};
+        result = packed_of(&packed, pfs_pack_patch(patch.buf, packets, (size_t)size, found, &packed));
+    }
+    free(found);
     PyBuffer_Release(&patch);
     return result;
 }

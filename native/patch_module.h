@@ -1,4 +1,4 @@
-/* The Python side of patches, for module.c's table of methods. */
+/* The Python side of patches and of what is packed without a search, for module.c's table of methods. */
 #ifndef PFS_PATCH_MODULE_H
 #define PFS_PATCH_MODULE_H
 
@@ -6,6 +6,8 @@
 #include <Python.h>
 
 PyObject *pfs_python_make_patch(PyObject *module, PyObject *args);
-PyObject *pfs_python_patch_parts(PyObject *module, PyObject *args);
+PyObject *pfs_python_patch_bases(PyObject *module, PyObject *args);
+PyObject *pfs_python_pack_patch(PyObject *module, PyObject *args);
+PyObject *pfs_python_pack_in_place(PyObject *module, PyObject *args);
 
 #endif

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from packetfs.accel import native
 from packetfs.packet.digest import DIGEST
-from packetfs.packet.kernels import common_prefix_python, equal_again_python, expand_python
+from packetfs.packet.kernels import common_prefix_python, expand_python
 from packetfs.packet.layout import BODY, PACKET, STRUCT, Op
 from packetfs.packet.match import match_python
 from tests.native.content import edit, kinds, make, seeds
@@ -48,20 +48,6 @@ def test_common_prefix(prefix: Callable[[bytes, bytes], int], size: int) -> None
     assert prefix(data, data) == prefix(data, data + b"x") == size
     for at in {0, 1, 8, 63, 64, size // 2, size - 1} & {*range(size)}:
         assert prefix(data, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) == at
-
-
-@built
-@given(seeds, st.integers(0, 40))
-def test_equal_again(seed: int, edits: int) -> None:
-    rng = Random(seed)
-    old = rng.randbytes(rng.choice((0, 1, 7, 8, 9, 100, 8192, 8199, 20_000)))
-    new = bytearray(old if edits % 2 else rng.randbytes(len(old)))
-    for _ in range(edits if old else 0):
-        at, size = rng.randrange(len(old)), rng.choice((1, 2, 7, 8, 9, 4096))
-        new[at : at + size] = old[at : at + size] if rng.random() < 0.5 else rng.randbytes(len(old[at : at + size]))
-    found = equal_again_python(new, old)
-    assert CORE.equal_again(new, old) == CORE.equal_again(new, old + b"more") == found
-    assert found == len(old) or new[found : found + 8] == old[found : found + 8]
 
 
 def packet(op: int, length: int, operand: int = 0, body: bytes = b"", flags: int = 0) -> bytes:

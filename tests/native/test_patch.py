@@ -1,10 +1,9 @@
-"""make_patch and patch_parts: the native kernels do what the twins do, and hostile input ends in ValueError."""
+"""make_patch and patch_bases: the native kernels do what the twins do, and hostile input ends in ValueError."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from struct import pack
 from typing import Any
 
 import pytest
@@ -12,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.accel import native
-from packetfs.packet.digest import Digest, digest_of
-from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
-from packetfs.packet.layout import PACKET, STRUCT, Op
-from packetfs.packet.patch import Piece, make_patch_python, patch_parts_python
+from packetfs.packet.digest import DIGEST, Digest, digest_of
+from packetfs.packet.file import copy_leaf, data_leaf
+from packetfs.packet.layout import HEADER, Op
+from packetfs.packet.patch import Piece, make_patch_python, patch_bases_python
 from tests.native.content import kinds, make, seeds
 
 CORE: Any = native
-LIMIT = 4
 BASES = [digest_of(bytes([number])) for number in range(6)]
 built = pytest.mark.skipif(native is None, reason="the native core is not built")
 makers = pytest.mark.parametrize("make_patch", [make_patch_python, *([CORE.make_patch] if CORE else [])])
-readers = pytest.mark.parametrize("patch_parts", [patch_parts_python, *([CORE.patch_parts] if CORE else [])])
 
 
 def outcome(function: Callable[..., object], *arguments: object) -> object:
@@ -54,14 +51,12 @@ def change(new: bytearray, rng: Random) -> None:
 @built
 @settings(max_examples=300)
 @given(kinds, seeds, st.sampled_from([1, 2, 4, 100]))
-def test_both_make_the_same_patch_and_read_it_alike(kind: int, seed: int, share: int) -> None:
+def test_both_make_the_same_patch(kind: int, seed: int, share: int) -> None:
     rng = Random(seed)
     new, pieces = pieces_of(kind, rng)
     change(new, rng)
     patch = make_patch_python(new, pieces, len(new) // share)
     assert CORE.make_patch(new, pieces, len(new) // share) == patch
-    if patch is not None:
-        assert CORE.patch_parts(patch, len(new), LIMIT) == patch_parts_python(patch, len(new), LIMIT)
 
 
 OLD = memoryview(bytes(100))
@@ -103,69 +98,10 @@ def test_what_is_no_piece_is_refused(piece: object) -> None:
         CORE.make_patch(bytes(200), [good, piece], 200)
 
 
-packets = st.one_of(
-    st.binary(min_size=1, max_size=48).map(data_leaf),
-    st.builds(fill_leaf, st.integers(0, 255), st.integers(0, 600)),
-    st.builds(copy_leaf, st.sampled_from(BASES), st.integers(0, 500), st.sampled_from([0, 1, (1 << 32) - 1, 1 << 32])),
-    st.builds(
-        lambda *fields: pack(STRUCT, *fields),
-        st.sampled_from([0, Op.DATA, Op.FILL, Op.COPY, Op.TREE, 255]),
-        st.sampled_from([0, 0, 0, 1, 128]),
-        st.just(0),
-        st.integers(0, 60) | st.integers(0, (1 << 32) - 1),
-        st.integers(0, 600) | st.integers(0, (1 << 64) - 1),
-        st.binary(min_size=48, max_size=48),
-    ),
-)
-
-
-def said(packets: list[bytes]) -> int:
-    """Return how many bytes packets say that they produce."""
-    return sum(int.from_bytes(one[8:16] if one[0] == Op.FILL else one[4:8], "little") for one in packets)
-
-
 @built
-@settings(max_examples=500)
-@given(st.lists(packets, max_size=8), st.sampled_from([0, 0, 0, -1, 1]), st.sampled_from([0, 1, 63]))
-def test_both_refuse_the_same(program: list[bytes], more: int, tail: int) -> None:
-    size = min(said(program), 1 << 20) + more
-    patch = b"".join(program) + bytes(tail)
-    assert outcome(CORE.patch_parts, patch, size, LIMIT) == outcome(patch_parts_python, patch, size, LIMIT)
-
-
-WRONG = {
-    "whole packets": (bytes(63), 0),
-    "does not make the bytes": (copy_leaf(BASES[0], 100), 99),
-    "not make the bytes": (copy_leaf(BASES[0], 100) + fill_leaf(0, (1 << 64) - 1), 99),
-    "does not make": (b"", -1),
-    "part of a patch is empty": (copy_leaf(BASES[0], 100) + copy_leaf(BASES[0], 0), 100),
-    "a patch is empty": (copy_leaf(BASES[0], 100) + fill_leaf(0, 0), 100),
-    "past its source": (copy_leaf(BASES[0], 100, 1 << 32), 100),
-    "unknown flags": (copy_leaf(BASES[0], 100, 0, 1), 100),
-    "flags": (copy_leaf(BASES[0], 100) + bytes([Op.DATA, 1, 0, 0, 1]) + bytes(59), 101),
-    "DATA is longer": (copy_leaf(BASES[0], 100) + bytes([Op.DATA, 0, 0, 0, 49]) + bytes(59), 149),
-    "FILL has no pattern": (copy_leaf(BASES[0], 100) + bytes([Op.FILL, 0, 0, 0, 0, 0, 0, 0, 1]) + bytes(55), 101),
-    "only DATA": (copy_leaf(BASES[0], 100) + bytes([Op.TREE, 0, 0, 0, 1]) + bytes(59), 101),
-    "copies from none": (b"", 0),
-    "copies from none, ": (data_leaf(b"x"), 1),
-    "from too many": (b"".join(copy_leaf(base, 1) for base in BASES[: LIMIT + 1]), LIMIT + 1),
-}
-
-
-@readers
-@pytest.mark.parametrize("reason", WRONG)
-def test_what_is_no_patch_is_refused(patch_parts: Any, reason: str) -> None:
-    patch, size = WRONG[reason]
-    with pytest.raises(ValueError, match=reason):
-        patch_parts(patch, size, LIMIT)
-
-
-@readers
-def test_parts_are_what_is_of_a_base_and_all_between(patch_parts: Any) -> None:
-    first, second = BASES[:2]
-    patch = copy_leaf(second, 10, 5) + data_leaf(b"ab") + fill_leaf(7, 3) + data_leaf(b"c")
-    patch += copy_leaf(first, 20) + copy_leaf(second, 1, (1 << 32) - 1)
-    bases, parts = patch_parts(patch, 37, LIMIT)
-    assert bases == [second, first]
-    assert parts == [(0, 5, 10), b"ab\7\7\7c", (1, 0, 20), (0, (1 << 32) - 1, 1)]
-    assert len(patch) == 6 * PACKET
+@given(st.lists(st.builds(copy_leaf, st.sampled_from(BASES), st.just(1)) | st.binary(max_size=48).map(data_leaf)))
+def test_both_find_the_same_bases(packets: list[bytes]) -> None:
+    patch = b"".join(packets)
+    assert CORE.patch_bases(patch) == patch_bases_python(patch)
+    assert patch_bases_python(patch) == [packet[HEADER : HEADER + DIGEST] for packet in packets if packet[0] == Op.COPY]
+    assert outcome(CORE.patch_bases, patch + b"x") == outcome(patch_bases_python, patch + b"x")

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LAYOUT: Final = Struct(STRUCT)
-_EQUAL: Final = bytes(8)
-"""Equal bytes, as the difference has them."""
-_STEP: Final = 8192
-"""Bytes whose difference is made at a time."""
 _TOO_LONG: Final = "the program produces more than the output holds"
 
 
@@ -32,24 +28,6 @@ def common_prefix_python(a: Buffer, b: Buffer, /) -> int:
         else:
             high = middle - 1
     return low
-
-
-def equal_again_python(a: Buffer, b: Buffer, /) -> int:
-    """Return where two buffers have 8 equal bytes for the first time, as far as the shorter one goes; else its end."""
-    left, right = memoryview(a).cast("B"), memoryview(b).cast("B")
-    limit, at = min(left.nbytes, right.nbytes), 0
-    while True:
-        end = min(at + _STEP, limit)
-        found = _difference(left[at:end], right[at:end]).find(_EQUAL)
-        if found >= 0:
-            return at + found
-        if end == limit:
-            return limit
-        at = end - len(_EQUAL) + 1
-
-
-def _difference(a: memoryview, b: memoryview) -> bytes:
-    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
 
 
 def expand_python(program: Buffer, sources: Sequence[Buffer], out: Buffer, /) -> int:
@@ -99,8 +77,6 @@ def _check(holds: bool, reason: str) -> None:
 if native is None:
     from packetfs.packet.match import match_python
 
-    common_prefix, equal_again = common_prefix_python, equal_again_python
-    expand, match = expand_python, match_python
+    common_prefix, expand, match = common_prefix_python, expand_python, match_python
 else:
-    common_prefix, equal_again = native.common_prefix, native.equal_again
-    expand, match = native.expand, native.match
+    common_prefix, expand, match = native.common_prefix, native.expand, native.match

@@ -14,6 +14,7 @@ takes what any version writes. The native twin emits the same bytes.
 from __future__ import annotations
 
 from packetfs.dataclass import dataclass
+from packetfs.packet.varint import encode_varint, zigzag
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Pending:
     def _cost(self, op: Op, count: int) -> int:
         """Return the cost of an instruction after `count` copies, with a byte for the head of a literal behind it."""
         shift = next((last.shift for last in reversed(self._ops[:count]) if not last.is_fill), self._written)
-        operand = 1 if op.is_fill else len(encode_varint(_zigzag(op.shift - shift)))
+        operand = 1 if op.is_fill else len(encode_varint(zigzag(op.shift - shift)))
         return BYTE * (len(encode_varint(op.length << 2)) + operand + 1)
 
     def _remember(self, shift: int) -> None:
@@ -174,7 +175,7 @@ class Pending:
             if op.is_fill:
                 self.instructions += encode_varint(op.length << 2 | 2) + self._new[op.at : op.at + 1]
             else:
-                offset = _zigzag(op.shift - self._written)
+                offset = zigzag(op.shift - self._written)
                 self.instructions += encode_varint(op.length << 2 | 1) + encode_varint(offset)
                 self._written = op.shift
             self.floor = op.end
@@ -303,17 +304,6 @@ def shared_back(a: bytes, at_a: int, b: bytes, at_b: int, limit: int) -> int:
             return done + size - 1 - (difference.bit_length() - 1) // 8
         done, step = done + size, step * 2
     return limit
-
-
-def encode_varint(value: int) -> bytes:
-    """Return an unsigned number as LEB128."""
-    if value < 0x80:
-        return bytes([value])
-    return bytes([value & 0x7F | 0x80]) + encode_varint(value >> 7)
-
-
-def _zigzag(value: int) -> int:
-    return value << 1 if value >= 0 else (-value << 1) - 1
 
 
 def _run_end(data: bytes, at: int) -> int:

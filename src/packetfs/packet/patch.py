@@ -6,9 +6,7 @@ extent. Its parts say as well what somebody who has the bases needs, so a delta 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, starmap
 from typing import NamedTuple
 
 from packetfs.accel import native
@@ -17,15 +15,11 @@ from packetfs.limits import PATCH_BASES
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.inplace import differing
-from packetfs.packet.kernels import common_prefix, expand, expand_python
-from packetfs.packet.layout import BODY, HEADER, PACKET, STRUCT, Buffer, Op
-from packetfs.typing import Final, TypeAlias
+from packetfs.packet.kernels import common_prefix, expand
+from packetfs.packet.layout import BODY, HEADER, PACKET, Buffer, Op
+from packetfs.typing import Final
 
-_PACKET: Final = struct.Struct(STRUCT)
-_Packet: TypeAlias = tuple[int, int, int, int, int, bytes]
-_COPY, _FILL = int(Op.COPY), int(Op.FILL)
-_EMPTY: Final = "a part of a patch is empty"
-_BASES: Final = "a patch copies from none, or from too many"
+_COPY: Final = int(Op.COPY)
 
 
 class Piece(NamedTuple):
@@ -35,10 +29,6 @@ class Piece(NamedTuple):
     digest: Digest
     offset: int
     content: memoryview
-
-
-Part: TypeAlias = tuple[int, int, int] | bytes
-"""Part of what a patch produces: of the base with a number, from an offset on, so many bytes; or bytes of its own."""
 
 
 def make_patch_python(new: Buffer, pieces: Sequence[Piece], room: int, /) -> bytes | None:
@@ -96,13 +86,8 @@ def _literal(data: memoryview) -> Iterator[bytes]:
 
 def bases_of(patch: bytes) -> list[Digest]:
     """Return the extents that a patch copies from, one for each COPY; BadPacket where they are none, or too many."""
-    ops = patch[::PACKET]
-    bases, at = [], ops.find(_COPY)
-    while at >= 0:
-        start = at * PACKET + HEADER
-        bases.append(Digest(patch[start : start + DIGEST]))
-        at = ops.find(_COPY, at + 1)
-    if len(patch) % PACKET or not 0 < len(set(bases)) <= PATCH_BASES:
+    bases = patch_bases(patch) if not len(patch) % PACKET else []
+    if not 0 < len(set(bases)) <= PATCH_BASES:
         raise BadPacket(reason=f"a patch is packets that copy from 1 to {PATCH_BASES} extents")
     return bases
 
@@ -119,53 +104,12 @@ def apply_patch(patch: bytes, read: Callable[[Digest], Buffer], out: memoryview)
         raise BadPacket(reason=f"a patch makes {made} bytes, its extent has {len(out)}")
 
 
-def parse_patch(patch: bytes, size: int) -> tuple[list[Digest], list[Part]]:
-    """Return the bases of a patch of an extent of `size` bytes, and what it produces; BadPacket where it is none."""
-    try:
-        return patch_parts(patch, size, PATCH_BASES)
-    except ValueError as error:
-        raise BadPacket(reason=f"a patch: {error}") from None
-
-
-def patch_parts_python(patch: Buffer, size: int, limit: int, /) -> tuple[list[Digest], list[Part]]:
-    """Return the bases of a patch, `limit` at the most, and what it produces, in order: `size` bytes."""
-    view = memoryview(patch).cast("B")
+def patch_bases_python(patch: Buffer, /) -> list[Digest]:
+    """Return the extents that a patch copies from, one for each COPY."""
+    view = bytes(patch)
     _check(not len(view) % PACKET, "a program is whole packets")
-    packets = list(_PACKET.iter_unpack(view))
-    _check(sum(map(_produced, packets)) == size, "a patch does not make the bytes of its extent")
-    bases: list[Digest] = []
-    parts: list[Part] = []
-    for is_copy, run in groupby(packets, key=lambda packet: packet[0] == _COPY):
-        if is_copy:
-            parts += [_copied(packet, bases, limit) for packet in run]
-        else:
-            parts.append(_made(list(run)))
-    _check(len(bases) > 0, _BASES)
-    return bases, parts
-
-
-def _produced(packet: _Packet) -> int:
-    op, _, _, length, operand, _ = packet
-    return operand if op == _FILL else length
-
-
-def _copied(packet: _Packet, bases: list[Digest], limit: int) -> Part:
-    _, flags, _, length, offset, body = packet
-    _check(length > 0, _EMPTY)
-    _check(not flags, "a packet has unknown flags")
-    _check(offset < 1 << 32, "COPY reaches past its source")
-    base = Digest(body[:DIGEST])
-    if base not in bases:
-        _check(len(bases) < limit, _BASES)
-        bases.append(base)
-    return bases.index(base), offset, length
-
-
-def _made(packets: list[_Packet]) -> bytes:
-    out = bytearray(sum(map(_produced, packets)))
-    _check(len(out) > 0, _EMPTY)
-    expand_python(b"".join(starmap(_PACKET.pack, packets)), (), out)
-    return bytes(out)
+    copies = [at for at in range(0, len(view), PACKET) if view[at] == _COPY]
+    return [Digest(view[at + HEADER : at + HEADER + DIGEST]) for at in copies]
 
 
 def _check(holds: bool, reason: str) -> None:
@@ -174,6 +118,6 @@ def _check(holds: bool, reason: str) -> None:
 
 
 if native is None:
-    make_patch, patch_parts = make_patch_python, patch_parts_python
+    make_patch, patch_bases = make_patch_python, patch_bases_python
 else:
-    make_patch, patch_parts = native.make_patch, native.patch_parts
+    make_patch, patch_bases = native.make_patch, native.patch_bases

@@ -30,10 +30,7 @@ from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
-from packetfs.typing import TYPE_CHECKING, Final, NoReturn
-
-if TYPE_CHECKING:
-    from packetfs.packet.patch import Part
+from packetfs.typing import Final, NoReturn
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +194,16 @@ class Lookup:
             raise BadPacket(reason=f"extent {short(digest)}, which it is over, is not here")
         return found
 
-    def patch_of(self, digest: Digest) -> tuple[list[Digest], list[Part]] | None:
-        """Return bases and parts of the patch that an extent is stored as, uncompared; None where it is none."""
+    def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
+        """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""
         extent = next(self.extents(digest), None)
         if extent is None or not extent.depth:
             return None
-        from packetfs.packet.patch import parse_patch  # most processes meet no patch
+        from packetfs.packet.patch import bases_of  # most processes meet no patch
 
+        patch = self._arena.read(extent.payload, extent.length)
         try:
-            return parse_patch(self._arena.read(extent.payload, extent.length), extent.size)
+            return patch, list(dict.fromkeys(bases_of(patch)))
         except BadPacket:
             return None
 

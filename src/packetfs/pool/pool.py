@@ -50,7 +50,6 @@ from packetfs.pool.verified import Verified, boot_id
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from packetfs.packet.patch import Part
     from packetfs.pool.database import Connection
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
@@ -314,8 +313,8 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest)
 
-    def patch_of(self, digest: Digest) -> tuple[list[Digest], list[Part]] | None:
-        """Return bases and parts of the patch that an extent is stored as, uncompared; None where it is none."""
+    def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
+        """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""
         return self.lookup.patch_of(digest)
 
     def read_range(self, digest: Digest, offset: int, length: int) -> bytes:

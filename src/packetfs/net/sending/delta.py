@@ -17,10 +17,9 @@ from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OL
 from packetfs.net.sending.shared import Leaf, Shared
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
-from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
-from packetfs.packet.patch import Part
+from packetfs.packet.packing import Packed, Place, pack_in_place, pack_patch
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import produces
 from packetfs.typing import Final, Protocol
@@ -37,13 +36,8 @@ _RARELY: Final = 16 * _SEARCHES
 """The most changes between two searches: the distance doubles as long as none pays."""
 _WORTH_SEARCHING: Final = 64
 """Literal bytes for fewer of which there is no search."""
-_COPY_COST: Final = 5
-"""Bytes that a copy and the literal before it take beside the literal itself."""
 _VOTES: Final = 256
 """Leaves of a new file that decide which old file is its base."""
-
-Place = tuple[int, int]
-"""Source number and offset in its output."""
 
 
 class Old(Protocol):
@@ -114,8 +108,8 @@ class Basis:
 
     places: ExtentMap | None
     old: Old
-    patches: Callable[[Digest], tuple[list[Digest], list[Part]] | None] | None = None
-    """Return the bases and the parts of the patch that an extent of this side is stored as, if it is one."""
+    patches: Callable[[Digest], tuple[bytes, list[Digest]] | None] | None = None
+    """Return the patch that an extent of this side is stored as, if it is one, and what it is over."""
 
 
 def choose_base(places: ExtentMap, leaves: Iterable[Leaf], same_path: int) -> int:
@@ -193,7 +187,8 @@ class Difference:
                 yield from self._leaf(*part)
             elif part.offset == self._packer.expected + self._gap_bytes:
                 yield from self._close_gap((self._base, part.offset))
-                self._copy((self._base, part.offset), part.size)
+                self._copy(0, part.offset, part.size)
+                self.copied += part.size
             else:
                 for offset, leaf in part.leaves:
                     yield from self._leaf(offset, leaf)
@@ -210,47 +205,63 @@ class Difference:
         place = self._find(leaf[16:48]) if leaf[0] == Op.COPY else None
         if place is not None:
             yield from self._close_gap(place)
-            self._copy(place, size)
+            self._copy(*self._told(place), size)
+            self.copied += size
             return
         patch = self._patch_of(leaf)
         if patch is not None:
             yield from self._close_gap(None)
-            self._send_patch(*patch)
-        elif self._size:
+            if self._send_patch(*patch, size):
+                return
+        if self._size:
             yield from self._widen_gap(offset, leaf, size)
         else:
             self._packer.literal(self._new(offset, leaf))
 
-    def _patch_of(self, leaf: bytes) -> tuple[list[Place], list[Part]] | None:
-        """Return a patch that an extent is stored as: where the receiver has what it is over, and its parts."""
-        patch = self._patches(Digest(leaf[16:48])) if self._patches is not None and leaf[0] == Op.COPY else None
-        if patch is None:
+    def _patch_of(self, leaf: bytes) -> tuple[bytes, dict[Digest, Place]] | None:
+        """Return the patch that an extent is stored as, where the receiver has all that it is over, and where."""
+        found = self._patches(Digest(leaf[16:48])) if self._patches is not None and leaf[0] == Op.COPY else None
+        if found is None:
             return None
-        bases, parts = patch
-        places = [place for place in map(self._find, bases) if place is not None]
-        return (places, parts) if len(places) == len(bases) else None
+        patch, bases = found
+        places = {base: place for base in bases if (place := self._find(base)) is not None}
+        return (patch, places) if len(places) == len(bases) else None
 
-    def _send_patch(self, places: list[Place], parts: list[Part]) -> None:
-        for part in parts:
-            if isinstance(part, bytes):
-                self._packer.literal(part)
-            else:
-                number, offset, length = part
-                source, start = places[number]
-                self._copy((source, start + offset), length)
+    def _send_patch(self, patch: bytes, places: dict[Digest, Place], size: int) -> bool:
+        """Pack a patch of an extent of `size` bytes; False where it is damaged."""
+        told = {base: self._told(place) for base, place in places.items()}
+        try:
+            packed = pack_patch(patch, size, told, self._packer.expected)
+        except ValueError:
+            return False
+        self._send(packed, size)
+        return True
+
+    def _send(self, packed: Packed, size: int) -> None:
+        head, between, tail = packed
+        self.copied += size - len(between[1])
+        if head is not None:
+            self._copy(*head)
+        if between[0]:
+            self._packer.splice(*between)
+        if tail is not None:
+            self._copy(*tail)
 
     def _find(self, digest: bytes) -> Place | None:
         if self._places is None:
             return None
         return self._places.find(digest, (self._base, self._packer.expected + self._gap_bytes))
 
-    def _copy(self, place: Place, size: int) -> None:
+    def _told(self, place: Place) -> Place:
+        """Return a place by the number that the receiver was told of its source; 0 is the base."""
         source, offset = place
-        self.copied += size
-        if source == self._base:
-            self._packer.copy(offset, size)
+        return 0 if source == self._base else self._declare(source), offset
+
+    def _copy(self, source: int, offset: int, size: int) -> None:
+        if source:
+            self._packer.copy_from(source, offset, size)
         else:
-            self._packer.copy_from(self._declare(source), offset, size)
+            self._packer.copy(offset, size)
 
     def _widen_gap(self, offset: int, leaf: bytes, size: int) -> Iterator[None]:
         self._gap.append((offset, leaf))
@@ -280,45 +291,30 @@ class Difference:
         as that has been of use, what is found about where they should be."""
         data = self._data.fill(size, starmap(self._new, leaves))
         at = self._packer.expected
-        stretches = self._in_place(data, at) if until is not None and until - at == len(data) else None
-        literals = sum(end - start for start, end in stretches) if stretches is not None else 0
-        if stretches is not None and not self._wider.pays(literals):
-            self._patch(data, stretches, at)
-            return
-        found = self._search(data, until)
-        if stretches is not None:
-            cost = literals + _COPY_COST * len(stretches)
-            searched = cost if found is None else len(found[0]) + len(found[1])
-            self._wider.note(cost, searched)
-            if cost <= searched:
-                self._patch(data, stretches, at)
-                return
-        if found is None:
+        packed = self._in_place(data, at) if until is not None and until - at == len(data) else None
+        if packed is None or self._wider.pays(len(packed[1][1])):
+            packed = self._cheaper(packed, self._search(data, until))
+        if packed is None:
             self._packer.literal(bytes(data))
-            return
-        self.copied += len(data) - len(found[1])
-        self._packer.splice(*found)
+        else:
+            self._send(packed, len(data))
 
-    def _in_place(self, data: memoryview, at: int) -> list[tuple[int, int]] | None:
-        """Return the stretches that differ from the old bytes at the same place; None where those cannot be read."""
+    def _in_place(self, data: memoryview, at: int) -> Packed | None:
+        """Return what differs from the old bytes at the same place; None where those cannot be read."""
         try:
             old = self._old.read(self._base, at, len(data))
         except MissingExtent:
             return None
-        return list(differing(data, old)) if len(old) == len(data) else None
+        return pack_in_place(data, old, at) if len(old) == len(data) else None
 
-    def _patch(self, data: memoryview, stretches: list[tuple[int, int]], base: int) -> None:
-        at = 0
-        for start, end in stretches:
-            self._keep(base, at, start)
-            self._packer.literal(bytes(data[start:end]))
-            at = end
-        self._keep(base, at, len(data))
-
-    def _keep(self, base: int, start: int, end: int) -> None:
-        if start < end:
-            self.copied += end - start
-            self._packer.copy(base + start, end - start)
+    def _cheaper(self, packed: Packed | None, found: tuple[bytes, bytes, int] | None) -> Packed | None:
+        """Return what was packed in place, or what a search has found: whichever takes fewer bytes."""
+        if packed is None:
+            return None if found is None else (None, found, None)
+        cost = _cost(packed[1])
+        searched = cost if found is None else _cost(found)
+        self._wider.note(cost, searched)
+        return packed if found is None or cost <= searched else (None, found, None)
 
     def _search(self, data: memoryview, until: int | None) -> tuple[bytes, bytes, int] | None:
         """Match new bytes against the old ones about where they belong; None where those cannot be read any more."""
@@ -334,3 +330,7 @@ class Difference:
 
     def _full(self) -> bool:
         return self._packer.literal_bytes >= BATCH_LITERALS or self._packer.size >= BATCH_CONTROL
+
+
+def _cost(packed: tuple[bytes, bytes, int]) -> int:
+    return len(packed[0]) + len(packed[1])
