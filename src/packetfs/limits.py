@@ -80,7 +80,10 @@ DATABASE_BUSY: Final = 30_000
 MEMO_BYTES: Final = 256 * MIB
 """Bytes of remembered results in a pool; beyond, those not used for longest go. A shard mostly takes 0.3 KB."""
 MEMO_OUTPUTS: Final = 1024 * MIB
-"""Bytes of remembered output beside them: what a program emits is kept as it is, to be handed over without a copy."""
+"""Bytes of remembered output and large results beside them: what a program emits is kept as it is, to be handed over
+without a copy."""
+MEMO_VALUE_INLINE: Final = 16 * KIB
+"""Bytes of a result that lie in the database: longer ones it would read, and check, page by page."""
 MEMO_OUTPUT_MIN: Final = 4 * MIB
 """Bytes that a file of it counts for at the least, so that there are 256 of them at the most."""
 MEMO_OUTPUT_INLINE: Final = KIB
@@ -389,10 +392,10 @@ DERIVED_MAX: Final = 1 << 40
 DERIVED_GROWTH: Final = 64
 """Bytes of output for each byte of input, and DERIVED_SMALL beside: a program that emits more was not meant to."""
 DERIVED_SMALL: Final = 64 * MIB
-STRETCH_MEAN: Final = 32
-"""Shards of a stretch, whose results are remembered as one, on average: of 1 GB the 30 stretches that did not change
-are looked up, and the shards of two that did. A power of two up to 256."""
-STRETCH_MAX: Final = 128
+STRETCH_MEAN: Final = 16
+"""Shards of a stretch, whose results are remembered as one, on average: of 1 GB the 60 stretches that did not change
+are looked up, and the shards of those that did, twice as many as a stretch has on average. A power of two up to 256."""
+STRETCH_MAX: Final = 64
 """Shards of a stretch at the most: where digests end none, as in a hole."""
 MEMO_MAPS_MAX: Final = 4 * MIB
 """Bytes of maps of one microVM up to which results are remembered: more costs as much to keep as a shard to run."""

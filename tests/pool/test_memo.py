@@ -84,7 +84,7 @@ def test_it_stays_within_its_bound_and_what_is_used_stays(pool: Pool, monkeypatc
     for day in range(1, 60):
         monkeypatch.setattr("time.time", lambda day=day: 86_400.0 * (20_000 + day))
         assert recall(pool, b"used") == [b"!"]
-        remember(pool, {b"%d" % day: random.randbytes(20_000)}, limit=limit)
+        remember(pool, {b"%d" % day: random.randbytes(15_000)}, limit=limit)
         assert memo_status(pool).size <= limit + 60_000
     assert recall(pool, b"1", b"59")[0] is None
     assert recall(pool, b"59") != [None]
@@ -114,7 +114,7 @@ def test_what_is_opened_next_has_no_long_log_before_it(path: Path, pool: Pool) -
     assert 0 < log.stat().st_size < MEMO_LOG
     reader = MemoStore(pool)
     assert reader.recall(digest_of(b"a")) == b"one"
-    remember(pool, {b"b": random.randbytes(MEMO_LOG)})
+    remember(pool, {b"b%d" % number: random.randbytes(10_000) for number in range(MEMO_LOG // 10_000 + 1)})
     assert log.stat().st_size > MEMO_LOG
     reader.close()
     remember(pool, {b"c": b"two"})
@@ -158,6 +158,18 @@ def test_output_is_there_for_the_next_one_until_it_is_forgotten(path: Path, pool
     assert clear_memo(pool) > 1200 * 3000
     assert find(pool, places[0]) == [None]
     assert not list((path / "memo").iterdir())
+
+
+def test_a_long_value_lies_there_too(path: Path, pool: Pool) -> None:
+    value = Random(1).randbytes(100_000)
+    store = MemoStore(pool)
+    store.remember(digest_of(b"a"), value)
+    assert store.recall(digest_of(b"a")) == value
+    store.close()
+    assert only_file(path).read_bytes() == value
+    assert recall(pool, b"a") == [value]
+    only_file(path).unlink()
+    assert recall(pool, b"a") == [None]
 
 
 def test_much_output_is_written_on_the_way(path: Path, pool: Pool) -> None:

@@ -1,5 +1,5 @@
-"""Results that a pool remembers: values by digest in a database of their own, `memo.db`, which is a cache, and output
-beside it (outputs.py).
+"""Results that a pool remembers: values by digest in a database of their own, `memo.db`, which is a cache. What is
+long, output and large values, lies beside it (outputs.py).
 
 Nothing depends on it: it can be deleted at any time, what is damaged in it counts as not remembered, and a database
 that cannot be read is begun anew. It never leaves the pool and is never taken from a peer: a result is a claim that
@@ -16,10 +16,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from struct import Struct
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import CorruptDatabase, PacketFSError, PoolFull
-from packetfs.limits import MEMO_BYTES, MEMO_LOG, MEMO_OUTPUT_MIN, MEMO_OUTPUTS, MEMO_SLACK, MEMO_WAITING
+from packetfs.limits import (
+    MEMO_BYTES,
+    MEMO_LOG,
+    MEMO_OUTPUT_MIN,
+    MEMO_OUTPUTS,
+    MEMO_SLACK,
+    MEMO_VALUE_INLINE,
+    MEMO_WAITING,
+)
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.layout import Buffer
 from packetfs.pool.database import Connection, connect, explained
@@ -29,7 +38,7 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import Any, Final
 
 NAME: Final = "memo"
-VERSION: Final = 2
+VERSION: Final = 3
 _TABLES: Final = """
 CREATE TABLE result(key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE output(
@@ -56,6 +65,9 @@ _LOG_STAYS: Final = 1006
 """SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: or the end of each run would wait for the disk, some 60 ms."""
 _CHECK: Final = 8
 """Bytes of digest over key and value, before each value: a mixture of pages of two moments shows."""
+_HERE, _THERE = b"\0", b"\1"
+"""Before a value, or the place of one that is long."""
+_PLACE: Final = Struct("<qQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,11 @@ class MemoStore:
             found = self._waiting.get(key) or self._read(key)
         if found is None or found[:_CHECK] != digest_of(key + found[_CHECK:])[:_CHECK]:
             return None
-        return found[_CHECK:]
+        kind, value = found[_CHECK : _CHECK + 1], found[_CHECK + 1 :]
+        if kind == _HERE:
+            return value
+        there = self.find(Place(*_PLACE.unpack(value)))
+        return None if there is None else bytes(there)
 
     def _read(self, key: bytes) -> bytes | None:
         row = self._look(_FIND, key)
@@ -118,9 +134,14 @@ class MemoStore:
 
     def remember(self, key: Digest, value: bytes) -> None:
         """Keep a value; it is written with others, at the latest by `close`."""
+        if len(value) <= MEMO_VALUE_INLINE:
+            kept = _HERE + value
+        else:
+            place = self.keep(value)
+            kept = _THERE + _PLACE.pack(place.file, place.start, place.length)
         with self._lock:
-            self._waiting[key] = digest_of(key + value)[:_CHECK] + value
-            self._size += len(value)
+            self._waiting[key] = digest_of(key + kept)[:_CHECK] + kept
+            self._size += len(kept)
             if self._size > MEMO_WAITING:
                 self._write()
 

@@ -1,4 +1,5 @@
-"""What programs emitted, as a pool remembers it: files in its directory `memo`, each written once and removed whole.
+"""What programs emitted, as a pool remembers it, and what else is long: files in its directory `memo`, each written
+once and removed whole.
 
 A reader maps the files that it uses, so it has what it found to the end, also where a file is removed meanwhile. A file
 is compared with its digest before it is used, unless its stamp says that it was written or compared since this boot and

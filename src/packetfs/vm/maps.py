@@ -8,7 +8,7 @@ nothing here trusts it: every number is bounded before it is used, and every pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from packetfs.dataclass import dataclass, field
@@ -71,20 +71,13 @@ def delete(place: MapPlace, memory: memoryview, key: Buffer, effort: Effort) -> 
     return HashTable(place, memory, effort).delete(bytes(key))
 
 
-def entries(place: MapPlace, memory: memoryview) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of every entry that is held; those of arrays that are not all zero, by index (u32)."""
+def entries(place: MapPlace, memory: memoryview) -> Iterable[tuple[bytes, bytes]]:
+    """Return key and value of every entry that is held; those of arrays that are not all zero, by index (u32)."""
     if place.type in ARRAYS:
-        data, size, zero = (
-            bytes(memory[place.offset : place.offset + place.size]),
-            place.value_size,
-            bytes(place.value_size),
-        )
-        for index, at in enumerate(range(0, place.max_entries * place.stride, place.stride)):
-            value = data[at : at + size]
-            if value != zero:
-                yield _WORD.pack(index), value
-    elif place.type in HASHES:
-        yield from HashTable(place, memory).held()
+        size, zero = place.value_size, bytes(place.value_size)
+        values = Struct(f"{size}s{place.stride - size}x").iter_unpack(memory[place.offset : place.offset + place.size])
+        return [(_WORD.pack(index), value) for index, (value,) in enumerate(values) if value != zero]
+    return HashTable(place, memory).held() if place.type in HASHES else ()
 
 
 def hash_of(key: bytes) -> int:

@@ -6,7 +6,7 @@ tables the union of keys is taken (tables.py). Read-only maps and rings have no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from packetfs.engines.results.elements import reduce_array
 from packetfs.engines.results.tables import HashReduction, Union
@@ -55,10 +55,9 @@ class ArrayReduction:
             raise ValueError(f"{len(data)} bytes of an array of {self._place.size}")
         self.memory = bytearray(data) if data else None
 
-    def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (index, value) of what is not all zero."""
-        if self.memory is not None:
-            yield from entries(self._place, memoryview(bytes(self._place.offset) + self.memory))
+    def entries(self) -> Iterable[tuple[bytes, bytes]]:
+        """Return (index, value) of what is not all zero."""
+        return () if self.memory is None else entries(self._place, memoryview(bytes(self._place.offset) + self.memory))
 
 
 Reduction = ArrayReduction | HashReduction
