@@ -1,24 +1,32 @@
 """Extents that changed inside and end where they did: no cut is looked for again, in them or in those before them.
 
-`Amender` reads them where somebody knows what changed; `is_amended` is for bytes that were read anyway.
+`Amender` reads them where somebody knows what changed; who read them anyway compares them with the old ones.
 
 A chunk ends at the first window with the least hash of its range, and no run starts there. Where the edges of an extent
-are as before, and all of it is still one chunk, its own end holds. An extent before it whose range reaches into it
-keeps its end unless a window that changed has a lesser hash; and if the least of those that it can see did not change,
-that was no rival before, so nothing is.
+are as before, and no run is new in it, its own end and those of extents before it whose range reaches into it hold
+unless a window that changed has a lesser hash: all others were no rivals before. So no more than those are hashed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
 from packetfs.fs.streams.oldprogram import Segment
 from packetfs.fs.streams.window import ReadInto
-from packetfs.packet.cut import WINDOW, cut, find_least, hash_window
+from packetfs.packet.cut import WINDOW, find_least, hash_window
 from packetfs.packet.digest import Digest
-from packetfs.typing import Protocol, TypeAlias
+from packetfs.typing import Final, Protocol, TypeAlias
+
+_SPANS: Final = 8
+"""Stretches that are looked at one by one; of more, all from the first to the last are: that takes 20 us at most."""
+
+Span: TypeAlias = tuple[int, int]
+"""[start, end) of bytes that may differ from the old ones, by offsets in the extent."""
+Earlier: TypeAlias = tuple[int, Callable[[int], bool]]
+"""An extent before a changed one whose end is not settled: on how many bytes of that it depends, and what tells whether
+it ends before a window with this hash."""
 
 
 class Known(Protocol):
@@ -69,16 +77,27 @@ class Amender:
         end = old.start + old.length
         if not 2 * WINDOW < old.length <= self._most or end > self._known.size:
             return None
-        if self._known.unchanged(old.start) < old.start + WINDOW:
+        spans = self._spans(old.start, end)
+        if not are_inside(spans, old.length):
             return None
         content = self._load_old(old)
-        memory = self._memory[: old.length]
-        view = self._read(old.start, memory) if content is None else self._overlay(old.start, memory, content)
-        if view is None or not _is_chunk(view, self._mean):
-            return None
-        if not all(self._is_end(segment, old.start, view) for segment in before):
-            return None
-        return Amended(view, content) if self._known.unchanged(end - WINDOW) >= end else None
+        view = self._memory[: old.length]
+        if content is not None:
+            view[:] = content
+        for start, stop in spans if content is not None else [(0, old.length)]:
+            if not self._read(old.start + start, view[start:stop]):
+                return None
+        earlier = [self._earlier(segment, old.start, view) for segment in before if segment.digest is not None]
+        return Amended(view, content) if is_still_cut(view, spans, self._mean, earlier) else None
+
+    def _spans(self, at: int, end: int) -> list[Span]:
+        """Return what is not known to be as it was."""
+        start, spans = at, list[Span]()
+        while (at := self._known.unchanged(at)) < end:
+            stop = min(self._known.changed(at), end)
+            spans.append((at - start, stop - start))
+            at = stop
+        return spans
 
     def _load_old(self, old: Segment) -> memoryview | None:
         """Return the old content of an extent; None where it is not held."""
@@ -91,60 +110,71 @@ class Amender:
             return None
         return content
 
-    def _overlay(self, start: int, view: memoryview, content: memoryview) -> memoryview | None:
-        """Fill `view` with old content, and what changed in it from the stream; None where that ends before."""
-        view[:] = content
-        at, end = start, start + len(view)
-        while (at := self._known.unchanged(at)) < end:
-            stop = min(self._known.changed(at), end)
-            if self._read(at, view[at - start : stop - start]) is None:
-                return None
-            at = stop
-        return view
+    def _earlier(self, segment: Segment, start: int, view: memoryview) -> Earlier:
+        """Return an extent before the place `start`, where these bytes are now, as `is_still_cut` wants it."""
+        seen = segment.start + self._most - start
 
-    def _is_end(self, segment: Segment, start: int, view: memoryview) -> bool:
-        """Tell whether an extent before the place `start` ends where it did, with these bytes there."""
-        seen = min(segment.start + self._most - start, len(view))
-        if segment.digest is None or seen < WINDOW:
-            return True
-        place = find_least(view, 0, WINDOW, seen)
-        if self._known.unchanged(start + place - WINDOW) >= start + place:
-            return True
-        last = self._read(segment.start + segment.length - WINDOW, memoryview(bytearray(WINDOW)))
-        return last is not None and hash_window(last) <= hash_window(view[place - WINDOW : place])
+        def holds(rival: int) -> bool:
+            place = find_least(view, 0, WINDOW, min(seen, len(view)))
+            if hash_window(view[place - WINDOW : place]) < rival:  # one that did not change: it was no rival before
+                return True
+            last = memoryview(bytearray(WINDOW))
+            return self._read(segment.start + segment.length - WINDOW, last) and hash_window(last) <= rival
 
-    def _read(self, start: int, memory: memoryview) -> memoryview | None:
-        """Fill memory from the stream; None where that ends before."""
+        return seen, holds
+
+    def _read(self, start: int, memory: memoryview) -> bool:
+        """Fill memory from the stream; False where that ends before."""
         filled = 0
         while filled < len(memory):
             count = self._read_into(start + filled, memory[filled:])
             if not count:
-                return None
+                return False
             filled += count
-        return memory
+        return True
 
 
-def is_amended(new: memoryview, old: memoryview, mean: int, before: Iterable[tuple[memoryview, int]]) -> bool:
-    """Tell whether what stands in place of an extent is one chunk as that was, and those `before` it end where they
-    did: of each, its last bytes, and how many of the new bytes it sees."""
-    if not 2 * WINDOW < len(old) == len(new) <= mean + mean // 2:
+def are_inside(spans: Sequence[Span], length: int) -> bool:
+    """Tell whether something changed in an extent of this length, but for its edges."""
+    return bool(spans) and spans[0][0] >= WINDOW and spans[-1][1] <= length - WINDOW
+
+
+def is_still_cut(new: memoryview, spans: Sequence[Span], mean: int, earlier: Iterable[Earlier]) -> bool:
+    """Tell whether what stands in place of an extent, other in these spans alone and as long, is one chunk as that was,
+    and those before it end where they did."""
+    if not are_inside(spans, len(new)) or _is_constant(new[:WINDOW]) or _is_constant(new[-WINDOW:]):
         return False
-    if new[:WINDOW] != old[:WINDOW] or new[-WINDOW:] != old[-WINDOW:] or not _is_chunk(new, mean):
+    if len(spans) > _SPANS:
+        spans = [(spans[0][0], spans[-1][1])]
+    if _may_have_run(new, spans, mean // 8):
         return False
-    return all(_is_end_still(last, new[:seen], old) for last, seen in before if seen >= WINDOW)
+    rival = _least(new, spans, mean // 2, len(new) - 1)
+    if rival is not None and rival <= hash_window(new[-WINDOW:]):
+        return False
+    rivals = ((_least(new, spans, WINDOW, min(seen, len(new))), holds) for seen, holds in earlier)
+    return all(rival is None or holds(rival) for rival, holds in rivals)
 
 
-def _is_end_still(last: memoryview, new: memoryview, old: memoryview) -> bool:
-    """Tell whether no new window is a better end than the `last` one of an extent before."""
-    place = find_least(new, 0, WINDOW, len(new))
-    least = new[place - WINDOW : place]
-    return least == old[place - WINDOW : place] or hash_window(last) <= hash_window(least)
+def _least(new: memoryview, spans: Iterable[Span], low: int, high: int) -> int | None:
+    """Return the least hash of the windows that changed and end in [low, high], None where there is none."""
+    least: int | None = None
+    for start, end in spans:
+        first, last = max(low, start + 1), min(high, end + WINDOW - 1)
+        if first <= last:
+            place = find_least(new, 0, first, last)
+            found = hash_window(new[place - WINDOW : place])
+            least = found if least is None else min(found, least)
+    return least
 
 
-def _is_chunk(view: memoryview, mean: int) -> bool:
-    """Tell whether bytes whose edges are an old extent's are one chunk, and no run reaches across an edge."""
-    is_apart = not _is_constant(view[:WINDOW]) and not _is_constant(view[-WINDOW:])
-    return is_apart and cut(view, mean, True) == [len(view)]
+def _may_have_run(new: memoryview, spans: Iterable[Span], shortest: int) -> bool:
+    """Tell whether there may be a run of so many bytes in which some changed: it has a whole block of half as many."""
+    block = shortest // 2
+    for start, end in spans:
+        for at in range(max(start - shortest, 0) // block * block, min(end + shortest, len(new) - block + 1), block):
+            if new[at] == new[at + block // 2] == new[at + block - 1] and _is_constant(new[at : at + block]):
+                return True
+    return False
 
 
 def _is_constant(view: memoryview) -> bool:

@@ -21,18 +21,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
 from packetfs.fs.nodes import NodeWriter
-from packetfs.fs.streams.amend import Amended, Amender, Known, is_amended
+from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut
 from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
-from packetfs.packet.cut import WINDOW, cut, reach_of
+from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
+from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
@@ -134,7 +136,6 @@ class _Ingest:
         self._tee = tee
         self._known = known
         self._amender = amender
-        self._content = memoryview(bytearray(0 if known is not None or old.current() is None else self._most))
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
         self._unlike = 0
@@ -291,21 +292,24 @@ class _Ingest:
         place, length, found = self._mismatch
         if old.digest is None or (place, length) != (at, old.length):
             return None
-        amended = Amended(self._stream.view(at, length), self._content[:length])
-        try:
-            self._pool.read_into(old.digest, 0, self._content[:length])
+        try:  # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
+            content = memoryview(self._pool.read_on_trust(old.digest))
         except PacketFSError:  # what is not held any more is cut anew
             return None
-        if not is_amended(amended.new, self._content[:length], self._mean, self._before(at, queue)):
+        new = self._stream.view(at, length)
+        if len(content) != length or not is_still_cut(
+            new, list(differing(new, content)), self._mean, self._before(at, queue)
+        ):
             return None
+        amended = Amended(new, content)
         return self._replace(old, at, amended, found, unread=False)
 
-    def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[tuple[memoryview, int]]:
-        """Yield the last bytes of the extents that are not settled yet, and how far from `at` on their cut depends."""
+    def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[Earlier]:
+        """Yield the extents that are not settled yet."""
         for one in queue:
             if one.segment.digest is not None:
                 end = one.start + one.segment.length
-                yield self._stream.view(end - WINDOW, WINDOW), one.start + self._most - at
+                yield one.start + self._most - at, partial(_holds, self._stream.view(end - WINDOW, WINDOW))
 
     def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
         """Keep the new content of an extent, as what it differs in from the old."""
@@ -486,3 +490,8 @@ class _Ingest:
                 self._sparse += self._run_length
         self._run_byte = -1
         self._run_length = 0
+
+
+def _holds(last: memoryview, rival: int) -> bool:
+    """Tell whether a chunk ends with these bytes rather than with a later window of this hash."""
+    return hash_window(last) <= rival
