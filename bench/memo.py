@@ -194,11 +194,15 @@ class Bench:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def writing(self) -> tuple[int, float]:
-        """Return the bytes of the last answer, and the CPU seconds that only writing them to a file takes."""
-        data = self._out.read_bytes()
-        before = _cpu(resource.RUSAGE_SELF)
-        self._out.write_bytes(data)
-        return len(data), _cpu(resource.RUSAGE_SELF) - before
+        """Return the bytes of the last answer, and the CPU seconds that only writing them to a new file takes: the
+        least of three, as a virtual machine pays for pages that its host has to find first."""
+        data, took = self._out.read_bytes(), []
+        for _ in range(3):
+            self._out.unlink()
+            before = _cpu(resource.RUSAGE_SELF)
+            self._out.write_bytes(data)
+            took.append(_cpu(resource.RUSAGE_SELF) - before)
+        return len(data), min(took)
 
     def _run(self, out: Path, program: tuple[str, ...], options: tuple[str, ...]) -> None:
         words = ("run", "--quiet", "--pool", os.fspath(self._base / "pool"), *options, *program, "pfs:text")
