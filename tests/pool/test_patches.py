@@ -241,6 +241,28 @@ def test_a_damaged_copy_is_not_trusted_for_the_other_one(pool: Pool, place: Path
         assert again.read(digest) == new
 
 
+def test_a_patch_is_compared_where_it_was_run(pool: Pool, place: Path) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    new = edited(old, 100)
+    pool.put(old)
+    digest = put(pool, new, (old, 0))
+    pool.put(b"behind" * SIZE)
+    pool.flush()
+    extent, out = pool.lookup.require(digest), bytearray(SIZE)
+    pool.read_into(digest, 0, memoryview(out))
+    assert out == new
+    assert extent.position in pool.verified
+    damage(pool, digest)
+    with pytest.raises(CorruptExtent):
+        pool.read_into(digest, 0, memoryview(out))
+    assert extent.position not in pool.verified
+    pool.put(new)
+    with recovered(pool, place / "copy") as again:
+        assert len(again.lookup.positions(digest)) == 2
+        again.read_into(digest, 0, memoryview(out))
+        assert out == new
+
+
 def test_a_base_whose_patch_is_no_program_any_more_has_another_copy(pool: Pool, place: Path) -> None:
     old = random.Random(1).randbytes(SIZE)
     first, second = edited(old, 100), edited(old, 100, 5000)

@@ -275,28 +275,38 @@ class Lookup:
             count = self._arena.read_into(extent.payload + offset, out)
             if count == len(out) and self._leases.punches() == punches:
                 return
-        if extent.depth and not offset and len(out) == extent.size and self._run_patch(extent, punches, out):
-            return
+        if extent.depth and not offset and len(out) == extent.size:
+            stored = self._arena.read(extent.payload, extent.length)
+            if self._run_patch(extent, punches, stored, out):
+                return
         out[:] = self._read_part(extent, punches, offset, len(out))
 
-    def _run_patch(self, extent: Extent, punches: int, out: memoryview) -> bool:
-        """Fill `out` with the payload of a patch that was verified; False where it was not, or may be gone by now."""
-        if extent.position not in self._verified:
-            return False
+    def _run_patch(self, extent: Extent, punches: int, stored: bytes, out: memoryview) -> bool:
+        """Fill `out` with the payload of a patch; False where that is not what it should be, or may be gone by now."""
+        is_verified = extent.position in self._verified
         try:
-            run_patch(extent, self._arena.read(extent.payload, extent.length), self._base, out)
+            run_patch(extent, stored, self._base, out)
         except (BadPacket, CorruptExtent):
             return False
-        return self._leases.punches() == punches
+        if is_verified:
+            return self._leases.punches() == punches
+        if not is_intact(extent, out):
+            return False
+        self._mark(extent)
+        return True
 
     def _read_front(self, digest: Digest, out: memoryview) -> bool:
-        """Fill `out` from the beginning of a payload that is stored as it is, read with its header at once; False where
-        that is not what the index leads to first, or more would have to be read to verify it."""
+        """Fill `out` from the beginning of a payload that is stored as it is, or with all that a patch makes, read with
+        its header at once; False where neither is what the index leads to first, or can be verified without more."""
         punches, header = self._leases.punches(), memoryview(bytearray(PACKET))
         for position in self.positions(digest):
             count = self._arena.read_into(position, header, out)
             extent = parse_header(header, 0, position) if count == PACKET + len(out) else None
-            if extent is None or extent.digest != digest or extent.encoding is not Encoding.RAW:
+            if extent is None or extent.digest != digest:
+                return False
+            if extent.depth and len(out) == extent.size:
+                return self._run_patch(extent, punches, bytes(out[: extent.length]), out)
+            if extent.encoding is not Encoding.RAW:
                 return False
             if position in self._verified and self._leases.punches() == punches:
                 return extent.size >= len(out)
