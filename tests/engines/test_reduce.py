@@ -97,7 +97,7 @@ def add_shards(image: Image, reduction: HashReduction, shards: list[Rows]) -> No
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[Image, list[list[Rows]]]:
-    """Return an image with a hash table, and shards of stretches: some have the same keys, some others."""
+    """Return an image with a hash table, and shards of stretches: some have nearly the same keys, some others."""
     key = draw(st.sampled_from((1, 3, 4, 8)))
     width = draw(st.sampled_from((1, 2, 4, 8)))
     reducer = draw(st.sampled_from([*Reducer]))
@@ -105,7 +105,8 @@ def tables(draw: st.DrawFn) -> tuple[Image, list[list[Rows]]]:
     size = width * draw(st.sampled_from((1, 1, 2, 3))) + (draw(st.integers(0, 3)) if odd else 0)
     keys = st.sampled_from([bytes([number]).rjust(key, b"\1") for number in range(6)])
     values = st.binary(min_size=size, max_size=size) | st.sampled_from((b"\xff" * size, b"\0" * size))
-    rows = st.dictionaries(keys, values, max_size=6)
+    many = [bytes([number]).rjust(key, b"\2") for number in range(draw(st.sampled_from((0, 20))))]
+    rows = st.builds(lambda few, value: {**dict.fromkeys(many, value), **few}, st.dictionaries(keys, values), values)
     stretches = draw(st.lists(st.lists(rows, max_size=3), min_size=1, max_size=5))
     return table_image(key, size, width, reducer), stretches
 

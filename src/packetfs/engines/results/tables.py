@@ -1,12 +1,14 @@
 """Hash tables of shards become one: the union of their keys; where more than one has a key, its values are reduced.
 
 What is added lies in a dict. What is kept, and what was read back, lies in columns: the keys in ascending order, then
-the values. Two with the same keys are then reduced as arrays are, which is most of what stretches of one file come to.
+the values. Where two have nearly the same keys, as stretches of one file mostly do, those that one lacks are put in,
+and the values are reduced as arrays are.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from itertools import islice
 from operator import add, lt
@@ -16,11 +18,15 @@ from packetfs.dataclass import dataclass
 from packetfs.engines.results.elements import BITWISE, ORDERED, UNSIGNED, combine, reduce_array
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
-from packetfs.typing import Any
+from packetfs.typing import Any, Final
 from packetfs.vm.image import MapPlace
 from packetfs.vm.layout import Reducer
 from packetfs.vm.maps import HashTable
 from packetfs.vm.program import MapDefinition
+
+_ADDING: Final = (Reducer.SUM, Reducer.XOR)
+_ALIKE: Final = 8
+"""Tables are alike where at most one key of so many is not in both: each of these is put in by itself."""
 
 
 class Union:
@@ -42,7 +48,7 @@ class Union:
 class Columns:
     """The keys of a table, in ascending order, and its values in the same order."""
 
-    keys: bytes
+    keys: list[bytes]
     values: bytearray
 
 
@@ -70,44 +76,66 @@ class HashReduction:
         mine, theirs = self._columns, more.columns()
         if mine is None and not self._values:
             self._adopt(Columns(theirs.keys, bytearray(theirs.values)))
-        elif mine is not None and mine.keys == theirs.keys:
-            width = self._definition.width if len(mine.values) % self._definition.width == 0 else 1
-            into, values = memoryview(mine.values), memoryview(theirs.values)
-            reduce_array(into, values, 1, 0, self._definition.reducer, width)
-        else:
+        elif mine is None or not self._reduce(mine, theirs):
             self._put(self._rows(theirs))
+
+    def _reduce(self, mine: Columns, theirs: Columns) -> bool:
+        """Reduce columns that are alike; False where they are not."""
+        if mine.keys != theirs.keys:
+            held, new = set(mine.keys), set(theirs.keys)
+            more, lacking = sorted(new - held), sorted(held - new)
+            if (len(more) + len(lacking)) * _ALIKE > len(mine.keys) + len(theirs.keys):
+                return False
+            self._union.take(self._definition, len(more))
+            mine, theirs = self._filled(mine, more, theirs), self._filled(theirs, lacking, mine)
+            self._columns = mine
+        width = self._definition.width if len(mine.values) % self._definition.width == 0 else 1
+        into, values = memoryview(mine.values), memoryview(theirs.values)
+        reduce_array(into, values, 1, 0, self._definition.reducer, width)
+        return True
+
+    def _filled(self, columns: Columns, lacking: list[bytes], other: Columns) -> Columns:
+        """Return columns with the keys that they are lacking, under which a value lies that changes nothing of the
+        other's: that one itself, or zero where numbers are added."""
+        size, done = self._definition.value_size, 0
+        parts: list[bytearray | bytes] = []
+        for key in lacking:
+            here, there = bisect_left(columns.keys, key) * size, bisect_left(other.keys, key) * size
+            value = bytes(size) if self._definition.reducer in _ADDING else other.values[there : there + size]
+            parts += (columns.values[done:here], value)
+            done = here
+        keys = sorted([*columns.keys, *lacking]) if lacking else columns.keys
+        return Columns(keys, bytearray(b"".join([*parts, columns.values[done:]])))
 
     def columns(self) -> Columns:
         """Return all of it as columns."""
         if self._columns is None:
             values, self._values = self._values, {}
             keys = sorted(values)
-            self._columns = Columns(b"".join(keys), self._joined([values[key] for key in keys]))
+            self._columns = Columns(keys, self._joined([values[key] for key in keys]))
         return self._columns
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        return b"".join((self.columns().keys, self.columns().values))
+        return b"".join((*self.columns().keys, self.columns().values))
 
     def unpack(self, data: bytes) -> None:
         """Be what `pack` gave; ValueError for what it cannot have given."""
         key, value = self._definition.key_size, self._definition.value_size
         count, rest = divmod(len(data), key + value)
-        found = Columns(data[: count * key], bytearray(data[count * key :]))
-        keys = _split(found.keys, f"{key}s")
+        keys = _split(data[: count * key], f"{key}s")
         if rest or not all(map(lt, keys, islice(keys, 1, None))):
             raise ValueError(f"{len(data)} bytes are no keys in ascending order with their values")
-        self._adopt(found)
+        self._adopt(Columns(keys, bytearray(data[count * key :])))
 
     def entries(self) -> Iterable[tuple[bytes, bytes]]:
         """Return (key, value), sorted by key."""
-        definition, found = self._definition, self.columns()
-        keys = _split(found.keys, f"{definition.key_size}s")
-        return zip(keys, _split(found.values, f"{definition.value_size}s"), strict=True)
+        found = self.columns()
+        return zip(found.keys, _split(found.values, f"{self._definition.value_size}s"), strict=True)
 
     def _adopt(self, columns: Columns) -> None:
         self._columns = columns
-        self._union.take(self._definition, len(columns.keys) // self._definition.key_size)
+        self._union.take(self._definition, len(columns.keys))
 
     def _put(self, rows: Iterable[tuple[bytes, Any]]) -> None:
         if self._columns is not None:
@@ -120,8 +148,7 @@ class HashReduction:
         self._union.take(self._definition, len(values) - had)
 
     def _rows(self, columns: Columns) -> Iterable[tuple[bytes, Any]]:
-        keys = _split(columns.keys, f"{self._definition.key_size}s")
-        return zip(keys, _split(columns.values, self._form), strict=True)
+        return zip(columns.keys, _split(columns.values, self._form), strict=True)
 
     def _joined(self, values: list[Any]) -> bytearray:
         if self._form in UNSIGNED.values():  # sums wrap
