@@ -13,7 +13,7 @@ from packetfs.pool import passing
 from packetfs.pool.passing import Passing
 from packetfs.pool.pool import Pool
 
-STEP = 4 * MIB
+STEP = MIB // 2
 
 
 class Machine:

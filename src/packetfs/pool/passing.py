@@ -17,6 +17,8 @@ from packetfs.typing import Final
 
 _WINDOW: Final = 16 * MIB
 """Bytes after which the cost is looked at, and that are let go at a time."""
+_SAMPLE: Final = 8
+"""One in so many writes is timed: to ask for the time takes 1 % of what a write does."""
 _DEAR: Final = 0.6e-3
 """CPU seconds that a MiB costs there: twice what copying it into pages at hand takes."""
 
@@ -28,21 +30,31 @@ class Passing:
         """`descriptor` opens a segment by number; `end`: the position from which on is written."""
         self._descriptor = descriptor
         self._first = self._looked = end // _WINDOW
+        self._end = end
+        self._writes = self._bytes = 0
         self._seconds = 0.0
         self._is_dear = False
 
     def write(self, write: Callable[[], None], end: int) -> None:
         """Do what writes up to the position `end`."""
-        before = time.thread_time()
-        write()
-        self._seconds += time.thread_time() - before
-        window = end // _WINDOW
-        if window > self._looked:
-            self._is_dear = self._is_dear or self._seconds > _DEAR * (_WINDOW // MIB) * (window - self._looked)
-            if self._is_dear:
-                self._let_go(window - 1)  # begins to be written out
-                self._let_go(window - 2)  # is written by now, and goes
-            self._looked, self._seconds = window, 0.0
+        size, self._end = end - self._end, end
+        self._writes += 1
+        if self._is_dear or self._writes % _SAMPLE:
+            write()
+        else:
+            before = time.thread_time()
+            write()
+            self._seconds += time.thread_time() - before
+            self._bytes += size
+        if end // _WINDOW > self._looked:
+            self._look(end // _WINDOW)
+
+    def _look(self, window: int) -> None:
+        self._is_dear = self._is_dear or self._seconds * MIB > _DEAR * self._bytes
+        if self._is_dear:
+            self._let_go(window - 1)  # begins to be written out
+            self._let_go(window - 2)  # is written by now, and goes
+        self._looked, self._bytes, self._seconds = window, 0, 0.0
 
     def _let_go(self, window: int) -> None:
         if window >= self._first:
