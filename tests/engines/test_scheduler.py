@@ -40,6 +40,25 @@ def test_shards_are_reduced_on_the_way_where_maps_take_much(
     assert all(0 < after - before <= 40 for before, after in steps)
 
 
+def test_what_is_not_handed_over_is_not_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would look for its output again if the process died."""
+    source, options = write(tmp_path / "data", DATA), JobOptions(shard_bytes=1024, vms=10, workers=2)
+    wanted, settled = run(counting(), [source], "line", options), [0]
+
+    def hand_over(_: object) -> int:
+        settled[0] += 1
+        return settled[0]
+
+    def save(directory: str, outcome: Outcome, *rest: Any) -> None:
+        assert outcome.totals.shards <= settled[0]
+        outcomes.save(directory, outcome, *rest)
+
+    monkeypatch.setattr(work, "MAPS_HELD", 40 * 256 * 8)  # the maps of 40 microVMs
+    monkeypatch.setattr(work, "save", save)
+    monkeypatch.setattr(work.JobCare, "settled", hand_over)
+    assert run(counting(), [source], "line", options) == wanted
+
+
 def test_a_batch_is_claimed_while_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one whose process dies there begins again: its contexts may be half written."""
     claimed: list[int] = []

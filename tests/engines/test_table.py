@@ -248,6 +248,25 @@ def test_output_that_was_remembered_waits_where_it_lies(table: Table) -> None:
         table.ledger.delivered = table.ledger.spooled = table.ledger.spool_low = 0
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_output_is_settled_when_it_is_handed_over_and_not_before(table: Table, keep: bool) -> None:
+    """Also while what lies behind it ends, with output and without."""
+    seen: list[int | None] = []
+
+    def out(_: Buffer) -> None:
+        seen.append(delivery.settled)
+        delivery.add(7 + len(seen), 1, True, [0], [])
+
+    delivery = Delivery(out, Spool(table.directory, table.ledger, keep=keep), table.ledger, keep=keep)
+    delivery.add(1, 2, True, [100_000, 3], [bytes(100_003)])
+    delivery.add(3, 5, True, [0], [])
+    assert delivery.settled == (None if keep else 0)
+    delivery.add(0, 1, True, [1], [b"a"])
+    assert len(seen) > 1
+    assert set(seen) == {None if keep else 0}
+    assert delivery.settled == (None if keep else 8 + len(seen))
+
+
 def test_what_waits_survives_its_process(table: Table) -> None:
     out: list[bytes] = []
     spool = Spool(table.directory, table.ledger, keep=False)

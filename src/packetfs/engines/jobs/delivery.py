@@ -57,6 +57,8 @@ class Delivery:
         self._state = threading.Lock()
         self._delivering = threading.Lock()
         self._next_shard = first
+        self._in_flight = -1
+        """The first shard of what is being handed over."""
         self._sent = sent
         self._skip = 0 if keep else ledger.delivered
 
@@ -64,6 +66,13 @@ class Delivery:
     def held(self) -> int:
         """Bytes of shared memory that wait."""
         return self._spool.held
+
+    @property
+    def settled(self) -> int | None:
+        """The shard before which all output was handed over; None where all that waits is kept beyond this process."""
+        with self._state:
+            ahead = self._next_shard if self._in_flight < 0 else self._in_flight
+            return None if self._keep else ahead
 
     def add(self, shard: int, count: int, finished: bool, lengths: Sequence[int], data: Sequence[Buffer]) -> None:
         """Take a turn's output: of a batch of `count` shards from `shard` on, `lengths` of it by microVM, `data` in one
@@ -130,6 +139,7 @@ class Delivery:
         size = 0
         with self._state:
             while size < OUTPUT_BUFFER and (stream := self._next()) is not None:
+                self._in_flight = self._next_shard if not taken else self._in_flight
                 taken.append(stream.blocks)
                 size += sum(block.size for block in stream.blocks)
                 stream.blocks = []
@@ -144,6 +154,7 @@ class Delivery:
                 for block, start, stop in _pieces(blocks):
                     self._hand_over(self._read(block, start, stop))
         with self._state:
+            self._in_flight = -1
             for blocks in taken:
                 for block in blocks:
                     if block.entry is not None:

@@ -55,6 +55,10 @@ class Care(Protocol):
     def must_wait(self) -> bool:
         """Tell whether so much output waits that nothing new may begin."""
 
+    def settled(self) -> int | None:
+        """Return the shard up to which batches may be reduced, None for all: the output of what is reduced is not
+        looked for again when this process dies, so it must be out."""
+
     def plan_waits(self) -> bool:
         """Tell whether `plan` may wait for long: what can run is then run first."""
 
@@ -262,11 +266,13 @@ class Scheduler:
 
     def _claim_reducing(self) -> list[Batch]:
         """Return what should be reduced now: half a window of batches that have ended, or all when the next one
-        needs their slots. Batches after one that has not ended wait."""
+        needs their slots. Batches after one that has not ended wait, and after one whose output waits."""
         stuck = self._next is not None and not self._fits(self._next.batch)
         if self._reducing or not (stuck or 2 * (self._front - self._reduced) >= self._bounds.window):
             return []
-        ended = [self._ended[shard] for shard in sorted(self._ended) if shard < self._front]
+        settled = self._care.settled()
+        front = self._front if settled is None else min(self._front, settled)
+        ended = [batch for _, batch in sorted(self._ended.items()) if batch.behind <= front]
         self._reducing = bool(ended)
         return ended
 

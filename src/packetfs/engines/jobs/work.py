@@ -84,6 +84,9 @@ class JobCare:
         held = max((source.held for source in self._work.sources if source.is_pipe), default=0)
         return self._work.delivery.held > OUTPUT_HELD or held > 2 * PIPE_HELD
 
+    def settled(self) -> int | None:
+        return self._work.delivery.settled
+
     def plan_waits(self) -> bool:
         return any(source.is_pipe and source.size is None for source in self._work.sources)
 
