@@ -3,7 +3,7 @@
 A first copy fills a cache with all that it sends, beside the pages of the source, and reads little of that soon. Mostly
 those pages are welcome. But a virtual machine whose host must give it each new page pays for them several times what
 copying takes: a gigabyte then cost 1.3 CPU seconds and more instead of 0.3, and 0.3 again where the same pages were
-used over and over (measured). What is let go is read from the disk when it is next needed.
+used over and over (measured by hand). What is let go is read from the disk when it is next needed.
 """
 
 from __future__ import annotations
