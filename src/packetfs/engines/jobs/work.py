@@ -113,7 +113,7 @@ class JobCare:
     def result(self, seconds: float = 0.0) -> RunResult:
         """Return the job's result, when everything is reduced."""
         totals, definitions = self._outcome.totals, self._work.image.definitions
-        maps = [MapResult(definitions[i], tuple(found.entries())) for i, found in self._outcome.maps.items()]
+        maps = [MapResult(definitions[i], found.entries()) for i, found in self._outcome.maps.items()]
         return RunResult(
             records=totals.records,
             bytes=totals.bytes,

@@ -13,13 +13,13 @@ from packetfs.vm.layout import Reducer
 Elements = Callable[[int, int], int]
 
 UNSIGNED: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_SIGNED: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
+SIGNED: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 BITWISE: Final[dict[Reducer, Elements]] = {Reducer.OR: or_, Reducer.AND: and_, Reducer.XOR: xor}
 ORDERED: Final[dict[Reducer, tuple[dict[int, str], Elements]]] = {
     Reducer.MIN: (UNSIGNED, min),
     Reducer.MAX: (UNSIGNED, max),
-    Reducer.SIGNED_MIN: (_SIGNED, min),
-    Reducer.SIGNED_MAX: (_SIGNED, max),
+    Reducer.SIGNED_MIN: (SIGNED, min),
+    Reducer.SIGNED_MAX: (SIGNED, max),
 }
 
 

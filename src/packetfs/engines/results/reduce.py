@@ -6,9 +6,11 @@ tables the union of keys is taken (tables.py). Read-only maps and rings have no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 
+from packetfs.dataclass import replace
 from packetfs.engines.results.elements import reduce_array
+from packetfs.engines.results.entries import Entries
 from packetfs.engines.results.tables import HashReduction, Union
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.maps import entries
@@ -55,9 +57,11 @@ class ArrayReduction:
             raise ValueError(f"{len(data)} bytes of an array of {self._place.size}")
         self.memory = bytearray(data) if data else None
 
-    def entries(self) -> Iterable[tuple[bytes, bytes]]:
+    def entries(self) -> Entries:
         """Return (index, value) of what is not all zero."""
-        return () if self.memory is None else entries(self._place, memoryview(bytes(self._place.offset) + self.memory))
+        place, memory = self._place, self.memory or b""
+        listed = partial(entries, replace(place, offset=0), memoryview(memory))
+        return Entries(listed, memory, place.value_size, place.stride, None)
 
 
 Reduction = ArrayReduction | HashReduction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.events import Event
@@ -71,7 +71,7 @@ class MapResult:
     """A map of all shards together: (key, value) sorted by key. Keys of arrays are u32, values of zeros left out."""
 
     definition: MapDefinition
-    entries: tuple[tuple[bytes, bytes], ...]
+    entries: Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)

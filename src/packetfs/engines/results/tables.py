@@ -16,6 +16,7 @@ from struct import Struct
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.results.elements import BITWISE, ORDERED, UNSIGNED, combine, reduce_array
+from packetfs.engines.results.entries import Entries
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
 from packetfs.typing import Any, Final
@@ -128,10 +129,14 @@ class HashReduction:
             raise ValueError(f"{len(data)} bytes are no keys in ascending order with their values")
         self._adopt(Columns(keys, bytearray(data[count * key :])))
 
-    def entries(self) -> Iterable[tuple[bytes, bytes]]:
+    def entries(self) -> Entries:
         """Return (key, value), sorted by key."""
-        found = self.columns()
-        return zip(found.keys, _split(found.values, f"{self._definition.value_size}s"), strict=True)
+        found, size = self.columns(), self._definition.value_size
+
+        def listed() -> Iterable[tuple[bytes, bytes]]:
+            return zip(found.keys, _split(found.values, f"{size}s"), strict=True)
+
+        return Entries(listed, found.values, size, size, found.keys)
 
     def _adopt(self, columns: Columns) -> None:
         self._columns = columns

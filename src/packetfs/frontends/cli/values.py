@@ -55,7 +55,11 @@ def ranked(found: MapResult, top: int | None) -> list[tuple[bytes, bytes]]:
         return sorted(entries, key=lambda entry: _order(definition, entry[0]))
     import heapq
 
+    from packetfs.engines.results.entries import Entries
+
     width, signed = definition.width, _is_signed(definition)
+    if isinstance(entries, Entries):
+        entries = entries.greatest(top, width, signed=signed)
     values = [int.from_bytes(value[:width], "little", signed=signed) for _, value in entries]
     least = min(heapq.nlargest(top, values), default=0)  # only what may be among them is put in order by its key
     chosen = [(-number, *entry) for number, entry in zip(values, entries, strict=True) if number >= least]
