@@ -430,6 +430,8 @@ static PyMethodDef methods[] = {
     {"vm_freeze", pfs_python_vm_freeze, METH_VARARGS, "vm_freeze(contexts, spill, maps, maps_bytes, slots) -> bytes"},
     {"vm_thaw", pfs_python_vm_thaw, METH_VARARGS, "vm_thaw(packets, contexts, spill, maps, maps_bytes) -> slots"},
     {"vm_reduce", pfs_python_vm_reduce, METH_VARARGS, "vm_reduce(into, values, count, stride, reducer, width)"},
+    {"narrow", pfs_python_narrow, METH_VARARGS, "narrow(words) -> bytes"},
+    {"widen", pfs_python_widen, METH_VARARGS, "widen(data, count) -> bytearray of so many words"},
     {NULL, NULL, 0, NULL},
 };
 

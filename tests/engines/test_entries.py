@@ -26,14 +26,17 @@ def image_of(definition: MapDefinition) -> Image:
 
 
 def numbers_of(kind: str, count: int, random: Random) -> list[int]:
-    return {
-        "few": lambda: [random.choice((0, 0, 0, 1, 2)) for _ in range(count)],
-        "sparse": lambda: [random.randrange(1 << 60) if not random.randrange(500) else 0 for _ in range(count)],
-        "negative": lambda: [random.randrange(-3, 2) for _ in range(count)],
-        "all": lambda: [random.randrange(1, 1 << 62) for _ in range(count)],
-        "none": lambda: [0] * count,
-        "rising": lambda: list(range(count)),
-    }[kind]()
+    least, most, some = {
+        "few": (0, 3, 2),
+        "sparse": (1, 1 << 60, 500),
+        "negative": (-3, 2, 1),
+        "all": (1, 1 << 62, 1),
+        "none": (0, 1, 1),
+        "rising": (0, 0, 1),
+    }[kind]
+    if least == most:
+        return list(range(count))
+    return [random.randrange(least, most) if not random.randrange(some) else 0 for _ in range(count)]
 
 
 @pytest.mark.parametrize("kind", ["few", "sparse", "negative", "all", "none", "rising"])

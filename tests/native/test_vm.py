@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.vm_differential import Fuzzer
 from packetfs.accel import native
+from packetfs.engines.memo.narrow import narrow_python, widen_python
 from packetfs.engines.results.elements import reduce_python
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import assemble
@@ -272,3 +273,30 @@ def test_reduce_refuses() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"."):
             run(*arguments)
+
+
+@built
+@settings(max_examples=200)
+@given(st.integers(0, 1 << 32), st.integers(0, 300), st.lists(st.integers(0, 64), min_size=1, max_size=4))
+def test_words_are_narrowed_and_widened_alike(seed: int, count: int, bits: list[int]) -> None:
+    rng = Random(seed)
+    numbers = [rng.getrandbits(bits[at * len(bits) // max(count, 1)]) for at in range(count)]
+    words = b"".join(number.to_bytes(8, "little") for number in numbers)
+    narrowed = narrow_python(words)
+    assert CORE.narrow(words) == narrowed
+    assert CORE.widen(narrowed, count) == widen_python(narrowed, count) == words
+
+
+@built
+@settings(max_examples=300)
+@given(st.binary(max_size=200), st.integers(-1, 200), st.booleans())
+def test_words_that_are_none_are_refused_alike(data: bytes, count: int, like: bool) -> None:
+    if like:  # widths that can be, so that some of it is good
+        data = bytes([b"\0\1\2\4\x08"[data[0] % 5], *data[1:]]) if data else data
+    results: list[bytes | None] = []
+    for widen in (CORE.widen, widen_python):
+        try:
+            results.append(bytes(widen(data, count)))
+        except ValueError:
+            results.append(None)
+    assert results[0] == results[1]

@@ -26,15 +26,15 @@ from operator import lt
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.shards import Batch, Stretch
 from packetfs.engines.input.source import PoolFile, Source
-from packetfs.engines.memo import emitted
+from packetfs.engines.memo import emitted, values
 from packetfs.engines.memo.emitted import Piece
 from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
+from packetfs.engines.memo.values import front
 from packetfs.engines.results.outcome import DAMAGE, Outcome, unpack
 from packetfs.errors import BadPacket, PacketFSError
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.layout import Buffer
-from packetfs.packet.zstd import compress, decompress
 from packetfs.pool.outputs import Place
 from packetfs.typing import Final, Protocol
 from packetfs.vm.context import Context
@@ -45,10 +45,8 @@ _COUNTS: Final = struct.Struct("<11Q")
 """records, executed, emitted, result, six verdicts, bytes of maps; maps and pieces of output follow."""
 _LENGTHS: Final = struct.Struct("<QQ")
 """Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its pieces of output."""
-_RAW, _ZSTD = b"\0", b"\1"
-_SMALL: Final = 2048
-"""Bytes up to which a result is kept as it is: loading zstd for it would cost more than that gains."""
 _PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
+"""Bytes of a value at the most."""
 
 
 class Memory(Protocol):
@@ -70,7 +68,7 @@ class Remembered:
     emitted: int
     result: int
     verdicts: tuple[int, ...]
-    maps: bytes
+    maps: Buffer
     piece: Piece
     output: Buffer
 
@@ -145,8 +143,10 @@ class Memo:
 
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
         """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
-        at, size = slot * self._image.maps_bytes, max(len(found.maps), len(self._image.initial))
-        maps[at : at + size] = found.maps.ljust(size, b"\0")
+        at, size, begun = slot * self._image.maps_bytes, len(found.maps), len(self._image.initial)
+        maps[at : at + size] = found.maps
+        if size < begun:
+            maps[at + size : at + begun] = bytes(begun - size)
         context = Context(contexts, slot)
         context.records, context.executed, context.emitted = found.records, found.executed, found.emitted
         context.verdicts, context.result = found.verdicts, found.result
@@ -173,7 +173,7 @@ class Memo:
             return
         part = part or self._keys.shard(source, batch, index)
         seen, piece = self._keys.look(context, part.shard), emitted.piece_of(output, self._memory.keep)
-        self._store(part, seen, self._encode(context, bytes(maps).rstrip(b"\0"), piece))
+        self._store(part, seen, self._encode(context, front(bytes(maps)), piece))
         self._seen[part.shard] = seen, piece
 
     def keep_stretch(self, source: Source, file: int, stretch: Stretch, outcome: Outcome) -> None:
@@ -188,7 +188,7 @@ class Memo:
         start, packed, output = stretch.starts[0], outcome.pack(), emitted.pack([piece for _, piece in found])
         begin, span = self._keys.begin(source, file, stretch.shard, start), self._keys.span(source, stretch)
         edges = array("Q", [edge - start for edge in stretch.starts]).tobytes()
-        value = self._packed(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
+        value = self._brief(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
         part = self._keys.stretch(begin, span)
         if part is not None and self._store(part, Seen(looked, reached), value):
             self._memory.remember(begin.key, span.pack())
@@ -210,21 +210,19 @@ class Memo:
 
     def _encode(self, context: Context, maps: bytes, piece: Piece) -> bytes:
         counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts, len(maps))
-        return self._packed(_COUNTS.pack(*counts) + maps + emitted.pack([piece]))
+        return self._brief(_COUNTS.pack(*counts) + maps + emitted.pack([piece]))
 
-    def _packed(self, value: bytes) -> bytes:
-        if len(value) <= _SMALL:
-            return _RAW + value
+    def _brief(self, value: bytes) -> bytes:
         with self._lock:  # the compressor is one for all threads
-            return _ZSTD + compress(value, 1)
+            return values.pack(value)
 
     def _decode(self, value: bytes) -> Remembered | None:
         try:
-            plain = _plain(value)
+            plain = values.unpack(value, _PLAIN_MAX)
             records, executed, size, result, *verdicts, maps = _COUNTS.unpack_from(plain)
             behind = _COUNTS.size + maps
-            pieces = emitted.unpack(plain[behind:])
-        except (BadPacket, struct.error):
+            pieces = emitted.unpack(bytes(plain[behind:]))
+        except (BadPacket, ValueError, struct.error):
             return None
         output = emitted.find(pieces, self._memory.find)
         if output is None or len(output) > 1 or sum(map(len, output)) != size:
@@ -232,16 +230,15 @@ class Memo:
         if maps > self._image.maps_bytes or len(plain) < behind:
             return None
         piece, data = (pieces[0], output[0]) if pieces else (b"", b"")
-        front = plain[_COUNTS.size : behind]
-        return Remembered(records, executed, size, result, tuple(verdicts), front, piece, data)
+        return Remembered(records, executed, size, result, tuple(verdicts), plain[_COUNTS.size : behind], piece, data)
 
     def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
         try:
-            plain = _plain(value)
+            plain = values.unpack(value, _PLAIN_MAX)
             first, size = _LENGTHS.unpack_from(plain)
             middle, end = _LENGTHS.size + first, _LENGTHS.size + first + size
-            edges = array("Q", plain[_LENGTHS.size : middle]).tolist()
-            outcome, pieces = unpack(self._image, plain[middle:end]), emitted.unpack(plain[end:])
+            edges = array("Q", bytes(plain[_LENGTHS.size : middle])).tolist()
+            outcome, pieces = unpack(self._image, plain[middle:end]), emitted.unpack(bytes(plain[end:]))
         except (PacketFSError, *DAMAGE):
             return None
         output = emitted.find(pieces, self._memory.find)
@@ -257,7 +254,3 @@ class Memo:
 
 def _is_rising(edges: list[int], stop: int) -> bool:
     return bool(edges) and not edges[0] and all(map(lt, edges, [*edges[1:], stop]))
-
-
-def _plain(value: bytes) -> bytes:
-    return decompress(value[1:], _PLAIN_MAX) if value[:1] == _ZSTD else value[1:]

@@ -172,7 +172,7 @@ def _portions(found: MapResult) -> Iterator[tuple[Pair, ...]]:
     definition = found.definition
     count = max(1, _ENTRIES // (definition.key_size + definition.value_size))
     for at in range(0, len(found.entries), count):
-        yield found.entries[at : at + count]
+        yield tuple(found.entries[at : at + count])
 
 
 def _faulted(fault: FaultReport) -> Faulted:

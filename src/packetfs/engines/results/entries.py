@@ -5,6 +5,7 @@ them. Who shows the greatest ten of 65,536 asks for few: a pair takes 0.5 us, a 
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 
@@ -22,7 +23,12 @@ class Entries(Sequence[Pair]):
     """(key, value) by key. Of arrays, whose keys are indices, those are left out whose values are zeros."""
 
     def __init__(
-        self, everything: Callable[[], Iterable[Pair]], values: Buffer, size: int, stride: int, keys: Sequence[bytes] | None
+        self,
+        everything: Callable[[], Iterable[Pair]],
+        values: Buffer,
+        size: int,
+        stride: int,
+        keys: Sequence[bytes] | None,
     ) -> None:
         """`everything`: makes all pairs; from `values`, each `size` bytes long, `stride` bytes apart. `keys`: None for
         indices."""
@@ -66,7 +72,8 @@ class Entries(Sequence[Pair]):
         """Return the entries with the `count` greatest first elements, of `width` bytes, and maybe more of them."""
         if self._stride % width or self._size < width:
             return self._all()
-        numbers = self._values.cast((SIGNED if signed else UNSIGNED)[width])[:: self._stride // width].tolist()
+        form = (SIGNED if signed else UNSIGNED)[width]
+        numbers = array(form, self._values.tobytes())[:: self._stride // width].tolist()
         least = _least(numbers, count)
         if self._keys is None and least <= 0:  # zeros, which are left out, may have displaced others
             return self._all()

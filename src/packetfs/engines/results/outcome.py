@@ -21,6 +21,7 @@ from packetfs.engines.results.tables import HashReduction
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
+from packetfs.packet.layout import Buffer
 from packetfs.typing import BinaryIO, Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
@@ -64,11 +65,12 @@ class Outcome:
     def pack(self) -> bytes:
         """Return it as bytes."""
         parts = [pack_faults(self.totals.faults), *(reduction.pack() for reduction in self.maps.values())]
-        line = " ".join(map(str, (*self.totals.counts(), *map(len, parts))))
-        return b"".join((line.encode(), b"\n", *parts))
+        line = " ".join(map(str, (*self.totals.counts(), *map(len, parts)))).encode()
+        line += b" " * (-(len(line) + 1 + len(parts[0])) % 8)  # so that the first map lies in whole words
+        return b"".join((line, b"\n", *parts))
 
 
-def unpack(image: Image, data: bytes) -> Outcome:
+def unpack(image: Image, data: Buffer) -> Outcome:
     """Return what `pack` gave; one of DAMAGE if it is not whole."""
     return _read(image, BytesIO(data), len(data))
 
