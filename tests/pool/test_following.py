@@ -15,6 +15,7 @@ from packetfs.packet.cut import cut, reach_of
 from packetfs.packet.digest import Digest, digest_of, keyed_tag
 from packetfs.packet.layout import PACKET, Encoding, Mark, Op
 from packetfs.pool import sequences
+from packetfs.pool.check import check
 from packetfs.pool.following import Following, alike
 from packetfs.pool.gc import evict
 from packetfs.pool.pool import Pool
@@ -166,3 +167,22 @@ def test_an_extent_that_is_gone_ends_what_is_expected(place: Path) -> None:
         assert again.recognise(memoryview(data)[chunks[0][0] :]) == []
         assert not again.expects
         assert digest_of(data[: chunks[0][0]]) == chunks[0][1]
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_chunks_that_are_put_together_lie_behind_each_other_in_as_many_segments_as_they_need(place: Path) -> None:
+    """What is held, or comes twice, is found again in the middle of them."""
+    names = [Random(number).randbytes(3000) for number in range(20)]
+    order = [0, 1, 2, 3, 1, *range(4, 20), 19, 0]
+    with Pool.create(str(place / "pool"), mean=MEAN, durable=False) as pool:
+        pool.put(names[7])
+        into, wanted = Following(pool), [memoryview(names[number]) for number in order]
+        made: list[Digest] = []
+        while len(made) < len(wanted):
+            made += into.put_all(wanted[len(made) :])
+        assert made == [digest_of(chunk) for chunk in wanted]
+        pool.flush()
+        assert pool.arena.last > 2
+        assert {pool.read(digest) for digest in made} == set(names)
+        assert pool.content_bytes == 20 * 3000
+        assert list(check(pool)) == []

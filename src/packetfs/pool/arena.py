@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterable
+from itertools import islice
 
 from packetfs.dataclass import replace
 from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
@@ -21,8 +23,8 @@ from packetfs.limits import (
     SEGMENTS_MAX,
     SEGMENTS_OPEN,
 )
-from packetfs.packet.layout import PACKET, Buffer, Mark
-from packetfs.pool.extent import header_maker, padded
+from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
+from packetfs.pool.extent import flags_of, header_maker, padded
 from packetfs.pool.passing import Passing
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import COPIES, FIRST, Superblock, decode_superblock, encode_superblock
@@ -34,6 +36,9 @@ _BYTE: Final = bytearray(1)
 """Where bytes go that nobody wants."""
 _BLOCK: Final = 4096
 """What a filesystem frees at the least."""
+_TOGETHER: Final = 256
+"""Chunks of one write: each is three of the 1,024 buffers that the kernel takes."""
+_PLAIN: Final = flags_of(Mark.DATA, Encoding.RAW)
 _PADS: Final = tuple(bytes(n) for n in range(PACKET))
 
 
@@ -193,9 +198,7 @@ class Arena:
             length = len(stored)
             taken = PACKET + padded(length)
             if flags >> 2 & 3 == Mark.DATA:  # programs may take of what is kept: they are small, and make content whole
-                if taken > self._room:
-                    self._look_for_room(taken)
-                self._room -= taken
+                self._take_room(taken)
             if self.end + taken > (self.last + 1) * SEGMENT:
                 self._begin_segment()
             position = self.end
@@ -209,6 +212,31 @@ class Arena:
                 self._gather(header, stored, length)
             self.end = position + taken
             return position
+
+    def extend(self, chunks: Iterable[tuple[bytes, Buffer]]) -> list[int]:
+        """Add chunks of content one behind the other, as many as one write takes and the segment has room for, and
+        return their positions. A call that raises has added none."""
+        with self._lock:
+            buffers: list[Buffer] = [self._space[: self._gathered]]
+            positions: list[int] = []
+            end = self.end
+            for digest, chunk in islice(chunks, _TOGETHER):
+                size = len(chunk)
+                taken = PACKET + padded(size)
+                if end + taken > (self.last + 1) * SEGMENT:
+                    if positions:
+                        break
+                    self._begin_segment()
+                    buffers, end = [], self.end
+                self._take_room(taken)
+                buffers += (self._header(end, digest, size, size, _PLAIN), chunk, _PADS[-size % PACKET])
+                positions.append(end)
+                end += taken
+            if positions:
+                self._write(buffers)
+                self.written = self.end = end
+                self._gathered = 0
+            return positions
 
     def _gather(self, header: bytes, stored: Buffer, length: int) -> None:
         space, at = self._space, self._gathered
@@ -292,6 +320,12 @@ class Arena:
             self._storage.write(fd, buffers, offset)
         else:
             self._passing.write(lambda: self._storage.write(fd, buffers, offset), self.written + sum(map(len, buffers)))
+
+    def _take_room(self, length: int) -> None:
+        """Know that content of this length is added."""
+        if length > self._room:
+            self._look_for_room(length)
+        self._room -= length
 
     def _look_for_room(self, length: int) -> None:
         """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""

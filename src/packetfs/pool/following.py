@@ -8,6 +8,8 @@ from an earlier stream where that many are the same in both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packetfs.limits import FOLLOW_WINDOW
 from packetfs.packet.cut import reach_of
 from packetfs.packet.digest import Digest, digest_of
@@ -41,29 +43,45 @@ class Following:
 
     def put(self, chunk: memoryview) -> Digest:
         """Keep the next chunk that the stream was cut into, and return its digest."""
-        digest = digest_of(chunk)
-        with self._pool.lock:  # what is found stays, until it is known to be in a sequence
-            held = self._pool.find_held(digest, chunk)
-            if held is not None:
-                self._went_on(held.position, held.end)
-                self._next = held.end if self._pool.sequences.end(held.end) >= 0 else -1
-                return digest
-            before = self._pool.arena.end
-            self._pool.put(chunk, digest)
-            end = self._pool.arena.end
-            if end > before:
-                self._went_on(end - PACKET - padded(len(chunk)), end)
-            else:  # it was held, and the pool does not tell
-                self._behind = -1
-            self._next = -1
-        return digest
+        return self.put_all([chunk])[0]
 
-    def _went_on(self, position: int, end: int) -> None:
-        """Know where the stream's last chunk lies."""
-        if position == self._behind:
-            self._pool.sequences.add(self._start, end)
-        else:
+    def put_all(self, chunks: Sequence[memoryview]) -> list[Digest]:
+        """Keep the next chunks that the stream was cut into; return the digests of as many as were taken, one at the
+        least: behind the last of them more may be recognised."""
+        named = [(digest_of(chunk), chunk) for chunk in chunks]
+        self._next, done = -1, 0
+        with self._pool.lock:  # what is found stays, until it is known to be in a sequence
+            while done < len(named) and self._next < 0:
+                positions = self._pool.put_new(named[done:])
+                if positions:
+                    self._went_on(positions[0], self._pool.arena.end, several=len(positions) > 1)
+                else:
+                    self._put(*named[done])
+                done += len(positions) or 1
+        return [digest for digest, _ in named[:done]]
+
+    def _put(self, digest: Digest, chunk: memoryview) -> None:
+        """Keep a chunk that may be held."""
+        held = self._pool.find_held(digest, chunk)
+        if held is not None:
+            self._went_on(held.position, held.end)
+            self._next = held.end if self._pool.sequences.end(held.end) >= 0 else -1
+            return
+        before = self._pool.arena.end
+        self._pool.put(chunk, digest)
+        end = self._pool.arena.end
+        if end > before:
+            self._went_on(end - PACKET - padded(len(chunk)), end)
+        else:  # it was held, and the pool does not tell
+            self._behind = -1
+
+    def _went_on(self, position: int, end: int, *, several: bool = False) -> None:
+        """Know where the stream's last chunk lies, or several."""
+        is_behind = position == self._behind
+        if not is_behind:
             self._start = position
+        if is_behind or several:
+            self._pool.sequences.add(self._start, end)
         self._behind = end
 
     def interrupt(self) -> None:

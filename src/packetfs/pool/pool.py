@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -196,13 +196,35 @@ class Pool:
         if self.lookup.index.is_full:
             self._grow_index()
         position = self.arena.append(digest, stored, len(data), flags)
+        self._enter(digest, position, len(stored) if mark == Mark.DATA else 0)
+
+    def put_new(self, chunks: Iterable[tuple[Digest, Buffer]]) -> list[int]:
+        """Keep the first of some chunks, up to one that may be held, in one write; return where they lie, one behind
+        the other. Their digests are believed until read."""
+        with self.lock:
+            if not self._live or self._failed is not None:
+                self.begin_writing()
+            new: dict[Digest, Buffer] = {}
+            for digest, chunk in chunks:
+                if digest in new or self.lookup.index.get(digest):
+                    break
+                new[digest] = chunk
+            if self.lookup.index.is_full:
+                self._grow_index()
+            with self.failing():
+                positions = self.arena.extend(new.items())
+            for position, (digest, chunk) in zip(positions, new.items(), strict=False):
+                self._enter(digest, position, len(chunk))
+        return positions
+
+    def _enter(self, digest: Digest, position: int, content: int) -> None:
+        """Let the index lead to what was appended, of which so many bytes are content."""
         try:
             self.lookup.index.put(digest, position // PACKET)
         except ValueError:  # one crowded part of the index is full of slots that were removed
             self._grow_index()
             self.lookup.index.put(digest, position // PACKET)
-        if mark == Mark.DATA:
-            self._content += len(stored)
+        self._content += content
         if position >= self._rest_at:
             self.lookup.index.rest()
             self._rest_at = position + INDEX_REST

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate, groupby, pairwise
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import PacketFSError
@@ -399,25 +400,48 @@ class _Ingest:
             return False
         if self._fresh and self._chunks is None and not ended:  # a small file has nothing to follow
             self._chunks = Following(self._pool)
-        view = self._stream.view(self._at, count)
-        for length in cut(view, self._mean, ended, self._run_byte):
-            if length < 0:
-                self._add_run(view[0], -length)
-                view = view[-length:]
-                self._at -= length
-                continue
-            self._end_run()
-            near = self._add_chunk(view[:length])
-            view = view[length:]
-            self._at += length
-            if near:
-                self._following = True
-                return True
-            if self._chunks is not None and self._chunks.expects:
+        lengths = cut(self._stream.view(self._at, count), self._mean, ended, self._run_byte)
+        for together, some in groupby(lengths, self._is_put_together):
+            add = self._add_together if together else self._add_in_turn
+            if add(list(some)):
                 return True
         if self._known is not None and self._run_byte == 0:
             self._skip_zeros(self._known.zeros(self._at))
         return not ended
+
+    def _is_put_together(self, length: int) -> bool:
+        """Tell whether what was cut is a chunk that is put with those beside it: a call for each cost a fourth of a
+        first copy's own work (measured)."""
+        return self._chunks is not None and length > INLINE
+
+    def _add_together(self, lengths: Sequence[int]) -> bool:
+        """Write chunks for which there is no old program; True where the pool may have what comes behind the last."""
+        chunks = self._chunks
+        if chunks is None:
+            return False
+        self._end_run()
+        starts = accumulate(lengths, initial=self._at)
+        views = [self._stream.view(start, stop - start) for start, stop in pairwise(starts)]
+        for digest, view in zip(chunks.put_all(views), views, strict=False):
+            length = len(view)
+            self._at += length
+            self._new += length
+            self._write(copy_leaf(digest, length), length, digest, view)
+        return chunks.expects
+
+    def _add_in_turn(self, lengths: Iterable[int]) -> bool:
+        """Write runs and chunks; True where the old program goes on behind the last."""
+        for length in lengths:
+            if length < 0:
+                self._add_run(self._stream.view(self._at, 1)[0], -length)
+                self._at -= length
+                continue
+            self._end_run()
+            self._following = self._add_chunk(self._stream.view(self._at, length))
+            self._at += length
+            if self._following:
+                return True
+        return False
 
     def _skip_zeros(self, end: int) -> None:
         """Let a run of zeros go on to where it is known to, unread."""
@@ -432,11 +456,6 @@ class _Ingest:
             self._interrupt()
             self._new += length
             self._write(data_leaf(bytes(view)), length)
-            return False
-        if self._chunks is not None:
-            kept = self._chunks.put(view)
-            self._new += length
-            self._write(copy_leaf(kept, length), length, kept, view)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
         is_old = self._known is None and self._old.find(digest)

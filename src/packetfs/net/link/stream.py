@@ -22,6 +22,8 @@ from packetfs.typing import Final
 _PIPE_SIZE: Final = 1 << 20
 _PARTS: Final = 512
 """Parts that one call writes: the kernel takes 1,024."""
+_SOON: Final = 0.1
+"""Seconds that room is awaited before it matters whether the peer lives: to ask for that costs more than the wait."""
 
 
 class Stream(Protocol):
@@ -61,6 +63,7 @@ class PipeStream:
     def __init__(self, reading: int, writing: int, patience: float = PATIENCE) -> None:
         self.patience = patience
         self._reading, self._writing = reading, writing
+        self._is_empty = False
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(reading, select.POLLIN)
         for descriptor in (reading, writing):
@@ -71,11 +74,15 @@ class PipeStream:
 
     def read_into(self, view: memoryview) -> int:
         while True:
+            if self._is_empty and not self.hears(self.patience):
+                raise TimeoutError
             try:
-                return os.readv(self._reading, [view])
+                count = os.readv(self._reading, [view])
             except BlockingIOError:
-                if not self.hears(self.patience):
-                    raise TimeoutError from None
+                self._is_empty = True
+                continue
+            self._is_empty = 0 < count < len(view)  # it is not tried: an attempt that fails costs as much as one more
+            return count
 
     def write(self, parts: list[Buffer]) -> None:
         views = [memoryview(part) for part in parts if len(part)]
@@ -87,8 +94,9 @@ class PipeStream:
                 continue
             while views and count >= len(views[0]):
                 count -= len(views.pop(0))
-            if count:
+            if views:
                 views[0] = views[0][count:]
+                await_room(self._writable, self._reading, self.patience)
 
     def write_from(self, origin: Origin, parts: list[Buffer]) -> None:
         """Write parts that also lie in a file: out of the page cache, which spares two copies of them.
@@ -108,6 +116,8 @@ class PipeStream:
             if not count:
                 break
             at += count
+            if at < end:
+                await_room(self._writable, self._reading, self.patience)
         if at < end:
             self.write([memoryview(b"".join(parts))[at - origin.offset :]])
 
@@ -117,6 +127,8 @@ class PipeStream:
 
 def await_room(writable: select.poll, reading: int, patience: float) -> None:
     """Wait until the peer takes more; TimeoutError when it neither does so nor says anything meanwhile."""
+    if writable.poll(_SOON * 1000):
+        return
     heard = _waiting(reading)
     while not writable.poll(patience * 1000):
         before, heard = heard, _waiting(reading)
