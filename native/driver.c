@@ -71,6 +71,27 @@ static void check_search(void) {
     free(data);
 }
 
+/* Words of a few sizes, there and back; then bytes that are hardly any. */
+static void check_narrow(void) {
+    size_t count = draw(300), bits = draw(65);
+    uint8_t *words = make(count * 8), *again = make(count * 8);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word = bits == 0 || draw(4) == 0 ? 0 : pfs_load64(words + i * 8) >> (64 - bits);
+        if (i % 64 == 0) bits = draw(65);
+        memcpy(words + i * 8, &word, sizeof word);
+    }
+    size_t size = pfs_narrow(NULL, words, count);
+    uint8_t *narrowed = malloc(size ? size : 1);
+    assert(pfs_narrow(narrowed, words, count) == size);
+    assert(pfs_widen(again, count, narrowed, size) == 0 && memcmp(words, again, count * 8) == 0);
+    if (size) narrowed[draw(size)] = (uint8_t)(1 << draw(8));
+    if (pfs_widen(again, count, narrowed, size) == 0) assert(pfs_widen(NULL, count, narrowed, size) == 0);
+    pfs_widen(NULL, count + draw(100), narrowed, size);
+    free(narrowed);
+    free(again);
+    free(words);
+}
+
 static uint64_t take_varint(const struct pfs_bytes *from, size_t *at) {
     uint64_t value = 0;
     for (int shift = 0;; shift += 7) {
@@ -331,6 +352,7 @@ int main(int count, char **arguments) {
         state = 0x9E3779B97F4A7C15u * (uint64_t)i;
         check_cut();
         check_search();
+        check_narrow();
         check_match();
         check_expand();
         check_patch();

@@ -158,10 +158,22 @@ void pfs_block_index(const uint8_t *sums, size_t count, size_t width, uint8_t *t
 size_t pfs_block_find(const struct pfs_blocks *blocks, const uint8_t *data, size_t size, size_t expected,
                       struct pfs_found *found, size_t room);
 
-/* narrow: words of 8 bytes, in blocks of as many bytes each as the largest one needs (engines/memo/narrow.py) */
+/* narrow: words of 8 bytes, in blocks of as many bytes each as the largest one needs (engines/results/narrow.py) */
 #define PFS_NARROW_BLOCK 64
 size_t pfs_narrow(uint8_t *out, const uint8_t *words, size_t count); /* how many bytes; `out` may be NULL */
-int pfs_widen(uint8_t *words, size_t count, const uint8_t *data, size_t size); /* 0, or -1 for what is not that */
+/* 0, or -1 for what is not that; `words` may be NULL. */
+int pfs_widen(uint8_t *words, size_t count, const uint8_t *data, size_t size);
+/* Block by block: `size` bytes and `done` of `count` words so far. */
+struct pfs_narrow {
+    const uint8_t *data;
+    size_t size, count, done;
+};
+struct pfs_narrow_block {
+    size_t start, count;
+    unsigned width;
+};
+/* 1, 0 behind the last one, or -1; `words` has room for a block, or is NULL. */
+int pfs_narrow_next(struct pfs_narrow *narrow, uint8_t *words, struct pfs_narrow_block *block);
 
 /* sketch: coded symbols of a set of ids */
 struct pfs_symbol {

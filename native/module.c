@@ -431,6 +431,9 @@ static PyMethodDef methods[] = {
     {"vm_thaw", pfs_python_vm_thaw, METH_VARARGS, "vm_thaw(packets, contexts, spill, maps, maps_bytes) -> slots"},
     {"vm_reduce", pfs_python_vm_reduce, METH_VARARGS, "vm_reduce(into, values, count, stride, reducer, width)"},
     {"narrow", pfs_python_narrow, METH_VARARGS, "narrow(words) -> bytes"},
+    {"is_narrow", pfs_python_is_narrow, METH_VARARGS, "is_narrow(data, count) -> bool: whether `widen` can"},
+    {"vm_reduce_narrow", pfs_python_vm_reduce_narrow, METH_VARARGS,
+     "vm_reduce_narrow(into, data, count, start, reducer, width): words `start` and on"},
     {"widen", pfs_python_widen, METH_VARARGS, "widen(data, count) -> bytearray of so many words"},
     {NULL, NULL, 0, NULL},
 };

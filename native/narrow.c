@@ -57,15 +57,25 @@ size_t pfs_narrow(uint8_t *out, const uint8_t *words, size_t count) {
     return size;
 }
 
+int pfs_narrow_next(struct pfs_narrow *narrow, uint8_t *words, struct pfs_narrow_block *block) {
+    if (narrow->done == narrow->count) return 0;
+    size_t here = least(narrow->count - narrow->done, BLOCK);
+    if (narrow->size == 0) return -1;
+    unsigned width = narrow->data[0];
+    if (width > WORD || (width & (width - 1)) != 0 || here * width > narrow->size - 1) return -1;
+    if (words != NULL) widen(words, narrow->data + 1, here, width);
+    *block = (struct pfs_narrow_block){narrow->done, here, width};
+    narrow->data += 1 + here * width;
+    narrow->size -= 1 + here * width;
+    narrow->done += here;
+    return 1;
+}
+
 int pfs_widen(uint8_t *words, size_t count, const uint8_t *data, size_t size) {
-    size_t done = 0;
-    for (size_t at = 0; at < count; at += BLOCK) {
-        size_t here = least(count - at, BLOCK);
-        if (done == size) return -1;
-        unsigned width = data[done++];
-        if (width > WORD || (width & (width - 1)) != 0 || here * width > size - done) return -1;
-        widen(words + at * WORD, data + done, here, width);
-        done += here * width;
-    }
-    return done == size ? 0 : -1;
+    struct pfs_narrow narrow = {.data = data, .size = size, .count = count};
+    struct pfs_narrow_block block;
+    int more;
+    do more = pfs_narrow_next(&narrow, words == NULL ? NULL : words + narrow.done * WORD, &block);
+    while (more > 0);
+    return more < 0 || narrow.size != 0 ? -1 : 0;
 }

@@ -15,5 +15,7 @@ PyObject *pfs_python_vm_thaw(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_reduce(PyObject *module, PyObject *args);
 PyObject *pfs_python_narrow(PyObject *module, PyObject *args);
 PyObject *pfs_python_widen(PyObject *module, PyObject *args);
+PyObject *pfs_python_is_narrow(PyObject *module, PyObject *args);
+PyObject *pfs_python_vm_reduce_narrow(PyObject *module, PyObject *args);
 
 #endif

@@ -1,9 +1,8 @@
-/* Python's buffers to what moves and joins microVMs, or keeps what they came to: freeze, thaw, reduce, narrow. */
+/* Python's buffers to what moves and joins microVMs: freeze, thaw, reduce. */
 #include "vm_module.h"
 
 #include <stdlib.h>
 
-#include "kernels.h"
 #include "vm_snapshot.h"
 
 static uint8_t *address_of(const Py_buffer *buffer) {
@@ -136,40 +135,4 @@ PyObject *pfs_python_vm_reduce(PyObject *module, PyObject *args) {
     release(b, 2);
     if (wrong != NULL) return refuse(wrong);
     Py_RETURN_NONE;
-}
-
-PyObject *pfs_python_narrow(PyObject *module, PyObject *args) {
-    Py_buffer words;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*:narrow", &words)) return NULL;
-    PyObject *narrowed = NULL;
-    if (words.len % 8 != 0) {
-        refuse("a word has 8 bytes");
-    } else {
-        const uint8_t *from = address_of(&words);
-        size_t count = (size_t)words.len / 8, size = pfs_narrow(NULL, from, count);
-        narrowed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (narrowed != NULL) pfs_narrow((uint8_t *)PyBytes_AsString(narrowed), from, count);
-    }
-    PyBuffer_Release(&words);
-    return narrowed;
-}
-
-PyObject *pfs_python_widen(PyObject *module, PyObject *args) {
-    Py_buffer data;
-    Py_ssize_t count;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*n:widen", &data, &count)) return NULL;
-    PyObject *words = NULL;
-    if (count < 0 || count > PY_SSIZE_T_MAX / 8 || (count + PFS_NARROW_BLOCK - 1) / PFS_NARROW_BLOCK > data.len)
-        refuse("these are not so many words");
-    else
-        words = PyByteArray_FromStringAndSize(NULL, count * 8);
-    uint8_t *to = words == NULL ? NULL : (uint8_t *)PyByteArray_AsString(words);
-    if (to != NULL && pfs_widen(to, (size_t)count, address_of(&data), (size_t)data.len) < 0) {
-        Py_CLEAR(words);
-        refuse("these are not words in blocks");
-    }
-    PyBuffer_Release(&data);
-    return words;
 }

@@ -62,3 +62,27 @@ int pfs_vm_reduce(uint8_t *into, size_t size, const uint8_t *values, size_t coun
     for (size_t i = 0; i < count; i++) reductions[reducer](into, values + i * stride, size, width);
     return 0;
 }
+
+/* Zeros change nothing here. */
+static int passes_zeros(unsigned reducer) {
+    return reducer == PFS_VM_REDUCER_SUM || reducer == PFS_VM_REDUCER_OR || reducer == PFS_VM_REDUCER_XOR ||
+           reducer == PFS_VM_REDUCER_MAX || reducer == PFS_VM_REDUCER_FIRST;
+}
+
+int pfs_vm_reduce_narrow(uint8_t *into, size_t size, const struct pfs_narrow *given, size_t start, unsigned reducer,
+                         unsigned width) {
+    uint64_t words[PFS_NARROW_BLOCK];
+    struct pfs_narrow narrow = *given;
+    struct pfs_narrow_block block;
+    size_t stop = start + size / sizeof *words;
+    int more;
+    if (reducer >= sizeof reductions / sizeof *reductions || start > given->count || stop > given->count) return -1;
+    while ((more = pfs_narrow_next(&narrow, (uint8_t *)words, &block)) > 0) {
+        size_t first = block.start > start ? block.start : start, last = block.start + block.count;
+        if (last > stop) last = stop;
+        if (first >= last || (block.width == 0 && passes_zeros(reducer))) continue;
+        reductions[reducer](into + (first - start) * sizeof *words, (const uint8_t *)(words + (first - block.start)),
+                            (last - first) * sizeof *words, width);
+    }
+    return more;
+}

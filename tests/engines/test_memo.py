@@ -143,6 +143,7 @@ def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     st.integers(0, 1),
     st.sampled_from((2, 3, NODE_LEAVES_MAX)),
     st.sampled_from((30, MEMO_OUTPUT_INLINE)),
+    st.sampled_from((None, 2, 6)),
 )
 def test_a_run_with_a_memory_gives_what_one_without_gives(
     pool: Pool,
@@ -153,9 +154,11 @@ def test_a_run_with_a_memory_gives_what_one_without_gives(
     seed: int,
     leaves: int,
     inline: int,
+    vms: int | None,
 ) -> None:
-    """Over nodes of so many leaves: stretches, which have four shards here, begin and end anywhere in them."""
-    data, options = text_of(25_000), JobOptions(shard_bytes=shard, workers=2, seed=seed)
+    """Over nodes of so many leaves: stretches, which have four shards here, begin and end anywhere in them; in batches
+    of all that run together, or of few, of which more are remembered whole."""
+    data, options = text_of(25_000), JobOptions(shard_bytes=shard, workers=2, seed=seed, vms=vms)
     with (
         patch.object(tree, "NODE_LEAVES_MAX", leaves),
         patch.object(cuts, "STRETCH_MEAN", 4),
@@ -346,14 +349,16 @@ def test_of_what_did_not_change_no_node_is_read(pool: Pool, framing: str) -> Non
     assert counting_reads.count == 1
 
 
+@pytest.mark.parametrize("vms", [None, 2])
 @pytest.mark.parametrize("keep_output", [False, True])
 @pytest.mark.parametrize("after", [0, 400, 30_000])
-def test_a_job_that_recalled_stretches_goes_on_without_a_memory(
-    tmp_path: Path, pool: Pool, after: int, keep_output: bool
+def test_a_job_that_recalled_stretches_and_batches_goes_on_without_a_memory(
+    tmp_path: Path, pool: Pool, after: int, keep_output: bool, vms: int | None
 ) -> None:
     data, memory, out = text_of(600_000), Recalling(), bytearray()
     change = data[:300_000] + b"one more\n" + data[300_000:]
-    options = JobOptions(shard_bytes=2048, workers=2, keep=True, keep_output=keep_output, parent=os.fspath(tmp_path))
+    parent = os.fspath(tmp_path)
+    options = JobOptions(shard_bytes=2048, workers=2, vms=vms, keep=True, keep_output=keep_output, parent=parent)
     wanted = run(PROGRAMS["slow"], [stored(pool, change)], "line", options)
     run(PROGRAMS["slow"], [stored(pool, data)], "line", options, memory)
 

@@ -188,7 +188,7 @@ def test_totals_are_saved_whole_and_damage_is_seen(tmp_path: Path) -> None:
         assert totals == Totals()
         (reduction,) = found.values()
         if isinstance(reduction, ArrayReduction):
-            reduction.memory = bytearray(range(256)) * 8
+            reduction.unpack(bytes(range(256)) * 8)
         else:
             reduction.unpack(b"k" * 8 + b"l" * 8 + b"v" * 8 + bytes(8))
         totals.records, totals.verdicts[2] = 17, 3

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fuzz.vm_differential import Fuzzer
 from packetfs.accel import native
-from packetfs.engines.memo.narrow import narrow_python, widen_python
 from packetfs.engines.results.elements import reduce_python
+from packetfs.engines.results.narrow import is_narrow_python, narrow_python, reduce_narrow_python, widen_python
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import assemble
 from packetfs.vm.check import check
@@ -300,3 +300,35 @@ def test_words_that_are_none_are_refused_alike(data: bytes, count: int, like: bo
         except ValueError:
             results.append(None)
     assert results[0] == results[1]
+    assert CORE.is_narrow(data, count) == is_narrow_python(data, count) == (results[0] is not None)
+
+
+@built
+@settings(max_examples=300)
+@given(
+    st.integers(0, 1 << 32),
+    st.integers(0, 300),
+    st.integers(-1, 200),
+    st.integers(0, 200),
+    st.sampled_from(list(Reducer)),
+    st.sampled_from([1, 2, 4, 8]),
+)
+def test_words_are_reduced_as_they_are(
+    seed: int, count: int, start: int, size: int, reducer: Reducer, width: int
+) -> None:
+    rng = Random(seed)
+    bits = [rng.choice((0, 0, 3, 8, 9, 32, 64)) for _ in range(5)]
+    words = b"".join(rng.getrandbits(bits[at // 64]).to_bytes(8, "little") for at in range(count))
+    narrowed, before, results = CORE.narrow(words), rng.randbytes(8 * size), []
+    for run in (reduce_narrow_python, CORE.vm_reduce_narrow):
+        into = bytearray(before)
+        try:
+            run(into, narrowed, count, start, reducer, width)
+        except ValueError:
+            into.clear()
+        results.append(into)
+    assert results[0] == results[1]
+    if 0 <= start <= count - size:
+        wanted = bytearray(before)
+        reduce_python(memoryview(wanted), memoryview(words)[8 * start : 8 * (start + size)], 1, 0, reducer, width)
+        assert results[0] == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.input.source import Source
 from packetfs.engines.live.table import Table
@@ -10,7 +12,7 @@ from packetfs.typing import TYPE_CHECKING
 from packetfs.vm.image import Image
 
 if TYPE_CHECKING:
-    from packetfs.engines.memo.memo import Memo
+    from packetfs.engines.memo.memo import Memo, Remembered
 
 
 class Reducing:
@@ -25,18 +27,34 @@ class Reducing:
 
     def add(self, table: Table, batch: Batch, source: Source) -> None:
         """Add a batch whose microVMs have all ended."""
-        stretch = batch.stretch
-        if self._memo is None or stretch is None:
-            self._outcome.add(table, batch, source.name)
-            return
-        if batch.shard == stretch.shard:
+        self._open(batch).add(table, batch, source.name)
+        self._close(batch, source)
+
+    def add_known(self, batch: Batch, source: Source, known: Sequence[Remembered]) -> None:
+        """Add a batch of which all shards were remembered."""
+        outcome = self._open(batch)
+        for index, each in enumerate(known):
+            start, stop = batch.edges(index)
+            outcome.add_one(each.totals(stop - start), each.maps)
+        self._close(batch, source)
+
+    def _open(self, batch: Batch) -> Outcome:
+        """Return what a batch is to be added to."""
+        if self._memo is None or batch.stretch is None:
+            return self._outcome
+        if batch.shard == batch.stretch.shard:
             self._parts = [Outcome(self._image)]
-        self._parts[-1].add(table, batch, source.name)
-        if batch.behind == stretch.shard + len(stretch.starts):
-            whole, *more = self._merged()
-            for each in more:
-                whole.merge(each)
-            self._memo.keep_stretch(source, batch.file, stretch, whole)
+        return self._parts[-1]
+
+    def _close(self, batch: Batch, source: Source) -> None:
+        """Remember the stretch of a batch that was added, if it is the last one in it."""
+        stretch = batch.stretch
+        if self._memo is None or stretch is None or batch.behind < stretch.shard + len(stretch.starts):
+            return
+        whole, *more = self._merged()
+        for each in more:
+            whole.merge(each)
+        self._memo.keep_stretch(source, batch.file, stretch, whole)
 
     def merge(self, known: Outcome) -> None:
         """Add what was remembered of a stretch."""

@@ -43,12 +43,14 @@ SLICE_MIN = 1024
 
 @dataclass(slots=True)
 class Live:
-    """A batch and what a worker knows of it. `output`: what it emits, where all of it was remembered as a stretch.
+    """A batch and what a worker knows of it. `output`: what it emits, where all of that is remembered: it takes no
+    microVM. `known`: what is remembered of its shards, where that was looked up and is not all.
     `located`: the first lines of its shards were looked up; `lines`: newlines before it in its file, if they were
     counted; `emitted`: output of the shards that are to be remembered, by index."""
 
     batch: Batch
     output: Sequence[Buffer] | None = None
+    known: Sequence[Remembered | None] = ()
     located: bool = False
     lines: int | None = None
     finished: bool = False
@@ -86,7 +88,7 @@ class Work:
 
 def begin_batch(work: Work, live: Live) -> None:
     """Make the microVMs of a batch READY, or DONE where their results are remembered; their slots must be free. A
-    process that dies here leaves them claimed. A stretch that was remembered takes none."""
+    process that dies here leaves them claimed."""
     table, image, batch = work.table, work.image, live.batch
     if live.output is not None:
         live.finished = True
@@ -107,7 +109,7 @@ def begin_batch(work: Work, live: Live) -> None:
 def _recall(work: Work, memo: Memo, live: Live) -> None:
     """Let the shards that are remembered be done, and deliver what they emitted."""
     batch, table, source = live.batch, work.table, work.sources[live.batch.file]
-    found: list[Remembered | None] = [memo.recall(source, batch, index) for index in range(batch.count)]
+    found, live.known = live.known or memo.recall_batch(source, batch), ()
     for index, known in enumerate(found):
         if known is None:
             live.emitted[index] = bytearray()

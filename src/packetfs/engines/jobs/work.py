@@ -31,7 +31,7 @@ from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
 from packetfs.vm.memory import SPILL_STRIDE
 
 if TYPE_CHECKING:
-    from packetfs.engines.memo.memo import Recalled
+    from packetfs.engines.memo.memo import Memo, Recalled, Remembered
 
 TURNS_A_WORKER = 4
 """Batches of a file that each worker has at the least, before they grow: all of them work to the end."""
@@ -49,8 +49,8 @@ class JobCare:
         self._reducing = Reducing(outcome, work.image, work.memo)
         self._recalled: Recalled | None = None
         """What was remembered of the stretch that comes next as one batch."""
-        self._known: dict[int, Outcome] = {}
-        """What stretches came to that were remembered, by their first shard, until they are reduced."""
+        self._known: dict[int, Outcome | Sequence[Remembered]] = {}
+        """What is remembered of stretches and of batches, by their first shard, until they are reduced."""
         options = job.options
         batches = plan(work.sources, work.records, options.shard_bytes, job.batch, work.listener, self._recall)
         self._batches = (batch for batch in batches if batch.shard >= first)
@@ -63,13 +63,22 @@ class JobCare:
         if known is not None:
             self._known[batch.shard] = known.outcome
             return Live(batch, output=known.output)
-        live = Live(batch)
         source = self._work.sources[batch.file]
+        live = Live(batch) if self._work.memo is None else self._look_up(self._work.memo, source, batch)
         if source.is_pipe and self._work.counters:  # its bytes will not be there any more when they must be counted
             counter = self._work.counters[batch.file]
             live.lines = counter.here
             counter.advance(batch.stop)
         return live
+
+    def _look_up(self, memo: Memo, source: Source, batch: Batch) -> Live:
+        """Look up the shards of a batch: where all are remembered it takes no microVM."""
+        found = memo.recall_batch(source, batch)
+        known = [each for each in found if each is not None]
+        if len(known) < len(found):
+            return Live(batch, known=found)
+        self._known[batch.shard] = known
+        return Live(batch, output=[each.output for each in known])
 
     def _recall(self, file: int, shard: int, start: int) -> Stretch | None:
         """Look up the stretch that begins there, and return it if it is remembered."""
@@ -98,11 +107,14 @@ class JobCare:
         ran: list[Batch] = []
         for batch in ended:
             known = self._known.pop(batch.shard, None)
-            if known is not None:
+            source = work.sources[batch.file]
+            if known is None:
+                self._reducing.add(table, batch, source)
+                ran.append(batch)
+            elif isinstance(known, Outcome):
                 self._reducing.merge(known)
-                continue
-            self._reducing.add(table, batch, work.sources[batch.file])
-            ran.append(batch)
+            else:
+                self._reducing.add_known(batch, source, known)
         outcome = self._reducing.settled()
         if last:
             return

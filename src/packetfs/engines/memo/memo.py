@@ -30,7 +30,9 @@ from packetfs.engines.memo import emitted, values
 from packetfs.engines.memo.emitted import Piece
 from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
 from packetfs.engines.memo.values import front
-from packetfs.engines.results.outcome import DAMAGE, Outcome, unpack
+from packetfs.engines.results.narrow import Words
+from packetfs.engines.results.outcome import DAMAGE, Outcome, join
+from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadPacket, PacketFSError
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
 from packetfs.packet.digest import DIGEST, Digest
@@ -41,12 +43,12 @@ from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
-_COUNTS: Final = struct.Struct("<11Q")
-"""records, executed, emitted, result, six verdicts, bytes of maps; maps and pieces of output follow."""
-_LENGTHS: Final = struct.Struct("<QQ")
-"""Bytes of a stretch's edges, which follow, then of its outcome, which follows these; then its pieces of output."""
-_PLAIN_MAX: Final = _COUNTS.size + MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
-"""Bytes of a value at the most."""
+_COUNTS: Final = struct.Struct("<10Q")
+"""What is told of a shard: records, executed, emitted, result, six verdicts; its piece of output follows."""
+_EDGES: Final = struct.Struct("<QQ")
+"""What is told of a stretch: the bytes of its edges and of what it counted, which follow; then its pieces of output."""
+_MAPS_MAX: Final = MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
+"""Bytes of the maps of a value at the most."""
 
 
 class Memory(Protocol):
@@ -60,7 +62,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a shard computed. `maps`: the front of its maps memory, the rest of which is zero. `piece`: what names its
+    """What a shard computed. `maps`: its maps memory. `piece`: what names its
     output in the result of its stretch."""
 
     records: int
@@ -68,9 +70,14 @@ class Remembered:
     emitted: int
     result: int
     verdicts: tuple[int, ...]
-    maps: Buffer
+    maps: Words
     piece: Piece
     output: Buffer
+
+    def totals(self, size: int) -> Totals:
+        """Return what is counted of it, given the bytes of its input."""
+        verdicts = list(self.verdicts)
+        return Totals(1, self.records, size, self.executed, self.emitted, verdicts, self.result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,10 @@ class Memo:
             self.recalled += 1
         return found
 
+    def recall_batch(self, source: Source, batch: Batch) -> list[Remembered | None]:
+        """Return the same of each shard of a batch."""
+        return [self.recall(source, batch, index) for index in range(batch.count)]
+
     def recall_stretch(self, source: Source, file: int, shard: int, start: int) -> Recalled | None:
         """Return what is remembered of the stretch that begins at `start` of file number `file`, with shard number
         `shard`; None where nothing is."""
@@ -143,10 +154,10 @@ class Memo:
 
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
         """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
-        at, size, begun = slot * self._image.maps_bytes, len(found.maps), len(self._image.initial)
-        maps[at : at + size] = found.maps
-        if size < begun:
-            maps[at + size : at + begun] = bytes(begun - size)
+        at, held, begun = slot * self._image.maps_bytes, front(found.maps.widened()), len(self._image.initial)
+        maps[at : at + len(held)] = held
+        if len(held) < begun:
+            maps[at + len(held) : at + begun] = bytes(begun - len(held))
         context = Context(contexts, slot)
         context.records, context.executed, context.emitted = found.records, found.executed, found.emitted
         context.verdicts, context.result = found.verdicts, found.result
@@ -173,7 +184,7 @@ class Memo:
             return
         part = part or self._keys.shard(source, batch, index)
         seen, piece = self._keys.look(context, part.shard), emitted.piece_of(output, self._memory.keep)
-        self._store(part, seen, self._encode(context, front(bytes(maps)), piece))
+        self._store(part, seen, self._encode(context, maps, piece))
         self._seen[part.shard] = seen, piece
 
     def keep_stretch(self, source: Source, file: int, stretch: Stretch, outcome: Outcome) -> None:
@@ -185,10 +196,10 @@ class Memo:
         looked, reached = 0, 0
         for seen, _ in found:
             looked, reached = looked | seen.looked, max(reached, seen.reached)
-        start, packed, output = stretch.starts[0], outcome.pack(), emitted.pack([piece for _, piece in found])
+        start, (counts, maps), output = stretch.starts[0], outcome.parts(), emitted.pack([piece for _, piece in found])
         begin, span = self._keys.begin(source, file, stretch.shard, start), self._keys.span(source, stretch)
         edges = array("Q", [edge - start for edge in stretch.starts]).tobytes()
-        value = self._brief(_LENGTHS.pack(len(edges), len(packed)) + edges + packed + output)
+        value = self._brief(_EDGES.pack(len(edges), len(counts)) + edges + counts + output, maps)
         part = self._keys.stretch(begin, span)
         if part is not None and self._store(part, Seen(looked, reached), value):
             self._memory.remember(begin.key, span.pack())
@@ -208,37 +219,36 @@ class Memo:
 
     # values
 
-    def _encode(self, context: Context, maps: bytes, piece: Piece) -> bytes:
-        counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts, len(maps))
-        return self._brief(_COUNTS.pack(*counts) + maps + emitted.pack([piece]))
+    def _encode(self, context: Context, maps: Buffer, piece: Piece) -> bytes:
+        counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts)
+        return self._brief(_COUNTS.pack(*counts) + emitted.pack([piece]), maps)
 
-    def _brief(self, value: bytes) -> bytes:
+    def _brief(self, told: bytes, maps: Buffer) -> bytes:
         with self._lock:  # the compressor is one for all threads
-            return values.pack(value)
+            return values.pack(told, maps)
 
     def _decode(self, value: bytes) -> Remembered | None:
         try:
-            plain = values.unpack(value, _PLAIN_MAX)
-            records, executed, size, result, *verdicts, maps = _COUNTS.unpack_from(plain)
-            behind = _COUNTS.size + maps
-            pieces = emitted.unpack(bytes(plain[behind:]))
+            told, maps = values.unpack(value, _MAPS_MAX)
+            records, executed, size, result, *verdicts = _COUNTS.unpack_from(told)
+            pieces = emitted.unpack(told[_COUNTS.size :])
         except (BadPacket, ValueError, struct.error):
             return None
         output = emitted.find(pieces, self._memory.find)
         if output is None or len(output) > 1 or sum(map(len, output)) != size:
             return None
-        if maps > self._image.maps_bytes or len(plain) < behind:
+        if len(maps) != self._image.maps_bytes:
             return None
         piece, data = (pieces[0], output[0]) if pieces else (b"", b"")
-        return Remembered(records, executed, size, result, tuple(verdicts), plain[_COUNTS.size : behind], piece, data)
+        return Remembered(records, executed, size, result, tuple(verdicts), maps, piece, data)
 
     def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
         try:
-            plain = values.unpack(value, _PLAIN_MAX)
-            first, size = _LENGTHS.unpack_from(plain)
-            middle, end = _LENGTHS.size + first, _LENGTHS.size + first + size
-            edges = array("Q", bytes(plain[_LENGTHS.size : middle])).tolist()
-            outcome, pieces = unpack(self._image, plain[middle:end]), emitted.unpack(bytes(plain[end:]))
+            told, maps = values.unpack(value, _MAPS_MAX)
+            first, size = _EDGES.unpack_from(told)
+            middle, end = _EDGES.size + first, _EDGES.size + first + size
+            edges = array("Q", told[_EDGES.size : middle]).tolist()
+            outcome, pieces = join(self._image, told[middle:end], maps), emitted.unpack(told[end:])
         except (PacketFSError, *DAMAGE):
             return None
         output = emitted.find(pieces, self._memory.find)

@@ -1,51 +1,49 @@
-"""Values as they are remembered: as they are, in narrow words (narrow.py), or these compressed.
+"""Values as they are remembered: what is told of a result, and what its maps hold, as narrow words (results/narrow.py)
+or these compressed.
 
-0 how   1.. the value   or   1..8 bytes of the value   9.. its words, narrowed or compressed
+    0 form   1..4 bytes told   5..12 bytes of the maps   13.. what is told, then the words
 """
 
 from __future__ import annotations
 
 from struct import Struct
 
-from packetfs.engines.memo.narrow import narrow, widen
+from packetfs.engines.results.narrow import Words, narrow
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 from packetfs.typing import Final
 
-_PLAIN, _NARROW, _ZSTD = 0, 1, 2
-_HEAD: Final = Struct("<BQ")
-_SMALL: Final = 256
-"""Bytes up to which a value is kept as it is."""
+_NARROW, _ZSTD = 1, 2
+_HEAD: Final = Struct("<BIQ")
 _RATHER: Final = 2048
-"""Bytes up to which it is where its words are wide: loading zstd for it would cost more than that gains."""
+"""Bytes of wide words that are not compressed: loading zstd for them would cost more than that gains."""
 _ZEROS: Final = bytes(4096)
 
 
-def front(data: bytes) -> bytes:
-    """Return data without the zeros at its end."""
+def front(data: Buffer) -> Buffer:
+    """Return data without the pages of zeros at its end."""
     end = len(data)
-    while data.endswith(_ZEROS, 0, end):  # a byte at a time takes 1 ms for 512 KiB
+    while end >= len(_ZEROS) and data[end - len(_ZEROS) : end] == _ZEROS:
         end -= len(_ZEROS)
-    return data[:end].rstrip(b"\0")
+    return data[:end]
 
 
-def pack(value: bytes) -> bytes:
+def pack(told: bytes, maps: Buffer) -> bytes:
     """Return a value as it is remembered. One thread at a time asks."""
-    if len(value) > _SMALL:
-        words = narrow(value + bytes(-len(value) % 8))
-        if 2 * len(words) <= len(value):
-            return _HEAD.pack(_NARROW, len(value)) + words
-        if len(value) > _RATHER:
-            return _HEAD.pack(_ZSTD, len(value)) + compress(words, 1)
-    return bytes([_PLAIN]) + value
+    size = len(maps)
+    words = narrow(maps if size % 8 == 0 else bytes(maps) + bytes(-size % 8))
+    form = _ZSTD if 2 * len(words) > max(size, 2 * _RATHER) else _NARROW
+    return _HEAD.pack(form, len(told), size) + told + (words if form == _NARROW else compress(words, 1))
 
 
-def unpack(data: bytes, most: int) -> Buffer:
-    """Return the value, of `most` bytes at the most; ValueError, struct.error or BadPacket for what is none."""
-    if data[:1] == bytes([_PLAIN]):
-        return data[1:]
-    how, size = _HEAD.unpack_from(data)
-    if how not in (_NARROW, _ZSTD) or size > most:
-        raise ValueError(f"a value of {size} bytes in form {how}")
-    count, words = -(-size // 8), memoryview(data)[_HEAD.size :]
-    return memoryview(widen(words if how == _NARROW else decompress(words, 2 * most), count))[:size]
+def unpack(data: bytes, most: int) -> tuple[bytes, Words]:
+    """Return what `pack` was given, maps of `most` bytes at the most; ValueError, struct.error or BadPacket for what it
+    cannot have given."""
+    form, told, size = _HEAD.unpack_from(data)
+    behind = _HEAD.size + told
+    if form not in (_NARROW, _ZSTD) or size > most or behind > len(data):
+        raise ValueError(f"a value of {told} and {size} bytes in form {form}")
+    words: Buffer = memoryview(data)[behind:]
+    if form == _ZSTD:
+        words = decompress(words, 2 * most)
+    return data[_HEAD.size : behind], Words(words, size)

@@ -1,4 +1,4 @@
 """What a job comes to: maps reduced in the order of shards, counts, faults.
 
-In order: elements -> entries -> tables -> reduce, totals -> outcome -> result.
+In order: elements -> entries, narrow -> tables -> reduce, totals -> outcome -> result.
 """

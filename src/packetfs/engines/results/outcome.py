@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import os
 import struct
-from io import BytesIO
 
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
+from packetfs.engines.results.narrow import Words
 from packetfs.engines.results.reduce import ArrayReduction, Reduction, reductions
 from packetfs.engines.results.tables import HashReduction
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import BinaryIO, Final
+from packetfs.typing import Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
@@ -56,6 +56,17 @@ class Outcome:
         for reduction in self.maps.values():
             reduction.add(table.maps, batch.slot, batch.count, self._image.maps_bytes)
 
+    def add_one(self, totals: Totals, maps: Words) -> None:
+        """Add a shard that comes next, by its counts and its maps memory."""
+        self.totals.merge(totals)
+        tables = [each for each in self.maps.values() if isinstance(each, HashReduction)]
+        memory = maps.widened() if tables else memoryview(b"")
+        for reduction in self.maps.values():
+            if isinstance(reduction, ArrayReduction):
+                reduction.add_words(maps)
+            else:
+                reduction.add(memory, 0, 1, len(memory))
+
     def merge(self, more: Outcome) -> None:
         """Add what the shards that follow came to."""
         self.totals.merge(more.totals)
@@ -64,23 +75,47 @@ class Outcome:
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        parts = [pack_faults(self.totals.faults), *(reduction.pack() for reduction in self.maps.values())]
-        line = " ".join(map(str, (*self.totals.counts(), *map(len, parts)))).encode()
-        line += b" " * (-(len(line) + 1 + len(parts[0])) % 8)  # so that the first map lies in whole words
-        return b"".join((line, b"\n", *parts))
+        return b"".join(self.parts())
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """Return the front of these bytes, and the maps behind."""
+        faults, *maps = [pack_faults(self.totals.faults), *(reduction.pack() for reduction in self.maps.values())]
+        line = " ".join(map(str, (*self.totals.counts(), *map(len, (faults, *maps)))))
+        return line.encode() + b"\n" + faults, b"".join(maps)
 
 
 def unpack(image: Image, data: Buffer) -> Outcome:
     """Return what `pack` gave; one of DAMAGE if it is not whole."""
-    return _read(image, BytesIO(data), len(data))
-
-
-def _read(image: Image, file: BinaryIO, size: int) -> Outcome:
-    outcome = Outcome(image)
-    outcome.totals, lengths = _head(file, size)
+    view = memoryview(data)
+    outcome, at, lengths = _counted(image, bytes(view[: _LINE_MAX + TOTALS_MAX]), len(view))
     for reduction, length in zip(outcome.maps.values(), lengths, strict=True):
-        reduction.unpack(file.read(length))
+        reduction.unpack(view[at : at + length])
+        at += length
     return outcome
+
+
+def join(image: Image, front: bytes, maps: Words) -> Outcome:
+    """Return the same of what `parts` gave."""
+    outcome, behind, lengths = _counted(image, front, len(front) + len(maps))
+    if behind != len(front):
+        raise ValueError("its maps begin elsewhere")
+    at = 0
+    for reduction, length in zip(outcome.maps.values(), lengths, strict=True):
+        if isinstance(reduction, ArrayReduction) and length and at % 8 == 0:
+            reduction.hold(maps, at, length)
+        else:
+            reduction.unpack(maps.widened()[at : at + length])
+        at += length
+    return outcome
+
+
+def _counted(image: Image, front: bytes, size: int) -> tuple[Outcome, int, list[int]]:
+    """Return what was counted, where the maps lie behind that in all `size` bytes, and the bytes of each."""
+    line = front[:_LINE_MAX].partition(b"\n")[0]
+    counts, faults, lengths = _numbers(line, size - len(line) - 1)
+    outcome, behind = Outcome(image), len(line) + 1 + faults
+    outcome.totals = unpack_totals(counts, front[len(line) + 1 : behind])
+    return outcome, behind, lengths
 
 
 def save(directory: str, outcome: Outcome, taking: Taking = take_anything) -> None:
@@ -98,7 +133,7 @@ def restore(directory: str, image: Image) -> Outcome:
     """Return what `save` wrote, or nothing counted yet; BadJob when the file is damaged."""
     try:
         with open(f"{directory}/reduced", "rb") as file:
-            return _read(image, file, os.fstat(file.fileno()).st_size)
+            return unpack(image, file.read())
     except FileNotFoundError:
         return Outcome(image)
     except DAMAGE as error:
@@ -109,21 +144,22 @@ def read_totals(directory: str) -> Totals:
     """Return the counts alone, as far as shards are reduced; nothing counted where there is no such file."""
     try:
         with open(f"{directory}/reduced", "rb") as file:
-            return _head(file, os.fstat(file.fileno()).st_size)[0]
+            line = file.readline(_LINE_MAX)
+            counts, faults, _ = _numbers(line, os.fstat(file.fileno()).st_size - len(line))
+            return unpack_totals(counts, file.read(faults))
     except FileNotFoundError:
         return Totals()
     except DAMAGE as error:
         raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
-def _head(file: BinaryIO, size: int) -> tuple[Totals, list[int]]:
-    """Return the counts and faults, and the bytes of each map behind them: all of the file."""
-    line = file.readline(_LINE_MAX)
+def _numbers(line: bytes, size: int) -> tuple[list[int], int, list[int]]:
+    """Return the counts, the bytes of the faults and of each map behind them: all `size` bytes behind the line."""
     numbers = list(map(int, line.split()))
     counts, (faults, *lengths) = numbers[:COUNTS], numbers[COUNTS:]
-    if not all(map(is_count, numbers)) or faults > TOTALS_MAX or len(line) + faults + sum(lengths) != size:
+    if not all(map(is_count, numbers)) or faults > TOTALS_MAX or faults + sum(lengths) != size:
         raise ValueError("its lengths are not those of the file")
-    return unpack_totals(counts, file.read(faults)), lengths
+    return counts, faults, lengths
 
 
 def _merge(reduction: Reduction, more: Reduction) -> None:

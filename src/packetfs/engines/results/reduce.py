@@ -11,7 +11,9 @@ from functools import partial
 from packetfs.dataclass import replace
 from packetfs.engines.results.elements import reduce_array
 from packetfs.engines.results.entries import Entries
+from packetfs.engines.results.narrow import Words
 from packetfs.engines.results.tables import HashReduction, Union
+from packetfs.packet.layout import Buffer
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.maps import entries
 from packetfs.vm.program import MapDefinition
@@ -23,43 +25,79 @@ class ArrayReduction:
     def __init__(self, place: MapPlace, definition: MapDefinition) -> None:
         self._place = place
         self._definition = definition
-        self.memory: bytearray | None = None
+        self._memory: Buffer | None = None
+        self._words: tuple[Words, int] | None = None
+        """All of it, where it is held as these, from there on."""
 
     def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
         """Reduce the maps of `count` microVMs from `slot` on, in order."""
         start = slot * maps_bytes + self._place.offset
         size = self._place.size
-        if self.memory is None:
-            self.memory = bytearray(maps[start : start + size])
+        if self._all() is None:
+            self._memory = bytearray(maps[start : start + size])
             start, count = start + maps_bytes, count - 1
         if count:
             self._reduce(maps[start : start + (count - 1) * maps_bytes + size], count, maps_bytes)
 
+    def add_words(self, maps: Words) -> None:
+        """Reduce the maps of a microVM, held as these."""
+        self._reduce_words(maps, self._place.offset)
+
     def merge(self, more: ArrayReduction) -> None:
         """Reduce what the shards that follow were reduced to."""
-        if self.memory is None:
-            self.memory = None if more.memory is None else bytearray(more.memory)
-        elif more.memory is not None:
-            self._reduce(memoryview(more.memory), 1, 0)
+        if more._words is not None:
+            self._reduce_words(*more._words)
+        elif self._all() is None:
+            self._memory = None if more._memory is None else bytearray(more._memory)
+        elif more._memory is not None:
+            self._reduce(memoryview(more._memory), 1, 0)
 
     def _reduce(self, values: memoryview, count: int, stride: int) -> None:
-        # LAST and FIRST take values whose size is no multiple of the width: they are copied whole.
-        width = self._definition.width if self._place.size % self._definition.width == 0 else 1
-        reduce_array(memoryview(self.memory or b""), values, count, stride, self._definition.reducer, width)
+        reduce_array(memoryview(self._own()), values, count, stride, self._definition.reducer, self._width)
+
+    def _reduce_words(self, words: Words, start: int) -> None:
+        if self._all() is None:
+            self._memory = bytearray(words.widened()[start : start + self._place.size])
+        else:
+            words.reduce(self._own(), start, self._definition.reducer, self._width)
+
+    @property
+    def _width(self) -> int:
+        """Bytes of an element: LAST and FIRST take values whose size is no multiple of them, and copy these whole."""
+        return self._definition.width if self._place.size % self._definition.width == 0 else 1
+
+    def _own(self) -> bytearray:
+        """Return its bytes, which may be changed."""
+        if not isinstance(self._memory, bytearray):
+            self._memory = bytearray(self._all() or b"")
+        return self._memory
+
+    def _all(self) -> Buffer | None:
+        """Return its bytes, None before there are any."""
+        if self._words is not None:
+            words, start = self._words
+            self._memory, self._words = words.widened()[start : start + self._place.size], None
+        return self._memory
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        return bytes(self.memory or b"")
+        return bytes(self._all() or b"")
 
-    def unpack(self, data: bytes) -> None:
-        """Be what `pack` gave; ValueError for what it cannot have given."""
+    def unpack(self, data: Buffer) -> None:
+        """Be what `pack` gave, which must not change any more; ValueError for what it cannot have given."""
         if len(data) not in (0, self._place.size):
             raise ValueError(f"{len(data)} bytes of an array of {self._place.size}")
-        self.memory = bytearray(data) if data else None
+        self._memory = memoryview(data) if len(data) else None
+
+    def hold(self, words: Words, start: int, size: int) -> None:
+        """Be what these are from `start` on, where a word begins, as `unpack` would be; ValueError as there."""
+        if size != self._place.size:
+            raise ValueError(f"{size} bytes of an array of {self._place.size}")
+        self._words = words, start
 
     def entries(self) -> Entries:
         """Return (index, value) of what is not all zero."""
-        place, memory = self._place, self.memory or b""
+        place, memory = self._place, self._all() or b""
         listed = partial(entries, replace(place, offset=0), memoryview(memory))
         return Entries(listed, memory, place.value_size, place.stride, None)
 

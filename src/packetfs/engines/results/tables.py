@@ -19,6 +19,7 @@ from packetfs.engines.results.elements import BITWISE, ORDERED, UNSIGNED, combin
 from packetfs.engines.results.entries import Entries
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
+from packetfs.packet.layout import Buffer
 from packetfs.typing import Any, Final
 from packetfs.vm.image import MapPlace
 from packetfs.vm.layout import Reducer
@@ -120,11 +121,11 @@ class HashReduction:
         """Return it as bytes."""
         return b"".join((*self.columns().keys, self.columns().values))
 
-    def unpack(self, data: bytes) -> None:
+    def unpack(self, data: Buffer) -> None:
         """Be what `pack` gave; ValueError for what it cannot have given."""
         key, value = self._definition.key_size, self._definition.value_size
         count, rest = divmod(len(data), key + value)
-        keys = _split(data[: count * key], f"{key}s")
+        keys: list[bytes] = _split(data[: count * key], f"{key}s")
         if rest or not all(map(lt, keys, islice(keys, 1, None))):
             raise ValueError(f"{len(data)} bytes are no keys in ascending order with their values")
         self._adopt(Columns(keys, bytearray(data[count * key :])))
@@ -173,6 +174,6 @@ def _joining(definition: MapDefinition) -> tuple[str, Callable[[Any, Any], Any]]
     return f"{size}s", lambda before, after: combine(before, after, reducer, width)
 
 
-def _split(data: bytes | bytearray, form: str) -> list[Any]:
+def _split(data: Buffer, form: str) -> list[Any]:
     """Return all values of a form that follow each other."""
     return [each for (each,) in Struct(f"<{form}").iter_unpack(data)]

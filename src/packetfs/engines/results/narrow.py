@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import pack, unpack
 
 from packetfs.accel import native
+from packetfs.engines.results.elements import reduce_python
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Any, Final
 
@@ -48,6 +49,50 @@ def widen_python(data: Buffer, count: int) -> bytearray:
     return out
 
 
+def is_narrow_python(data: Buffer, count: int) -> bool:
+    """Tell whether that many words can be had of it."""
+    try:
+        widen_python(data, count)
+    except ValueError:
+        return False
+    return True
+
+
+def reduce_narrow_python(into: Buffer, data: Buffer, count: int, start: int, reducer: int, width: int) -> None:
+    """Reduce the words from `start` on into as many; ValueError where there are not so many."""
+    size, words = len(into), memoryview(widen_python(data, count))
+    if size % _WORD or not 0 <= start * _WORD <= len(words) - size:
+        raise ValueError("these are not words in blocks, or too few")
+    reduce_python(memoryview(into), words[start * _WORD : start * _WORD + size], 1, 0, reducer, width)
+
+
 _core: Any = native
 narrow: Final = _core.narrow if hasattr(native, "narrow") else narrow_python
 widen: Final = _core.widen if hasattr(native, "widen") else widen_python
+is_narrow: Final = _core.is_narrow if hasattr(native, "is_narrow") else is_narrow_python
+reduce_narrow: Final = _core.vm_reduce_narrow if hasattr(native, "vm_reduce_narrow") else reduce_narrow_python
+
+
+class Words:
+    """Words that stay narrow until somebody needs them: most are only reduced."""
+
+    __slots__ = ("_count", "_data", "_size")
+
+    def __init__(self, data: Buffer, size: int) -> None:
+        """`size`: bytes of the words. ValueError for data that is not that."""
+        self._data = data
+        self._size = size
+        self._count = -(-size // _WORD)
+        if not is_narrow(data, self._count):
+            raise ValueError("these are not words in blocks")
+
+    def __len__(self) -> int:
+        return self._size
+
+    def widened(self) -> memoryview:
+        """Return the bytes of the words."""
+        return memoryview(widen(self._data, self._count))[: self._size]
+
+    def reduce(self, into: bytearray, start: int, reducer: int, width: int) -> None:
+        """Reduce those from byte `start` on, where a word begins, into as many."""
+        reduce_narrow(into, self._data, self._count, start // _WORD, reducer, width)
