@@ -30,7 +30,7 @@ from packetfs.errors import (
     PoolFull,
     PoolReadOnly,
 )
-from packetfs.limits import EXTENT_MAX, INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
+from packetfs.limits import APPEND_DIRECT, EXTENT_MAX, INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
@@ -197,6 +197,16 @@ class Pool:
             self._grow_index()
         position = self.arena.append(digest, stored, len(data), flags)
         self._enter(digest, position, len(stored) if mark == Mark.DATA else 0)
+
+    def put_all(self, chunks: Sequence[tuple[Digest, Buffer]]) -> None:
+        """Keep some chunks unless they are held, together where that spares writes; their digests are believed."""
+        while sum(len(chunk) for _, chunk in chunks) >= APPEND_DIRECT:
+            done = len(self.put_new(chunks))
+            if not done:
+                self.put(chunks[0][1], chunks[0][0])
+            chunks = chunks[done or 1 :]
+        for digest, chunk in chunks:
+            self.put(chunk, digest)
 
     def put_new(self, chunks: Iterable[tuple[Digest, Buffer]]) -> list[int]:
         """Keep the first of some chunks, up to one that may be held, in one write; return where they lie, one behind

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from packetfs.errors import Unverified
 from packetfs.fs.streams.ingest import ingest
+from packetfs.limits import MIB
 from packetfs.net.receiving.delivery import Delivery, Run
 from packetfs.net.receiving.spans import Spans
 from packetfs.packet.digest import Digest, digest_of
@@ -14,9 +15,11 @@ from packetfs.packet.head import Kind
 from packetfs.packet.layout import Buffer
 from packetfs.packet.tree import TreeWriter
 from packetfs.pool.pool import Pool
-from packetfs.typing import Protocol
+from packetfs.typing import Final, Protocol
 
 _RUN_PIECE = bytes(1 << 16)
+_TOGETHER: Final = MIB
+"""Bytes of chunks that wait for others: those of a frame, also where it copies many more than it brings."""
 
 
 class Tee(Protocol):
@@ -109,19 +112,63 @@ def take_in(
 
 def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Tee | None) -> Digest:
     """Make the program whose leaves are the pieces: the sender has cut, and the root tells whether it did so right."""
-    writer = TreeWriter(pool, Kind.FILE, pool.mean)
-    short = False
-    for piece in _seen(delivery, tee):
-        if not isinstance(piece, Run) and (short or len(piece) > pool.mean * 3 // 2):
-            raise Unverified(path=delivery.path)  # no cutter makes such pieces, and many small ones would cost much
-        short = not isinstance(piece, Run) and len(piece) < pool.mean // 2
+    leaves = _Leaves(pool, delivery.path, keep, tee)
+    for piece in delivery.pieces(leaves.settle):
+        leaves.take(piece)
+    return leaves.close()
+
+
+class _Leaves:
+    """Makes a leaf of each piece. Chunks wait for those behind them, so that they are hashed and kept together."""
+
+    def __init__(self, pool: Pool, path: bytes, keep: bool, tee: Tee | None) -> None:
+        self._pool = pool
+        self._path = path
+        self._keep = keep
+        self._tee = tee
+        self._writer = TreeWriter(pool, Kind.FILE, pool.mean)
+        self._chunks: list[Buffer] = []
+        self._waiting = 0
+        self._is_short = False
+
+    def take(self, piece: Buffer | Run) -> None:
+        """Take one piece, whose memory is good until `settle`."""
+        if self._tee is not None:
+            self._tee.take(piece)
         if isinstance(piece, Run):
-            writer.add(fill_leaf(piece.byte, piece.length), piece.length)
-        elif len(piece) <= INLINE:
-            writer.add(data_leaf(bytes(piece)), len(piece))
+            self._add_chunks()
+            self._writer.add(fill_leaf(piece.byte, piece.length), piece.length)
+            self._is_short = False
+            return
+        size, mean = len(piece), self._pool.mean
+        if self._is_short or size > mean * 3 // 2:
+            raise Unverified(path=self._path)  # no cutter makes such pieces, and many small ones would cost much
+        self._is_short = size < mean // 2
+        if size <= INLINE:
+            self._add_chunks()
+            self._writer.add(data_leaf(bytes(piece)), size)
         else:
-            digest = digest_of(piece)
-            if keep:
-                pool.put(piece, digest)
-            writer.add(copy_leaf(digest, len(piece)), len(piece), digest)
-    return writer.close()
+            self._chunks.append(piece)
+            self._waiting += size
+            if self._waiting >= _TOGETHER:
+                self._add_chunks()
+
+    def settle(self) -> None:
+        """Be done with all pieces so far."""
+        self._add_chunks()
+        if self._tee is not None:
+            self._tee.settle()
+
+    def _add_chunks(self) -> None:
+        chunks = [(digest_of(chunk), chunk) for chunk in self._chunks]
+        self._chunks.clear()
+        self._waiting = 0
+        if self._keep:
+            self._pool.put_all(chunks)
+        for digest, chunk in chunks:
+            self._writer.add(copy_leaf(digest, len(chunk)), len(chunk), digest)
+
+    def close(self) -> Digest:
+        """Return the root."""
+        self._add_chunks()
+        return self._writer.close()
