@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from packetfs.engines.input.source import Origin
 from packetfs.engines.jobs.jobfile import JobFile, read_job, write_job
-from packetfs.engines.options import JobOptions
+from packetfs.engines.options import JobOptions, fitting_shard
 from packetfs.limits import FUEL_MAX
-from packetfs.vm.program import encode_program, program_digest
+from packetfs.vm.layout import MapFlag, MapType
+from packetfs.vm.program import MapDefinition, Program, encode_program, program_digest
 from tests.engines.rig import counting
 
 NAMES = st.text(st.characters(exclude_characters="\0", categories=["L", "N", "P", "S", "Z", "C"]))
@@ -26,3 +29,22 @@ def test_a_job_file_comes_back(name: str, parent: str, number: int, chosen: bool
     with tempfile.TemporaryDirectory() as directory:
         write_job(directory, job, code)
         assert read_job(directory) == job
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "size", "shard"),
+    [
+        (MapType.ARRAY, 1, 8, 1 << 20),
+        (MapType.ARRAY, 1 << 16, 8, 1 << 22),
+        (MapType.ARRAY, 1 << 18, 8, 1 << 24),
+        (MapType.ARRAY, 1 << 22, 8, 1 << 26),
+        (MapType.PERCPU_HASH, 1 << 16, 8, 1 << 24),
+        (MapType.RINGBUF, 1 << 22, 0, 1 << 20),
+    ],
+)
+def test_a_shard_is_long_where_the_maps_of_its_microvm_are_large(
+    kind: MapType, entries: int, size: int, shard: int
+) -> None:
+    definition = MapDefinition(b"m", kind, 4, size, entries)
+    assert fitting_shard(Program(b"", (definition,))) == shard
+    assert fitting_shard(Program(b"", (replace(definition, flags=MapFlag.READ_ONLY),))) == 1 << 20

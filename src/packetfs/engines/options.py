@@ -7,16 +7,18 @@ from packetfs.limits import (
     FUEL,
     FUEL_MAX,
     REPEAT_MAX,
+    SHARD_ARRAYS,
     SHARD_BYTES,
     SHARD_BYTES_FIT,
     SHARD_BYTES_MAX,
     SHARD_BYTES_MIN,
-    SHARD_MAPS,
+    SHARD_TABLES,
     WORKERS_MAX,
 )
 from packetfs.typing import Final
+from packetfs.vm.image import ARRAYS
 from packetfs.vm.layout import VMS_MAX, MapFlag, MapType
-from packetfs.vm.program import Program
+from packetfs.vm.program import MapDefinition, Program
 
 COMPILING: Final = ("cpu", "lanes")
 """Engines that make machine code: they need the C core and llvmlite."""
@@ -64,10 +66,15 @@ class JobOptions:
 def fitting_shard(program: Program) -> int:
     """Return the bytes of a shard where nobody says them: the program alone decides, so that shards are the same
     everywhere."""
-    own = (each for each in program.maps if not each.flags & MapFlag.READ_ONLY)
-    values = sum(each.value_size * each.max_entries for each in own if each.type is not MapType.RINGBUF)
-    wanted = 1 << (SHARD_MAPS * values).bit_length()
+    wanted = 1 << sum(map(_shard_for, program.maps)).bit_length()
     return max(SHARD_BYTES, min(wanted, SHARD_BYTES_FIT))
+
+
+def _shard_for(found: MapDefinition) -> int:
+    """Return for how many bytes of a shard a map is a small part of the work."""
+    if found.flags & MapFlag.READ_ONLY or found.type is MapType.RINGBUF:
+        return 0
+    return found.value_size * found.max_entries * (SHARD_ARRAYS if found.type in ARRAYS else SHARD_TABLES)
 
 
 def check_options(options: JobOptions) -> None:
