@@ -10,10 +10,11 @@ import errno
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
+from packetfs.errors import BadPacket, NotAPool, PacketFSError, PoolAccess, PoolFull, PoolReadOnly
 from packetfs.limits import (
     APPEND_BUFFER,
     APPEND_DIRECT,
@@ -24,6 +25,7 @@ from packetfs.limits import (
     SEGMENTS_OPEN,
 )
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
+from packetfs.pool.ahead import STEP, Ahead
 from packetfs.pool.extent import flags_of, header_maker, padded
 from packetfs.pool.passing import Passing
 from packetfs.pool.storage import Storage
@@ -76,6 +78,7 @@ class Arena:
         self.end = self.measure_end()
         self.written = self.end if writable else _NOTHING_GATHERED
         """Where that begins which is only gathered yet."""
+        self._ahead = Ahead(storage, self.end % SEGMENT, SEGMENT)
         self._passing = Passing(lambda number: self.file(number).fd, self.end)
 
     # where things are
@@ -316,6 +319,7 @@ class Arena:
             raise PoolReadOnly(path=self.path)
         self._unsynced = True
         fd, offset = self.file(self.last).fd, self.written - self.last * SEGMENT
+        self._ahead.reach(fd, offset, offset + sum(map(len, buffers)))
         if self._block.durable:
             self._storage.write(fd, buffers, offset)
         else:
@@ -344,8 +348,12 @@ class Arena:
         self._entry_unsynced = self._unsynced = True
         self.last += 1
         self.written = self.end = self.last * SEGMENT + FIRST
+        self._ahead = Ahead(self._storage, FIRST - STEP, SEGMENT)  # who fills segments goes on
 
     def close(self) -> None:
+        if self._ahead.end > self.written % SEGMENT:
+            with suppress(PacketFSError):  # the blocks are not needed, but do no harm
+                self._storage.truncate(self.file(self.last).fd, self.written % SEGMENT)
         self._files.clear()
 
 

@@ -10,6 +10,7 @@ import errno
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from packetfs.errors import PacketFSError, PoolAccess, PoolFailed, PoolFull
 from packetfs.packet.layout import Buffer
@@ -17,8 +18,9 @@ from packetfs.typing import Final, NoReturn, Protocol
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR, errno.EMFILE, errno.ENFILE)
-_PUNCH: Final = 0x01 | 0x02
-"""FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE."""
+_KEEP_SIZE: Final = 0x01
+_PUNCH: Final = _KEEP_SIZE | 0x02
+"""Modes of fallocate(2): FALLOC_FL_KEEP_SIZE, and FALLOC_FL_PUNCH_HOLE with it."""
 
 
 class Storage(Protocol):
@@ -36,6 +38,7 @@ class Storage(Protocol):
     def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> None: ...
     def truncate(self, fd: int, length: int) -> None: ...
     def reserve(self, fd: int, length: int) -> None: ...
+    def allocate(self, fd: int, offset: int, length: int) -> None: ...
     def punch(self, fd: int, offset: int, length: int) -> None: ...
     def sync(self, fd: int) -> None: ...
     def map(self, fd: int, length: int) -> mmap.mmap: ...
@@ -137,10 +140,15 @@ class DiskStorage:
         except OSError as error:
             fail(error, fd)
 
+    def allocate(self, fd: int, offset: int, length: int) -> None:
+        """Give a range blocks that exist, also beyond the end, which stays. Who writes there learns of a full disk."""
+        with suppress(OSError):
+            _fallocate(fd, _KEEP_SIZE, offset, length)
+
     def punch(self, fd: int, offset: int, length: int) -> None:
         """Free the blocks of a range, which reads as zeros then; where the filesystem cannot, write zeros."""
         try:
-            if not _punch_hole(fd, offset, length):
+            if not _fallocate(fd, _PUNCH, offset, length):
                 _write_zeros(fd, offset, length)
         except OSError as error:
             fail(error, fd)
@@ -215,13 +223,13 @@ def _write_zeros(fd: int, offset: int, length: int) -> None:
         _write_rest(fd, zeros[: length - done], offset + done, 0)
 
 
-def _punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Punch by fallocate(2), which Python does not offer; False where the filesystem has no holes."""
-    import ctypes  # only collectors and evictors pay for it
+def _fallocate(fd: int, mode: int, offset: int, length: int) -> bool:
+    """Call fallocate(2), whose modes Python does not offer; False where the filesystem does not know this one."""
+    import ctypes  # only who collects, evicts or writes much pays for it
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    if not libc.fallocate(fd, _PUNCH, offset, length):
+    if not libc.fallocate(fd, mode, offset, length):
         return True
     number = ctypes.get_errno()
     if number in (errno.EOPNOTSUPP, errno.ENOSYS):

@@ -13,6 +13,8 @@ from packetfs.fs.host.direct import BLOCK, Direct
 from packetfs.fs.host.syscalls import clone
 from packetfs.limits import DIRECT_MIN, MIB
 from packetfs.packet.layout import Buffer
+from packetfs.pool.ahead import STEP, Ahead
+from packetfs.pool.storage import DISK
 from packetfs.typing import Final, Self
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -44,6 +46,7 @@ class Writer:
     """New content for `path`, so far at `staged`. As a context manager it is discarded unless it was committed."""
 
     __slots__ = (
+        "_ahead",
         "_beneath",
         "_bytes",
         "_direct",
@@ -64,6 +67,7 @@ class Writer:
         self.size = 0
         self._gathered: list[Buffer] = []
         self._bytes = 0
+        self._ahead: Ahead | None = None
         self._ends_in_hole = False
         self._direct: Direct | None = None
         self._shares = False
@@ -76,6 +80,11 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+    def expect(self, size: int) -> None:
+        """Before anything is written: make ready for `size` bytes without holes."""
+        if size >= STEP:
+            self._ahead = Ahead(DISK, 0, size)
 
     def expect_copies(self, fd: int, size: int) -> None:
         """Before anything is written: make ready for `size` bytes, most of them copied from another file.
@@ -115,6 +124,8 @@ class Writer:
         parts = self._gathered if len(self._gathered) <= _PARTS else [b"".join(self._gathered)]
         end = self.size + self._bytes
         self._gathered, self._bytes = [], 0
+        if self._ahead is not None:
+            self._ahead.reach(self.fd, self.size, end)
         with full_disk_named(self.path):
             self.size += os.pwritev(self.fd, parts, self.size)
             while self.size < end:

@@ -152,6 +152,8 @@ class HostTarget(HeldDirectory):
             if base is not None:
                 self._patch(path, entry, delivery, writer, base)
             else:
+                if not entry.sparse:
+                    writer.expect(entry.size)
                 tee = Written(writer, sparse=entry.sparse)
                 root = take_in(self._history.pool, path, delivery, entry.root, keep=False, tee=tee)
                 if delivery.early:
