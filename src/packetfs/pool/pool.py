@@ -200,7 +200,7 @@ class Pool:
 
     def put_all(self, chunks: Sequence[tuple[Digest, Buffer]]) -> None:
         """Keep some chunks unless they are held, together where that spares writes; their digests are believed."""
-        while sum(len(chunk) for _, chunk in chunks) >= APPEND_DIRECT:
+        while len(chunks) > 1 and sum(len(chunk) for _, chunk in chunks) >= APPEND_DIRECT:
             done = len(self.put_new(chunks))
             if not done:
                 self.put(chunks[0][1], chunks[0][0])

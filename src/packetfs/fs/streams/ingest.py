@@ -401,7 +401,8 @@ class _Ingest:
         if self._fresh and self._chunks is None and not ended:  # a small file has nothing to follow
             self._chunks = Following(self._pool)
         lengths = cut(self._stream.view(self._at, count), self._mean, ended, self._run_byte)
-        for together, some in groupby(lengths, self._is_put_together):
+        in_turn = ((False, lengths),)
+        for together, some in in_turn if self._chunks is None else groupby(lengths, _is_chunk):
             add = self._add_together if together else self._add_in_turn
             if add(list(some)):
                 return True
@@ -409,13 +410,11 @@ class _Ingest:
             self._skip_zeros(self._known.zeros(self._at))
         return not ended
 
-    def _is_put_together(self, length: int) -> bool:
-        """Tell whether what was cut is a chunk that is put with those beside it: a call for each cost a fourth of a
-        first copy's own work (measured)."""
-        return self._chunks is not None and length > INLINE
-
     def _add_together(self, lengths: Sequence[int]) -> bool:
-        """Write chunks for which there is no old program; True where the pool may have what comes behind the last."""
+        """Write chunks for which there is no old program; True where the pool may have what comes behind the last.
+
+        They are put together: a call for each cost a fourth of a first copy's own work (measured).
+        """
         chunks = self._chunks
         if chunks is None:
             return False
@@ -509,6 +508,11 @@ class _Ingest:
                 self._sparse += self._run_length
         self._run_byte = -1
         self._run_length = 0
+
+
+def _is_chunk(length: int) -> bool:
+    """Tell whether what was cut is an extent of its own, neither a run nor so short that it stands in its leaf."""
+    return length > INLINE
 
 
 def _holds(last: memoryview, rival: int) -> bool:

@@ -121,6 +121,8 @@ def _build(pool: Pool, delivery: Delivery, keep: bool, tee: Tee | None) -> Diges
 class _Leaves:
     """Makes a leaf of each piece. Chunks wait for those behind them, so that they are hashed and kept together."""
 
+    __slots__ = ("_chunks", "_is_short", "_keep", "_path", "_pool", "_tee", "_waiting", "_writer")
+
     def __init__(self, pool: Pool, path: bytes, keep: bool, tee: Tee | None) -> None:
         self._pool = pool
         self._path = path
@@ -160,6 +162,8 @@ class _Leaves:
             self._tee.settle()
 
     def _add_chunks(self) -> None:
+        if not self._chunks:
+            return
         chunks = [(digest_of(chunk), chunk) for chunk in self._chunks]
         self._chunks.clear()
         self._waiting = 0

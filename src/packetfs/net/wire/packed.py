@@ -96,10 +96,17 @@ class Packer:
 
     def literal(self, data: Buffer) -> None:
         """Produce `data`, which travels; the buffer is kept until the block is taken."""
+        size = len(data)
         self.literals.append(data)
-        self.literal_bytes += len(data)
-        self.expected += len(data)
-        self._append(Instruction(LITERAL, len(data)))
+        self.literal_bytes += size
+        self.expected += size
+        if self._merging:
+            self._append(Instruction(LITERAL, size))
+            return
+        self._release()
+        write_varint(self._block, size << 2 | LITERAL)
+        self._origin.base += size
+        self._origin.stale += size
 
     def copy(self, offset: int, length: int) -> None:
         """Produce `length` bytes of the base from `offset` on."""
