@@ -7,8 +7,9 @@ place, overwritten and inserted, and as overwritten blocks of 4 KiB all over. Ea
 its start included, user and system time, as a share of the first run's, where what it answers goes to /dev/null; what a
 long answer costs who writes it to a file is said beside. Every answer is compared with that of `--no-memo` on the same
 bytes. The first run verifies the extents, as no other has read them, and a run after a change verifies those that are
-new. Putting the change into the pool is not part of it. Ends with exit code 1 where an answer differs, or a contiguous
-change costs more than 5 % of the first run, of a program whose first run takes a second or more.
+new. It also makes the machine code, which the others find. Putting the change into the pool is not part of it. Ends
+with exit code 1 where an answer differs, or a contiguous change costs more than 5 % of the first run, of a program of
+a CPU-second or more: by what it takes without memory, in machine code that is there.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ class Bench:
         self._base = base
         self._out = base / "out"
         self.text = base / "text"
-        self._environment = {**os.environ, "XDG_RUNTIME_DIR": os.fspath(live)}
+        own = {"XDG_RUNTIME_DIR": os.fspath(live), "XDG_CACHE_HOME": os.fspath(base / "cache")}
+        self._environment = {**os.environ, **own}
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
         self._pfs("init", os.fspath(base / "pool"))
         for name, (code, kind, entries) in OWN.items():
@@ -236,7 +238,7 @@ def measure(name: str, size: int, seed: int) -> bool:
                 bench.put()
             cost, full = bench.cost(program), bench.cost(program, "--no-memo")
             same = bench.answer(program) == bench.answer(program, "--no-memo")
-            bound = first >= SECOND and what.endswith("in one place")
+            bound = min(first, again) >= SECOND and what.endswith("in one place")
             holds = same and not (bound and cost > MOST * first)
             good &= holds
             words = f"{cost / first:6.1%} of the first run ({cost:.2f} CPU-s; without memory {full:.2f})"

@@ -38,6 +38,7 @@ class Entries(Sequence[Pair]):
         self._stride = stride
         self._keys = keys
         self._pairs: tuple[Pair, ...] | None = None
+        self._listed: dict[str, list[int]] = {}
 
     def _all(self) -> tuple[Pair, ...]:
         if self._pairs is None:
@@ -48,7 +49,7 @@ class Entries(Sequence[Pair]):
         if self._keys is not None:
             return len(self._keys)
         if self._pairs is None and self._size == self._stride == 8:
-            numbers = self._values.cast("Q").tolist()
+            numbers = self._listed.get("q") or self._numbers("Q", 8)
             return len(numbers) - numbers.count(0)
         return len(self._all())
 
@@ -72,12 +73,17 @@ class Entries(Sequence[Pair]):
         """Return the entries with the `count` greatest first elements, of `width` bytes, and maybe more of them."""
         if self._stride % width or self._size < width:
             return self._all()
-        form = (SIGNED if signed else UNSIGNED)[width]
-        numbers = array(form, self._values.tobytes())[:: self._stride // width].tolist()
+        numbers = self._numbers((SIGNED if signed else UNSIGNED)[width], width)
         least = _least(numbers, count)
         if self._keys is None and least <= 0:  # zeros, which are left out, may have displaced others
             return self._all()
         return [self._pair(index) for index, number in enumerate(numbers) if number >= least]
+
+    def _numbers(self, form: str, width: int) -> list[int]:
+        """Return the first elements of all values."""
+        if form not in self._listed:
+            self._listed[form] = array(form, self._values.tobytes())[:: self._stride // width].tolist()
+        return self._listed[form]
 
     def _pair(self, index: int) -> Pair:
         key = _INDEX.pack(index) if self._keys is None else self._keys[index]
