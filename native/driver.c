@@ -80,9 +80,9 @@ static void check_narrow(void) {
         if (i % 64 == 0) bits = draw(65);
         memcpy(words + i * 8, &word, sizeof word);
     }
-    size_t size = pfs_narrow(NULL, words, count);
+    size_t size = pfs_narrow(NULL, 0, words, count);
     uint8_t *narrowed = malloc(size ? size : 1);
-    assert(pfs_narrow(narrowed, words, count) == size);
+    assert(pfs_narrow(narrowed, size, words, count) == size);
     assert(pfs_widen(again, count, narrowed, size) == 0 && memcmp(words, again, count * 8) == 0);
     if (size) narrowed[draw(size)] = (uint8_t)(1 << draw(8));
     if (pfs_widen(again, count, narrowed, size) == 0) assert(pfs_widen(NULL, count, narrowed, size) == 0);

@@ -160,7 +160,8 @@ size_t pfs_block_find(const struct pfs_blocks *blocks, const uint8_t *data, size
 
 /* narrow: words of 8 bytes, in blocks of as many bytes each as the largest one needs (engines/results/narrow.py) */
 #define PFS_NARROW_BLOCK 64
-size_t pfs_narrow(uint8_t *out, const uint8_t *words, size_t count); /* how many bytes; `out` may be NULL */
+/* How many bytes; what they have no room for is not written. */
+size_t pfs_narrow(uint8_t *out, size_t room, const uint8_t *words, size_t count);
 /* 0, or -1 for what is not that; `words` may be NULL. */
 int pfs_widen(uint8_t *words, size_t count, const uint8_t *data, size_t size);
 /* Block by block: `size` bytes and `done` of `count` words so far. */

@@ -43,12 +43,12 @@ static void widen(uint8_t *words, const uint8_t *from, size_t count, unsigned wi
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-size_t pfs_narrow(uint8_t *out, const uint8_t *words, size_t count) {
+size_t pfs_narrow(uint8_t *out, size_t room, const uint8_t *words, size_t count) {
     size_t size = 0;
     for (size_t at = 0; at < count; at += BLOCK) {
         size_t here = least(count - at, BLOCK);
         unsigned width = width_of_block(words + at * WORD, here);
-        if (out != NULL) {
+        if (room - size >= 1 + here * width && size <= room) { /* looked at once: others may write to the words */
             out[size] = (uint8_t)width;
             narrow(out + size + 1, words + at * WORD, here, width);
         }

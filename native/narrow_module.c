@@ -27,9 +27,12 @@ PyObject *pfs_python_narrow(PyObject *module, PyObject *args) {
         refuse("a word has 8 bytes");
     } else {
         const uint8_t *from = address_of(&words);
-        size_t count = (size_t)words.len / 8, size = pfs_narrow(NULL, from, count);
+        size_t count = (size_t)words.len / 8, size = pfs_narrow(NULL, 0, from, count);
         narrowed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (narrowed != NULL) pfs_narrow((uint8_t *)PyBytes_AsString(narrowed), from, count);
+        if (narrowed != NULL && pfs_narrow((uint8_t *)PyBytes_AsString(narrowed), size, from, count) != size) {
+            Py_CLEAR(narrowed);
+            refuse("the words changed while they were narrowed");
+        }
     }
     PyBuffer_Release(&words);
     return narrowed;

@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct
 
 from packetfs.engines.results.narrow import Words, narrow
+from packetfs.limits import MIB
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
 from packetfs.typing import Final
@@ -17,6 +18,8 @@ _NARROW, _ZSTD = 1, 2
 _HEAD: Final = Struct("<BIQ")
 _RATHER: Final = 2048
 """Bytes of wide words that are not compressed: loading zstd for them would cost more than that gains."""
+_MUCH: Final = MIB
+"""Bytes of words that are compressed in any case, as there is a bound of a value."""
 _ZEROS: Final = bytes(4096)
 
 
@@ -32,7 +35,8 @@ def pack(told: bytes, maps: Buffer) -> bytes:
     """Return a value as it is remembered. One thread at a time asks."""
     size = len(maps)
     words = narrow(maps if size % 8 == 0 else bytes(maps) + bytes(-size % 8))
-    form = _ZSTD if 2 * len(words) > max(size, 2 * _RATHER) else _NARROW
+    wide = len(words) > max(size // 2, _RATHER) or len(words) > _MUCH
+    form = _ZSTD if wide else _NARROW
     return _HEAD.pack(form, len(told), size) + told + (words if form == _NARROW else compress(words, 1))
 
 

@@ -13,6 +13,7 @@ from packetfs.accel import native
 from packetfs.engines.results.elements import reduce_python
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Any, Final
+from packetfs.vm.layout import Reducer
 
 _BLOCK: Final = 64
 _WORD: Final = 8
@@ -92,6 +93,12 @@ class Words:
     def widened(self) -> memoryview:
         """Return the bytes of the words."""
         return memoryview(widen(self._data, self._count))[: self._size]
+
+    def part(self, start: int, size: int) -> bytearray:
+        """Return whole words from byte `start` on, where one begins: a few of many."""
+        found = bytearray(size)
+        self.reduce(found, start, Reducer.OR, _WORD)
+        return found
 
     def reduce(self, into: bytearray, start: int, reducer: int, width: int) -> None:
         """Reduce those from byte `start` on, where a word begins, into as many."""

@@ -59,13 +59,8 @@ class Outcome:
     def add_one(self, totals: Totals, maps: Words) -> None:
         """Add a shard that comes next, by its counts and its maps memory."""
         self.totals.merge(totals)
-        tables = [each for each in self.maps.values() if isinstance(each, HashReduction)]
-        memory = maps.widened() if tables else memoryview(b"")
         for reduction in self.maps.values():
-            if isinstance(reduction, ArrayReduction):
-                reduction.add_words(maps)
-            else:
-                reduction.add(memory, 0, 1, len(memory))
+            reduction.add_words(maps)
 
     def merge(self, more: Outcome) -> None:
         """Add what the shards that follow came to."""

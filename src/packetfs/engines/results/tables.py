@@ -17,11 +17,12 @@ from struct import Struct
 from packetfs.dataclass import dataclass
 from packetfs.engines.results.elements import BITWISE, ORDERED, UNSIGNED, combine, reduce_array
 from packetfs.engines.results.entries import Entries
+from packetfs.engines.results.narrow import Words
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Any, Final
-from packetfs.vm.image import MapPlace
+from packetfs.vm.image import HASH_HEADER, MapPlace
 from packetfs.vm.layout import Reducer
 from packetfs.vm.maps import HashTable
 from packetfs.vm.program import MapDefinition
@@ -72,6 +73,11 @@ class HashReduction:
             start = at + self._place.offset
             if any(maps[start : start + 4]):  # the count: most tables of most small shards are empty
                 self._put(HashTable(self._place, maps[at : at + maps_bytes]).rows(self._form))
+
+    def add_words(self, maps: Words) -> None:
+        """Reduce the maps of a microVM, held as these."""
+        if any(maps.part(self._place.offset, HASH_HEADER)[:4]):  # an empty table has as much memory as a full one
+            self._put(HashTable(self._place, maps.widened()).rows(self._form))
 
     def merge(self, more: HashReduction) -> None:
         """Reduce what the shards that follow were reduced to."""
