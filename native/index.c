@@ -3,6 +3,7 @@
  * A slot is u64 fingerprint, u64 value + 1. (any, 0) is empty and ends a search, (0, any but 0) was removed and does
  * not. One writer, any readers: the half that makes a slot visible is stored last. */
 #include "kernels.h"
+#include "packet.h"
 
 static inline uint64_t load(const uint8_t *at) { return __atomic_load_n((const uint64_t *)(const void *)at, __ATOMIC_ACQUIRE); }
 
@@ -76,6 +77,23 @@ size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, u
             values[found++] = stored - 1;
     }
     return found;
+}
+
+size_t pfs_index_put_extents(const struct pfs_index *index, const uint8_t *leaves, size_t count, uint64_t value,
+                             uint64_t limit, size_t most) {
+    size_t added = 0;
+    uint64_t held[PFS_CANDIDATES];
+    for (const uint8_t *leaf = leaves; count > 0 && value < limit; count--, leaf += PFS_PACKET) {
+        uint64_t key = pfs_load64(leaf + PFS_AT_BODY);
+        uint64_t length = pfs_load32(leaf + PFS_AT_LENGTH), operand = pfs_load64(leaf + PFS_AT_OPERAND);
+        uint64_t made = leaf[PFS_AT_OP] == PFS_OP_FILL ? operand : length;
+        if (key == 0) key = 1;
+        if (leaf[PFS_AT_OP] == PFS_OP_COPY && pfs_index_get(index, key, 0, held, most) < most)
+            added += pfs_index_put(index, key, value) > 0;
+        if (made >= limit - value) break;
+        value += made;
+    }
+    return added;
 }
 
 size_t pfs_index_count(const struct pfs_index *index) {

@@ -70,11 +70,22 @@ int pfs_differ(const uint8_t *a, const uint8_t *b, size_t limit, struct pfs_stre
 /* Bytes at the front equal to `value`. */
 size_t pfs_run_length(const uint8_t *a, uint8_t value, size_t limit);
 
-/* expand: run DATA, FILL and COPY packets */
+/* How many bytes of a mapping are in memory, from its first one on. */
+size_t pfs_resident(const uint8_t *data, size_t size);
+
 struct pfs_source {
     const uint8_t *data;
     size_t size;
 };
+
+/* Extents that lie one behind the other in an arena, and that leaves of a program name: how many of them are as the
+ * stream goes on, and how many bytes of the arena and of the stream these take. */
+struct pfs_same {
+    size_t count, stored, stream;
+};
+struct pfs_same pfs_same_extents(struct pfs_source leaves, struct pfs_source stored, struct pfs_source stream);
+
+/* expand: run DATA, FILL and COPY packets */
 /* 0, or what is wrong; *produced bytes of out are then written. */
 const char *pfs_expand(const uint8_t *program, size_t packets, const struct pfs_source *sources, size_t source_count,
                        uint8_t *out, size_t out_size, size_t *produced);
@@ -127,6 +138,7 @@ const char *pfs_pack_patch(const uint8_t *patch, size_t packets, size_t size, co
 /* index: fingerprints to values in 16-byte slots */
 #define PFS_SLOT 16
 #define PFS_PROBES 4096
+#define PFS_CANDIDATES 64 /* values that one search gives */
 struct pfs_index {
     uint8_t *slots;
     size_t capacity;
@@ -134,6 +146,9 @@ struct pfs_index {
 int pfs_index_put(const struct pfs_index *index, uint64_t key, uint64_t value); /* 1 added, 0 held, -1 full */
 int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value);
 /* Values of up to `room` candidates after the first `skip`; returns how many. */
+/* Put the digest of each COPY with `value` and its offset, below `limit`; no digest gets more than `most` values. */
+size_t pfs_index_put_extents(const struct pfs_index *index, const uint8_t *leaves, size_t count, uint64_t value,
+                             uint64_t limit, size_t most);
 size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
 size_t pfs_index_count(const struct pfs_index *index);
 

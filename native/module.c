@@ -10,7 +10,7 @@
 #include "search.h"
 #include "vm_module.h"
 
-enum { RELEASE = 16 * 1024, MEAN_LEAST = 4096, CANDIDATES = 64 };
+enum { RELEASE = 16 * 1024, MEAN_LEAST = 4096 };
 #define MEAN_MOST ((Py_ssize_t)1 << 30)
 
 static enum pfs_simd simd_now;
@@ -88,6 +88,18 @@ static PyObject *native_cut(PyObject *module, PyObject *args, PyObject *kwargs) 
     }
     PyBuffer_Release(&data);
     return result;
+}
+
+static PyObject *native_hash_window(PyObject *module, PyObject *args) {
+    Py_buffer window;
+    uint32_t hash = UINT32_MAX;
+    size_t at = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*:hash_window", &window)) return NULL;
+    int fits = window.len == PFS_WINDOW;
+    if (fits) pfs_argmin_range(window.buf, 0, 1, &hash, &at);
+    PyBuffer_Release(&window);
+    return fits ? PyLong_FromUnsignedLong(hash) : bad("a window has 32 bytes");
 }
 
 static PyObject *native_find_least(PyObject *module, PyObject *args) {
@@ -333,19 +345,41 @@ static PyObject *index_get(PyObject *self, PyObject *args) {
     struct pfs_index *index = opened(self);
     Py_buffer buffer;
     Py_ssize_t start = 0;
-    uint64_t key, values[CANDIDATES];
+    uint64_t key, values[PFS_CANDIDATES];
     if (index == NULL || !PyArg_ParseTuple(args, "y*|n:get", &buffer, &start)) return NULL;
     int failed = key_of(&buffer, &key);
     PyBuffer_Release(&buffer);
     if (failed) return NULL;
     if (start < 0) return bad("start counts candidates from 0");
-    size_t found = pfs_index_get(index, key, (size_t)start, values, CANDIDATES);
+    size_t found = pfs_index_get(index, key, (size_t)start, values, PFS_CANDIDATES);
     PyObject *list = PyList_New((Py_ssize_t)found);
     for (size_t i = 0; list != NULL && i < found; i++) {
         PyObject *item = PyLong_FromUnsignedLongLong(values[i]);
         if (item == NULL || PyList_SetItem(list, (Py_ssize_t)i, item)) Py_CLEAR(list);
     }
     return list;
+}
+
+static PyObject *index_put_extents(PyObject *self, PyObject *args) {
+    struct pfs_index *index = opened(self);
+    Py_buffer leaves;
+    PyObject *first, *last;
+    Py_ssize_t most;
+    uint64_t value, limit;
+    if (index == NULL || !PyArg_ParseTuple(args, "y*OOn:put_extents", &leaves, &first, &last, &most)) return NULL;
+    PyObject *result = NULL;
+    if (leaves.len % PFS_PACKET != 0) {
+        bad("a program is whole packets");
+    } else if (most < 1 || most > PFS_CANDIDATES) {
+        bad("an index gives 64 values of a key at the most");
+    } else if (value_of(first, &value) == 0 && value_of(last, &limit) == 0) {
+        size_t count = (size_t)leaves.len / PFS_PACKET;
+        size_t added = pfs_index_put_extents(index, leaves.buf, count, value, limit, (size_t)most);
+        adjust(self, (Py_ssize_t)added);
+        result = PyLong_FromSize_t(added);
+    }
+    PyBuffer_Release(&leaves);
+    return result;
 }
 
 static PyObject *index_close(PyObject *object, PyObject *unused) {
@@ -373,6 +407,8 @@ static PyMethodDef index_methods[] = {
     {"put", index_put, METH_VARARGS, "put(key, value) -> bool: add the pair; False where it is held."},
     {"get", index_get, METH_VARARGS, "get(key, start=0) -> list: up to 64 candidates after the first `start`."},
     {"remove", index_remove, METH_VARARGS, "remove(key, value) -> bool: take the pair out; False where it is not held."},
+    {"put_extents", index_put_extents, METH_VARARGS,
+     "put_extents(leaves, value, limit, most) -> int: see packet/slots.py"},
     {"close", index_close, METH_NOARGS, "close(): let the buffer go."},
     {NULL, NULL, 0, NULL},
 };
@@ -404,6 +440,7 @@ static PyType_Spec index_spec = {
 static PyMethodDef methods[] = {
     {"cut", (PyCFunction)(void (*)(void))native_cut, METH_VARARGS | METH_KEYWORDS, "cut(data, mean, final, run=-1) -> list"},
     {"find_least", native_find_least, METH_VARARGS, "find_least(data, at, low, high) -> int"},
+    {"hash_window", native_hash_window, METH_VARARGS, "hash_window(window) -> int"},
     {"simd", native_simd, METH_NOARGS, "simd() -> str: the vector unit in use."},
     {"set_simd", native_set_simd, METH_VARARGS, "set_simd(name): use another vector unit (tests)."},
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
@@ -415,6 +452,10 @@ static PyMethodDef methods[] = {
      "pack_patch(patch, size, places, expected) -> (head, (instructions, literals, expected), tail)"},
     {"pack_in_place", pfs_python_pack_in_place, METH_VARARGS,
      "pack_in_place(new, old, at) -> (head, (instructions, literals, expected), tail)"},
+    {"differing", pfs_python_differing, METH_VARARGS, "differing(new, old) -> list of (start, end)"},
+    {"resident", pfs_python_resident, METH_VARARGS, "resident(mapped) -> int: bytes at its front that are in memory"},
+    {"same_extents", pfs_python_same_extents, METH_VARARGS,
+     "same_extents(leaves, stored, stream) -> (count, bytes of stored, bytes of stream)"},
     {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},
     {"block_index", pfs_python_block_index, METH_VARARGS, "block_index(sums, width) -> bytes: a table for block_find."},
     {"block_find", pfs_python_block_find, METH_VARARGS,

@@ -12,6 +12,54 @@ static PyObject *refuse(const char *reason) {
     return NULL;
 }
 
+/* compare */
+
+static PyObject *stretches(const Py_buffer *new, const Py_buffer *old) {
+    PyObject *found = PyList_New(0);
+    struct pfs_stretch stretch = {0, 0};
+    while (found != NULL && pfs_differ(new->buf, old->buf, (size_t)new->len, &stretch)) {
+        PyObject *item = Py_BuildValue("(nn)", (Py_ssize_t)stretch.start, (Py_ssize_t)stretch.end);
+        if (item == NULL || PyList_Append(found, item)) Py_CLEAR(found);
+        Py_XDECREF(item);
+    }
+    return found;
+}
+
+PyObject *pfs_python_differing(PyObject *module, PyObject *args) {
+    Py_buffer new, old;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:differing", &new, &old)) return NULL;
+    PyObject *result =
+        new.len == old.len ? stretches(&new, &old) : refuse("what is compared in place is of one length");
+    PyBuffer_Release(&new);
+    PyBuffer_Release(&old);
+    return result;
+}
+
+static struct pfs_source source_of(const Py_buffer *buffer) {
+    return (struct pfs_source){buffer->buf, (size_t)buffer->len};
+}
+
+PyObject *pfs_python_same_extents(PyObject *module, PyObject *args) {
+    Py_buffer leaves, stored, stream;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*:same_extents", &leaves, &stored, &stream)) return NULL;
+    struct pfs_same same = pfs_same_extents(source_of(&leaves), source_of(&stored), source_of(&stream));
+    PyBuffer_Release(&leaves);
+    PyBuffer_Release(&stored);
+    PyBuffer_Release(&stream);
+    return Py_BuildValue("(nnn)", (Py_ssize_t)same.count, (Py_ssize_t)same.stored, (Py_ssize_t)same.stream);
+}
+
+PyObject *pfs_python_resident(PyObject *module, PyObject *args) {
+    Py_buffer mapped;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*:resident", &mapped)) return NULL;
+    size_t count = pfs_resident(mapped.buf, (size_t)mapped.len);
+    PyBuffer_Release(&mapped);
+    return PyLong_FromSize_t(count);
+}
+
 /* make */
 
 struct pieces {

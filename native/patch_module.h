@@ -9,5 +9,8 @@ PyObject *pfs_python_make_patch(PyObject *module, PyObject *args);
 PyObject *pfs_python_patch_bases(PyObject *module, PyObject *args);
 PyObject *pfs_python_pack_patch(PyObject *module, PyObject *args);
 PyObject *pfs_python_pack_in_place(PyObject *module, PyObject *args);
+PyObject *pfs_python_differing(PyObject *module, PyObject *args);
+PyObject *pfs_python_resident(PyObject *module, PyObject *args);
+PyObject *pfs_python_same_extents(PyObject *module, PyObject *args);
 
 #endif

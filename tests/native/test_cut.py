@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from packetfs.accel import native
 from packetfs.packet import cut as definition
-from packetfs.packet.cut import CHUNKER, WINDOW, cut_python, find_least_python, hash_window
+from packetfs.packet.cut import CHUNKER, WINDOW, cut_python, find_least_python, hash_window, hash_window_python
 from tests.native.content import edit, kinds, make, seeds
 
 Cut = Callable[[bytes, int, bool, int], list[int]]
@@ -79,9 +79,17 @@ def test_golden_cuts(cut: Cut, mean: int) -> None:
     assert sha256(pack(f"<{len(cuts)}q", *cuts)).hexdigest()[:32] == GOLDEN[mean]
 
 
-def test_golden_hash() -> None:
-    assert hash_window(bytes(32)) == 0
-    assert hash_window(bytes(range(32))) == 0x972B3793
+@pytest.mark.parametrize("hashed", [hash_window, hash_window_python])
+def test_golden_hash(hashed: Callable[[bytes], int]) -> None:
+    assert hashed(bytes(32)) == 0
+    assert hashed(bytes(range(32))) == 0x972B3793
+    with pytest.raises(ValueError, match="32 bytes"):
+        hashed(bytes(31))
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_the_core_hashes_a_window_as_its_twin_does(window: bytes) -> None:
+    assert hash_window(window) == hash_window_python(window)
 
 
 @given(st.binary(min_size=32, max_size=200), st.integers(0, 1))

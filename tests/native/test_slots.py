@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.accel import native
+from packetfs.packet.digest import digest_of
+from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.slots import CANDIDATES, PROBES, SLOT, SlotIndexPython, slots_bytes
 
 CORE: Any = native
 KINDS: list[Any] = [SlotIndexPython, *([CORE.Index] if CORE is not None else [])]
+ONE, OTHER = digest_of(b"one"), digest_of(b"other")
 built = pytest.mark.skipif(native is None, reason="the native core is not built")
 keys = st.sampled_from([bytes(8), b"\1" + bytes(7), b"\xff" * 8, b"\xff" * 7 + b"\x80", b"12345678"]) | st.binary(
     min_size=8, max_size=8
@@ -149,3 +152,35 @@ def answer(index: Any, call: tuple[str, bytes, int]) -> object:
         return index.get(key, value % 3) if name == "get" else getattr(index, name)(key, value)
     except ValueError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extents_are_put_with_where_they_stand_as_often_as_is_asked_for(kind: Any) -> None:
+    index = kind(bytearray(slots_bytes(10)))
+    leaves = copy_leaf(ONE, 10) + fill_leaf(0, 1000) + copy_leaf(OTHER, 5) + data_leaf(b"abc") + copy_leaf(ONE, 10) * 3
+    assert index.put_extents(leaves, 1 << 40, 2 << 40, 2) == 3
+    assert index.get(ONE) == [1 << 40, (1 << 40) + 1018]
+    assert index.get(OTHER) == [(1 << 40) + 1010]
+    assert index.put_extents(leaves, 0, 11, 64) == 1
+    assert index.get(ONE)[-1] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_extent_is_put_at_the_limit_or_behind(kind: Any) -> None:
+    index = kind(bytearray(slots_bytes(10)))
+    huge = fill_leaf(7, 2**64 - 1)
+    assert index.put_extents(huge + copy_leaf(ONE, 10), 5, 2**64 - 2, 4) == 0
+    assert index.put_extents(fill_leaf(7, 10) + copy_leaf(ONE, 10), 0, 10, 4) == 0
+    assert index.put_extents(copy_leaf(ONE, 10), 10, 10, 4) == 0
+    with pytest.raises(ValueError, match="whole packets"):
+        index.put_extents(bytes(63), 0, 1, 1)
+    with pytest.raises(ValueError, match="64 values"):
+        index.put_extents(b"", 0, 1, 65)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extents_that_find_no_room_are_left_out(kind: Any) -> None:
+    index = kind(bytearray(2 * SLOT))
+    leaves = b"".join(copy_leaf(digest_of(bytes([n])), 1) for n in range(5))
+    assert index.put_extents(leaves, 0, 100, 1) == 2
+    assert index.count == 2

@@ -142,18 +142,37 @@ def test_a_base_that_is_shorter_than_told_is_no_success(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damaged", ["history", "pool"])
 def test_damage_in_what_a_delta_builds_on_is_met_by_sending_the_bytes(rig: Rig, damaged: str) -> None:
-    """The sender's old bytes look like the new ones, so it does not send them; or the receiver's are wrong."""
+    """The sender's old bytes, of before the machine started, look like the new ones, so it does not send them; or the
+    receiver's are wrong."""
     data = random.Random(9).randbytes(SIZE)
     new = data[:700_000] + b"new" + data[700_003:]
     rig.make_pool()
     write(rig.base / "src" / "file", data)
     rig.sync(f"{rig.base}/src/", "pfs:dst")
     spoil(rig.base / damaged, data[700_000:700_040], new[700_000:700_040] if damaged == "history" else bytes(40))
+    forget_what_was_written(rig.base / "history")
     write(rig.base / "src" / "file", new, 1)
     assert rig.sync(f"{rig.base}/src/", "pfs:dst").sent.wire >= SIZE
     assert not rig.troubles
     rig.sync("pfs:dst/", rig.base / "back")
     assert (rig.base / "back" / "file").read_bytes() == new
+
+
+def test_checksum_believes_nothing_that_was_written_since_the_machine_started(rig: Rig) -> None:
+    data = random.Random(9).randbytes(SIZE)
+    new = data[:700_000] + b"new" + data[700_003:]
+    write(rig.base / "src" / "file", data)
+    rig.sync(f"{rig.base}/src/", rig.base / "dst")
+    spoil(rig.base / "history", data[700_000:700_040], new[700_000:700_040])
+    write(rig.base / "src" / "file", new, 1)
+    rig.sync(f"{rig.base}/src/", rig.base / "dst", checksum=True)
+    assert (rig.base / "dst" / "file").read_bytes() == new
+
+
+def forget_what_was_written(base: Path) -> None:
+    """Let it have been before the machine started."""
+    for path in base.rglob("verified"):
+        path.write_bytes(b"of another boot")
 
 
 def spoil(pool: Path, old: bytes, new: bytes) -> None:

@@ -47,7 +47,7 @@ def store(pool: Pool, data: bytes, old: Digest | None = None) -> Digest:
 def delta(pool: Pool, old: Digest, new: Digest) -> tuple[bytes, bytes]:
     """Return the instructions and the literals that make `new` of `old`."""
     places = ExtentMap(1000)
-    places.add_leaves(1, leaves(pool, old))
+    places.add(1, 0, b"".join(leaf for _, leaf in leaves(pool, old)))
     packer = Packer()
 
     def unread(offset: int, leaf: bytes) -> NoReturn:

@@ -32,12 +32,14 @@ BATCH: Final = 4096
 """Windows hashed at a time; Python's integers are fastest while they fit the first-level cache."""
 
 
-def hash_window(window: Buffer) -> int:
+def hash_window_python(window: Buffer, /) -> int:
     """Return H of 32 bytes: w0..w7 are little-endian words, all arithmetic is modulo 2**32.
 
     Two multiplications per half keep the vector loop at one of them per 8 bytes; the shift makes H non-linear, so that
     counters and sorted numbers do not all have their least value at one end.
     """
+    if memoryview(window).nbytes != WINDOW:
+        raise ValueError("a window has 32 bytes")
     words: tuple[int, ...] = unpack("<8I", window)
     first, last = _hash_half(*words[:4]), _hash_half(*words[4:])
     return ((first ^ first >> SHIFT) * M3 + last) & WORD
@@ -170,6 +172,6 @@ def _mask(lanes: int) -> int:
 _MASK: Final = int.from_bytes(WORD.to_bytes(8, "little") * (BATCH // 8 + 8), "little")
 
 if native is None:
-    cut, find_least = cut_python, find_least_python
+    cut, find_least, hash_window = cut_python, find_least_python, hash_window_python
 else:
-    cut, find_least = native.cut, native.find_least
+    cut, find_least, hash_window = native.cut, native.find_least, native.hash_window

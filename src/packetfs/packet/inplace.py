@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from packetfs.accel import native
 from packetfs.packet.kernels import common_prefix
+from packetfs.packet.layout import Buffer
 from packetfs.typing import Final
 
 _EQUAL: Final = bytes(8)
@@ -13,16 +13,21 @@ _STEP: Final = 8192
 """Bytes whose difference is made at a time."""
 
 
-def differing(new: memoryview, old: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield [start, end) of each stretch in which two buffers of one length differ.
+def differing_python(new: Buffer, old: Buffer, /) -> list[tuple[int, int]]:
+    """Return [start, end) of each stretch in which two buffers of one length differ.
 
     Fewer than 8 equal bytes do not end one: they cost less as literals than as a copy.
     """
-    at = common_prefix(new, old)
-    while at < len(new):
-        end = at + equal_again(new[at:], old[at:])
-        yield at, end
-        at = end + common_prefix(new[end:], old[end:])
+    after, before = memoryview(new).cast("B"), memoryview(old).cast("B")
+    if len(after) != len(before):
+        raise ValueError("what is compared in place is of one length")
+    found: list[tuple[int, int]] = []
+    at = common_prefix(after, before)
+    while at < len(after):
+        end = at + equal_again(after[at:], before[at:])
+        found.append((at, end))
+        at = end + common_prefix(after[end:], before[end:])
+    return found
 
 
 def equal_again(new: memoryview, old: memoryview) -> int:
@@ -40,3 +45,6 @@ def equal_again(new: memoryview, old: memoryview) -> int:
 
 def _difference(a: memoryview, b: memoryview) -> bytes:
     return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
+
+
+differing = differing_python if native is None else native.differing

@@ -8,10 +8,12 @@ caller compares full digests. One writer and any number of readers may share a b
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
-from struct import pack_into, unpack_from
+from struct import Struct, pack_into, unpack_from
 
 from packetfs.accel import native
+from packetfs.packet.layout import PACKET, STRUCT, Op
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ CANDIDATES: Final = 64
 """Values that one `get` returns; more than one is a fingerprint shared by chance or by malice."""
 _VALUE_MAX: Final = 2**64 - 2
 _SLOTS_MIN: Final = 64
+_LAYOUT: Final = Struct(STRUCT)
 
 
 def slots_bytes(pairs: int) -> int:
@@ -60,6 +63,28 @@ class SlotIndexPython:
     def put(self, key: Buffer, value: int, /) -> bool:
         """Add the pair; False where it is held already."""
         return self._put(_fingerprint(key), _checked(value))
+
+    def put_extents(self, leaves: Buffer, value: int, limit: int, most: int, /) -> int:
+        """Add the digest of each COPY of a file's leaves, with `value` and the offset at which it stands among them, as
+        long as that is below `limit` and no digest has `most` values; return how many were added.
+
+        One that finds no room is left out.
+        """
+        view = memoryview(leaves).cast("B")
+        if view.nbytes % PACKET:
+            raise ValueError("a program is whole packets")
+        if not 1 <= most <= CANDIDATES:
+            raise ValueError("an index gives 64 values of a key at the most")
+        added, value, limit = 0, _checked(value), _checked(limit)
+        for at in range(0, view.nbytes, PACKET):
+            if value >= limit:
+                break
+            op, _, _, length, operand, body = _LAYOUT.unpack_from(view, at)
+            if op == Op.COPY and len(self.get(body)) < most:
+                with suppress(ValueError):
+                    added += self.put(body, value)
+            value += operand if op == Op.FILL else length
+        return added
 
     def get(self, key: Buffer, start: int = 0, /) -> list[int]:
         """Return up to 64 values that the key may have, after the first `start`."""

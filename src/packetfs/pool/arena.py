@@ -25,6 +25,7 @@ from packetfs.limits import (
     SEGMENTS_OPEN,
 )
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
+from packetfs.pages import pages
 from packetfs.pool.ahead import STEP, Ahead
 from packetfs.pool.extent import flags_of, header_maker, padded
 from packetfs.pool.passing import Passing
@@ -69,7 +70,7 @@ class Arena:
         self._header = header_maker(block.secret)
         self._files: dict[int, SegmentFile] = {}
         self._lock = threading.RLock()
-        self._space = memoryview(bytearray(APPEND_BUFFER)) if writable else memoryview(b"")  # growing one cost more
+        self._space = pages(APPEND_BUFFER) if writable else memoryview(b"")  # growing one cost more
         self._gathered = 0
         self._room = 0
         self._entry_unsynced = False

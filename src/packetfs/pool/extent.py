@@ -18,7 +18,8 @@ from packetfs.typing import Final
 
 _HEAD: Final = struct.Struct("<BBHIQ32s")
 _POSITION: Final = struct.Struct("<Q")
-_TAGGED: Final = _HEAD.size
+TAG_AT: Final = _HEAD.size
+"""Where the tag of a header stands, behind all that it covers."""
 _EXTENT: Final = int(Op.EXTENT)
 _PLAIN: Final = (_EXTENT, Mark.DATA << 2 | Encoding.RAW, 0)
 _PATCH: Final = int(Encoding.PATCH)
@@ -90,6 +91,11 @@ def parse_header(data: Buffer, offset: int, position: int) -> Extent | None:
     return Extent(position, Digest(digest), length, size, _MARKS[mark], _ENCODINGS[encoding], depth)
 
 
+def plain_head(digest: Digest, length: int) -> bytes:
+    """Return what a header of content that is stored as it is begins with: all but its tag."""
+    return _HEAD.pack(*_PLAIN, length, length, digest)
+
+
 def plain_chunk(secret: bytes, data: Buffer, offset: int, position: int) -> tuple[int, Digest] | None:
     """Return (length, digest) where this pool wrote a header of content that is stored as it is; None for all else."""
     op, flags, vm, length, size, digest = _HEAD.unpack_from(data, offset)
@@ -100,8 +106,8 @@ def plain_chunk(secret: bytes, data: Buffer, offset: int, position: int) -> tupl
 
 def is_authentic(secret: bytes, data: Buffer, offset: int, position: int) -> bool:
     """Say whether this pool wrote these 64 bytes, at this very position."""
-    head = bytes(data[offset : offset + _TAGGED])
-    return keyed_tag(secret, head + _POSITION.pack(position)) == data[offset + _TAGGED : offset + PACKET]
+    head = bytes(data[offset : offset + TAG_AT])
+    return keyed_tag(secret, head + _POSITION.pack(position)) == data[offset + TAG_AT : offset + PACKET]
 
 
 def decode_payload(extent: Extent, stored: bytes, read: Callable[[Digest, int], Buffer]) -> Buffer:

@@ -24,10 +24,11 @@ from packetfs.errors import (
 from packetfs.limits import PATCH_DEPTH, PATCH_SHARE, SEGMENT
 from packetfs.packet.digest import Digest, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
-from packetfs.pool.extent import Extent, decode_payload, is_intact, parse_header, run_patch
+from packetfs.pool.extent import TAG_AT, Extent, decode_payload, is_intact, parse_header, plain_head, run_patch
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
+from packetfs.pool.nearness import resident
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
 from packetfs.typing import Final, NoReturn
@@ -35,11 +36,16 @@ from packetfs.typing import Final, NoReturn
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """An extent that a payload may share bytes with, its content, and where that would stand in the payload."""
+    """An extent that a payload may share bytes with, its content, and where that would stand in the payload.
+
+    `is_source`: the shared bytes of the payload were taken from it, and the payload is compared with what it should be:
+    where it is right they are.
+    """
 
     digest: Digest
     content: memoryview
     at: int = 0
+    is_source: bool = False
 
 
 class Lookup:
@@ -237,7 +243,7 @@ class Lookup:
     def _sound(self, like: Like) -> Extent | None:
         """Return the extent; None where it is not held, or damaged: of that nothing may be made that lasts."""
         extent = next(self.extents(like.digest), None)
-        if extent is None or not self._durable or extent.position in self._verified:
+        if extent is None or not self._durable or like.is_source or extent.position in self._verified:
             return extent
         return extent if is_intact(extent, like.content) else None  # it may be that of another copy: nothing is marked
 
@@ -264,9 +270,9 @@ class Lookup:
                 return data
         return self._read_good(extent, punches)[offset : offset + length]
 
-    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+    def read_into(self, digest: Digest, offset: int, out: memoryview, *, on_trust: bool) -> None:
         """Fill `out` from `offset` of the payload on, without another copy: of a whole extent, or a verified one."""
-        if not offset and self._read_front(digest, out):
+        if not offset and ((on_trust and self._read_plain(digest, out)) or self._read_front(digest, out)):
             return
         punches = self._leases.punches()
         extent = self.require(digest)
@@ -294,6 +300,27 @@ class Lookup:
             return False
         self._mark(extent)
         return True
+
+    def read_near(self, position: int, out: memoryview) -> int:
+        """Fill `out` with what lies at `position`, headers and all, as far as it is in memory; return how many bytes
+        that are. None of them was punched before it was read."""
+        segment, offset = divmod(position, SEGMENT)
+        try:
+            held = self._mappings.hold(segment)  # a reader's lease while this is read
+        except FileNotFoundError:
+            return 0
+        there = memoryview(held)[offset : offset + len(out)]
+        is_near = resident(there[:1]) and resident(there[-1:])  # to ask for all pages takes a sixth of reading them
+        return self._arena.peek_into(position, out[: len(there)]) if is_near else 0
+
+    def _read_plain(self, digest: Digest, out: memoryview) -> bool:
+        """Fill `out` with a whole payload as it lies there, read with its header at once; False where it is stored as
+        something else, or elsewhere."""
+        header = memoryview(bytearray(PACKET))
+        for position in self.positions(digest):
+            count = self._arena.read_into(position, header, out)
+            return count == PACKET + len(out) and header[:TAG_AT] == plain_head(digest, len(out))
+        return False
 
     def _read_front(self, digest: Digest, out: memoryview) -> bool:
         """Fill `out` from the beginning of a payload that is stored as it is, or with all that a patch makes, read with

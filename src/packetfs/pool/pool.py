@@ -51,6 +51,7 @@ from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.pool.database import Connection
+    from packetfs.pool.inorder import InOrder
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
 
@@ -68,7 +69,7 @@ class Pool:
         self.storage: Final = storage
         self.leases: Final = leases
         self.arena: Final = Arena(storage, f"{path}/arena", block, writable)
-        self.verified: Final = Verified(storage, f"{path}/verified")
+        self.verified: Final = Verified(storage, f"{path}/verified", self.arena.end)
         self.mappings: Final = Mappings(self.arena, Shares(storage, f"{path}/leases"))
         self.lock: Final = threading.RLock()
         self.sequences: Final = Sequences()
@@ -345,6 +346,12 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest)
 
+    def in_order(self) -> InOrder:
+        """Return what compares a stream with what was written since the machine started."""
+        from packetfs.pool.inorder import InOrder  # many a process needs none
+
+        return InOrder(self.lookup, self.verified.since)
+
     def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
         """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""
         return self.lookup.patch_of(digest)
@@ -353,9 +360,9 @@ class Pool:
         """Return part of the payload, which is verified whole at its first touch."""
         return self.lookup.read_range(digest, offset, length)
 
-    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
-        """Fill `out` with the payload from `offset` on."""
-        self.lookup.read_into(digest, offset, out)
+    def read_into(self, digest: Digest, offset: int, out: memoryview, *, on_trust: bool = False) -> None:
+        """Fill `out` with the payload from `offset` on; `on_trust`: uncompared, as `read_on_trust` returns it."""
+        self.lookup.read_into(digest, offset, out, on_trust=on_trust)
 
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies in the mapped arena; the view, and any slice of it, is a reader's lease."""

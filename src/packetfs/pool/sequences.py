@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from packetfs.limits import SEQUENCES_MAX
+from packetfs.pages import pages
 from packetfs.typing import Final
 
 
@@ -24,7 +25,7 @@ class Sequences:
     def window(self, size: int) -> memoryview:
         """Return memory to read the arena into, of `size` bytes at the least; under the pool's lock."""
         if len(self._window) < size:
-            self._window = memoryview(bytearray(size))
+            self._window = pages(size)
         return self._window
 
     def add(self, start: int, end: int) -> None:

@@ -61,7 +61,8 @@ class Read(NamedTuple):
 
 
 class Intake:
-    """Reads files of one directory of the host into a pool. `allowance`: what content is kept there."""
+    """Reads files of one directory of the host into a pool. `allowance`: what content is kept there. `trusting`: see
+    `ingest`."""
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class Intake:
         *,
         offer: Offer | None,
         compare: Compare | None,
+        trusting: bool,
     ) -> None:
         self._pool = pool
         self._beneath = beneath
@@ -79,6 +81,7 @@ class Intake:
         self._meter = meter
         self._offer = offer
         self._compare = compare
+        self._trusting = trusting
 
     def read(self, path: bytes, known: Entry | None) -> Read:
         """Take in the content of a file, along what is `known` of it; ChangingError when it does not keep still."""
@@ -112,7 +115,7 @@ class Intake:
             compare = self._compare
             same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
             read = _reading(fd, status.st_size, self._meter)
-            done = ingest(self._pool, read, status.st_size, old, keep, tee, same)
+            done = ingest(self._pool, read, status.st_size, old, keep, tee, same, self._trusting)
             xattrs = check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
         finally:

@@ -33,7 +33,8 @@ from packetfs.typing import Final
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
     """How to import. `budget`: bytes of content that the pool may hold; beyond, it gets the programs alone. Anything
-    but UNLIMITED says that the pool is a cache, whose content may go. `checksum`: read what looks unchanged.
+    but UNLIMITED says that the pool is a cache, whose content may go. `checksum`: read what looks unchanged,
+    and hash all that is read.
 
     `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
     is new, and may return what takes its program while it is made. `compare`: is asked for each file that is not, and
@@ -128,7 +129,13 @@ class _Mirror:
         self._links = HardLinks(fs, self._place)
         self._meter = Meter(listener)
         self._intake = Intake(
-            fs.pool, beneath, self._allowance, self._meter, offer=options.offer, compare=options.compare
+            fs.pool,
+            beneath,
+            self._allowance,
+            self._meter,
+            offer=options.offer,
+            compare=options.compare,
+            trusting=options.budget != UNLIMITED and not options.checksum,
         )
         self._listener = listener
         self.unsettled: list[bytes] = []

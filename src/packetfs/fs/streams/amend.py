@@ -17,6 +17,7 @@ from packetfs.fs.streams.oldprogram import Segment
 from packetfs.fs.streams.window import ReadInto
 from packetfs.packet.cut import WINDOW, find_least, hash_window
 from packetfs.packet.digest import Digest
+from packetfs.pages import pages
 from packetfs.typing import Final, Protocol, TypeAlias
 
 _SPANS: Final = 8
@@ -55,7 +56,7 @@ class Amended:
 
 
 Load: TypeAlias = Callable[[Digest, int, memoryview], None]
-"""Fill memory with the payload of an extent, which is verified, from an offset on."""
+"""Fill memory with the payload of an extent, from an offset on."""
 
 
 class Amender:
@@ -68,8 +69,8 @@ class Amender:
         self._mean = mean
         self._most = mean + mean // 2
         self._load = load
-        self._memory = memoryview(bytearray(self._most))
-        self._old = memoryview(bytearray(self._most if load is not None else 0))
+        self._memory = pages(self._most)
+        self._old = pages(self._most if load is not None else 0)
 
     def amend(self, old: Segment, before: Iterable[Segment]) -> Amended | None:
         """Return the content of an extent, good until the next call; None where its end, or one of an extent

@@ -18,6 +18,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.layout import HEADER, Buffer, Op
 from packetfs.packet.tree import leaves, produces
+from packetfs.pages import pages
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final
 
@@ -108,7 +109,7 @@ class Comparison:
         self._fd = fd
         self._old = old
         self._same = (-1, -1)
-        self._buffer = memoryview(bytearray(_WINDOW))
+        self._buffer = pages(_WINDOW)
         self._window = (0, 0)
 
     def unchanged(self, at: int) -> int:

@@ -41,12 +41,17 @@ from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Protocol
+from packetfs.typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from packetfs.pool.inorder import InOrder
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
 _UNLIKE_CHUNKS: Final = 8
 """Chunks behind a difference, one after the other, that are not like what stood there, until no more are compared."""
+_TOGETHER: Final = 4
+"""Old extents that are compared at a time: more of the stream would not be in the second-level cache any more."""
 _CUT_MEANS: Final = 2
 """Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
 _SHORT_CUTS: Final = 4
@@ -87,23 +92,30 @@ def ingest(
     keep: bool = True,
     tee: Tee | None = None,
     known: Known | None = None,
+    trusting: bool = False,
 ) -> Ingested:
     """Store the program of a stream (`keep`: and its content) and return its root.
 
     `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
     `size_hint` says. A `tee` sees each leaf as it is found. With `known`, `read_into` is asked for what is needed
     alone, and the content of what did not change must be in the pool.
+
+    `trusting`: old content is not compared with its digests. With `known` the caller must compare the root that comes
+    of it; without, what the pool has written since the machine started is compared with, instead of hashing the stream.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
         amender = None
         if known is not None and tee is None:
-            amender = Amender(known, read_into, pool.mean, pool.read_into if keep else None)
-        return _Ingest(pool, stream, OldProgram.load(pool, old_root, pool.mean), keep, tee, known, amender).run()
+            load = partial(pool.read_into, on_trust=trusting) if keep else None
+            amender = Amender(known, read_into, pool.mean, load)
+        in_order = pool.in_order() if trusting and known is None and tee is None else None
+        old = OldProgram.load(pool, old_root, pool.mean)
+        return _Ingest(pool, stream, old, keep, tee, known, amender, in_order, trusting).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """A segment of the new stream where the old one has one; `unread`: no byte of it is here, nor needed.
+    """A segment of the new stream where the old one has one; `unread`: no byte of it is needed, as the pool has it.
 
     `new`: bytes that the old program lacks.
     """
@@ -126,6 +138,8 @@ class _Ingest:
         tee: Tee | None,
         known: Known | None,
         amender: Amender | None,
+        in_order: InOrder | None,
+        trusting: bool,
     ) -> None:
         self._pool = pool
         self._stream = stream
@@ -142,8 +156,10 @@ class _Ingest:
         self._unlike = 0
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
+        self._in_order = in_order
+        self._from_old = known is not None and trusting
         self._at = 0
-        self._differs_at = 0
+        self._differs_at = self._moved = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
         self._mismatch = -1, 0, NO_DIGEST
         self._run_byte = -1
@@ -209,24 +225,42 @@ class _Ingest:
         self._old.go_back(len(queue))
         self._differs_at = at
         self._following = False
+        if segment is not None:
+            self._moved = at - segment.start
 
     def _follow_extents(self, at: int, queue: deque[_Followed]) -> int:
         """Follow extents that the stream has too; return the place behind them."""
         old, stream, reach = self._old, self._stream, self._reach
         while (segment := old.current()) is not None and segment.digest is not None and segment.length <= self._most:
-            length = segment.length
-            if stream.have(at, length, queue[0].start if queue else at) < length:
-                break
-            found = digest_of(stream.view(at, length))
-            if found != segment.digest:
-                self._mismatch = at, length, found
-                break
-            queue.append(_Followed(at, segment, unread=False))
-            at += length
-            old.advance()
+            keep = queue[0].start if queue else at
+            same = self._again(at, keep)
+            for segment in same:
+                queue.append(_Followed(at, segment, unread=True))
+                at += segment.length
+                old.advance()
+            if not same:
+                length = segment.length
+                if stream.have(at, length, keep) < length:
+                    break
+                found = digest_of(stream.view(at, length))
+                if found != segment.digest:
+                    self._mismatch = at, length, found
+                    break
+                queue.append(_Followed(at, segment, unread=False))
+                at += length
+                old.advance()
             if at - queue[0].start >= reach:
                 self._take_over_before(at - reach, queue)
         return at
+
+    def _again(self, at: int, keep: int) -> list[Segment]:
+        """Return the next old extents that the stream has as they lie in the pool, as far as these are believed."""
+        if self._in_order is None:
+            return []
+        segments = self._old.extents(_TOGETHER)
+        count = self._stream.have(at, sum(segment.length for segment in segments), keep)
+        leaves = b"".join([segment.leaf for segment in segments])
+        return segments[: self._in_order.count_same(leaves, self._stream.view(at, count))]
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
         """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
@@ -293,13 +327,14 @@ class _Ingest:
         place, length, found = self._mismatch
         if old.digest is None or (place, length) != (at, old.length):
             return None
+        content = self._in_order.content(old.leaf) if self._in_order is not None else None
         try:  # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
-            content = memoryview(self._pool.read_on_trust(old.digest))
+            content = memoryview(self._pool.read_on_trust(old.digest)) if content is None else content
         except PacketFSError:  # what is not held any more is cut anew
             return None
         new = self._stream.view(at, length)
         if len(content) != length or not is_still_cut(
-            new, list(differing(new, content)), self._mean, self._before(at, queue)
+            new, differing(new, content), self._mean, self._before(at, queue)
         ):
             return None
         amended = Amended(new, content)
@@ -315,7 +350,9 @@ class _Ingest:
     def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
         """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
-            like = () if old.digest is None or amended.old is None else (Like(old.digest, amended.old),)
+            like: list[Like] = []
+            if old.digest is not None and amended.old is not None:
+                like.append(Like(old.digest, amended.old, is_source=self._from_old))
             self._pool.put(amended.new, digest, like=like)
         segment = Segment(at, old.length, copy_leaf(digest, old.length), digest)
         return _Followed(at, segment, unread, new=old.length)
@@ -465,7 +502,9 @@ class _Ingest:
         self._write(copy_leaf(digest, length), length, digest, view)
         if self._at + length <= self._differs_at:
             return False
-        return is_old if self._known is None else self._is_met(self._at + length)
+        if self._known is None:
+            return is_old or self._old.meet(self._at + length - self._moved)
+        return self._is_met(self._at + length)
 
     def _put(self, view: memoryview, digest: Digest, like: Sequence[Like]) -> None:
         """Keep a chunk, and know whether it was like what stood there."""

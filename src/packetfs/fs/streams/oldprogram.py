@@ -5,9 +5,9 @@ They are made of a node at a time. Digests are looked for in them behind a diffe
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from operator import attrgetter
 
 from packetfs.dataclass import dataclass
@@ -35,6 +35,7 @@ _FILL: Final = int(Op.FILL)
 
 
 _start_of: Final = attrgetter("start")
+_has_digest: Final = attrgetter("digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class OldProgram:
                 return None
         return self._held[place]
 
+    def extents(self, most: int) -> list[Segment]:
+        """Return the next segments that are held, as far as they are extents."""
+        place = self._at - self._first
+        return list(takewhile(_has_digest, self._held[place : place + most]))
+
     def advance(self) -> None:
         """Go on to the next segment."""
         self._at += 1
@@ -128,6 +134,14 @@ class OldProgram:
         while (segment := self.current()) is not None and segment.start < offset:
             self.advance()
         return segment is not None and segment.start == offset
+
+    def meet(self, offset: int) -> bool:
+        """Go to the segment that starts at an offset, if it is one of those that are held."""
+        place = bisect_left(self._held, offset, key=_start_of)
+        if place == len(self._held) or self._held[place].start != offset:
+            return False
+        self._at = self._first + place
+        return True
 
     def plain_node(self, offset: int) -> bytes | None:
         """Return the TREE packet of the node that starts at an offset, if there is one and it holds no runs."""

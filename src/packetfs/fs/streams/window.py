@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
+from packetfs.pages import pages
 from packetfs.typing import Final, TypeAlias
 
 ReadInto: TypeAlias = Callable[[int, memoryview], int]
@@ -12,7 +13,9 @@ ReadInto: TypeAlias = Callable[[int, memoryview], int]
 
 _READ: Final = 256 * 1024
 """Bytes read at a time: they are in the second-level cache still when they are hashed."""
-_spare: Final[list[bytearray]] = []
+_EVEN: Final = 64
+"""What is read begins at a multiple of so many bytes of memory: the kernel copies to odd places at half the speed."""
+_spare: Final[list[memoryview]] = []
 
 
 class Window:
@@ -22,8 +25,8 @@ class Window:
         """Without `ahead` nothing is read but what is asked for."""
         self._read_into = read_into
         self._ahead = ahead
-        self._buffer = _spare.pop() if _spare and len(_spare[-1]) >= capacity else bytearray(capacity)
-        self._memory = memoryview(self._buffer)
+        size = capacity + _EVEN
+        self._memory = _spare.pop() if _spare and len(_spare[-1]) >= size else pages(size)
         self._start = self._end = 0
         self.ended = False
 
@@ -32,12 +35,12 @@ class Window:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not _spare:
-            _spare.append(self._buffer)
+            _spare.append(self._memory)
 
     @property
     def capacity(self) -> int:
         """The most bytes that can be had at a time."""
-        return len(self._buffer)
+        return len(self._memory) - _EVEN
 
     def have(self, at: int, size: int, keep: int) -> int:
         """Read until `size` bytes from `at` on are here, or the stream ends; return how many are, `size` at the most.
@@ -48,7 +51,7 @@ class Window:
         if keep > self._end:
             self._start = self._end = keep
         while at + size > self._end and not self.ended:
-            if at + size - self._start > len(self._buffer):
+            if at + size - self._start > len(self._memory):
                 self._move(keep)
             wanted = _READ if self._ahead else at + size - self._end
             room = self._memory[self._end - self._start :][:wanted]
@@ -61,8 +64,9 @@ class Window:
 
     def _move(self, keep: int) -> None:
         count = self._end - keep
-        self._memory[:count] = self._memory[keep - self._start : keep - self._start + count]
-        self._start = keep
+        room = -count % _EVEN
+        self._memory[room : room + count] = self._memory[keep - self._start : keep - self._start + count]
+        self._start = keep - room
 
     def view(self, at: int, size: int) -> memoryview:
         """Return bytes that are here; the memory changes with the next `have`."""

@@ -100,7 +100,10 @@ def take_in(
     if delivery.whole:
         taken = _build(pool, delivery, keep, tee)
     elif spans is not None:
-        taken = ingest(pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans).root
+        compared = not delivery.early
+        taken = ingest(
+            pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans, trusting=compared
+        ).root
         spans.finish()
     else:
         feed = Feed(delivery, tee)

@@ -54,8 +54,8 @@ class KnownBase:
         expected = sum(old.size * 2 // self._store.mean + 2 for _, old in self._files)
         places = ExtentMap(min(expected, PLACES_MAX))
         for number, (_, old) in enumerate(self._files, 1):
-            for base, starts, leaves in self._leaves.runs(Digest(old.root), 0, old.size):
-                places.add_leaves(number, zip(map(base.__add__, starts), leaves, strict=False))
+            for base, starts, leaves in self._leaves.packed(Digest(old.root), 0, old.size):
+                places.add(number, base + starts[0], leaves)
         return places
 
     def _find_copied(self, base: Digest, newcomers: dict[bytes, int], excluded: Container[bytes]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice, starmap
 
 from packetfs.dataclass import dataclass
@@ -81,17 +80,14 @@ class ExtentMap:
 
         self._room = places
 
-    def add(self, source: int, offset: int, digest: bytes) -> None:
-        if self._room and offset < 1 << _OFFSET_BITS and len(self._slots.get(digest)) < _PLACES_MAX:
-            with suppress(ValueError):  # one part of it is crowded: an extent that is not found costs a comparison
-                self._slots.put(digest, source << _OFFSET_BITS | offset)
-            self._room -= 1
+    def add(self, source: int, offset: int, leaves: bytes) -> None:
+        """Add the extents that leaves of a source name, the first of which makes what stands at `offset`.
 
-    def add_leaves(self, source: int, leaves: Iterable[Leaf]) -> None:
-        """Add all whole extents of a program."""
-        for offset, leaf in leaves:
-            if leaf[0] == Op.COPY:
-                self.add(source, offset, leaf[16:48])
+        Where one part of the map is crowded some are left out: an extent that is not found costs a comparison.
+        """
+        if self._room > 0 and offset < 1 << _OFFSET_BITS:
+            first, limit = source << _OFFSET_BITS | offset, (source + 1) << _OFFSET_BITS
+            self._room -= self._slots.put_extents(leaves, first, limit, _PLACES_MAX)
 
     def find(self, digest: bytes, near: Place) -> Place | None:
         """Return a place of the extent: `near` itself, else the nearest in the same source, else any."""

@@ -1,0 +1,120 @@
+"""Extents that were written since the machine started, in the order of a file, as far as they are in memory.
+
+No digest is asked whether they are what was written: they are believed as one is that was compared since then. What a
+crash may have spoilt, and the very file that is compared with it, lies before that.
+
+What was written in one go lies in one go, each header before its payload. So one call reads several extents, and the
+next one is looked for behind the last, where its header tells; the index is asked where it is not there. To read and
+compare extents takes half of what hashing them does, and no step in Python for each (measured). That pays where the
+pages are in memory; where they are not, nobody waits, and nothing is read.
+"""
+
+from __future__ import annotations
+
+from packetfs.accel import native
+from packetfs.limits import KIB
+from packetfs.packet.digest import DIGEST, Digest
+from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
+from packetfs.packet.tree import produces
+from packetfs.pages import pages
+from packetfs.pool.extent import padded, plain_head
+from packetfs.pool.lookup import Lookup
+from packetfs.typing import Final
+
+_STRETCH: Final = 512 * KIB
+"""Bytes read at a time: they are in the second-level cache still when they are compared."""
+_WHOLE_COPY: Final = bytes((Op.COPY, 0, 0, 0)), bytes(8)
+"""The first bytes and the operand of a COPY of a whole extent."""
+
+
+class InOrder:
+    """Compares a stream with what an old program names, extent by extent."""
+
+    def __init__(self, lookup: Lookup, since: int) -> None:
+        """`since`: the position from which on all was written since then."""
+        self._lookup = lookup
+        self._since = since
+        self._memory = pages(_STRETCH)
+        self._header = memoryview(bytearray(PACKET))
+        self._start = self._end = 0
+        """What of the arena is in memory."""
+        self._next = -1
+        """Where the extent behind the last one would lie, -1 where there is none yet."""
+
+    def count_same(self, leaves: bytes, stream: memoryview) -> int:
+        """Return how many of the extents that `leaves` are copies of lie in one go and in memory, and are what the
+        stream goes on with."""
+        if not self._find(leaves):
+            return 0
+        stored = self._memory[self._next - self._start : self._end - self._start]
+        count, taken, _ = same_extents(leaves, stored, stream)
+        self._next += taken
+        return count
+
+    def content(self, leaf: bytes) -> memoryview | None:
+        """Return the payload of the extent that a leaf is a copy of, good until the next call, and go on behind it.
+
+        None where that is none of those, or is not stored as it is.
+        """
+        if not self._find(leaf):
+            return None
+        at, length = self._next - self._start + PACKET, produces(leaf)
+        self._next += PACKET + padded(length)
+        return self._memory[at : at + length]
+
+    def _find(self, leaves: bytes) -> bool:
+        """Have the first extent in memory, at the place where it is expected or at another one."""
+        if (leaves[:4], leaves[8:HEADER]) != _WHOLE_COPY:
+            return False
+        digest, length = Digest(leaves[HEADER : HEADER + DIGEST]), produces(leaves)
+        head = plain_head(digest, length)
+        if self._has(self._next, length) and self._begins(self._next, head):
+            return True
+        for position in self._lookup.positions(digest):
+            if position < self._since:
+                continue
+            if self._has(position, length) or (self._leads(position, head) and self._fill(position, length)):
+                self._next = position
+                return self._begins(position, head)
+        return False
+
+    def _has(self, position: int, length: int) -> bool:
+        """Tell whether an extent of this length would be in memory; what lies behind the last one is read for that."""
+        if self._start <= position and position + PACKET + length <= self._end:
+            return True
+        return position == self._next >= 0 and self._fill(position, length)
+
+    def _fill(self, position: int, length: int) -> bool:
+        """Read what lies from `position` on; False where that is less than an extent, or may have gone meanwhile."""
+        count = self._lookup.read_near(position, self._memory)
+        self._start, self._end = position, position + count
+        return count >= PACKET + length
+
+    def _leads(self, position: int, head: bytes) -> bool:
+        """Tell whether a header at `position` begins so, before all behind it is read."""
+        return self._lookup.read_near(position, self._header) == PACKET and self._header[: len(head)] == head
+
+    def _begins(self, position: int, head: bytes) -> bool:
+        at = position - self._start
+        return self._memory[at : at + len(head)] == head
+
+
+def same_extents_python(leaves: Buffer, stored: Buffer, stream: Buffer, /) -> tuple[int, int, int]:
+    """Return how many of the extents that `leaves` are copies of lie one behind the other in `stored`, each behind its
+    header, and are what `stream` goes on with; and how many bytes of both these take."""
+    named, there, come = (memoryview(each).cast("B") for each in (leaves, stored, stream))
+    count = at = done = 0
+    while (count + 1) * PACKET <= len(named):
+        leaf = bytes(named[count * PACKET : (count + 1) * PACKET])
+        length = int.from_bytes(leaf[4:8], "little")
+        end = at + PACKET + length
+        if end > len(there) or length > len(come) - done or (leaf[:4], leaf[8:HEADER]) != _WHOLE_COPY:
+            break
+        head = plain_head(Digest(leaf[HEADER : HEADER + DIGEST]), length)
+        if bytes(there[at : at + len(head)]) != head or there[at + PACKET : end] != come[done : done + length]:
+            break
+        count, at, done = count + 1, min(at + PACKET + padded(length), len(there)), done + length
+    return count, at, done
+
+
+same_extents = same_extents_python if native is None else native.same_extents
