@@ -18,6 +18,7 @@ from packetfs.pool.nearness import resident
 from packetfs.pool.pool import Pool
 
 Same = Callable[[bytes, bytes, bytes], tuple[int, int, int]]
+built = pytest.mark.skipif(native is None, reason="only the native core can ask what is in memory")
 SIZES = (60_000, 4096, 70_001, 64, 1, 65_536)
 
 
@@ -36,6 +37,7 @@ def store(pool: Pool, seed: int = 1) -> tuple[list[bytes], list[bytes]]:
     return payloads, leaves
 
 
+@built
 def test_extents_that_lie_in_one_go_are_counted_as_far_as_the_stream_has_them(pool: Pool) -> None:
     payloads, leaves = store(pool)
     in_order = pool.in_order()
@@ -47,6 +49,7 @@ def test_extents_that_lie_in_one_go_are_counted_as_far_as_the_stream_has_them(po
     assert in_order.count_same(b"".join(leaves[4:]), memoryview(b"".join(payloads[4:]))) == 2
 
 
+@built
 def test_what_lies_elsewhere_is_found_by_the_index(pool: Pool) -> None:
     payloads, leaves = store(pool)
     others, more = store(pool, 2)
@@ -56,6 +59,7 @@ def test_what_lies_elsewhere_is_found_by_the_index(pool: Pool) -> None:
     assert in_order.count_same(leaves[2] + more[1], memoryview(payloads[2] + others[1])) == 1
 
 
+@built
 def test_what_is_not_held_or_no_copy_or_only_gathered_is_not_counted(pool: Pool) -> None:
     payloads, leaves = store(pool)
     in_order = pool.in_order()
@@ -69,6 +73,7 @@ def test_what_is_not_held_or_no_copy_or_only_gathered_is_not_counted(pool: Pool)
     assert in_order.count_same(leaves[0], memoryview(payloads[0])) == 1
 
 
+@built
 def test_what_was_there_when_the_machine_started_is_not_believed(tmp_path: Path) -> None:
     with Pool.create(str(tmp_path / "old"), durable=False) as pool:
         payloads, leaves = store(pool)
@@ -94,7 +99,7 @@ def test_what_is_not_in_memory_is_neither_read_nor_counted(pool: Pool, monkeypat
     assert pool.in_order().content(leaves[0]) is None
 
 
-@pytest.mark.skipif(native is None, reason="the native core is not built")
+@built
 def test_the_kernel_says_what_of_a_mapping_is_in_memory(tmp_path: Path) -> None:
     path, page = tmp_path / "file", mmap.PAGESIZE
     path.write_bytes(bytes(8 * page))
