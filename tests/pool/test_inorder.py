@@ -91,12 +91,19 @@ def test_what_was_there_when_the_machine_started_is_not_believed(tmp_path: Path)
 
 def test_what_is_not_in_memory_is_neither_read_nor_counted(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     payloads, leaves = store(pool)
-    monkeypatch.setattr("packetfs.pool.lookup.resident", lambda mapped: min(len(mapped), 64 + SIZES[0] + 10))
-    in_order = pool.in_order()
-    assert in_order.count_same(b"".join(leaves), memoryview(b"".join(payloads))) == 1
-    monkeypatch.setattr("packetfs.pool.lookup.resident", lambda mapped: min(len(mapped), 64 + SIZES[0] - 1))
+    monkeypatch.setattr("packetfs.pool.lookup.resident", lambda *_: 0)
+    monkeypatch.setattr(pool.arena, "peek_into", lambda *_: pytest.fail("it is read"))
     assert pool.in_order().count_same(leaves[0], memoryview(payloads[0])) == 0
     assert pool.in_order().content(leaves[0]) is None
+
+
+@built
+def test_what_is_in_memory_in_part_is_counted_as_far_as_it_is(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    payloads, leaves = store(pool)
+    read, stream = pool.arena.peek_into, memoryview(b"".join(payloads))
+    for most, count in ((64 + SIZES[0] + 10, 1), (64 + SIZES[0] - 1, 0)):
+        monkeypatch.setattr(pool.arena, "peek_into", lambda at, out, most=most: read(at, out[:most]))
+        assert pool.in_order().count_same(b"".join(leaves), stream) == count
 
 
 @built
