@@ -399,10 +399,6 @@ DERIVED_SMALL: Final = 64 * MIB
 STRETCH_MEAN: Final = 16
 """Shards of a stretch, whose results are remembered as one, on average: of 1 GB the 60 stretches that did not change
 are looked up, and the shards of those that did, twice as many as a stretch has on average. A power of two up to 256."""
-STRETCH_BYTES: Final = 64 * MIB
-STRETCH_LEAST: Final = 4
-"""Bytes of a stretch on average where shards are long, and the shards that it has on average all the same: of a file of
-64 shards of 16 MiB the half would lie in the stretch that changed."""
 STRETCH_MAX: Final = 64
 """Shards of a stretch at the most: where digests end none, as in a hole."""
 MEMO_MAPS_MAX: Final = 4 * MIB

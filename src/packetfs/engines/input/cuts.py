@@ -5,7 +5,7 @@ A shard has S/2 to 3S/2 bytes and ends behind the extent, among those that end i
 rule by which extents themselves are cut (packet/cut.py), one level up. What is longer than S, and runs and inline data,
 which have no digest, end a shard only where nothing else does.
 
-Shards that follow each other form a stretch, which ends behind one shard in sixteen, by its digest too: so a
+Shards that follow each other form a stretch, which ends behind one shard in STRETCH_MEAN, by its digest too: so a
 change moves the edges of one or two stretches, and what a program computed on the others can be had as one (memo.py).
 """
 
@@ -17,7 +17,7 @@ from itertools import islice
 from operator import sub
 from struct import Struct
 
-from packetfs.limits import STRETCH_BYTES, STRETCH_LEAST, STRETCH_MAX, STRETCH_MEAN
+from packetfs.limits import STRETCH_MAX, STRETCH_MEAN
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET, Op
 from packetfs.typing import TYPE_CHECKING, Final
@@ -37,20 +37,13 @@ def longest(shard_bytes: int) -> int:
     return shard_bytes + shard_bytes // 2
 
 
-def together(shard_bytes: int) -> int:
-    """Return how many shards of this size a stretch has on average: a power of two."""
-    fitting = 1 << max(STRETCH_BYTES // shard_bytes, 1).bit_length() - 1
-    return min(max(fitting, STRETCH_LEAST), STRETCH_MEAN)
-
-
 def stretches(program: Leaves, root: Digest, shard_bytes: int, start: int = 0) -> Iterator[list[int]]:
     """Yield, stretch by stretch, where the shards of a file end; the last one does where the file does. `start`: where
     a stretch begins."""
     ends: list[int] = []
-    mean = together(shard_bytes)
     for end, key in _shard_ends(program, root, shard_bytes, start):
         ends.append(end)
-        if key % mean == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
+        if key % STRETCH_MEAN == 0 or len(ends) == STRETCH_MAX:  # not its first bytes: it is the least of several
             yield ends
             ends = []
     if ends:
