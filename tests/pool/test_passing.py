@@ -48,13 +48,21 @@ def test_pages_at_hand_stay(machine: Machine) -> None:
     assert machine.gone == []
 
 
+def test_what_is_dear_by_chance_stays(machine: Machine) -> None:
+    gone_by = Passing(int, 0)
+    for start in range(0, 512 * MIB, 64 * MIB):
+        machine.write(gone_by, start, start + 16 * MIB, 2e-3)
+        machine.write(gone_by, start + 16 * MIB, start + 64 * MIB, 0.3e-3)
+    assert machine.gone == []
+
+
 def test_where_pages_are_dear_all_but_the_last_ones_go_twice(machine: Machine) -> None:
     gone_by = Passing(int, 0)
     machine.write(gone_by, 0, 64 * MIB, 0.3e-3)
-    machine.write(gone_by, 64 * MIB, 80 * MIB, 2e-3)
-    machine.write(gone_by, 80 * MIB, SEGMENT + 32 * MIB, 0.3e-3)
+    machine.write(gone_by, 64 * MIB, 96 * MIB, 2e-3)
+    machine.write(gone_by, 96 * MIB, SEGMENT + 32 * MIB, 0.3e-3)
     windows = [segment * SEGMENT + start for segment, start in machine.gone]
-    written = list(range(48 * MIB, SEGMENT + 32 * MIB, 16 * MIB))
+    written = list(range(64 * MIB, SEGMENT + 32 * MIB, 16 * MIB))
     assert sorted(windows) == sorted(written + written[1:-1])
 
 

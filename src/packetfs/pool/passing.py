@@ -17,40 +17,44 @@ from packetfs.typing import Final
 
 _WINDOW: Final = 16 * MIB
 """Bytes after which the cost is looked at, and that are let go at a time."""
-_SAMPLE: Final = 8
-"""One in so many writes is timed: to ask for the time takes 1 % of what a write does."""
+_SAMPLE: Final = MIB // 2
+"""Bytes of which one write is timed: to ask for the time takes 1 % of what the write of one chunk does."""
 _DEAR: Final = 0.6e-3
 """CPU seconds that a MiB costs there: twice what copying it into pages at hand takes."""
+_WINDOWS: Final = 2
+"""Windows that are dear one after the other, before it is believed: one may be by chance."""
 
 
 class Passing:
-    """Watches what writing costs; from the first window that is dear on, it lets go of each soon after it is full."""
+    """Watches what writing costs; where it is dear for long enough, it lets go of each window soon after it is full."""
 
     def __init__(self, descriptor: Callable[[int], int], end: int) -> None:
         """`descriptor` opens a segment by number; `end`: the position from which on is written."""
         self._descriptor = descriptor
         self._first = self._looked = end // _WINDOW
         self._end = end
-        self._writes = self._bytes = 0
+        self._untimed = self._bytes = self._dear = 0
         self._seconds = 0.0
         self._is_dear = False
 
     def write(self, write: Callable[[], None], end: int) -> None:
         """Do what writes up to the position `end`."""
         size, self._end = end - self._end, end
-        self._writes += 1
-        if self._is_dear or self._writes % _SAMPLE:
+        self._untimed += size
+        if self._is_dear or self._untimed < _SAMPLE:
             write()
         else:
             before = time.thread_time()
             write()
             self._seconds += time.thread_time() - before
             self._bytes += size
+            self._untimed = 0
         if end // _WINDOW > self._looked:
             self._look(end // _WINDOW)
 
     def _look(self, window: int) -> None:
-        self._is_dear = self._is_dear or self._seconds * MIB > _DEAR * self._bytes
+        self._dear = self._dear + 1 if self._seconds * MIB > _DEAR * self._bytes else 0
+        self._is_dear = self._is_dear or self._dear >= _WINDOWS
         if self._is_dear:
             self._let_go(window - 1)  # begins to be written out
             self._let_go(window - 2)  # is written by now, and goes
