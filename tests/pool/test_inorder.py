@@ -42,7 +42,10 @@ def test_extents_that_lie_in_one_go_are_counted_as_far_as_the_stream_has_them(po
     payloads, leaves = store(pool)
     in_order = pool.in_order()
     stream = b"".join(payloads[:3]) + b"something else, of many bytes" * 9
-    assert in_order.count_same(b"".join(leaves), memoryview(stream)) == 3
+    found, at = 0, 0
+    while count := in_order.count_same(b"".join(leaves[found:]), memoryview(stream)[at:]):
+        found, at = found + count, sum(SIZES[: found + count])
+    assert found == 3
     content = in_order.content(leaves[3])
     assert content is not None
     assert bytes(content) == payloads[3]
@@ -104,6 +107,27 @@ def test_what_is_in_memory_in_part_is_counted_as_far_as_it_is(pool: Pool, monkey
     for most, count in ((64 + SIZES[0] + 10, 1), (64 + SIZES[0] - 1, 0)):
         monkeypatch.setattr(pool.arena, "peek_into", lambda at, out, most=most: read(at, out[:most]))
         assert pool.in_order().count_same(b"".join(leaves), stream) == count
+
+
+@built
+def test_extents_that_do_not_lie_in_one_go_are_left_out_more_and_more_until_some_do(pool: Pool) -> None:
+    payloads, leaves = store(pool)
+    _, others = store(pool, 2)
+    in_order, looks = pool.in_order(), list[int]()
+    for number in range(400):
+        if in_order.is_due():
+            in_order.count_same((leaves, others)[len(looks) % 2][0], memoryview(b""))
+            looks.append(number)
+    assert looks[:4] == [0, 1, 3, 5]
+    assert 30 < len(looks) < 40
+    assert looks[-1] - looks[-2] > 15
+    while not in_order.is_due():
+        pass
+    for _ in range(40):
+        assert in_order.count_same(leaves[0] + leaves[1], memoryview(payloads[0] + payloads[1])) == 2
+        assert in_order.is_due()
+    in_order.count_same(others[0], memoryview(b""))
+    assert in_order.is_due(), "what did not pay once is forgotten where it did often"
 
 
 @built

@@ -22,7 +22,10 @@ from packetfs.pool.lookup import Lookup
 from packetfs.typing import Final
 
 _STRETCH: Final = 512 * KIB
-"""Bytes read at a time: they are in the second-level cache still when they are compared."""
+"""Bytes read at a time where extents lie in one go: they are in the second-level cache still when they are compared."""
+_LEFT_OUT: Final = 32
+"""Extents that are left out at the most before one is looked for: to look for each costs a third more than to hash it
+where all are patches, or lie one here and one there (measured)."""
 _WHOLE_COPY: Final = bytes((Op.COPY, 0, 0, 0)), bytes(8)
 """The first bytes and the operand of a COPY of a whole extent."""
 
@@ -35,21 +38,33 @@ class InOrder:
         self._lookup = lookup
         self._since = since
         self._memory = pages(_STRETCH)
-        self._header = memoryview(bytearray(PACKET))
         self._start = self._end = 0
         """What of the arena is in memory."""
         self._next = -1
         """Where the extent behind the last one would lie, -1 where there is none yet."""
+        self._scattered = self._left_out = 0
+
+    def is_due(self) -> bool:
+        """Tell whether to look for the next extent: some are left out where it did not pay lately."""
+        self._left_out -= 1
+        return self._left_out < 0
 
     def count_same(self, leaves: bytes, stream: memoryview) -> int:
         """Return how many of the extents that `leaves` are copies of lie in one go and in memory, and are what the
         stream goes on with."""
-        if not self._find(leaves):
-            return 0
-        stored = self._memory[self._next - self._start : self._end - self._start]
-        count, taken, _ = same_extents(leaves, stored, stream)
-        self._next += taken
+        expected, count, goes_on = self._next, 0, False
+        if self._find(leaves):
+            stored = self._memory[self._next - self._start : self._end - self._start]
+            count, taken, _ = same_extents(leaves, stored, stream)
+            goes_on = self._next == expected or count > 1
+            self._next += taken
+        self._judge(count, goes_on=goes_on)
         return count
+
+    def _judge(self, count: int, *, goes_on: bool) -> None:
+        """Look for fewer extents where they do not lie in one go, as it does not pay then."""
+        self._scattered = max(self._scattered - count, 0) if goes_on else min(self._scattered + 1, 2 * _LEFT_OUT)
+        self._left_out = 0 if goes_on else self._scattered // 2
 
     def content(self, leaf: bytes) -> memoryview | None:
         """Return the payload of the extent that a leaf is a copy of, good until the next call, and go on behind it.
@@ -73,7 +88,7 @@ class InOrder:
         for position in self._lookup.positions(digest):
             if position < self._since:
                 continue
-            if self._has(position, length) or (self._leads(position, head) and self._fill(position, length)):
+            if self._has(position, length) or self._fill(position, PACKET + length, 2 * (PACKET + length)):
                 self._next = position
                 return self._begins(position, head)
         return False
@@ -82,17 +97,13 @@ class InOrder:
         """Tell whether an extent of this length would be in memory; what lies behind the last one is read for that."""
         if self._start <= position and position + PACKET + length <= self._end:
             return True
-        return position == self._next >= 0 and self._fill(position, length)
+        return position == self._next >= 0 and self._fill(position, PACKET + length, _STRETCH)
 
-    def _fill(self, position: int, length: int) -> bool:
-        """Read what lies from `position` on; False where that is less than an extent, or may have gone meanwhile."""
-        count = self._lookup.read_near(position, self._memory)
+    def _fill(self, position: int, least: int, most: int) -> bool:
+        """Read what lies from `position` on, up to `most` bytes; False where there are fewer than `least`."""
+        count = self._lookup.read_near(position, self._memory[:most])
         self._start, self._end = position, position + count
-        return count >= PACKET + length
-
-    def _leads(self, position: int, head: bytes) -> bool:
-        """Tell whether a header at `position` begins so, before all behind it is read."""
-        return self._lookup.read_near(position, self._header) == PACKET and self._header[: len(head)] == head
+        return count >= least
 
     def _begins(self, position: int, head: bytes) -> bool:
         at = position - self._start

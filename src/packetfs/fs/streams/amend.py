@@ -69,8 +69,9 @@ class Amender:
         self._mean = mean
         self._most = mean + mean // 2
         self._load = load
-        self._memory = pages(self._most)
-        self._old = pages(self._most if load is not None else 0)
+        room = min(self._most, known.size)
+        self._memory = pages(room)
+        self._old = pages(room if load is not None else 0)
 
     def amend(self, old: Segment, before: Iterable[Segment]) -> Amended | None:
         """Return the content of an extent, good until the next call; None where its end, or one of an extent

@@ -30,7 +30,7 @@ from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut
 from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto, Window
-from packetfs.limits import INGEST_WINDOW
+from packetfs.limits import COMPARED_MIN, INGEST_WINDOW
 from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
@@ -87,7 +87,7 @@ _NO_DATA: Final = memoryview(b"")
 def ingest(
     pool: Pool,
     read_into: ReadInto,
-    size_hint: int,  # noqa: ARG001 - for callers who know; nothing is reserved by it
+    size_hint: int,
     old_root: Digest | None = None,
     keep: bool = True,
     tee: Tee | None = None,
@@ -101,14 +101,16 @@ def ingest(
     alone, and the content of what did not change must be in the pool.
 
     `trusting`: old content is not compared with its digests. With `known` the caller must compare the root that comes
-    of it; without, what the pool has written since the machine started is compared with, instead of hashing the stream.
+    of it; without, what the pool has written since the machine started is compared with, instead of hashing a large
+    stream.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
         amender = None
         if known is not None and tee is None:
             load = partial(pool.read_into, on_trust=trusting) if keep else None
             amender = Amender(known, read_into, pool.mean, load)
-        in_order = pool.in_order() if trusting and known is None and tee is None else None
+        compares = trusting and known is None and tee is None and old_root is not None and size_hint >= COMPARED_MIN
+        in_order = pool.in_order() if compares else None
         old = OldProgram.load(pool, old_root, pool.mean)
         return _Ingest(pool, stream, old, keep, tee, known, amender, in_order, trusting).run()
 
@@ -255,7 +257,7 @@ class _Ingest:
 
     def _again(self, at: int, keep: int) -> list[Segment]:
         """Return the next old extents that the stream has as they lie in the pool, as far as these are believed."""
-        if self._in_order is None:
+        if self._in_order is None or not self._in_order.is_due():
             return []
         segments = self._old.extents(_TOGETHER)
         count = self._stream.have(at, sum(segment.length for segment in segments), keep)
