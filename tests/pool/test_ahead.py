@@ -18,8 +18,12 @@ from packetfs.pool.storage import DiskStorage
 class Asked(DiskStorage):
     """Notes what blocks are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 1 << 40) -> None:
         self.ranges: list[tuple[int, int]] = []
+        self.room = room
+
+    def free(self, fd: int) -> int:
+        return self.room if fd < 0 else super().free(fd)
 
     def allocate(self, fd: int, offset: int, length: int) -> None:
         self.ranges.append((offset, offset + length))
@@ -34,6 +38,16 @@ def test_blocks_are_had_a_step_ahead_and_not_beyond_the_end() -> None:
     assert disk.ranges == [(STEP, 2 * STEP + MIB), (2 * STEP + MIB, 3 * STEP)]
     ahead.reach(-1, 3 * STEP, 4 * STEP)
     assert len(disk.ranges) == 2
+
+
+def test_a_disk_that_has_little_room_is_left_as_it_is() -> None:
+    disk = Asked(5 * STEP)
+    ahead = Ahead(disk, 0, 3 * STEP)
+    ahead.reach(-1, STEP, STEP + MIB)
+    assert not disk.ranges
+    disk.room = 10 * STEP
+    ahead.reach(-1, STEP + MIB, STEP + 2 * MIB)
+    assert disk.ranges == [(STEP + MIB, 2 * STEP + 2 * MIB)]
 
 
 @pytest.mark.parametrize("durable", [True, False])
