@@ -475,6 +475,11 @@ static PyMethodDef methods[] = {
     {"is_narrow", pfs_python_is_narrow, METH_VARARGS, "is_narrow(data, count) -> bool: whether `widen` can"},
     {"vm_reduce_narrow", pfs_python_vm_reduce_narrow, METH_VARARGS,
      "vm_reduce_narrow(into, data, count, start, reducer, width): words `start` and on"},
+    {"table_columns", pfs_python_table_columns, METH_VARARGS,
+     "table_columns(entries, key_size, value_size, reducer, width) -> (keys, values)"},
+    {"table_merge", pfs_python_table_merge, METH_VARARGS,
+     "table_merge(keys, values, more_keys, more_values, key_size, value_size, reducer, width) -> (keys, values)"},
+    {"table_lay", pfs_python_table_lay, METH_VARARGS, "table_lay(keys, values, key_size, value_size) -> bytes: entries"},
     {"widen", pfs_python_widen, METH_VARARGS, "widen(data, count) -> bytearray of so many words"},
     {NULL, NULL, 0, NULL},
 };

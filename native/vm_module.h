@@ -17,5 +17,8 @@ PyObject *pfs_python_narrow(PyObject *module, PyObject *args);
 PyObject *pfs_python_widen(PyObject *module, PyObject *args);
 PyObject *pfs_python_is_narrow(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_reduce_narrow(PyObject *module, PyObject *args);
+PyObject *pfs_python_table_columns(PyObject *module, PyObject *args);
+PyObject *pfs_python_table_merge(PyObject *module, PyObject *args);
+PyObject *pfs_python_table_lay(PyObject *module, PyObject *args);
 
 #endif

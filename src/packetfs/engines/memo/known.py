@@ -30,7 +30,7 @@ from packetfs.typing import Final
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.layout import SEMANTICS, VMS_MAX
 
-_PREFIX: Final = b"packetfs memo 11\0"
+_PREFIX: Final = b"packetfs memo 12\0"
 _JOB: Final = struct.Struct("<QQ32s")
 _LAYOUT: Final = struct.Struct("<Q")
 _PLACE: Final = struct.Struct("<6Q32s")

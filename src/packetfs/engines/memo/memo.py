@@ -32,6 +32,7 @@ from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span,
 from packetfs.engines.memo.values import front
 from packetfs.engines.results.narrow import Words
 from packetfs.engines.results.outcome import DAMAGE, Outcome, join
+from packetfs.engines.results.tables import in_order
 from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadPacket, PacketFSError
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
@@ -153,7 +154,8 @@ class Memo:
         return question, known[QUESTION.size + DIGEST :] if key == answer else None
 
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
-        """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with."""
+        """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with. Its hash
+        tables get no index: nothing looks for keys in them any more."""
         at, held, begun = slot * self._image.maps_bytes, front(found.maps.widened()), len(self._image.initial)
         maps[at : at + len(held)] = held
         if len(held) < begun:
@@ -219,9 +221,9 @@ class Memo:
 
     # values
 
-    def _encode(self, context: Context, maps: Buffer, piece: Piece) -> bytes:
+    def _encode(self, context: Context, maps: memoryview, piece: Piece) -> bytes:
         counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts)
-        return self._brief(_COUNTS.pack(*counts) + emitted.pack([piece]), maps)
+        return self._brief(_COUNTS.pack(*counts) + emitted.pack([piece]), in_order(self._image, maps))
 
     def _brief(self, told: bytes, maps: Buffer) -> bytes:
         with self._lock:  # the compressor is one for all threads

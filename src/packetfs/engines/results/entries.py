@@ -28,15 +28,17 @@ class Entries(Sequence[Pair]):
         values: Buffer,
         size: int,
         stride: int,
-        keys: Sequence[bytes] | None,
+        keys: Buffer | None = None,
+        key_size: int = _INDEX.size,
     ) -> None:
-        """`everything`: makes all pairs; from `values`, each `size` bytes long, `stride` bytes apart. `keys`: None for
-        indices."""
+        """`everything`: makes all pairs; from `values`, each `size` bytes long, `stride` bytes apart. `keys`: all of
+        them, None for indices."""
         self._everything = everything
         self._values = memoryview(values)
         self._size = size
         self._stride = stride
-        self._keys = keys
+        self._keys = None if keys is None else memoryview(keys)
+        self._key_size = key_size
         self._pairs: tuple[Pair, ...] | None = None
         self._listed: dict[str, list[int]] = {}
 
@@ -47,7 +49,7 @@ class Entries(Sequence[Pair]):
 
     def __len__(self) -> int:
         if self._keys is not None:
-            return len(self._keys)
+            return len(self._keys) // self._key_size
         if self._pairs is None and self._size == self._stride == 8:
             numbers = self._listed.get("q") or self._numbers("Q", 8)
             return len(numbers) - numbers.count(0)
@@ -86,7 +88,8 @@ class Entries(Sequence[Pair]):
         return self._listed[form]
 
     def _pair(self, index: int) -> Pair:
-        key = _INDEX.pack(index) if self._keys is None else self._keys[index]
+        at, size = index * self._key_size, self._key_size
+        key = _INDEX.pack(index) if self._keys is None else bytes(self._keys[at : at + size])
         return key, bytes(self._values[index * self._stride : index * self._stride + self._size])
 
 

@@ -99,7 +99,7 @@ class ArrayReduction:
         """Return (index, value) of what is not all zero."""
         place, memory = self._place, self._all() or b""
         listed = partial(entries, replace(place, offset=0), memoryview(memory))
-        return Entries(listed, memory, place.value_size, place.stride, None)
+        return Entries(listed, memory, place.value_size, place.stride)
 
 
 Reduction = ArrayReduction | HashReduction
