@@ -14,6 +14,16 @@ static void reduce(uint8_t *into, const uint8_t *values, size_t count, const str
     (void)pfs_vm_reduce(into, count * kind->value_size, values, 1, 0, kind->reducer, kind->width);
 }
 
+/* memcpy, which takes its time for sizes that it does not know. */
+static void put(uint8_t *to, const uint8_t *from, size_t size) {
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size == 4)
+        memcpy(to, from, 4);
+    else
+        memcpy(to, from, size);
+}
+
 /* Less than, equal to or greater than zero, as memcmp. */
 static int compare(const uint8_t *a, const uint8_t *b, size_t size) {
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -45,16 +55,15 @@ static int pass(uint32_t *to, const uint32_t *from, const uint8_t *keys, size_t 
     return 1;
 }
 
-static int is_sorted(const uint8_t *keys, size_t count, size_t size) {
+static int is_rising(const uint8_t *keys, size_t count, size_t size) {
     for (size_t i = 1; i < count; i++)
-        if (compare(keys + (i - 1) * size, keys + i * size, size) > 0) return 0;
+        if (compare(keys + (i - 1) * size, keys + i * size, size) >= 0) return 0;
     return 1;
 }
 
 /* Returns the one of two arrays that has the numbers of all rows, by key. */
 static uint32_t *sort(uint32_t *order, uint32_t *spare, const uint8_t *keys, size_t count, size_t size) {
     for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
-    if (is_sorted(keys, count, size)) return order;
     for (size_t at = size; at-- > 0;) {
         if (!pass(spare, order, keys, count, size, at)) continue;
         uint32_t *sorted = spare;
@@ -72,8 +81,8 @@ static size_t take(uint8_t *keys, uint8_t *values, const uint8_t *entries, size_
     size_t count = 0, behind = value_at(kind), stride = stride_of(kind);
     for (size_t i = 0; i < used; i++, entries += stride) {
         if (pfs_load32(entries + NEXT_FREE) != 0) continue;
-        memcpy(keys + count * kind->key_size, entries + KEY, kind->key_size);
-        memcpy(values + count * kind->value_size, entries + behind, kind->value_size);
+        put(keys + count * kind->key_size, entries + KEY, kind->key_size);
+        put(values + count * kind->value_size, entries + behind, kind->value_size);
         count++;
     }
     return count;
@@ -88,25 +97,31 @@ static size_t gather(uint8_t *keys, uint8_t *values, const struct pfs_columns *r
             reduce(values + (done - 1) * kind->value_size, value, 1, kind);
             continue;
         }
-        memcpy(keys + done * size, key, size);
-        memcpy(values + done * kind->value_size, value, kind->value_size);
+        put(keys + done * size, key, size);
+        put(values + done * kind->value_size, value, kind->value_size);
         done++;
     }
     return done;
 }
 
+/* Put rows in order where they are; -1 without memory. */
+static ptrdiff_t arrange(uint8_t *keys, uint8_t *values, size_t count, const struct pfs_table_kind *kind) {
+    size_t keys_bytes = count * kind->key_size, values_bytes = count * kind->value_size;
+    uint32_t *order = malloc(2 * count * sizeof *order + keys_bytes + values_bytes);
+    if (order == NULL) return -1;
+    uint8_t *taken = (uint8_t *)(order + 2 * count);
+    memcpy(taken, keys, keys_bytes);
+    memcpy(taken + keys_bytes, values, values_bytes);
+    struct pfs_columns rows = {taken, taken + keys_bytes, count};
+    count = gather(keys, values, &rows, sort(order, order + count, taken, count, kind->key_size), kind);
+    free(order);
+    return (ptrdiff_t)count;
+}
+
 ptrdiff_t pfs_table_columns(uint8_t *keys, uint8_t *values, const uint8_t *entries, size_t used,
                             const struct pfs_table_kind *kind) {
-    size_t row = kind->key_size + kind->value_size + 2 * sizeof(uint32_t);
-    uint8_t *room = malloc(used * row + 1);
-    if (room == NULL) return -1;
-    uint32_t *order = (uint32_t *)(void *)room, *spare = order + used;
-    uint8_t *held_keys = (uint8_t *)(spare + used), *held_values = held_keys + used * kind->key_size;
-    struct pfs_columns rows = {held_keys, held_values, take(held_keys, held_values, entries, used, kind)};
-    order = sort(order, spare, held_keys, rows.count, kind->key_size);
-    size_t count = gather(keys, values, &rows, order, kind);
-    free(room);
-    return (ptrdiff_t)count;
+    size_t count = take(keys, values, entries, used, kind);
+    return is_rising(keys, count, kind->key_size) ? (ptrdiff_t)count : arrange(keys, values, count, kind);
 }
 
 /* merging */
@@ -119,8 +134,8 @@ struct out {
 
 static void copy(struct out *out, const struct pfs_columns *from, size_t at, size_t count,
                  const struct pfs_table_kind *kind) {
-    memcpy(out->keys + out->count * kind->key_size, from->keys + at * kind->key_size, count * kind->key_size);
-    memcpy(out->values + out->count * kind->value_size, from->values + at * kind->value_size, count * kind->value_size);
+    put(out->keys + out->count * kind->key_size, from->keys + at * kind->key_size, count * kind->key_size);
+    put(out->values + out->count * kind->value_size, from->values + at * kind->value_size, count * kind->value_size);
     out->count += count;
 }
 
@@ -158,7 +173,7 @@ void pfs_table_lay(uint8_t *entries, const struct pfs_columns *columns, const st
     size_t behind = value_at(kind), stride = stride_of(kind);
     memset(entries, 0, columns->count * stride);
     for (size_t i = 0; i < columns->count; i++, entries += stride) {
-        memcpy(entries + KEY, columns->keys + i * kind->key_size, kind->key_size);
-        memcpy(entries + behind, columns->values + i * kind->value_size, kind->value_size);
+        put(entries + KEY, columns->keys + i * kind->key_size, kind->key_size);
+        put(entries + behind, columns->values + i * kind->value_size, kind->value_size);
     }
 }

@@ -38,7 +38,7 @@ def test_a_job_file_comes_back(name: str, parent: str, number: int, chosen: bool
         (MapType.ARRAY, 1 << 16, 8, 1 << 23),
         (MapType.ARRAY, 1 << 18, 8, 1 << 25),
         (MapType.ARRAY, 1 << 22, 8, 1 << 26),
-        (MapType.PERCPU_HASH, 1 << 16, 8, 1 << 24),
+        (MapType.PERCPU_HASH, 1 << 16, 8, 1 << 23),
         (MapType.RINGBUF, 1 << 22, 0, 1 << 20),
     ],
 )

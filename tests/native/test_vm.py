@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.vm_differential import Fuzzer
 from packetfs.accel import native
+from packetfs.engines.results.columns import columns_python, lay_python, merge_python
 from packetfs.engines.results.elements import reduce_python
 from packetfs.engines.results.narrow import is_narrow_python, narrow_python, reduce_narrow_python, widen_python
 from packetfs.errors import IllegalInstruction
@@ -332,3 +333,54 @@ def test_words_are_reduced_as_they_are(
         wanted = bytearray(before)
         reduce_python(memoryview(wanted), memoryview(words)[8 * start : 8 * (start + size)], 1, 0, reducer, width)
         assert results[0] == wanted
+
+
+@built
+@settings(max_examples=300)
+@given(
+    st.integers(0, 1 << 32),
+    st.sampled_from([1, 3, 4, 8, 13]),
+    st.sampled_from([1, 2, 4, 8]),
+    st.sampled_from(list(Reducer)),
+    st.lists(st.integers(0, 300), min_size=2, max_size=2),
+)
+def test_tables_are_sorted_merged_and_laid_alike(
+    seed: int, key: int, width: int, reducer: Reducer, counts: list[int]
+) -> None:
+    """Entries that are free, and keys that come twice, as a program may have written them."""
+    rng = Random(seed)
+    few, value = rng.choice((2, 200, 256)), width * rng.choice((1, 1, 2))
+    sorted_: list[tuple[bytes, bytes]] = []
+    for count in counts:
+        rows = [(bytes(rng.randrange(few) for _ in range(key)), rng.randbytes(value)) for _ in range(count)]
+        entries = bytearray(lay_python(b"".join(k for k, _ in rows), b"".join(v for _, v in rows), key, value))
+        for at in range(0, len(entries), len(entries) // max(count, 1) or 1):
+            entries[at] = rng.choice((0, 0, 0, 9))
+        found = columns_python(entries, key, value, reducer, width)
+        assert CORE.table_columns(entries, key, value, reducer, width) == found
+        assert CORE.table_lay(*found, key, value) == lay_python(*found, key, value)
+        sorted_.append(found)
+    merged = CORE.table_merge(*sorted_[0], *sorted_[1], key, value, reducer, width)
+    assert merged == merge_python(*sorted_[0], *sorted_[1], key, value, reducer, width)
+
+
+@built
+def test_columns_that_do_not_fit_are_refused() -> None:
+    for keys, values, key, value in (
+        (b"abc", bytes(8), 2, 8),
+        (b"ab", bytes(9), 2, 8),
+        (b"", b"", 0, 8),
+        (b"", b"", 513, 8),
+    ):
+        with pytest.raises(ValueError, match="columns"):
+            CORE.table_lay(keys, values, key, value)
+        with pytest.raises(ValueError, match="columns"):
+            CORE.table_merge(keys, values, b"", b"", key, value, Reducer.SUM, 8)
+    for entries, value, reducer, width in (
+        (bytes(23), 8, 1, 8),
+        (bytes(24), 8, 99, 8),
+        (bytes(24), 8, 1, 3),
+        (bytes(24), 4, 1, 8),
+    ):
+        with pytest.raises(ValueError, match="entries"):
+            CORE.table_columns(entries, 4, value, reducer, width)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
 from packetfs.engines.results.result import VERDICT_NAMES, WAYS, FaultReport, JobListener, MapResult, RunResult, Traced
-from packetfs.engines.results.tables import Union
+from packetfs.engines.results.tables import check_union
 from packetfs.errors import BadMessage
 from packetfs.events import Trouble
 from packetfs.limits import FAULTS_MAX
@@ -102,7 +102,7 @@ class _Collector:
         self._listener = listener
         self._entries: list[dict[bytes, bytes]] = [{} for _ in program.maps]
         self._faults: list[FaultReport] = []
-        self._union = Union()
+        self._keys = self._keys_bytes = 0
 
     def hear(self, message: Message | Batch) -> None:
         if isinstance(message, Output):
@@ -136,7 +136,9 @@ class _Collector:
             if key in held:
                 raise BadMessage(reason="an entry of a map twice")
             if definition.type not in _ARRAYS:  # of a table, this is the union over all shards
-                self._union.take(definition)
+                self._keys += 1
+                self._keys_bytes += len(key) + len(value)
+                check_union(definition, self._keys, self._keys_bytes)
             held[key] = value
 
     def result(self, ran: Ran) -> RunResult:

@@ -7,16 +7,18 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from struct import Struct
 
-from packetfs.engines.results.elements import SIGNED, UNSIGNED
+from packetfs.engines.results.elements import SIGNED, UNSIGNED, reduce_array
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Final, TypeAlias, overload
+from packetfs.vm.layout import Reducer
 
 Pair: TypeAlias = tuple[bytes, bytes]
 _INDEX: Final = Struct("<I")
-_PART: Final = 256
-"""Numbers of which the greatest is found first."""
+_LANES: Final = 1024
+"""Entries that are looked at together: more than anybody asks for of the greatest, mostly."""
 
 
 class Entries(Sequence[Pair]):
@@ -40,7 +42,6 @@ class Entries(Sequence[Pair]):
         self._keys = None if keys is None else memoryview(keys)
         self._key_size = key_size
         self._pairs: tuple[Pair, ...] | None = None
-        self._listed: dict[str, list[int]] = {}
 
     def _all(self) -> tuple[Pair, ...]:
         if self._pairs is None:
@@ -51,9 +52,14 @@ class Entries(Sequence[Pair]):
         if self._keys is not None:
             return len(self._keys) // self._key_size
         if self._pairs is None and self._size == self._stride == 8:
-            numbers = self._listed.get("q") or self._numbers("Q", 8)
-            return len(numbers) - numbers.count(0)
+            return self._not_zero
         return len(self._all())
+
+    @cached_property
+    def _not_zero(self) -> int:
+        """How many values there are, each a number of 8 bytes."""
+        numbers = array("Q", self._values.tobytes()).tolist()
+        return len(numbers) - numbers.count(0)
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...
@@ -75,29 +81,34 @@ class Entries(Sequence[Pair]):
         """Return the entries with the `count` greatest first elements, of `width` bytes, and maybe more of them."""
         if self._stride % width or self._size < width:
             return self._all()
-        numbers = self._numbers((SIGNED if signed else UNSIGNED)[width], width)
-        least = _least(numbers, count)
+        found = self._tops(count, width, signed=signed)
+        least = min(heapq.nlargest(count, (number for number, _ in found)), default=0)
         if self._keys is None and least <= 0:  # zeros, which are left out, may have displaced others
             return self._all()
-        return [self._pair(index) for index, number in enumerate(numbers) if number >= least]
+        return [self._pair(index) for index in sorted(index for number, index in found if number >= least)]
 
-    def _numbers(self, form: str, width: int) -> list[int]:
-        """Return the first elements of all values."""
-        if form not in self._listed:
-            self._listed[form] = array(form, self._values.tobytes())[:: self._stride // width].tolist()
-        return self._listed[form]
+    def _tops(self, count: int, width: int, *, signed: bool) -> list[tuple[int, int]]:
+        """Return numbers and their indices: the `count` greatest are among them. Of each lane, entries `_LANES` apart,
+        the greatest is found first, all lanes at once; what is less than `count` of these, each of another lane, is not
+        asked for."""
+        form, step = (SIGNED if signed else UNSIGNED)[width], self._stride // width
+        tops = bytearray(self._values[: _LANES * self._stride])
+        for at in range(len(tops), len(self._values), len(tops) or 1):
+            more = self._values[at : at + len(tops)]
+            reduce_array(
+                memoryview(tops)[: len(more)], more, 1, 0, Reducer.SIGNED_MAX if signed else Reducer.MAX, width
+            )
+        greatest = array(form, bytes(tops))[::step].tolist()
+        bound = heapq.nlargest(count, greatest)[-1] if len(greatest) > count > 0 else None
+        numbers = array(form, self._values.tobytes())
+        lanes = [lane for lane, top in enumerate(greatest) if bound is None or top >= bound]
+        return [
+            (number, lane + _LANES * i)
+            for lane in lanes
+            for i, number in enumerate(numbers[lane * step :: _LANES * step])
+        ]
 
     def _pair(self, index: int) -> Pair:
         at, size = index * self._key_size, self._key_size
         key = _INDEX.pack(index) if self._keys is None else bytes(self._keys[at : at + size])
         return key, bytes(self._values[index * self._stride : index * self._stride + self._size])
-
-
-def _least(numbers: list[int], count: int) -> int:
-    """Return the least of the `count` greatest numbers, or of all where there are no more."""
-    parts = [numbers[at : at + _PART] for at in range(0, len(numbers), _PART)]
-    tops = [max(part) for part in parts]
-    if len(parts) > count:  # what is less than so many numbers, each of another part, is not among the greatest
-        bound = heapq.nlargest(count, tops)[-1]
-        parts = [part for part, top in zip(parts, tops, strict=True) if top >= bound]
-    return min(heapq.nlargest(count, (number for part in parts for number in part)), default=0)

@@ -1,7 +1,7 @@
 """Hash tables of shards become one: the union of their keys; where more than one has a key, its values are reduced.
 
-Tables are sorted columns (columns.py). They wait, as in a merge sort, until those behind them have together half as many
-keys: so each key is merged a few times, however many shards there are.
+Tables are sorted columns (columns.py). They wait, as in a merge sort, until those behind them together have half as
+many keys: so each key is merged a few times, however many shards there are.
 """
 
 from __future__ import annotations
@@ -25,24 +25,32 @@ _HEADER: Final = Struct("<4I16x")
 """Of a hash table (vm/maps.py): keys, free entry, entries that were used, removed words."""
 
 
+def check_union(definition: MapDefinition, entries: int, size: int) -> None:
+    """Raise MapTooLarge when all hash tables of a job have too many keys over all shards; `size`: bytes of these and
+    their values. The last ones were of this map."""
+    if entries > UNION_ENTRIES_MAX or size > UNION_BYTES_MAX:
+        name = definition.name.decode("utf-8", "backslashreplace")
+        raise MapTooLarge(name=name, entries=UNION_ENTRIES_MAX, size=UNION_BYTES_MAX)
+
+
 class Union:
-    """All hash tables of a job, which have a bound together, over all its shards."""
+    """All hash tables of a job, which have a bound together."""
 
     def __init__(self) -> None:
         self.tables: list[HashReduction] = []
 
     def check(self, definition: MapDefinition) -> None:
         """Raise MapTooLarge when there are too many keys, of which these were the last."""
-        if self._is_over():
+        try:
+            check_union(definition, *self._sizes())
+        except MapTooLarge:
             for table in self.tables:  # a key may wait in several columns
                 table.columns()
-            if self._is_over():
-                name = definition.name.decode("utf-8", "backslashreplace")
-                raise MapTooLarge(name=name, entries=UNION_ENTRIES_MAX, size=UNION_BYTES_MAX)
+            check_union(definition, *self._sizes())
 
-    def _is_over(self) -> bool:
-        entries, size = map(sum, zip(*(table.sizes() for table in self.tables), strict=True))
-        return entries > UNION_ENTRIES_MAX or size > UNION_BYTES_MAX
+    def _sizes(self) -> tuple[int, int]:
+        entries, sizes = zip(*(table.sizes() for table in self.tables), strict=True)
+        return sum(entries), sum(sizes)
 
 
 class HashReduction:
