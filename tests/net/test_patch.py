@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from packetfs.errors import Unverified
+from packetfs.errors import CorruptExtent, Unverified
 from packetfs.fs.host import writer
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.writer import Writer
@@ -16,6 +16,9 @@ from packetfs.net.receiving.host_file import HostFile
 from packetfs.net.receiving.spans import Spans
 from packetfs.net.receiving.written import Patched
 from packetfs.net.wire.packed import COPY, FILL, LITERAL, Instruction
+from packetfs.pool.extent import Extent
+from packetfs.pool.gc import discard
+from packetfs.pool.pool import Pool
 from tests.net.rig import Rig
 
 LONG_AGO = 1_600_000_000_000_000_000
@@ -167,6 +170,30 @@ def test_checksum_believes_nothing_that_was_written_since_the_machine_started(ri
     write(rig.base / "src" / "file", new, 1)
     rig.sync(f"{rig.base}/src/", rig.base / "dst", checksum=True)
     assert (rig.base / "dst" / "file").read_bytes() == new
+
+
+def test_nothing_lasting_is_made_of_what_is_damaged_where_it_changes(rig: Rig) -> None:
+    data = random.Random(10).randbytes(SIZE)
+    new = data[:700_000] + b"new" * 20 + data[700_060:]
+    rig.make_pool()
+    write(rig.base / "src" / "file", data)
+    rig.sync(f"{rig.base}/src/", "far:pfs:dst")
+    spoil(rig.base / "pool", data[700_000:700_040], bytes(40))
+    forget_what_was_written(rig.base / "pool")
+    write(rig.base / "src" / "file", new, 1)
+    rig.sync(f"{rig.base}/src/", "far:pfs:dst")
+    with Pool.open(str(rig.base / "pool"), writable=True) as pool:
+        assert discard(pool, [extent for extent in pool.scan() if is_damaged(pool, extent)])
+    rig.sync("pfs:dst/", rig.base / "back")
+    assert (rig.base / "back" / "file").read_bytes() == new
+
+
+def is_damaged(pool: Pool, extent: Extent) -> bool:
+    try:
+        pool.lookup.payload_of(extent)
+    except CorruptExtent:
+        return True
+    return False
 
 
 def forget_what_was_written(base: Path) -> None:

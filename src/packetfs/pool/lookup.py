@@ -36,16 +36,11 @@ from packetfs.typing import Final, NoReturn
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """An extent that a payload may share bytes with, its content, and where that would stand in the payload.
-
-    `is_source`: the shared bytes of the payload were taken from it, and the payload is compared with what it should be:
-    where it is right they are.
-    """
+    """An extent that a payload may share bytes with, its content, and where that would stand in the payload."""
 
     digest: Digest
     content: memoryview
     at: int = 0
-    is_source: bool = False
 
 
 class Lookup:
@@ -241,9 +236,10 @@ class Lookup:
         return None if patch is None else (patch, depth + 1)
 
     def _sound(self, like: Like) -> Extent | None:
-        """Return the extent; None where it is not held, or damaged: of that nothing may be made that lasts."""
+        """Return the extent; None where it is not held, or damaged: of that nothing may be made that lasts, also where
+        the damage lies in what is not shared, as mending takes all of it away."""
         extent = next(self.extents(like.digest), None)
-        if extent is None or not self._durable or like.is_source or extent.position in self._verified:
+        if extent is None or not self._durable or extent.position in self._verified:
             return extent
         return extent if is_intact(extent, like.content) else None  # it may be that of another copy: nothing is marked
 

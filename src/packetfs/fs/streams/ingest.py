@@ -112,7 +112,7 @@ def ingest(
         compares = trusting and known is None and tee is None and old_root is not None and size_hint >= COMPARED_MIN
         in_order = pool.in_order() if compares else None
         old = OldProgram.load(pool, old_root, pool.mean)
-        return _Ingest(pool, stream, old, keep, tee, known, amender, in_order, trusting).run()
+        return _Ingest(pool, stream, old, keep, tee, known, amender, in_order).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,6 @@ class _Ingest:
         known: Known | None,
         amender: Amender | None,
         in_order: InOrder | None,
-        trusting: bool,
     ) -> None:
         self._pool = pool
         self._stream = stream
@@ -159,7 +158,6 @@ class _Ingest:
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._in_order = in_order
-        self._from_old = known is not None and trusting
         self._at = 0
         self._differs_at = self._moved = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
@@ -352,9 +350,7 @@ class _Ingest:
     def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
         """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
-            like: list[Like] = []
-            if old.digest is not None and amended.old is not None:
-                like.append(Like(old.digest, amended.old, is_source=self._from_old))
+            like = () if old.digest is None or amended.old is None else (Like(old.digest, amended.old),)
             self._pool.put(amended.new, digest, like=like)
         segment = Segment(at, old.length, copy_leaf(digest, old.length), digest)
         return _Followed(at, segment, unread, new=old.length)
