@@ -145,10 +145,10 @@ struct pfs_index {
 };
 int pfs_index_put(const struct pfs_index *index, uint64_t key, uint64_t value); /* 1 added, 0 held, -1 full */
 int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value);
-/* Values of up to `room` candidates after the first `skip`; returns how many. */
 /* Put the digest of each COPY with `value` and its offset, below `limit`; no digest gets more than `most` values. */
 size_t pfs_index_put_extents(const struct pfs_index *index, const uint8_t *leaves, size_t count, uint64_t value,
                              uint64_t limit, size_t most);
+/* Values of up to `room` candidates after the first `skip`; returns how many. */
 size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
 size_t pfs_index_count(const struct pfs_index *index);
 

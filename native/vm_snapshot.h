@@ -29,10 +29,10 @@ int pfs_vm_thaw(const struct pfs_vm_table *table, const uint8_t *packets, size_t
                 struct pfs_vm_message *wrong);
 
 /* into[e] = REDUCE(into[e], values[i * stride + e]) for i = 0 .. count - 1; size: multiple of width (1, 2, 4, 8). */
+int pfs_vm_reduce(uint8_t *into, size_t size, const uint8_t *values, size_t count, size_t stride, unsigned reducer,
+                  unsigned width);
 /* The same of words `start` and on of what was narrowed; -1 where it is not that, or there are fewer. */
 int pfs_vm_reduce_narrow(uint8_t *into, size_t size, const struct pfs_narrow *narrow, size_t start, unsigned reducer,
                          unsigned width);
-int pfs_vm_reduce(uint8_t *into, size_t size, const uint8_t *values, size_t count, size_t stride, unsigned reducer,
-                  unsigned width);
 
 #endif

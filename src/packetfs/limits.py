@@ -343,10 +343,10 @@ SHARD_BYTES: Final = MIB
 SHARD_ARRAYS: Final = 8
 """Bytes of a shard for each byte of its arrays at the least, at the most twice as many, where nobody says its size.
 Each shard takes new memory for them: with half as much a histogram of a gigabyte took a third longer, and a run over
-512 KiB of counts again, after a change, hardly less."""
+512 KiB of counts again, after a change, hardly less (a few runs of bench.typed and bench.memo)."""
 SHARD_TABLES: Final = 8
 """The same for the values of its hash tables. Counting in 65,536 keys takes 3.0 CPU-s, in shards twice as long 2.9, and
-0.17 again after a change, instead of some 0.22."""
+0.17 again after a change (by hand)."""
 SHARD_BYTES_FIT: Final = 64 * MIB
 """Bytes of such a shard at the most, so that a file of some gigabytes still keeps many cores at work."""
 SHARD_BYTES_MIN: Final = 512

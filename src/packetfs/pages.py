@@ -1,7 +1,7 @@
 """Memory for bytes that pass: whole pages of its own.
 
 The kernel copies into it at up to twice the speed at which it fills a large bytearray, whose bytes begin 16 behind a
-page: 0.05 to 0.08 s instead of 0.12 for a gigabyte in the page cache (measured on Zen 4, reads of 256 KiB and 1 MiB).
+page: 0.05 to 0.08 s instead of 0.12 for a gigabyte in the page cache (by hand, Zen 4, reads of 256 KiB and 1 MiB).
 To map and unmap them takes 10 us, which is more than little memory is worth.
 """
 

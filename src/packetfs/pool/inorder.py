@@ -5,8 +5,8 @@ crash may have spoilt, and the very file that is compared with it, lies before t
 
 What was written in one go lies in one go, each header before its payload. So one call reads several extents, and the
 next one is looked for behind the last, where its header tells; the index is asked where it is not there. To read and
-compare extents takes half of what hashing them does, and no step in Python for each (measured). That pays where the
-pages are in memory; where they are not, nobody waits, and nothing is read.
+compare extents takes half of what hashing them does, and no step in Python for each (measured by hand). That pays
+where the pages are in memory; where they are not, nobody waits, and nothing is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STRETCH: Final = 512 * KIB
 """Bytes read at a time where extents lie in one go: they are in the second-level cache still when they are compared."""
 _LEFT_OUT: Final = 32
 """Extents that are left out at the most before one is looked for: to look for each costs a third more than to hash it
-where all are patches, or lie one here and one there (measured)."""
+where all are patches, or lie one here and one there (measured by hand)."""
 _WHOLE_COPY: Final = bytes((Op.COPY, 0, 0, 0)), bytes(8)
 """The first bytes and the operand of a COPY of a whole extent."""
 

@@ -21,7 +21,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _NOT_COPIED: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """What filesystems, old kernels and sandboxes say to a copy within the kernel."""
 _GATHERED: Final = MIB
-"""Bytes that are gathered for one call: chunks one by one cost the kernel 0.22 s a GB, these 0.18 (measured)."""
+"""Bytes that are gathered for one call: chunks one by one cost the kernel 0.22 s a GB, these 0.18 (by hand)."""
 _PARTS: Final = 64
 """Buffers that one call takes; more are joined first, as they are small."""
 
