@@ -3,16 +3,6 @@
 
 #include "vm_snapshot.h"
 
-static uint8_t *address_of(const Py_buffer *buffer) {
-    static uint8_t nothing[8];
-    return buffer->buf == NULL ? nothing : buffer->buf;
-}
-
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 /* A block has a byte at the least. */
 static int can_be(Py_ssize_t count, const Py_buffer *data) {
     return count >= 0 && count / PFS_NARROW_BLOCK <= data->len && count <= PY_SSIZE_T_MAX / 8;

@@ -7,11 +7,6 @@
 #include "kernels.h"
 #include "packet.h"
 
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 /* compare */
 
 static PyObject *stretches(const Py_buffer *new, const Py_buffer *old) {

@@ -2,8 +2,7 @@
 #ifndef PFS_PATCH_MODULE_H
 #define PFS_PATCH_MODULE_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "buffers.h"
 
 PyObject *pfs_python_make_patch(PyObject *module, PyObject *args);
 PyObject *pfs_python_patch_bases(PyObject *module, PyObject *args);

@@ -9,11 +9,6 @@ enum { BLOCK_LEAST = 64, BLOCK_MOST = 1 << 20, WIDTH_MOST = 7, SYMBOL = sizeof(s
 #define KEY_LIMIT ((1ull << 61) - 1)
 #define COUNT_MOST ((size_t)1 << 30)
 
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 static const char *wrong_block(Py_ssize_t block, int width, unsigned long long key) {
     if (block < BLOCK_LEAST || block > BLOCK_MOST || (block & (block - 1)) != 0)
         return "a block is a power of two from 64 bytes to 1 MiB";

@@ -2,8 +2,7 @@
 #ifndef PFS_RECONCILE_MODULE_H
 #define PFS_RECONCILE_MODULE_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "buffers.h"
 
 PyObject *pfs_python_block_sums(PyObject *module, PyObject *args);
 PyObject *pfs_python_block_index(PyObject *module, PyObject *args);

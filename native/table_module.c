@@ -4,15 +4,6 @@
 #include "table.h"
 #include "vm_snapshot.h"
 
-static const uint8_t nothing[8];
-
-static const uint8_t *address_of(const Py_buffer *buffer) { return buffer->buf == NULL ? nothing : buffer->buf; }
-
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 static int can_be(const struct pfs_table_kind *kind) {
     return kind->key_size > 0 && kind->key_size <= PFS_VM_KEY_MAX && kind->value_size > 0 &&
            kind->value_size <= PFS_VM_VALUE_MAX && kind->reducer <= PFS_VM_REDUCER_FIRST && kind->width > 0 &&

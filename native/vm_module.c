@@ -28,11 +28,6 @@ static void drop(struct prepared *prepared) {
 
 static void drop_capsule(PyObject *capsule) { drop(PyCapsule_GetPointer(capsule, capsule_name)); }
 
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 PyObject *pfs_python_vm_load(PyObject *module, PyObject *args) {
     Py_buffer code, places;
     unsigned int entry, kind;
@@ -132,12 +127,6 @@ static const char *check(const struct call *call, const struct pfs_vm_image *ima
 static int64_t slots_of(PyObject *number) {
     unsigned long long slots = PyLong_AsUnsignedLongLong(number);
     return slots > (unsigned long long)PFS_VM_SLOTS_RUN_MAX ? PFS_VM_SLOTS_RUN_MAX : (int64_t)slots;
-}
-
-/* An empty buffer may have no address; pointers are offset all the same. */
-static uint8_t *address_of(const Py_buffer *buffer) {
-    static uint8_t nothing[8];
-    return buffer->buf == NULL ? nothing : buffer->buf;
 }
 
 static struct pfs_vm_job job_of(const struct call *call, const struct pfs_vm_image *image) {

@@ -2,8 +2,7 @@
 #ifndef PFS_VM_MODULE_H
 #define PFS_VM_MODULE_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "buffers.h"
 
 PyObject *pfs_python_vm_load(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_code(PyObject *module, PyObject *args);

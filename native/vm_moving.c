@@ -5,16 +5,6 @@
 
 #include "vm_snapshot.h"
 
-static uint8_t *address_of(const Py_buffer *buffer) {
-    static uint8_t nothing[8];
-    return buffer->buf == NULL ? nothing : buffer->buf;
-}
-
-static PyObject *refuse(const char *reason) {
-    PyErr_SetString(PyExc_ValueError, reason);
-    return NULL;
-}
-
 enum { CONTEXTS, SPILL, MAPS, OTHER, BUFFERS };
 
 static void release(Py_buffer *buffers, int count) {
