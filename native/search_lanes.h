@@ -85,20 +85,47 @@ INLINE void choose(const uint8_t *word, size_t length, size_t *low, size_t *high
     *high = best < next ? next : best;
 }
 
-/* Where both of two bytes of the word stand, it is compared. */
+/* What a search looks for: where both of two bytes of the word stand, it is compared. */
+struct wanted {
+    const uint8_t *word;
+    size_t length, low, high;
+    LANES first, second;
+    size_t guessed; /* bytes that were compared in vain */
+};
+
+INLINE MASK maybe_at(const struct wanted *wanted, const uint8_t *at) {
+    fetch(at);
+    return lanes_both(lanes_load(at + wanted->low), wanted->first, lanes_load(at + wanted->high), wanted->second);
+}
+
+INLINE size_t found_among(MASK maybe, struct wanted *wanted, const uint8_t *at) {
+    for (; maybe != 0; maybe &= maybe - 1) {
+        if (memcmp(at + first_of(maybe), wanted->word, wanted->length) == 0) return first_of(maybe);
+        wanted->guessed += wanted->length;
+    }
+    return SIZE_MAX;
+}
+
+INLINE int is_patient(const struct wanted *wanted, size_t at) {
+    return wanted->guessed <= PATIENCE + PATIENCE_A_BYTE * at;
+}
+
+/* Two vectors a step: with one, a mapped gigabyte took 51 ms instead of 46, 13 of them for its pages (by hand). */
 TARGET size_t FIND(const uint8_t *data, size_t size, const uint8_t *word, size_t length) {
-    size_t low, high, last = size - length, at = 0, guessed = 0;
-    choose(word, length, &low, &high);
-    LANES first = lanes_of(word[low]), second = lanes_of(word[high]);
-    for (; last - at >= WIDTH; at += WIDTH) {
-        fetch(data + at);
-        MASK maybe = lanes_both(lanes_load(data + at + low), first, lanes_load(data + at + high), second);
-        for (; maybe != 0; maybe &= maybe - 1) {
-            size_t start = at + first_of(maybe);
-            if (memcmp(data + start, word, length) == 0) return start;
-            guessed += length;
-        }
-        if (guessed > PATIENCE + PATIENCE_A_BYTE * at) break;
+    struct wanted wanted = {.word = word, .length = length};
+    size_t last = size - length, at = 0, found = SIZE_MAX;
+    choose(word, length, &wanted.low, &wanted.high);
+    wanted.first = lanes_of(word[wanted.low]);
+    wanted.second = lanes_of(word[wanted.high]);
+    for (; last - at >= 2 * WIDTH && is_patient(&wanted, at); at += 2 * WIDTH) {
+        MASK here = maybe_at(&wanted, data + at), behind = maybe_at(&wanted, data + at + WIDTH);
+        if ((here | behind) == 0) continue;
+        if ((found = found_among(here, &wanted, data + at)) != SIZE_MAX) return at + found;
+        if ((found = found_among(behind, &wanted, data + at + WIDTH)) != SIZE_MAX) return at + WIDTH + found;
+    }
+    if (last - at >= WIDTH && is_patient(&wanted, at)) {
+        if ((found = found_among(maybe_at(&wanted, data + at), &wanted, data + at)) != SIZE_MAX) return at + found;
+        at += WIDTH;
     }
     size_t rest = pfs_find_scalar(data + at, size - at, word, length);
     return rest == SIZE_MAX ? rest : at + rest;
