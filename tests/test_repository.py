@@ -50,12 +50,22 @@ HEAVY = (
 """What `pfs --version` must not pay for."""
 SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile", "shutil", "random", "asyncio")
 """What no command of every day may load: packetfs.dataclass stands for the first five."""
+WORDY = ("json", "re", "enum")
+"""What a run does without: packetfs.json reads what its program says of itself."""
 UNUSED = ("typing", "weakref", "backports.zstd", "packetfs.errors.net")
 """What commands have no use for that neither map a pool nor compress, nor reach another machine."""
 STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire.messages", "backports.zstd")
 TWIN = ("packetfs.vm.isa", "packetfs.vm.check", "packetfs.vm.interpreter", "packetfs.vm.helpers", "packetfs.vm.microvm")
 BEGUN = {
-    "run wc {tree}/0": (*SLOW, *UNUSED, *STORED, "subprocess", "socket", *(TWIN if native is not None else ())),
+    "run grep --arg pattern=a {tree}/0": (
+        *SLOW,
+        *UNUSED,
+        *STORED,
+        "subprocess",
+        "socket",
+        *WORDY,
+        *(TWIN if native is not None else ()),
+    ),
     "run wc pfs:0": (*SLOW, *UNUSED, "subprocess", "socket", "llvmlite", *(TWIN if native is not None else ())),
     "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),
     "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.jobs.job"),

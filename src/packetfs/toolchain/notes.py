@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadProgram
+from packetfs.json import dumps, loads
 from packetfs.limits import DECIMALS_MAX, NOTES_BYTES_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.allowed import ANY, KINDS, Allowed, Content
 from packetfs.toolchain.arguments import MAP as ARGUMENTS
@@ -59,12 +60,10 @@ def notes_of(program: Program) -> Notes:
     written = next((each.initial for each in program.maps if each.name == MAP), None)
     if written is None:
         return Notes()
-    import json  # programs of packets alone say nothing
-
     if len(written) > NOTES_BYTES_MAX:
         raise BadProgram(root=_BAD, reason=f"they have more than {NOTES_BYTES_MAX} bytes")
     try:
-        notes = _decode(json.loads(written))
+        notes = _decode(loads(written))
         _check(notes, _room(program))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadProgram(root=_BAD, reason=f"they cannot be read: {error!s:.80}") from None
@@ -99,9 +98,7 @@ def _encode(notes: Notes) -> bytes:
         "arguments": [_argument_fields(each) for each in notes.arguments],
         "decimals": dict(notes.decimals),
     }
-    import json
-
-    return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":")).encode()
+    return dumps({name: value for name, value in said.items() if value}).encode()
 
 
 def _argument_fields(each: Argument) -> dict[str, object]:

@@ -9,6 +9,7 @@ from packetfs.engines.input.records import Records, parse_records
 from packetfs.engines.input.source import Origin
 from packetfs.engines.options import JobOptions, check_options
 from packetfs.errors import BadJob, TableFull
+from packetfs.json import dumps, loads
 from packetfs.limits import JOB_FILE_MAX, MAP_MEMORY_MAX, PROGRAM_BYTES_MAX
 from packetfs.packet.digest import DIGEST
 from packetfs.typing import Final
@@ -16,7 +17,6 @@ from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.program import Program, decode_program, encode_program, program_digest
 
 VERSION: Final = 4
-_ESCAPED: Final = b'"\\'
 _NUMBER_MAX: Final = (1 << 63) - 1
 
 
@@ -44,34 +44,16 @@ def write_job(directory: str, job: JobFile, program: Program) -> None:
         with open(f"{directory}/program", "wb") as file:
             file.write(encode_program(program))
         with open(f"{directory}/job.json", "wb") as file:
-            file.write(_json({"version": VERSION, **asdict(job)}).encode())
+            file.write(dumps({"version": VERSION, **asdict(job)}).encode())
     except OSError as error:
         raise TableFull(path=directory, reason=f"job.json: {error.strerror}") from None
 
 
-def _json(value: object) -> str:
-    """Return fields as JSON. To load what the standard library has for that would take longer than to begin a job."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_json(name)}: {_json(each)}' for name, each in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_json, value))}]"
-    if isinstance(value, str):
-        units = memoryview(value.encode("utf-16", "surrogatepass")).cast("H")[1:]
-        return f'"{"".join(map(_character, units))}"'
-    return "null" if value is None else str(value).lower()
-
-
-def _character(unit: int) -> str:
-    return chr(unit) if 32 <= unit < 127 and unit not in _ESCAPED else f"\\u{unit:04x}"
-
-
 def read_job(directory: str) -> JobFile:
     """Return what a directory's job is; BadJob when it has none that this version knows."""
-    import json
-
     try:
         with open(f"{directory}/job.json", "rb") as file:
-            fields = json.loads(file.read(JOB_FILE_MAX))  # what is cut off there is no JSON
+            fields = loads(file.read(JOB_FILE_MAX))  # what is cut off there is no JSON
         if fields.pop("version") != VERSION:
             raise BadJob(path=directory, reason="another version of PacketFS began it")
         sources = tuple(Origin(**one) for one in fields.pop("sources"))

@@ -8,6 +8,7 @@ from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import column, states
 from packetfs.engines.results.result import FaultReport
+from packetfs.json import dumps, loads
 from packetfs.limits import FAULTS_MAX
 from packetfs.typing import Any, Final
 from packetfs.vm.context import Context
@@ -111,9 +112,7 @@ def pack_faults(faults: list[FaultReport]) -> bytes:
     """Return them as JSON, nothing where there are none."""
     if not faults:
         return b""
-    import json  # as in most jobs
-
-    return json.dumps([asdict(fault) for fault in faults]).encode()
+    return dumps([asdict(fault) for fault in faults]).encode()
 
 
 def unpack_totals(counts: Sequence[int], faults: bytes) -> Totals:
@@ -128,9 +127,7 @@ def unpack_totals(counts: Sequence[int], faults: bytes) -> Totals:
 
 
 def _read_faults(packed: bytes) -> list[FaultReport]:
-    import json
-
-    reports = json.loads(packed)
+    reports = loads(packed)
     if not isinstance(reports, list) or len(reports) > FAULTS_MAX:
         raise ValueError("these are no reports of faults")
     return [_fault(one) for one in reports]
