@@ -107,6 +107,23 @@ def test_what_is_not_read_back_as_it_was_is_refused(value: object) -> None:
         lean.dumps([value])
 
 
+@pytest.mark.parametrize("written", ["{", "[1,]", "[" * 5000, "01", '"\\x"'])
+def test_what_is_wrong_is_said_where_json_was_not_loaded_before(written: str) -> None:
+    code = f"""
+import sys, packetfs.json
+assert "json" not in sys.modules
+try:
+    packetfs.json.loads({written!r})
+except (ValueError, RecursionError) as error:
+    print(type(error).__name__, error)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    with pytest.raises((ValueError, RecursionError)) as raised:
+        json.loads(written)
+    assert shown.startswith(raised.type.__name__)
+    assert raised.type is RecursionError or shown.rstrip().endswith(f" {raised.value}")
+
+
 def test_the_standard_librarys_is_not_loaded() -> None:
     code = "import sys, packetfs.json as j; j.loads(j.dumps(['a'])); print({'json', 're', 'enum'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -39,7 +39,7 @@ def loads(written: str | bytes) -> Any:
         value, end = _scan(text, 0)
         if end == len(text):
             return value
-    except (ValueError, StopIteration):
+    except (ValueError, StopIteration, SystemError):  # the last where `json`, which knows what is wrong, is not loaded
         pass
     import json  # nothing that this package writes
 
