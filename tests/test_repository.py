@@ -50,8 +50,9 @@ HEAVY = (
 """What `pfs --version` must not pay for."""
 SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile", "shutil", "random", "asyncio")
 """What no command of every day may load: packetfs.dataclass stands for the first five."""
-WORDY = ("json", "re", "enum")
-"""What a run does without: packetfs.json reads what its program says of itself."""
+WORDY = ("json", "re", "enum", "contextlib", "threading", "functools", "collections", "types", "operator", "importlib")
+"""What a run over a file of this machine does without: modules of these names in this package stand for most of them,
+the abstract collections are in packetfs.typing."""
 UNUSED = ("typing", "weakref", "backports.zstd", "packetfs.errors.net")
 """What commands have no use for that neither map a pool nor compress, nor reach another machine."""
 STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire.messages", "backports.zstd")
@@ -184,9 +185,10 @@ def test_commands_start_lean(command: str, tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     code = f"""
 import sys
+before = set(sys.modules)  # what other packages have Python load when it begins
 from packetfs.frontends.cli.main import main
 code = main({words!r})
-print("ended", code, "with", *sorted(set({BEGUN[command]!r}) & set(sys.modules)), file=sys.stderr)
+print("ended", code, "with", *sorted(set({BEGUN[command]!r}) & set(sys.modules) - before), file=sys.stderr)
 """
     put = ["-m", "packetfs", "put", str(tmp_path / "tree" / "0"), "pfs:"]
     first = ["-m", "packetfs", "run", "wc", "pfs:0"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from types import ModuleType
 
-from packetfs.typing import Final
+from packetfs.importlib import import_module
+from packetfs.typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def _load() -> ModuleType | None:

@@ -12,14 +12,16 @@ The functions of `dataclasses` (`replace`, `fields`, `is_dataclass` ...) take th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
-from types import MethodType
-
-from packetfs.typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from packetfs.typing import TYPE_CHECKING, Any, Callable, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
+    from operator import attrgetter
+    from types import MethodType
     from typing import Literal
+else:
+    from _operator import attrgetter  # what both modules have is there before they are loaded
+
+    MethodType = type((lambda _self: None).__get__(0))
 
 T = TypeVar("T")
 _UNSET: Final[Any] = object()

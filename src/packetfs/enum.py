@@ -8,8 +8,6 @@ values, and flags that have no name are made when they come up.
 
 from __future__ import annotations
 
-from types import FunctionType, MappingProxyType
-
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from enum import IntEnum as IntEnum
     from enum import IntFlag as IntFlag
 else:
+    FunctionType, MappingProxyType = type(lambda: None), type(vars(type))  # as `types` finds them, for 0.3 ms
 
     class _Kind(type):
         """The class of enumerations."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.dataclass import dataclass
+from packetfs.typing import Callable
 
 
 @dataclass(frozen=True, slots=True)

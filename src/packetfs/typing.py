@@ -2,13 +2,21 @@
 
 Annotations are never evaluated here, so most of these words need only be there; importing the standard library's takes
 a tenth of `pfs --version`, and a Protocol of it twice as long as a class. To type checkers these names are its own.
-What else a module needs of `typing` it imports from there, as few do.
+What else a module needs of `typing` it imports from there, as few do. Python has the abstract collections when it
+begins, but `collections.abc` brings `collections`, 1.5 ms.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable as Callable
+    from collections.abc import Collection as Collection
+    from collections.abc import Container as Container
+    from collections.abc import Iterable as Iterable
+    from collections.abc import Iterator as Iterator
+    from collections.abc import Mapping as Mapping
+    from collections.abc import Sequence as Sequence
     from typing import Any as Any
     from typing import BinaryIO as BinaryIO
     from typing import ClassVar as ClassVar
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from typing import cast as cast
     from typing import overload as overload
 else:
+    from _collections_abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence  # noqa: F401
 
     class Any:
         """A word of annotations."""

@@ -154,11 +154,11 @@ def test_where_the_kernel_says_nothing_llvm_describes_the_processor(monkeypatch:
 
 def test_code_whose_makers_cannot_be_found_out_is_of_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "_WRITERS", ("engines/none/",))
-    recipe._makers.cache_clear()
+    recipe._makers_known.clear()
     first = recipe._makers()
-    recipe._makers.cache_clear()
+    recipe._makers_known.clear()
     assert recipe._makers() != first
-    recipe._makers.cache_clear()
+    recipe._makers_known.clear()
 
 
 WITHOUT_LLVM = """

@@ -4,18 +4,25 @@ of the process takes LLVM down dies with it, by a signal."""
 from __future__ import annotations
 
 import atexit
-import threading
-from collections.abc import Callable
 
-from packetfs.typing import Final
+from packetfs.threading import Event, Thread
+from packetfs.typing import Callable, Final
 
-_ending: Final = threading.Event()
-_running: Final[set[threading.Thread]] = set()
+_ending: Final = Event()
+_running: Final[set[Thread]] = set()
 
 
-def begin(work: Callable[[], None]) -> threading.Thread:
+def begin(work: Callable[[], None]) -> Thread:
     """Do something in a thread. It should look at `is_ending` between long steps: the process waits for it to end."""
-    thread = threading.Thread(target=_do, args=(work,), daemon=True)
+
+    def do() -> None:
+        try:
+            if not is_ending():
+                work()
+        finally:
+            _running.discard(thread)
+
+    thread = Thread(target=do, daemon=True)
     _running.add(thread)
     thread.start()
     return thread
@@ -24,14 +31,6 @@ def begin(work: Callable[[], None]) -> threading.Thread:
 def is_ending() -> bool:
     """Tell whether the process is about to end, so that nothing new should begin."""
     return _ending.is_set()
-
-
-def _do(work: Callable[[], None]) -> None:
-    try:
-        if not is_ending():
-            work()
-    finally:
-        _running.discard(threading.current_thread())
 
 
 @atexit.register

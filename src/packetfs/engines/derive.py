@@ -6,8 +6,6 @@ came from somebody else costs no more than its input makes it. A program that fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.dataclass import replace
 from packetfs.engines.input.records import RecordKind, Records, parse_records
 from packetfs.engines.input.source import PoolFile
@@ -24,7 +22,7 @@ from packetfs.packet.derived import Call, parse_derived
 from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.layout import Buffer, CallRecords
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.program import Program, decode_program
 
 _KINDS: Final = {

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from packetfs.accel import native
 from packetfs.engines.options import COMPILING
 from packetfs.errors import UsageError
+from packetfs.importlib import find_spec
 from packetfs.vm.machine import MACHINES, Machine
 
 
 def can_compile() -> bool:
     """Tell whether this installation has what it takes, without loading it."""
-    return hasattr(native, "vm_attach") and importlib.util.find_spec("llvmlite") is not None
+    return hasattr(native, "vm_attach") and find_spec("llvmlite") is not None
 
 
 def every_machine() -> tuple[Machine, ...]:

@@ -11,13 +11,12 @@ that of the thread on its processor: what else the machine does changes no choic
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
 from packetfs.accel import native
 from packetfs.engines.beside import begin, is_ending
-from packetfs.typing import TYPE_CHECKING, Any, Final
+from packetfs.threading import Lock, Thread
+from packetfs.typing import TYPE_CHECKING, Any, Callable, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Framing, Stop
 from packetfs.vm.machine import Machine
@@ -51,11 +50,11 @@ class Tiered:
         self._interpreted = hand_over(image)
         self._made: dict[str, OneByOne | Lanes] = {}
         self._one: OneByOne | None = None
-        self.making: threading.Thread | None = None
+        self.making: Thread | None = None
         self.chosen: str | None = None
         self._failed = ""
         self._looked = False
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._slots = 0
         self._ns = dict.fromkeys((INTERPRETED, COMPILED, LANES), 0)
         self._records = dict(self._ns)

@@ -8,8 +8,7 @@ errors is first asked for: making all of these classes takes as long as an eight
 # ruff: noqa: F403, F405 (what `import *` brings is named below)
 from __future__ import annotations
 
-from importlib import import_module
-
+from packetfs.importlib import import_module
 from packetfs.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

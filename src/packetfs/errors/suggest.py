@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from packetfs.typing import Iterable
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

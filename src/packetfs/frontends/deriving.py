@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
+from packetfs.contextlib import suppress
 from packetfs.errors import BadProgram, CorruptExtent, DeriveFailed, MissingExtent, UnknownFeature
 from packetfs.fs.derived import run_derived, waiting
 from packetfs.fs.filesystem import FileSystem, open_names

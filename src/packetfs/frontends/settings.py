@@ -6,9 +6,8 @@ A value on the command line wins over its variable, the variable over the defaul
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
-from packetfs.typing import Final
+from packetfs.typing import Final, Mapping
 
 POOL: Final = "PACKETFS_POOL"
 TRACEBACK: Final = "PACKETFS_TRACEBACK"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadPacket
 from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, CallRecords, Op
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 _PACKET: Final = struct.Struct(STRUCT)
 _OPS: Final = {int(op): op for op in Op}

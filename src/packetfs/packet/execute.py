@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.errors import BadProgram
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.tree import Store, leaves
-from packetfs.typing import Protocol
+from packetfs.typing import Iterator, Protocol
 
 FILL_PIECE = 1 << 20
 """Bytes of a run that are produced at a time, so that a run of 2**63 costs no memory."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import suppress
 
+from packetfs.contextlib import suppress
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.typing import Final
 

@@ -5,7 +5,6 @@ A copy at either end stands apart, as it may go on what is beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import groupby, starmap
 from struct import Struct
 
@@ -15,7 +14,7 @@ from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix, expand_python
 from packetfs.packet.layout import BODY, PACKET, STRUCT, Buffer, Op
 from packetfs.packet.varint import encode_varint, zigzag
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Final, Mapping, TypeAlias
 
 Place: TypeAlias = tuple[int, int]
 """A source's number, 0 for the base, and an offset in it."""

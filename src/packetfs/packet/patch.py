@@ -6,7 +6,6 @@ extent. Its parts say as well what somebody who has the bases needs, so a delta 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from packetfs.accel import native
@@ -17,7 +16,7 @@ from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix, expand
 from packetfs.packet.layout import BODY, HEADER, PACKET, Buffer, Op
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final, Iterator, Sequence
 
 _COPY: Final = int(Op.COPY)
 

@@ -8,11 +8,11 @@ caller compares full digests. One writer and any number of readers may share a b
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import islice
 from struct import Struct, pack_into, unpack_from
 
 from packetfs.accel import native
+from packetfs.contextlib import suppress
 from packetfs.packet.layout import PACKET, STRUCT, Op
 from packetfs.typing import TYPE_CHECKING, Final
 

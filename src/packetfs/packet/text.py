@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
 
 from packetfs.errors import BadPacket
 from packetfs.packet.codec import Packet, encode, iterate
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, Buffer, CallRecords, Op
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final, Iterable, Iterator
 
 _ENTRY: Final = struct.Struct("<32sIIIHH")
 _MAP: Final = struct.Struct("<IIIIIBBBxQ16s")

@@ -8,7 +8,6 @@ the same rule; the first level that needs no cut, behind a HEAD, is the root pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 
 from packetfs.errors import BadProgram
@@ -18,7 +17,7 @@ from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.entry import leaf_size
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Mark, Op
-from packetfs.typing import Final, Protocol
+from packetfs.typing import Final, Iterator, Protocol
 
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Sequence
-from contextlib import suppress
 
+from packetfs.contextlib import suppress
 from packetfs.errors import PacketFSError, PoolAccess, PoolFailed, PoolFull
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, NoReturn, Protocol
+from packetfs.typing import Final, NoReturn, Protocol, Sequence
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR, errno.EMFILE, errno.ENFILE)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.toolchain.allowed import ANY, Allowed, Content, show
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Final, Iterable, Mapping
 from packetfs.vm.program import Program
 
 if TYPE_CHECKING:

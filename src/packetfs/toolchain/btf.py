@@ -8,13 +8,12 @@ whose length is the value, `key` and `value` pointers to the types themselves. O
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.enum import IntEnum
 from packetfs.errors import BadObject
 from packetfs.limits import BTF_DEPTH_MAX, BTF_TYPES_MAX, OBJECT_NAME_MAX
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Sequence
 
 _MAGIC: Final = 0xEB9F
 _HEADER: Final = struct.Struct("<HBBIIIII")

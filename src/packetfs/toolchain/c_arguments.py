@@ -8,8 +8,6 @@ What they take stands in the tag, as behind `default` in the assembler (directiv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.errors import BadObject
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.packet.text import quote
@@ -19,7 +17,7 @@ from packetfs.toolchain.declarations import ARGUMENTS_SECTION as SECTION
 from packetfs.toolchain.directives import read_note, split_words
 from packetfs.toolchain.elf import Object, Section, SymbolType
 from packetfs.toolchain.notes import Notes, attach
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.program import Program
 
 _TAG: Final = "packetfs:"

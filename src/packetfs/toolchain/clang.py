@@ -8,13 +8,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from packetfs.errors import CompileFailed, NoCompiler
 from packetfs.limits import C_SECONDS, OBJECT_BYTES_MAX
 from packetfs.toolchain import header
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 CPU: Final = "v4"
 """LLVM's name for all of RFC 9669: signed division, 32-bit jumps, sign-extending loads, byte swaps."""

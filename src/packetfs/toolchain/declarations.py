@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadObject
@@ -16,7 +15,7 @@ from packetfs.limits import MAP_VALUE_MAX
 from packetfs.toolchain.arguments import MAP as ARGUMENTS
 from packetfs.toolchain.btf import Shape, Types
 from packetfs.toolchain.elf import Object, Section, SectionType, Symbol, SymbolType
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.layout import MapFlag, MapType, Reducer, Show
 from packetfs.vm.program import NAME, MapDefinition
 

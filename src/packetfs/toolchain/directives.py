@@ -13,14 +13,13 @@ bytes behind it. Where no `.map args` stands, one is made behind the other maps.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from packetfs.dataclass import replace
 from packetfs.packet.text import quote, unquote
 from packetfs.toolchain.allowed import ANY, KINDS, Allowed, Content
 from packetfs.toolchain.arguments import MAP, Argument, pack
 from packetfs.toolchain.notes import Notes
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.layout import MapFlag, MapType
 from packetfs.vm.program import MapDefinition
 

@@ -7,13 +7,12 @@ each name through the whole file, so a hostile object could hold the process for
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass
 from packetfs.enum import IntEnum
 from packetfs.errors import BadObject
 from packetfs.limits import OBJECT_BYTES_MAX, OBJECT_NAME_MAX, OBJECT_SECTIONS_MAX, OBJECT_SYMBOLS_MAX
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 MACHINE: Final = 247
 """EM_BPF."""

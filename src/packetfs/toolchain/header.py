@@ -6,10 +6,8 @@ It needs no other header, so clang alone compiles a program. Names are Linux's w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.packet.layout import Field
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.layout import HELPERS, RECORD_CONTEXT, XDP_CONTEXT, MapFlag, MapType
 
 NAME: Final = "packetfs.h"

@@ -8,7 +8,6 @@ section's map and the place in it. Relocation types are those of LLVM's eBPF bac
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadObject, IllegalInstruction, UnknownProgram
@@ -16,7 +15,7 @@ from packetfs.limits import CODE_SLOTS_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.c_arguments import with_arguments
 from packetfs.toolchain.declarations import Declarations, is_data, is_maps
 from packetfs.toolchain.elf import EXECUTABLE, UNDEFINED, Object, Relocation, Section, SectionType, Symbol, SymbolType
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.assembly import pad
 from packetfs.vm.check import check
 from packetfs.vm.instruction import SLOT, Instruction, encode, iterate_rows

@@ -6,8 +6,6 @@ files, pools and jobs, and to other machines. It is JSON, and read as what stran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.errors import BadProgram
 from packetfs.json import dumps, loads
@@ -15,7 +13,7 @@ from packetfs.limits import DECIMALS_MAX, NOTES_BYTES_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.allowed import ANY, KINDS, Allowed, Content
 from packetfs.toolchain.arguments import MAP as ARGUMENTS
 from packetfs.toolchain.arguments import Argument
-from packetfs.typing import Final, cast
+from packetfs.typing import Final, Mapping, cast
 from packetfs.vm.layout import MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program
 

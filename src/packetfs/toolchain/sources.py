@@ -7,13 +7,12 @@ executed to find its programs, as `python FILE` would do it: only run files that
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadSource, UnknownProgram
 from packetfs.limits import OBJECT_BYTES_MAX
 from packetfs.toolchain.shipped.packets import is_shipped, packets_of
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Callable, Final, Mapping, Sequence
 from packetfs.vm.program import Program, decode_program, is_program
 
 if TYPE_CHECKING:

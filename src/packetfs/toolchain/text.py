@@ -15,7 +15,6 @@ instruction lies across two packets.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass, field, replace
 from packetfs.enum import IntEnum
@@ -25,7 +24,7 @@ from packetfs.packet.text import quote, unquote
 from packetfs.toolchain.directives import DIRECTIVES, read_note, split_words, with_room, write_notes
 from packetfs.toolchain.notes import MAP as NOTES
 from packetfs.toolchain.notes import Notes, attach, notes_of
-from packetfs.typing import Final, TypeVar
+from packetfs.typing import Final, Iterator, TypeVar
 from packetfs.vm.assembly import assemble, line_of, pad
 from packetfs.vm.check import check
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show

@@ -14,13 +14,12 @@ Comments follow `;`, `#` or `//`. `.slot` takes eight bytes in hex: what disasse
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadAssembly, IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final, Iterator
 from packetfs.vm.instruction import SLOT, Instruction, decode_row, encode, width
 from packetfs.vm.isa import CALLX, OPCODES, REGISTERS, Opcode, Operand
 from packetfs.vm.layout import HELPERS

@@ -6,12 +6,10 @@ runs, so a program that passes here may still fault, but cannot leave its own co
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.errors import IllegalInstruction
 from packetfs.limits import CODE_SLOTS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.instruction import SLOT, Instruction, iterate_rows
 from packetfs.vm.isa import BTF, CALL, EXIT, FRAME_POINTER, HELPER, JA, JA32, LDDW, Opcode
 from packetfs.vm.layout import HELPERS

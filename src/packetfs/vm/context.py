@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import Struct
 
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, overload
+from packetfs.typing import Final, Sequence, overload
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, STORE_AT, STORE_BYTES, VMS_MAX, Fault, State
 
 BASE_UNKNOWN: Final = (1 << 64) - 1

@@ -6,10 +6,8 @@ exist once. Helpers check memory as loads and stores do; ranges of no bytes are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm import maps, search, tally
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.framing import Window

@@ -6,11 +6,10 @@ IllegalInstruction, which says what is wrong with which slot. What an instructio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.dataclass import dataclass
 from packetfs.errors import IllegalInstruction
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Iterator
 from packetfs.vm.isa import BY_CODE, REGISTERS, Opcode
 from packetfs.vm.slots import FIELDS, LDDW
 from packetfs.vm.slots import SLOT as SLOT

@@ -7,11 +7,9 @@ says in imm what it does. A field is an operand, or has the one value that the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.dataclass import dataclass, field
 from packetfs.enum import Enum
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.slots import LDDW as LDDW
 
 REGISTERS: Final = 11

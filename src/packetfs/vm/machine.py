@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.accel import native
 from packetfs.dataclass import dataclass
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Any, Final, Protocol
+from packetfs.typing import Any, Callable, Final, Protocol
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Stop
 

@@ -8,12 +8,11 @@ nothing here trusts it: every number is bounded before it is used, and every pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from packetfs.dataclass import dataclass, field
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Final, Iterable, Iterator
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.image import ARRAYS, HASH_HEADER, HASHES, MapPlace, entry_value, up
 

@@ -5,10 +5,9 @@ Numbers are unsigned 64 bits, as registers are. `pc` is already behind the instr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import add, and_, eq, ge, gt, le, lt, ne, or_, xor
 
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Callable, Final, TypeAlias
 from packetfs.vm.helpers import ANSWERED, HELPER_CALLS
 from packetfs.vm.instruction import Instruction
 from packetfs.vm.isa import Opcode

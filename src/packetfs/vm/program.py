@@ -7,7 +7,6 @@ packets are a program at all; whether its instructions make sense is `check.py`,
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram
@@ -23,7 +22,7 @@ from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextKind, MapType, Reducer, Show
 from packetfs.vm.slots import LDDW
 from packetfs.vm.slots import SLOT as SLOT

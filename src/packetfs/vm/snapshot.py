@@ -9,7 +9,6 @@ its maps. The stream is cut into chunks of 48 bytes; runs of zero chunks become 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from packetfs.accel import native
@@ -18,7 +17,7 @@ from packetfs.packet.codec import decode, encode
 from packetfs.packet.file import data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Final, Iterable, Iterator
 from packetfs.vm.context import Context
 from packetfs.vm.layout import (
     CONTEXT_BYTES,

@@ -13,15 +13,14 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 
 from packetfs.accel import native
+from packetfs.contextlib import suppress
 from packetfs.dataclass import dataclass
 from packetfs.limits import CODE_CACHE_BYTES, CODE_CACHE_FILES
 from packetfs.packet.digest import DIGEST, digest_of
-from packetfs.typing import Any, Final
+from packetfs.threading import Lock
+from packetfs.typing import Any, Callable, Final
 
 _PRIVATE = 0o077
 _ENTRY: Final = struct.Struct("<I")
@@ -94,7 +93,7 @@ def _own(status: os.stat_result) -> bool:
 
 
 _used: CodeCache | None = None
-_llvm: Final = threading.Lock()
+_llvm: Final = Lock()
 
 
 def keep_code(directory: str) -> None:

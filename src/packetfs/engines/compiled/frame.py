@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.lowering.arithmetic import Arithmetic
 from packetfs.engines.lowering.safety import SAFE, Safety
 from packetfs.engines.lowering.text import Cells, Shape, Text
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import STACK_BYTES

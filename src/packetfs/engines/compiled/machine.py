@@ -5,15 +5,14 @@ Of a large program a draft comes first; when that has run for a while, good code
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
 from packetfs.accel import native
 from packetfs.engines.beside import begin
 from packetfs.engines.compiled.cache import Code, find_code, load_code, load_draft
 from packetfs.engines.compiled.recipe import MANY, ONE, recipe
-from packetfs.typing import Any, Final
+from packetfs.threading import Lock, Thread
+from packetfs.typing import Any, Callable, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import RECORD_COPY_MAX, Framing, Stop
 from packetfs.vm.machine import Machine
@@ -29,11 +28,11 @@ class Prepared:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._by_size: dict[int, tuple[object, Code]] = {}
-        self._compiling = threading.Lock()
-        self._counting = threading.Lock()
+        self._compiling = Lock()
+        self._counting = Lock()
         self.compiled = self.interpreted = 0
         self._ns = 0
-        self.improving: threading.Thread | None = None
+        self.improving: Thread | None = None
         self._drafts: list[tuple[object, Code]] = []
         """What other threads may be in yet."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.compiled.frame import LOAD, STORE, WRITABLE, Frame
 from packetfs.engines.compiled.kinds import Kind
 from packetfs.engines.lowering.graph import Step
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 
 _DATA: Final = Region.DATA << REGION_SHIFT | HEADROOM

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.compiled.calls import Calls
 from packetfs.engines.compiled.frame import Frame
 from packetfs.engines.compiled.kinds import NUMBER, Kind, State, advance, find_kinds, is_exact
 from packetfs.engines.compiled.memory import Memory
 from packetfs.engines.lowering.graph import Graph, Run, Step, make_graph
 from packetfs.engines.lowering.instructions import Lowering
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.isa import CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 

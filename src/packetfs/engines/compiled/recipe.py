@@ -7,15 +7,13 @@ Python knows its bytecode.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import struct
-from collections.abc import Iterator
-from functools import cache
 
 from packetfs.accel import native
+from packetfs.importlib import find_spec
 from packetfs.packet.digest import digest_of
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.image import Image
 
 MANY: Final = "packetfs_records"
@@ -44,21 +42,24 @@ def recipe(image: Image, size: int) -> bytes:
     return b"".join(digest_of(part) for part in parts)
 
 
-@cache
+_makers_known: Final[list[bytes]] = []
+
+
 def _makers() -> bytes:
     """Return what is known of all that makes code here; of this process alone where that cannot be found out."""
-    try:
-        files = b"".join(_known(path) for path in _files())
-        return files + processor().encode()
-    except OSError:
-        return os.urandom(16)
+    if not _makers_known:
+        try:
+            _makers_known.append(b"".join(_known(path) for path in _files()) + processor().encode())
+        except OSError:
+            _makers_known.append(os.urandom(16))
+    return _makers_known[0]
 
 
 def _files() -> Iterator[str]:
     for place in _WRITERS:
         yield from _modules(os.path.join(_PACKAGE, place))
     yield str(getattr(native, "__file__", ""))
-    found = importlib.util.find_spec("llvmlite")
+    found = find_spec("llvmlite")
     for folder in (found and found.submodule_search_locations) or ():
         yield os.path.join(folder, "_version.py")
         yield from _modules(os.path.join(folder, "binding"))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from packetfs.engines.lowering.text import Cells, Text
-from packetfs.typing import Final
+from packetfs.typing import Final, Sequence
 from packetfs.vm.layout import CONTEXT
 
 VERDICTS: Final = 6

@@ -7,13 +7,11 @@ interleaves by thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from packetfs.engines.ir.module import program, shared
 from packetfs.engines.ir.program import called
 from packetfs.engines.ir.reserve import NEEDS
 from packetfs.engines.ir.written import STOPPED, filled
-from packetfs.typing import Final
+from packetfs.typing import Final, Sequence
 from packetfs.vm.image import Image
 from packetfs.vm.layout import HEADROOM, REGION_SHIFT, RESERVE_BYTES, VMS_MAX, ContextKind, Region
 

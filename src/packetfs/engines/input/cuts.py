@@ -11,16 +11,15 @@ change moves the edges of one or two stretches, and what a program computed on t
 
 from __future__ import annotations
 
+from _operator import sub
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from itertools import islice
-from operator import sub
 from struct import Struct
 
 from packetfs.limits import STRETCH_MAX, STRETCH_MEAN
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET, Op
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Final, Iterator
 
 if TYPE_CHECKING:
     from packetfs.fs.leaves import Leaves, Packed

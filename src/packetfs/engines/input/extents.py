@@ -6,12 +6,11 @@ is; as records it comes in pieces of EXTENT_MAX, counted from its beginning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.engines.input.source import PoolFile, Source
 from packetfs.limits import EXTENT_MAX, MEAN, RUN_WINDOW
 from packetfs.packet.cut import cut
 from packetfs.packet.tree import produces
+from packetfs.typing import Iterator
 
 
 def extents(source: Source) -> Iterator[tuple[int, int]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from array import array
-
 from packetfs.engines.input.source import Source
 from packetfs.limits import RUN_WINDOW
+from packetfs.threading import Lock
 
 NEWLINE = b"\n"
 PIECE = 512
@@ -18,8 +16,8 @@ class LineCounter:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._counts = array("Q", [0])
-        self._lock = threading.Lock()
+        self._counts = [0]
+        self._lock = Lock()
         self.here = 0
         self._at = 0
 

@@ -6,12 +6,11 @@ A record is a packet's bytes without its 16-byte header. A last packet that is c
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
 
 from packetfs.engines.input.source import Source
 from packetfs.errors import BadCapture
 from packetfs.limits import PCAP_RECORD_MAX, RUN_WINDOW
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final, Iterator
 
 FILE_HEADER: Final = 24
 PACKET_HEADER: Final = 16

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import threading
 import time
 
 from packetfs.engines.input.records import RecordKind, Records
@@ -16,6 +15,7 @@ from packetfs.engines.input.source import Origin, Source
 from packetfs.errors import JobCancelled, SourceUnavailable
 from packetfs.errors.system import source_error
 from packetfs.limits import MIB, RUN_WINDOW, WINDOW_TAIL
+from packetfs.threading import Lock
 
 CHUNK = RUN_WINDOW
 LOOK_MS = 100
@@ -46,7 +46,7 @@ class Pipe(Source):
         self._end = 0
         self._given = 0
         self._since = self._heard = 0.0
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._interrupted = False
 
     @property

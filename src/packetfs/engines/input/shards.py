@@ -9,19 +9,18 @@ has no shard. A packet of a capture begins with its header, so one without bytes
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-
-from packetfs.dataclass import dataclass, field, replace
-from packetfs.engines.input.cuts import stretches
+from packetfs.dataclass import dataclass, replace
 from packetfs.engines.input.records import RecordKind, Records
 from packetfs.engines.input.source import PoolFile, Source
 from packetfs.events import Trouble
-from packetfs.typing import Protocol
+from packetfs.typing import TYPE_CHECKING, Callable, Final, Iterator, Protocol, Sequence
 from packetfs.vm.context import BASE_UNKNOWN
 from packetfs.vm.layout import VMS_MAX
 
+if TYPE_CHECKING:
+    from array import array
+
+NO_BOUNDS: Final = memoryview(b"").cast("Q")
 Tell = Callable[[Trouble], None]
 Known = Callable[[int, int, int], "Stretch | None"]
 """Returns the stretch that is to come whole: of file number so and so, its first shard's number, where it begins."""
@@ -51,7 +50,7 @@ class Batch:
     starts: Sequence[int]
     stop: int
     stretch: Stretch | None = None
-    bounds: array[int] = field(default_factory=lambda: array("Q"))
+    bounds: memoryview = NO_BOUNDS
     firsts: tuple[int, ...] = ()
     base: int = 0
 
@@ -77,7 +76,7 @@ class Batch:
 
     def without_bounds(self) -> Batch:
         """Return it without its list of records, which is long."""
-        return replace(self, bounds=array("Q"), firsts=()) if self.bounds else self
+        return replace(self, bounds=NO_BOUNDS, firsts=()) if self.bounds else self
 
     def edges(self, index: int) -> tuple[int, int]:
         """Return [start, stop) of shard number `shard + index` in its file."""
@@ -98,7 +97,7 @@ def plan(
     shard = 0
     for file, source in enumerate(sources):
         scan = _scan(source, records, tell) if records.kind in LISTS else None
-        cuts = _cut(source, shard_bytes, partial(known, file))
+        cuts = _cut(source, file, shard_bytes, known)
         while taken := cuts.take(shard, min(most, VMS_MAX - shard % VMS_MAX)):
             batch = Batch(file, shard, *taken)
             yield scan.take(batch) if scan is not None else batch
@@ -122,8 +121,10 @@ class _Cuts(Protocol):
         """Return the next shards, of which the first is number `shard`, at most `count` of them; None at the end."""
 
 
-def _cut(source: Source, shard_bytes: int, known: Callable[[int, int], Stretch | None]) -> _Cuts:
-    return _ByContent(source, shard_bytes, known) if isinstance(source, PoolFile) else _Regular(source, shard_bytes)
+def _cut(source: Source, file: int, shard_bytes: int, known: Known) -> _Cuts:
+    if isinstance(source, PoolFile):
+        return _ByContent(source, file, shard_bytes, known)
+    return _Regular(source, shard_bytes)
 
 
 class _Regular:
@@ -142,8 +143,9 @@ class _Regular:
 class _ByContent:
     """Shards of a file in a pool. Its program is walked over where the next stretch is not known."""
 
-    def __init__(self, source: PoolFile, shard_bytes: int, known: Callable[[int, int], Stretch | None]) -> None:
+    def __init__(self, source: PoolFile, file: int, shard_bytes: int, known: Known) -> None:
         self._source = source
+        self._file = file
         self._shard_bytes = shard_bytes
         self._walk: Iterator[list[int]] | None = None
         self._known = known
@@ -162,10 +164,12 @@ class _ByContent:
 
     def _begin(self, shard: int, start: int) -> int:
         """Go on to the next stretch; return how many shards it has, where it is to come whole, else 0."""
-        known, self._taken = self._known(shard, start), 0
+        known, self._taken = self._known(self._file, shard, start), 0
         if known is not None:
             self._stretch, self._walk = known, None
             return len(known.starts)
+        from packetfs.engines.input.cuts import stretches  # files of this machine need none
+
         self._walk = self._walk or stretches(self._source.program, self._source.root, self._shard_bytes, start)
         ends = next(self._walk)
         self._stretch = Stretch(shard, (start, *ends[:-1]), ends[-1])
@@ -187,13 +191,15 @@ class _Scan:
 
     def take(self, batch: Batch) -> Batch:
         """Return the batch with the records that begin before its end."""
+        from array import array  # it brings `collections`, and most records are not listed
+
         bounds = array("Q")
         firsts = [0]
         for index in range(batch.count):
             self._gather(bounds, batch.edges(index)[1])
             firsts.append(len(bounds) // 2)
         base, self._base = self._base, self._base + firsts[-1]
-        return replace(batch, bounds=bounds, firsts=tuple(firsts), base=base)
+        return replace(batch, bounds=memoryview(bounds), firsts=tuple(firsts), base=base)
 
     def _gather(self, bounds: array[int], stop: int) -> None:
         found = self._next

@@ -6,12 +6,10 @@ that such a program is refused before anything is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.ir import maps, reserve
 from packetfs.engines.ir.search import SEARCHES
 from packetfs.engines.ir.written import filled
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.image import HASHES, Image
 from packetfs.vm.instruction import iterate_rows
 from packetfs.vm.layout import HELPERS

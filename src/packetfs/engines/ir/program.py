@@ -3,13 +3,12 @@ slot. Blocks are straight runs; registers are variables that LLVM keeps where it
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.ir import calls
 from packetfs.engines.ir.function import ENDS, Function
 from packetfs.engines.ir.helpers import answered
 from packetfs.engines.lowering.graph import Step
 from packetfs.engines.lowering.instructions import Lowering
+from packetfs.typing import Callable
 from packetfs.vm.image import Image
 
 

@@ -7,8 +7,6 @@ A batch of several microVMs is delivered when all of them have ended; a long sha
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from packetfs.dataclass import dataclass, field
@@ -16,6 +14,8 @@ from packetfs.engines.live.ledger import Ledger
 from packetfs.engines.live.spool import Entry, Spool
 from packetfs.limits import KIB, OUTPUT_BUFFER, PASS_OUTPUT
 from packetfs.packet.layout import Buffer
+from packetfs.threading import Lock
+from packetfs.typing import Callable, Iterator, Sequence
 
 Output = Callable[[Buffer], None]
 _SHORT = 64 * KIB
@@ -54,8 +54,8 @@ class Delivery:
         self._ledger = ledger
         self._keep = keep
         self._streams: dict[int, _Stream] = {}
-        self._state = threading.Lock()
-        self._delivering = threading.Lock()
+        self._state = Lock()
+        self._delivering = Lock()
         self._next_shard = first
         self._in_flight = -1
         """The first shard of what is being handed over."""

@@ -5,9 +5,7 @@ Threads suffice: the native interpreter lets go of Python's lock while it runs.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.lines import LineCounter
@@ -29,7 +27,8 @@ from packetfs.engines.results.result import JobListener, RunResult
 from packetfs.errors import BadJob, JobCancelled
 from packetfs.events import Progress
 from packetfs.packet.digest import Digest
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.threading import Event, Thread
+from packetfs.typing import TYPE_CHECKING, Final, Sequence
 from packetfs.vm.image import Image
 from packetfs.vm.machine import TWIN, Machine
 
@@ -62,7 +61,7 @@ def workers_of(options: JobOptions, machine: Machine) -> int:
 def execute(table: Table, job: JobFile, task: Task) -> RunResult:
     """Run what is left of a job, and close its table. Whatever is raised, the table is such that it can go on."""
     spool = Spool(table.directory, table.ledger, keep=job.options.keep_output, taking=table.taking)
-    threads: list[threading.Thread] = []
+    threads: list[Thread] = []
     try:
         work, care, scheduler = _prepare(table, spool, job, task)
         workers = workers_of(job.options, task.machine)
@@ -78,15 +77,15 @@ def execute(table: Table, job: JobFile, task: Task) -> RunResult:
             table.close()
 
 
-def _threads(scheduler: Scheduler, work: Work, workers: int) -> list[threading.Thread]:
+def _threads(scheduler: Scheduler, work: Work, workers: int) -> list[Thread]:
     """Return the threads of the workers, of which the first one begins the others."""
 
     def begin_others() -> None:
         for other in others:
             other.start()
 
-    def thread(*arguments: object) -> threading.Thread:
-        return threading.Thread(target=scheduler.work, args=(Turns(work), *arguments), daemon=True)
+    def thread(*arguments: object) -> Thread:
+        return Thread(target=scheduler.work, args=(Turns(work), *arguments), daemon=True)
 
     others = [thread() for _ in range(workers - 1)]
     return [thread(begin_others), *others]
@@ -119,7 +118,7 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
         counters=[LineCounter(source) for source in task.sources] if records.kind is RecordKind.LINE else [],
         delivery=delivery,
         listener=listener,
-        stopped=threading.Event(),
+        stopped=Event(),
         memo=_memo(job, task),
     )
     for live in left.again:
@@ -143,7 +142,7 @@ def _memo(job: JobFile, task: Task) -> Memo | None:
     return Memo(task.memory, keys, task.image, lists=job.framing.kind in LISTS)
 
 
-def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work) -> None:
+def _watch(threads: Sequence[Thread], scheduler: Scheduler, work: Work) -> None:
     """Start the first thread and wait for all; tell how far they are. An interrupt ends them within END_SECONDS."""
     sizes = [source.size for source in work.sources]
     total = sum(size or 0 for size in sizes)
@@ -165,7 +164,7 @@ def _watch(threads: Sequence[threading.Thread], scheduler: Scheduler, work: Work
         _join(threads, work.sources, None if scheduler.error is None else time.monotonic() + END_SECONDS)
 
 
-def _join(threads: Sequence[threading.Thread], sources: Sequence[Source], deadline: float | None) -> None:
+def _join(threads: Sequence[Thread], sources: Sequence[Source], deadline: float | None) -> None:
     """Wait for the threads to end, until `deadline` if something went wrong."""
     for source in sources:
         source.interrupt()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 
 from packetfs.dataclass import replace
 from packetfs.engines.input.records import Records
@@ -22,7 +21,7 @@ from packetfs.errors import BadJob, JobBusy, OutputGone, TableFull, UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.execute import Filling
 from packetfs.packet.layout import Buffer
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Final, Sequence
 from packetfs.vm.image import load
 from packetfs.vm.layout import VMS_MAX
 from packetfs.vm.machine import TWIN

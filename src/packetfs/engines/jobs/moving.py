@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator, Sequence
 
 from packetfs.engines.jobs.job import make_directory
 from packetfs.engines.jobs.jobfile import JobFile, read_job, read_job_program
@@ -36,7 +35,7 @@ from packetfs.limits import (
 from packetfs.packet.codec import decode, encode
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Buffer, Op
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Sequence
 from packetfs.vm.image import load
 from packetfs.vm.layout import CONTEXT_BYTES
 from packetfs.vm.memory import COPY_AT, SPILL_STRIDE

@@ -7,7 +7,6 @@ delivered of them is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from packetfs.dataclass import dataclass, field
@@ -22,6 +21,7 @@ from packetfs.engines.live.spool import Entry, Spool
 from packetfs.engines.live.table import Table
 from packetfs.engines.results.totals import Totals
 from packetfs.limits import COPIED_MAX
+from packetfs.typing import Iterable, Iterator, Sequence
 from packetfs.vm.layout import VMS_MAX, State
 
 _RESTING = (State.READY, State.PAUSED, *ENDED)

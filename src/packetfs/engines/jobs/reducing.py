@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.input.source import Source
 from packetfs.engines.live.table import Table
 from packetfs.engines.results.outcome import Outcome
-from packetfs.typing import TYPE_CHECKING
+from packetfs.typing import TYPE_CHECKING, Sequence
 from packetfs.vm.image import Image
 
 if TYPE_CHECKING:

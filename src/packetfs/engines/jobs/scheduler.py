@@ -7,17 +7,14 @@ and not farther from the last reduced batch than the table reaches.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.jobs.turn import Live
 from packetfs.engines.live.ledger import Control, Ledger
 from packetfs.errors import JobCancelled
 from packetfs.limits import MIB
-from packetfs.typing import Protocol
+from packetfs.threading import Condition, Event
+from packetfs.typing import Callable, Protocol, Sequence
 
 LOOK_SECONDS = 0.02
 """Seconds between two looks at the ledger while a job is paused, or all that could run is held."""
@@ -73,7 +70,7 @@ class Scheduler:
         self,
         care: Care,
         ledger: Ledger,
-        stopped: threading.Event,
+        stopped: Event,
         bounds: Bounds,
         queue: Sequence[Live] = (),
         ended: Sequence[Batch] = (),
@@ -83,7 +80,7 @@ class Scheduler:
         self._ledger = ledger
         self._stopped = stopped
         self._bounds = bounds
-        self._queue = deque(queue)
+        self._queue = list(queue)
         self._open = {live.batch.shard: live.batch for live in queue}
         self._ended = {batch.shard: batch for batch in ended}
         self._live = sum(live.living for live in queue)
@@ -92,11 +89,11 @@ class Scheduler:
         self._next: Live | None = None
         self._last = (0, 0)
         self._planning = self._planned = self._reducing = False
-        self._condition = threading.Condition()
+        self._condition = Condition()
         self._call_others: Callable[[], None] | None = None
         self._room = 0
         """Bytes that the first worker may still run alone."""
-        self._over = threading.Event()  # of its own: the main thread must not wake up at every turn
+        self._over = Event()  # of its own: the main thread must not wake up at every turn
         self.error: BaseException | None = None
         self.bytes_done = sum(batch.stop - batch.start for batch in ended)
 
@@ -218,7 +215,7 @@ class Scheduler:
         """Return the first batch in the queue that may run: not all of it held, and with room for its output."""
         first = min(self._open) if self._open and self._care.must_wait() else None
         for _ in range(len(self._queue)):
-            live = self._queue.popleft()
+            live = self._queue.pop(0)
             held = self._ledger.held[live.batch.slot : live.batch.slot + live.batch.count]
             if not all(held) and first in (None, live.batch.shard):
                 return live

@@ -7,7 +7,6 @@ there to be asked with.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.source import Origin
@@ -17,7 +16,7 @@ from packetfs.engines.live.table import is_running, remove_table, touched
 from packetfs.engines.results.outcome import read_totals
 from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadJob, JobBusy, PacketFSError, UsageError
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 from packetfs.vm.context import Context
 from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, State
 

@@ -6,8 +6,6 @@ Python are answered, records are numbered.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from packetfs.dataclass import dataclass, field
@@ -26,7 +24,8 @@ from packetfs.errors import BadJob
 from packetfs.errors.system import source_error
 from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
 from packetfs.packet.layout import Buffer
-from packetfs.typing import TYPE_CHECKING
+from packetfs.threading import Event
+from packetfs.typing import TYPE_CHECKING, Iterator, Sequence
 from packetfs.vm.context import BASE_UNKNOWN, Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import ContextFlag, State, Stop
@@ -77,7 +76,7 @@ class Work:
     counters: Sequence[LineCounter]
     delivery: Delivery
     listener: JobListener
-    stopped: threading.Event
+    stopped: Event
     memo: Memo | None = None
 
     @property

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Sequence
 
 from packetfs.engines.input.records import RecordKind
 from packetfs.engines.input.shards import Batch, Stretch, most_shards, plan
@@ -26,7 +24,8 @@ from packetfs.limits import (
     PIPE_HELD,
     RUN_WINDOW,
 )
-from packetfs.typing import TYPE_CHECKING
+from packetfs.threading import Lock
+from packetfs.typing import TYPE_CHECKING, Sequence
 from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
 from packetfs.vm.memory import SPILL_STRIDE
 
@@ -190,7 +189,7 @@ class OneByOne:
 
     def __init__(self, listener: JobListener) -> None:
         self._listener = listener
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __call__(self, event: JobEvent) -> None:
         with self._lock:

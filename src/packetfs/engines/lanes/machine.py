@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 from packetfs.accel import native
 from packetfs.engines.compiled.cache import Code, find_code, load_code
 from packetfs.engines.compiled.machine import one_by_one
 from packetfs.engines.compiled.recipe import MANY, recipe
 from packetfs.engines.lanes.shape import ALONE, BLOCKS, POSITION, RECORD_MAX
 from packetfs.engines.lanes.shape import LANES as WIDTH
+from packetfs.threading import Lock
 from packetfs.typing import Any, Final
 from packetfs.vm.image import Image, hand_over
 from packetfs.vm.layout import Framing, Stop
@@ -25,8 +24,8 @@ class Prepared:
         self._image = image
         self._position = position
         self._by_size: dict[int, tuple[object, list[Code]]] = {}
-        self._compiling = threading.Lock()
-        self._counting = threading.Lock()
+        self._compiling = Lock()
+        self._counting = Lock()
         self.lanes = self.compiled = self.interpreted = 0
 
     def ran(self) -> dict[str, int]:

@@ -6,8 +6,6 @@ the next one to run: so lanes that left a loop early wait behind it until all ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.engines.lanes.cells import ALL, MASK, ROLLBACK, WORDS, Block, Lifted, Value
 from packetfs.engines.lanes.facts import CLOCK, Facts, Node, State, goes_on
 from packetfs.engines.lanes.fuel import Fuel
@@ -15,7 +13,7 @@ from packetfs.engines.lanes.memory import Memory
 from packetfs.engines.lanes.shape import LANES
 from packetfs.engines.lowering.graph import Step
 from packetfs.engines.lowering.instructions import Lowering
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.isa import CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, ContextKind, Region
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from packetfs.engines.lanes.cells import ALL, MASK, WORDS
 from packetfs.engines.lanes.shape import LANES
 from packetfs.engines.lowering.text import Text
-from packetfs.typing import Final
+from packetfs.typing import Final, Sequence
 
 _LINE: Final = "<8 x i64>"
 _POINTERS: Final = f"<{LANES} x ptr>"

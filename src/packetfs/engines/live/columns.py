@@ -5,12 +5,11 @@ A context is 128 words of 64 bits, little-endian as the hosts that PacketFS runs
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from struct import pack
 
 from packetfs.engines.input.records import Records
 from packetfs.engines.input.shards import Batch, first_records
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterable
 from packetfs.vm.context import GOLDEN
 from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, State
 
@@ -52,10 +51,15 @@ def begin(words: memoryview, batch: Batch, records: Records, seed: int) -> None:
         ("random", _wrapped(random, count)),
     )
     for name, numbers in values:
-        column(words, batch.slot, count, name)[:] = array("Q", numbers)
+        column(words, batch.slot, count, name)[:] = _words(numbers)
     # Last, and with the state: a context that was not written to the end still counts as FREE.
     lowest = State.READY | batch.slot << _VM_SHIFT
-    column(words, batch.slot, count, "state")[:] = array("Q", [lowest + (i << _VM_SHIFT) for i in range(count)])
+    column(words, batch.slot, count, "state")[:] = _words(lowest + (i << _VM_SHIFT) for i in range(count))
+
+
+def _words(numbers: Iterable[int]) -> memoryview:
+    words = tuple(numbers)
+    return memoryview(pack(f"{len(words)}Q", *words)).cast("Q")
 
 
 def _wrapped(start: int, count: int) -> Iterable[int]:

@@ -12,16 +12,17 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
+from packetfs.contextlib import contextmanager
 from packetfs.dataclass import dataclass
 from packetfs.engines.live.ledger import SLOTS, Ledger
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import TAKEN_BACK_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.pool.storage import DISK
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import TYPE_CHECKING, Callable, Final, Iterator, Sequence, TypeAlias
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 _HEADER: Final = struct.Struct("<QQI4x")
 PAGE: Final = mmap.PAGESIZE
@@ -29,14 +30,15 @@ _PUNCH: Final = 1 << 20
 """Bytes of delivered output that are given back at a time."""
 
 
-Taking: TypeAlias = Callable[[int], AbstractContextManager[None]]
+Taking: TypeAlias = "Callable[[int], AbstractContextManager[None]]"
 """Lets so many bytes of shared memory be taken within it (Table.taking)."""
 
 
-def take_anything(size: int) -> AbstractContextManager[None]:
+@contextmanager
+def take_anything(size: int) -> Iterator[None]:
     """Be the Taking of one that is alone."""
     del size
-    return nullcontext()
+    yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Spool:
         self._ledger.spool_low = next(iter(self._held))  # entries are added, and so kept, in ascending order
         pages = (self._ledger.spool_low - self._punched) // PAGE * PAGE
         if pages >= _PUNCH:
+            from packetfs.pool.storage import DISK  # few jobs hold so much
+
             DISK.punch(self._fd, self._punched, pages)
             self._punched += pages
 

@@ -19,14 +19,13 @@ import fcntl
 import mmap
 import os
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
+from packetfs.contextlib import contextmanager, suppress
 from packetfs.engines.live.ledger import LEDGER_BYTES, SLOTS, Ledger
 from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.limits import TABLE_ROOM
-from packetfs.typing import Final
+from packetfs.threading import Lock
+from packetfs.typing import Final, Iterator
 from packetfs.vm.layout import CONTEXT_BYTES
 from packetfs.vm.memory import SPILL_STRIDE
 
@@ -51,7 +50,7 @@ class Table:
         self.maps_bytes = maps_bytes
         self._lock = lock
         self._populated = self._closed = False
-        self._taking = threading.Lock()
+        self._taking = Lock()
         self.spill_need = 0
         """Bytes of spills that the turns under way may store to, at the most."""
         sizes = _sizes(maps_bytes)

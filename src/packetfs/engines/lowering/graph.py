@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from packetfs.dataclass import dataclass
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Sequence
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import Instruction, iterate_rows
 from packetfs.vm.isa import CALL, CALLX, EXIT, JA, JA32, LOCAL, Opcode

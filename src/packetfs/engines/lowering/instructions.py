@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from packetfs.engines.lowering.graph import Step
-from packetfs.typing import Final, Generic, Protocol, TypeVar
+from packetfs.typing import Callable, Final, Generic, Protocol, TypeVar
 from packetfs.vm.isa import ATOMIC32, ATOMIC64
 from packetfs.vm.slots import LDDW
 

@@ -7,12 +7,11 @@ memory, from which it is handed over as it lies there.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
 
 from packetfs.limits import MEMO_OUTPUT_INLINE
 from packetfs.packet.layout import Buffer
 from packetfs.pool.outputs import Place
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Callable, Final, Iterable, TypeAlias
 
 Piece: TypeAlias = bytes | Place
 _SIZE: Final = struct.Struct("<Q")

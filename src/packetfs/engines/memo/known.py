@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.cuts import longest
@@ -26,7 +25,7 @@ from packetfs.engines.input.records import RecordKind, Records
 from packetfs.engines.input.shards import Batch, Stretch
 from packetfs.engines.input.source import PoolFile
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.typing import Final
+from packetfs.typing import Final, Sequence
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.layout import SEMANTICS, VMS_MAX
 

@@ -18,10 +18,8 @@ What is read back is checked as anything from a disk; what does not fit counts a
 from __future__ import annotations
 
 import struct
-import threading
+from _operator import lt
 from array import array
-from collections.abc import Sequence
-from operator import lt
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.shards import Batch, Stretch
@@ -39,7 +37,8 @@ from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
 from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.layout import Buffer
 from packetfs.pool.outputs import Place
-from packetfs.typing import Final, Protocol
+from packetfs.threading import Lock
+from packetfs.typing import Final, Protocol, Sequence
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
@@ -100,7 +99,7 @@ class Memo:
         self._image = image
         self._lists = lists
         self._fits = image.maps_bytes <= MEMO_MAPS_MAX
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held = 0
         self._parts: dict[int, Part] = {}
         """Those of the shards that run, by number: they will be kept under the key that was not found."""

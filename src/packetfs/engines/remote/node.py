@@ -7,7 +7,6 @@ back is checked against the program that was sent: maps that it does not have, o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.options import ENGINES, JobOptions
@@ -21,7 +20,7 @@ from packetfs.net.link.channel import FrameChannel
 from packetfs.net.wire.batch import Batch
 from packetfs.net.wire.messages import MAGIC, PROTOCOL, Faulted, Mapped, Message, Output, Ran, Run, Told
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final, Iterator
 from packetfs.vm.layout import SLOTS_A_PACKET, Fault, MapFlag, MapType
 from packetfs.vm.program import MapDefinition, Program, encode_program
 

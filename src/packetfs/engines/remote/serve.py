@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from packetfs.dataclass import dataclass, replace
@@ -18,7 +17,7 @@ from packetfs.limits import MIB
 from packetfs.net.link.channel import FrameChannel
 from packetfs.net.wire.messages import Faulted, Mapped, Output, Pair, Ran, Run, Told
 from packetfs.packet.layout import Buffer
-from packetfs.typing import TYPE_CHECKING, Final, TypeAlias
+from packetfs.typing import TYPE_CHECKING, Callable, Final, Iterator, Sequence, TypeAlias
 from packetfs.vm.layout import MapFlag
 from packetfs.vm.program import Program, decode_program
 

@@ -4,14 +4,13 @@ merged in one walk over both, 64 Ki keys in less than a millisecond, where a dic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from struct import Struct
 
 from packetfs.accel import native
 from packetfs.dataclass import dataclass
 from packetfs.engines.results.elements import combine
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Any, Final, TypeAlias
+from packetfs.typing import Any, Final, Iterable, TypeAlias
 from packetfs.vm.image import up
 from packetfs.vm.layout import Reducer
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
-from operator import and_, or_, xor
+from _operator import and_, or_, xor  # `operator` takes 0.2 ms to say the same
 
 from packetfs.accel import native
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Callable, Final
 from packetfs.vm.layout import Reducer
 
 Elements = Callable[[int, int], int]
@@ -40,6 +38,8 @@ def combine(before: bytes, after: bytes, reducer: Reducer, width: int) -> bytes:
     if reducer in (Reducer.LAST, Reducer.FIRST):
         return after if reducer is Reducer.LAST else before
     if reducer in ORDERED:
+        from array import array  # it brings `collections`
+
         codes, choose = ORDERED[reducer]
         pairs = array(codes[width], before), array(codes[width], after)
         return array(codes[width], map(choose, *pairs)).tobytes()

@@ -4,15 +4,11 @@ them. Who shows the greatest ten of 65,536 asks for few: a pair takes 0.5 us, a 
 
 from __future__ import annotations
 
-import heapq
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from struct import Struct
 
 from packetfs.engines.results.elements import SIGNED, UNSIGNED, reduce_array
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, TypeAlias, overload
+from packetfs.typing import Callable, Final, Iterable, Iterator, Sequence, TypeAlias, overload
 from packetfs.vm.layout import Reducer
 
 Pair: TypeAlias = tuple[bytes, bytes]
@@ -42,6 +38,7 @@ class Entries(Sequence[Pair]):
         self._keys = None if keys is None else memoryview(keys)
         self._key_size = key_size
         self._pairs: tuple[Pair, ...] | None = None
+        self._count: int | None = None
 
     def _all(self) -> tuple[Pair, ...]:
         if self._pairs is None:
@@ -52,13 +49,14 @@ class Entries(Sequence[Pair]):
         if self._keys is not None:
             return len(self._keys) // self._key_size
         if self._pairs is None and self._size == self._stride == 8:
-            return self._not_zero
+            if self._count is None:
+                self._count = self._not_zero()
+            return self._count
         return len(self._all())
 
-    @cached_property
     def _not_zero(self) -> int:
         """How many values there are, each a number of 8 bytes."""
-        numbers = array("Q", self._values.tobytes()).tolist()
+        numbers = memoryview(self._values.tobytes()).cast("Q").tolist()
         return len(numbers) - numbers.count(0)
 
     @overload
@@ -81,8 +79,10 @@ class Entries(Sequence[Pair]):
         """Return the entries with the `count` greatest first elements, of `width` bytes, and maybe more of them."""
         if self._stride % width or self._size < width:
             return self._all()
+        from heapq import nlargest
+
         found = self._tops(count, width, signed=signed)
-        least = min(heapq.nlargest(count, (number for number, _ in found)), default=0)
+        least = min(nlargest(count, (number for number, _ in found)), default=0)
         if self._keys is None and least <= 0:  # zeros, which are left out, may have displaced others
             return self._all()
         return [self._pair(index) for index in sorted(index for number, index in found if number >= least)]
@@ -91,6 +91,9 @@ class Entries(Sequence[Pair]):
         """Return numbers and their indices: the `count` greatest are among them. Of each lane, entries `_LANES` apart,
         the greatest is found first, all lanes at once; what is less than `count` of these, each of another lane, is not
         asked for."""
+        from array import array  # few ask for the greatest: this brings `collections`
+        from heapq import nlargest
+
         form, step = (SIGNED if signed else UNSIGNED)[width], self._stride // width
         tops = bytearray(self._values[: _LANES * self._stride])
         for at in range(len(tops), len(self._values), len(tops) or 1):
@@ -99,7 +102,7 @@ class Entries(Sequence[Pair]):
                 memoryview(tops)[: len(more)], more, 1, 0, Reducer.SIGNED_MAX if signed else Reducer.MAX, width
             )
         greatest = array(form, bytes(tops))[::step].tolist()
-        bound = heapq.nlargest(count, greatest)[-1] if len(greatest) > count > 0 else None
+        bound = nlargest(count, greatest)[-1] if len(greatest) > count > 0 else None
         numbers = array(form, self._values.tobytes())
         lanes = [lane for lane, top in enumerate(greatest) if bound is None or top >= bound]
         return [

@@ -15,16 +15,17 @@ from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
-from packetfs.engines.results.narrow import Words
-from packetfs.engines.results.reduce import ArrayReduction, Reduction, reductions
-from packetfs.engines.results.tables import HashReduction
+from packetfs.engines.results.reduce import ArrayReduction, reductions
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.errors import BadJob, TableFull
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import TYPE_CHECKING, Any, Final
 from packetfs.vm.image import Image
 from packetfs.vm.layout import State
+
+if TYPE_CHECKING:
+    from packetfs.engines.results.narrow import Words
 
 _LINE_MAX: Final = 21 * (COUNTS + 1 + PROGRAM_MAPS_MAX)
 DAMAGE: Final = (
@@ -66,7 +67,8 @@ class Outcome:
         """Add what the shards that follow came to."""
         self.totals.merge(more.totals)
         for index, reduction in self.maps.items():
-            _merge(reduction, more.maps[index])
+            same: Any = more.maps[index]  # of the same map, so of the same kind
+            reduction.merge(same)
 
     def pack(self) -> bytes:
         """Return it as bytes."""
@@ -155,10 +157,3 @@ def _numbers(line: bytes, size: int) -> tuple[list[int], int, list[int]]:
     if not all(map(is_count, numbers)) or faults > TOTALS_MAX or faults + sum(lengths) != size:
         raise ValueError("its lengths are not those of the file")
     return counts, faults, lengths
-
-
-def _merge(reduction: Reduction, more: Reduction) -> None:
-    if isinstance(reduction, ArrayReduction) and isinstance(more, ArrayReduction):
-        reduction.merge(more)
-    if isinstance(reduction, HashReduction) and isinstance(more, HashReduction):
-        reduction.merge(more)

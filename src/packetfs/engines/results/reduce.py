@@ -6,17 +6,17 @@ tables the union of keys is taken (tables.py). Read-only maps and rings have no 
 
 from __future__ import annotations
 
-from functools import partial
-
 from packetfs.dataclass import replace
 from packetfs.engines.results.elements import reduce_array
-from packetfs.engines.results.entries import Entries
-from packetfs.engines.results.narrow import Words
-from packetfs.engines.results.tables import HashReduction, Union
 from packetfs.packet.layout import Buffer
+from packetfs.typing import TYPE_CHECKING, Iterable, TypeAlias
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
-from packetfs.vm.maps import entries
 from packetfs.vm.program import MapDefinition
+
+if TYPE_CHECKING:
+    from packetfs.engines.results.entries import Entries
+    from packetfs.engines.results.narrow import Words
+    from packetfs.engines.results.tables import HashReduction, Union
 
 
 class ArrayReduction:
@@ -97,23 +97,32 @@ class ArrayReduction:
 
     def entries(self) -> Entries:
         """Return (index, value) of what is not all zero."""
+        from packetfs.engines.results.entries import Entries  # when the job is done
+        from packetfs.vm.maps import entries
+
         place, memory = self._place, self._all() or b""
-        listed = partial(entries, replace(place, offset=0), memoryview(memory))
+
+        def listed() -> Iterable[tuple[bytes, bytes]]:
+            return entries(replace(place, offset=0), memoryview(memory))
+
         return Entries(listed, memory, place.value_size, place.stride)
 
 
-Reduction = ArrayReduction | HashReduction
+Reduction: TypeAlias = "ArrayReduction | HashReduction"
 
 
 def reductions(image: Image) -> dict[int, Reduction]:
     """Return an empty reduction for each map that has a result, by index."""
     found: dict[int, Reduction] = {}
-    union = Union()
+    union: Union | None = None
     for index, (place, definition) in enumerate(zip(image.maps, image.definitions, strict=True)):
         if place.read_only:
             continue
         if place.type in ARRAYS:
             found[index] = ArrayReduction(place, definition)
         elif place.type in HASHES:
+            from packetfs.engines.results.tables import HashReduction, Union  # most programs have none
+
+            union = union or Union()
             found[index] = HashReduction(place, definition, union)
     return found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from packetfs.dataclass import dataclass
 from packetfs.events import Event
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Callable, Final, Sequence, TypeAlias
 from packetfs.vm.layout import FAULT_MEANING, Fault
 from packetfs.vm.program import MapDefinition
 

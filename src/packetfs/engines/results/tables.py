@@ -6,7 +6,6 @@ many keys: so each key is merged a few times, however many shards there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from struct import Struct
 
 from packetfs.engines.results.columns import EMPTY, Columns, columns, lay, merge, split
@@ -15,7 +14,7 @@ from packetfs.engines.results.narrow import Words
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Final, Iterable, TypeAlias
 from packetfs.vm.image import HASH_HEADER, HASHES, Image, MapPlace, up
 from packetfs.vm.program import MapDefinition
 

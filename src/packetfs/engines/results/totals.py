@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import column, states
 from packetfs.engines.results.result import FaultReport
 from packetfs.json import dumps, loads
 from packetfs.limits import FAULTS_MAX
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Final, Sequence
 from packetfs.vm.context import Context
 from packetfs.vm.image import Image
 from packetfs.vm.layout import SLOTS_A_PACKET, ContextFlag, Fault, State

@@ -6,10 +6,8 @@ somebody wants help or may have made a mistake, and about what is rarely written
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from packetfs.dataclass import dataclass
-from packetfs.typing import TYPE_CHECKING, Any, Final
+from packetfs.typing import TYPE_CHECKING, Any, Final, Iterator, Sequence
 
 _LEAST: Final = {None: 1, "?": 0, "*": 0, "+": 1}
 """Words that a positional argument takes at the least, by its nargs."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.errors import LibraryMissing
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.results import Decimals, shown_maps
 from packetfs.frontends.cli.values import elements, ranked, show_key
-from packetfs.typing import TYPE_CHECKING, BinaryIO
+from packetfs.typing import TYPE_CHECKING, BinaryIO, Iterator
 
 if TYPE_CHECKING:
     from packetfs.engines.results.result import RunResult

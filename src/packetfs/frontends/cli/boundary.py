@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from packetfs.errors import PacketFSError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Json, Output, OutputClosed
+from packetfs.typing import Callable
 
 
 def guard(action: Callable[[], int], output: Output) -> int:

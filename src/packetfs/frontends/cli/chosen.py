@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import BadProgram
 from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.names import pool_name
 from packetfs.limits import PROGRAM_BYTES_MAX
+from packetfs.typing import Mapping
 from packetfs.vm.program import Program
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
-
 from packetfs.frontends.cli.arguments import Argument, Arguments, Options
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.output import Output
-from packetfs.typing import Final, Protocol, cast
+from packetfs.importlib import import_module
+from packetfs.typing import Final, Protocol, Sequence, cast
 
 LEADING_VALUES: Final = ("--pool", "--color")
 """Shared options that take a value; they may stand before the command."""

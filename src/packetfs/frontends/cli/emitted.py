@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from packetfs.contextlib import contextmanager
 from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
 from packetfs.packet.layout import Buffer
-from packetfs.typing import BinaryIO, Final
+from packetfs.typing import BinaryIO, Final, Iterator
 from packetfs.vm.layout import HELPERS
 from packetfs.vm.program import Program
 from packetfs.vm.slots import FIELDS, SLOT, starts

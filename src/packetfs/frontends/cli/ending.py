@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from packetfs.typing import TYPE_CHECKING, Final, NoReturn
+from packetfs.contextlib import contextmanager
+from packetfs.typing import TYPE_CHECKING, Final, Iterator, NoReturn
 
 if TYPE_CHECKING:
     import signal

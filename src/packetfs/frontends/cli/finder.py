@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import MAGIC_NUMBER
 from marshal import loads
 
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.importlib import MAGIC_NUMBER, ModuleSpec, SourceFileLoader
+from packetfs.typing import TYPE_CHECKING, Final, Sequence
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from packetfs.typing import Any, BinaryIO, Final
+from packetfs.contextlib import contextmanager
+from packetfs.typing import Any, BinaryIO, Final, Iterator
 
 STDIN: Final = b"-"
 

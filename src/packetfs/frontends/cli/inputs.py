@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 
+from packetfs.contextlib import contextmanager
 from packetfs.engines.input.source import HostFile, PoolFile, Source, is_made_up
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
-from packetfs.typing import TYPE_CHECKING
+from packetfs.typing import TYPE_CHECKING, Iterator, Sequence
 
 if TYPE_CHECKING:
     from packetfs.engines.input.records import Records
@@ -26,15 +25,24 @@ def open_sources(
 ) -> Iterator[list[Source]]:
     """Open every FILE in order; the pool is opened once, if any lies in it. `records` of pipes flow (engines/pipe)."""
     _check(names, snapshot)
-    with ExitStack() as stack:
-        stored = None
-        if any(name.startswith("pfs:") for name in names):
-            stored = stack.enter_context(open_stored(pool, snapshot))
-        sources = []
-        for name in names:
-            sources.append(_open(name, stored, records))
-            stack.callback(sources[-1].close)
+    if not any(name.startswith("pfs:") for name in names):
+        with _opened(names, None, records) as sources:
+            yield sources
+        return
+    with open_stored(pool, snapshot) as stored, _opened(names, stored, records) as sources:
         yield sources
+
+
+@contextmanager
+def _opened(names: Sequence[str], stored: tuple[View, Pool] | None, records: Records | None) -> Iterator[list[Source]]:
+    sources: list[Source] = []
+    try:
+        for name in names:
+            sources.append(_open(name, stored, records))  # noqa: PERF401 (they are closed where the next cannot be had)
+        yield sources
+    finally:
+        for source in sources:
+            source.close()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from packetfs.events import Changed, Connection, Delivered, Event, Progress, Trouble
 from packetfs.frontends.cli.names import path_fields, printable
@@ -11,6 +10,7 @@ from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.progress import Pace
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.limits import PROGRESS_LINE_SECONDS
+from packetfs.typing import Callable
 
 
 class Reporter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from packetfs.frontends.cli.output import Output
 from packetfs.packet.digest import Digest
@@ -11,7 +10,7 @@ from packetfs.packet.entry import decode_entry
 from packetfs.packet.layout import PACKET, Op
 from packetfs.packet.text import disassemble, quote
 from packetfs.packet.tree import Store, leaves, produces, split
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 _CODE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|\br\d+\b|^\s*[.a-z]\w*')
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|\b[0-9a-f]{32,}\b|^[A-Z]+')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.engines.jobs.steering import JobInfo, list_jobs, microvms
@@ -13,7 +12,7 @@ from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json
 from packetfs.frontends.cli.runtime import runtime
 from packetfs.frontends.cli.sizes import format_size
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Sequence
 from packetfs.vm.context import Context
 from packetfs.vm.layout import Fault, State
 

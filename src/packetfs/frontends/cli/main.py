@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
 
 from packetfs import __version__
 from packetfs.errors import UsageError
@@ -15,6 +14,7 @@ from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.declared import LEADING, all_arguments, load, split_command
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
+from packetfs.typing import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

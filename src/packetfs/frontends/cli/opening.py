@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from packetfs.contextlib import contextmanager
 from packetfs.frontends import settings
 from packetfs.frontends.cli.arguments import Options
 from packetfs.fs.filesystem import FileSystem, open_names
 from packetfs.pool.pool import Pool
+from packetfs.typing import Iterator
 
 
 def open_pool(options: Options, *, writable: bool = False) -> Pool:

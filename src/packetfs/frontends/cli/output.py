@@ -6,12 +6,11 @@ Names reach a terminal only escaped (a file's name may hold control sequences) a
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
 
+from packetfs.contextlib import suppress
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.progress import Bar
-from packetfs.typing import BinaryIO, Final, TypeAlias
+from packetfs.typing import BinaryIO, Final, Mapping, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 Json: TypeAlias = Scalar | list["Json"] | Mapping[str, "Json"]

@@ -4,7 +4,6 @@ boundary and suggest what was meant."""
 from __future__ import annotations
 
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
 
 from packetfs.errors import UsageError
 from packetfs.errors.suggest import suggestion
@@ -12,7 +11,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.commands import Command
 from packetfs.frontends.cli.declared import CommandModule, own_arguments, shared_options
-from packetfs.typing import Any, NoReturn
+from packetfs.typing import Any, NoReturn, Sequence
 
 
 class HelpFormatter(RawDescriptionHelpFormatter):

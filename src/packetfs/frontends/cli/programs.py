@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.fs.streams.ingest import ingest
 from packetfs.limits import MEAN
 from packetfs.packet.codec import encode
@@ -11,7 +9,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import Mark, Op
 from packetfs.packet.tree import Store, produces, split
-from packetfs.typing import TYPE_CHECKING, BinaryIO, cast
+from packetfs.typing import TYPE_CHECKING, BinaryIO, Callable, cast
 
 if TYPE_CHECKING:
     from packetfs.pool.pool import Pool

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 from packetfs.events import Progress
 from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.limits import PROGRESS_SECONDS
-from packetfs.typing import BinaryIO, Final
+from packetfs.typing import BinaryIO, Callable, Final
 
 CLEAR: Final = b"\r\x1b[K"
 WIDTH: Final = 24

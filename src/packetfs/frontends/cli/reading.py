@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 
 from packetfs.dataclass import replace
 from packetfs.errors import NoSnapshot, NotADirectory, NotAFile, NotFound
@@ -12,7 +11,7 @@ from packetfs.frontends.cli.sizes import format_size
 from packetfs.fs.filesystem import FileSystem
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 KINDS: Final = {
     stat.S_IFREG: "file",

@@ -5,8 +5,6 @@ Help is taken from what commands declare and not from `--help`, whose line break
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.errors import error_classes
 from packetfs.frontends.cli.arguments import Argument
 from packetfs.frontends.cli.commands import COMMANDS, GROUPS, Command
@@ -14,6 +12,7 @@ from packetfs.frontends.cli.declared import CommandModule, load, own_arguments, 
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.records import RECORDS
 from packetfs.frontends.settings import VARIABLES
+from packetfs.typing import Iterator
 
 
 def overview() -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-
+from packetfs.contextlib import contextmanager
 from packetfs.engines.input.source import PoolFile, Source
-from packetfs.typing import TYPE_CHECKING
+from packetfs.typing import TYPE_CHECKING, Callable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from packetfs.pool.memo import MemoStore

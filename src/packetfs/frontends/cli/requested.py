@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from packetfs.engines.input.source import HostFile, PoolFile, Source
@@ -24,7 +23,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.net.access.rights import Rights, clean
 from packetfs.net.wire.messages import Run
 from packetfs.packet.digest import Digest
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 _POOL: Final = b"pfs:"
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
 from packetfs.engines.results.result import VERDICT_NAMES, FaultReport, MapResult, RunResult
 from packetfs.frontends.cli.names import printable
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.sizes import counted, format_size
 from packetfs.frontends.cli.values import elements, is_single, ranked, show_key, show_number
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Mapping, Sequence
 from packetfs.vm.layout import MapFlag
 
 Decimals = Mapping[bytes, int]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
 
 from packetfs.errors import Partial, UsageError
 from packetfs.frontends.cli.listener import Reporter
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.summary import print_summary
 from packetfs.net.job import Job
+from packetfs.typing import Sequence
 
 
 def run_watch(jobs: Sequence[tuple[str, Job]], output: Output) -> int:

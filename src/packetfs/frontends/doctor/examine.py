@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.frontends.doctor import devices, software, storage, system
 from packetfs.frontends.doctor.verdict import Verdict
+from packetfs.typing import Iterator
 
 
 def examine(pool: str) -> Iterator[Verdict]:

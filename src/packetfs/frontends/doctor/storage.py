@@ -5,14 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
 
 from packetfs.errors import PacketFSError
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.frontends.doctor.verdict import Need, Verdict
 from packetfs.limits import KIB, MIB
 from packetfs.pool.storage import DISK
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 FREE_MIN: Final = 1024 * MIB
 """Bytes: less leaves no room for a few segments of the arena."""

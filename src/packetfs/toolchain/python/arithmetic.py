@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
 
 from packetfs.toolchain.python.ir import Builder, Storage
 from packetfs.toolchain.python.values import (
@@ -21,7 +20,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 
 _FOLD: Final[dict[type[ast.operator], Callable[[int, int], int]]] = {
     ast.Add: operator.add,

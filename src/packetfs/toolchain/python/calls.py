@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from types import FunctionType
 
 from packetfs.dataclass import dataclass
@@ -26,7 +25,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 
 _EMIT: Final = "call i64 inttoptr (i64 4096 to ptr)"
 BUFFER_MAX: Final = 256

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from packetfs.typing import TYPE_CHECKING, overload
+from packetfs.typing import TYPE_CHECKING, Callable, Sequence, overload
 
 if TYPE_CHECKING:
     from packetfs.toolchain.arguments import Argument

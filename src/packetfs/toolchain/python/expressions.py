@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from types import ModuleType
 
 from packetfs.toolchain.python import arithmetic, spans
@@ -22,7 +21,7 @@ from packetfs.toolchain.python.values import (
     Word,
     describe,
 )
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 
 _RECORD_FIELDS: Final = {"number": (24, 8), "offset": (32, 8), "file": (40, 4)}
 """Attributes of the record: offset and size in its context (layout.RECORD_CONTEXT)."""

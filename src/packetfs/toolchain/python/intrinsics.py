@@ -3,9 +3,7 @@ is the helper's definition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm import search
 from packetfs.vm.layout import HELPERS
 

@@ -6,15 +6,13 @@ reach as deep as they go, and no calling convention limits their parameters; rec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from packetfs.dataclass import dataclass, field
 from packetfs.toolchain.python.ir import Block, Builder, Storage
 from packetfs.toolchain.python.language import Array, Hash
 from packetfs.toolchain.python.source import Source
 from packetfs.toolchain.python.tables import Tables
 from packetfs.toolchain.python.values import Stretch, Table, Unsupported, Value
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 
 ARGUMENTS: Final = "args"
 CONSTANTS: Final = "constants"

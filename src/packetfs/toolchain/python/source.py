@@ -6,12 +6,11 @@ import ast
 import builtins
 import inspect
 import textwrap
-from collections.abc import Callable
 from types import FunctionType
 
 from packetfs.dataclass import dataclass, field
 from packetfs.errors import NotTranslatable
-from packetfs.typing import NoReturn
+from packetfs.typing import Callable, NoReturn
 
 
 @dataclass(frozen=True, slots=True)

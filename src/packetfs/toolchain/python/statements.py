@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 
 from packetfs.toolchain.python import arithmetic, language, spans
 from packetfs.toolchain.python.calls import Calls
@@ -23,7 +22,7 @@ from packetfs.toolchain.python.values import (
     describe,
     literal,
 )
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 
 
 class Statements(Calls):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import LibraryMissing, TranslationFailed
@@ -19,7 +18,7 @@ from packetfs.toolchain.python.source import Source, parameters, read_source
 from packetfs.toolchain.python.statements import Statements
 from packetfs.toolchain.python.syntax import check_syntax
 from packetfs.toolchain.python.values import Stretch, Truth, Value, Word
-from packetfs.typing import Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.layout import MapFlag, MapType, Show
 from packetfs.vm.program import MapDefinition, Program
 

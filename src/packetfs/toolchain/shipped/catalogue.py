@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from packetfs.dataclass import dataclass
@@ -14,7 +13,7 @@ from packetfs.toolchain.allowed import Content
 from packetfs.toolchain.arguments import Argument, bind, shown
 from packetfs.toolchain.notes import notes_of
 from packetfs.toolchain.shipped.packets import COMPILED, packets_of
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Mapping
 from packetfs.vm.program import Program, decode_program
 
 TABLE: Final = os.path.join(COMPILED, "programs.json")

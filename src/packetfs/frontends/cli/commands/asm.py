@@ -12,7 +12,6 @@ that kernels do not have are named, and nothing is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from packetfs.errors import BadPacket, BadSource, UsageError
@@ -26,7 +25,7 @@ from packetfs.packet.execute import execute
 from packetfs.packet.layout import Mark
 from packetfs.packet.text import assemble
 from packetfs.packet.tree import Store
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterable, Iterator
 
 EXAMPLES: Final = (
     ("pfs disasm notes.txt > notes.pfs && pfs asm notes.pfs -o notes.bin", "to text and back to packets"),

@@ -5,8 +5,6 @@ It only reads, and may be stopped at any moment. The exit code is 13 where somet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from packetfs.errors import BadNamespace, CorruptDatabase, DamageFound
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import path_fields, printable
@@ -17,7 +15,7 @@ from packetfs.fs.filesystem import NAMES, open_names
 from packetfs.pool.check import Finding, describe
 from packetfs.pool.check import check as check_bytes
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 EXAMPLES: Final = (
     ("pfs check", "the default pool"),

@@ -10,7 +10,6 @@ and slot. --packets shows its packets. So is what has the name of a shipped prog
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from io import BufferedReader
 
 from packetfs.errors import NotFound, UsageError
@@ -26,7 +25,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.packet.tree import NODE_MAX, Store
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterable
 from packetfs.vm.program import decode_program, encode_program, is_program, program_digest
 
 EXAMPLES: Final = (

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
 
 from packetfs.errors import GrantMissing, UsageError
 from packetfs.frontends import settings
@@ -26,7 +25,7 @@ from packetfs.net.access.identity import certificate_of, certificate_text, finge
 from packetfs.net.access.keys import Key, KeyRing, Servers, parse_token
 from packetfs.net.access.rights import POOL
 from packetfs.net.link.visitor import client_identity, server_identity
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator, Sequence
 
 EXAMPLES: Final = (
     ("pfs keys add laptop --write pfs:laptop --read /srv/docs", "mint a key; prints its token"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.declared import add_snapshot_option
@@ -13,7 +12,7 @@ from packetfs.frontends.cli.opening import open_filesystem
 from packetfs.frontends.cli.output import Json, Output
 from packetfs.frontends.cli.reading import View, join, kind_of, root_of, size_of
 from packetfs.packet.entry import Entry
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 EXAMPLES: Final = (
     ("pfs ls", "the names at the pool's root"),

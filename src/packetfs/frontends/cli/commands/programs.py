@@ -8,7 +8,6 @@ pfs:DIR, the files of the pool in and below DIR that are programs are listed by 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 
 from packetfs.errors import PacketFSError, UnknownProgram
 from packetfs.errors.suggest import suggestion
@@ -22,7 +21,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.execute import read_program
 from packetfs.packet.layout import PACKET
 from packetfs.toolchain.arguments import shown
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Final, Iterable, Iterator
 
 if TYPE_CHECKING:
     from packetfs.packet.entry import Entry

@@ -20,7 +20,6 @@ takes sixteen records at a time. auto begins with an interpreter, compiles besid
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from packetfs.engines.options import COMPILING, ENGINES
 from packetfs.errors import MicroVMsFaulted, Partial, UsageError
@@ -30,7 +29,7 @@ from packetfs.frontends.cli.names import printable, raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import counted, format_size, parse_size
 from packetfs.limits import FUEL, FUEL_MAX, REPEAT_MAX, SHARD_BYTES_MAX, SHARD_BYTES_MIN, WORKERS_MAX
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Callable, Final
 from packetfs.vm.layout import VMS_MAX, Fault
 
 if TYPE_CHECKING:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.live import LEFT, STATES, Live, aligned, fields, look, rows
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.sizes import format_size
-from packetfs.typing import Final
+from packetfs.typing import Final, Iterator
 
 EXAMPLES: Final = (("pfs top", "until Ctrl-C"), ("pfs top -n 3 --json", "three looks, for a script"))
 OPTIONS: Final = ("json",)

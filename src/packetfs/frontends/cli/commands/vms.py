@@ -7,9 +7,7 @@ all of it comes again, else such a job is refused. A job that was only paused go
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from packetfs.contextlib import contextmanager
 from packetfs.engines.jobs.steering import control, hold, microvms, remove_job
 from packetfs.engines.live.ledger import Control
 from packetfs.errors import UsageError
@@ -31,7 +29,7 @@ from packetfs.frontends.cli.live import (
 from packetfs.frontends.cli.names import raw
 from packetfs.frontends.cli.output import Output
 from packetfs.frontends.cli.runtime import runtime
-from packetfs.typing import TYPE_CHECKING, Final
+from packetfs.typing import TYPE_CHECKING, Final, Iterator
 
 if TYPE_CHECKING:
     from packetfs.engines.jobs.steering import JobInfo
