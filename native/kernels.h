@@ -57,6 +57,18 @@ void pfs_cutter_begin(struct pfs_cutter *cutter, const uint8_t *data, size_t siz
 /* The next segment: +bytes of a chunk, -bytes of a run, 0 when no more can be decided. */
 int64_t pfs_cutter_next(struct pfs_cutter *cutter);
 
+/* rivals: windows that changed inside a chunk, [start, end) of whose bytes are others */
+struct pfs_span {
+    size_t start, end;
+};
+#define PFS_NO_RIVAL ((uint64_t)1 << 32) /* greater than any hash */
+/* The least hash of those that end in [low, high], low >= 32. */
+uint64_t pfs_least_changed(const uint8_t *new, const struct pfs_span *spans, size_t count, size_t low, size_t high,
+                           pfs_argmin_fn *argmin);
+/* Whether it ends where it did, and has no run; no span reaches into its first or last 32 bytes. */
+int pfs_is_chunk_still(const uint8_t *new, size_t size, const struct pfs_span *spans, size_t count, size_t mean,
+                       pfs_argmin_fn *argmin);
+
 /* compare: bytes that two buffers share at their front, further on, or before their ends */
 size_t pfs_common_prefix(const uint8_t *a, const uint8_t *b, size_t limit);
 /* Where 8 bytes or more are equal for the first time; the limit where they never are. */

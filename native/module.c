@@ -443,6 +443,7 @@ static PyMethodDef methods[] = {
     {"hash_window", native_hash_window, METH_VARARGS, "hash_window(window) -> int"},
     {"simd", native_simd, METH_NOARGS, "simd() -> str: the vector unit in use."},
     {"set_simd", native_set_simd, METH_VARARGS, "set_simd(name): use another vector unit (tests)."},
+    {"rivals", pfs_python_rivals, METH_VARARGS, "rivals(new, spans, mean, seen) -> list of hashes, or None"},
     {"common_prefix", native_common_prefix, METH_VARARGS, "common_prefix(a, b) -> int"},
     {"expand", native_expand, METH_VARARGS, "expand(program, sources, out) -> int"},
     {"match", native_match, METH_VARARGS, "match(old, old_base, new, expected) -> (instructions, literals, expected)"},

@@ -46,9 +46,9 @@ def test_extents_that_lie_in_one_go_are_counted_as_far_as_the_stream_has_them(po
     while count := in_order.count_same(b"".join(leaves[found:]), memoryview(stream)[at:]):
         found, at = found + count, sum(SIZES[: found + count])
     assert found == 3
-    content = in_order.content(leaves[3])
-    assert content is not None
-    assert bytes(content) == payloads[3]
+    like = in_order.like(leaves[3])
+    assert like is not None
+    assert bytes(like.content) == payloads[3]
     assert in_order.count_same(b"".join(leaves[4:]), memoryview(b"".join(payloads[4:]))) == 2
 
 
@@ -67,7 +67,7 @@ def test_what_is_not_held_or_no_copy_or_only_gathered_is_not_counted(pool: Pool)
     payloads, leaves = store(pool)
     in_order = pool.in_order()
     assert in_order.count_same(copy_leaf(digest_of(b"absent"), 6), memoryview(b"absent")) == 0
-    assert in_order.content(copy_leaf(digest_of(b"absent"), 6)) is None
+    assert in_order.like(copy_leaf(digest_of(b"absent"), 6)) is None
     assert in_order.count_same(data_leaf(b"data"), memoryview(b"data")) == 0
     assert in_order.count_same(copy_leaf(digest_of(payloads[0]), 9, 1), memoryview(payloads[0][1:10])) == 0
     gathered = Random(3).randbytes(500)
@@ -97,7 +97,7 @@ def test_what_is_not_in_memory_is_neither_read_nor_counted(pool: Pool, monkeypat
     monkeypatch.setattr("packetfs.pool.lookup.resident", lambda *_: 0)
     monkeypatch.setattr(pool.arena, "peek_into", lambda *_: pytest.fail("it is read"))
     assert pool.in_order().count_same(leaves[0], memoryview(payloads[0])) == 0
-    assert pool.in_order().content(leaves[0]) is None
+    assert pool.in_order().like(leaves[0]) is None
 
 
 @built

@@ -75,7 +75,7 @@ def test_a_patch_is_read_like_any_extent_and_takes_what_changed(pool: Pool) -> N
     out = memoryview(bytearray(300))
     pool.read_into(digest, 4900, out)
     assert out == new[4900:5200]
-    assert pool.read(digest) == pool.read_on_trust(digest) == pool.view(digest) == new
+    assert pool.read(digest) == pool.read_on_trust(digest, SIZE) == pool.view(digest) == new
     assert pool.read_range(digest, 39_990, 100) == new[39_990:40_090]
     assert list(check(pool)) == []
 
@@ -93,7 +93,7 @@ def test_versions_of_versions_are_patches_until_they_lead_too_far(pool: Pool) ->
     pool.flush()
     for new in contents:
         pool.doubt(pool.lookup.require(digest_of(new)))
-        assert pool.read_on_trust(digest_of(new)) == pool.read(digest_of(new)) == new
+        assert pool.read_on_trust(digest_of(new), SIZE) == pool.read(digest_of(new)) == new
     assert list(check(pool)) == []
     kept = live(pool, [digest_of(contents[2])])
     collect(pool, kept)
@@ -161,10 +161,23 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
     old = random.Random(1).randbytes(SIZE)
     pool.put(old)
     damage(pool, digest_of(old))
-    held = pool.read_on_trust(digest_of(old))
-    new = edited(held, 100)
-    digest = pool.put(new, like=[Like(digest_of(old), memoryview(held))])
+    there = pool.read_like(digest_of(old), SIZE)
+    assert there.position >= 0
+    assert bytes(there.content) != old
+    for edit, like in enumerate((there, Like(digest_of(old), there.content))):
+        digest = pool.put(edited(bytes(there.content), 100, 500 * edit), like=[like])
+        assert encoding(pool, digest) is Encoding.RAW
+
+
+def test_nothing_is_made_over_what_is_gone_since_it_was_read(pool: Pool) -> None:
+    old = random.Random(1).randbytes(SIZE)
+    pool.put(old)
+    like = pool.read_like(digest_of(old), SIZE)
+    pool.flush()
+    assert evict(pool, digest_of(old)) > 0
+    digest = pool.put(edited(old, 100), like=[like])
     assert encoding(pool, digest) is Encoding.RAW
+    assert list(check(pool)) == []
 
 
 def test_a_patch_is_shown_at_once_where_all_that_it_is_over_is_in_memory(

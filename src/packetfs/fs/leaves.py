@@ -67,10 +67,11 @@ _Span: TypeAlias = tuple[int, _Node, int, int]
 class Leaves:
     """Finds the leaves of programs in one store. Several threads may ask."""
 
-    def __init__(self, store: Store, read: Callable[[Digest], Buffer] | None = None) -> None:
-        """`read` returns whole extents to `pieces`; if it is not given, the store does."""
+    def __init__(self, store: Store, read: Callable[[Digest, int], Buffer] | None = None) -> None:
+        """`read` returns whole extents, of as many bytes as it is told, to `pieces`; if it is not given, the store
+        does."""
         self._store = store
-        self._read = read or store.read
+        self._read = read or (lambda digest, _: store.read(digest))
         self._nodes: dict[bytes, _Node] = {}
         self._last = NO_DIGEST, 0, _Node(b"")
         self._extents: tuple[tuple[Digest, memoryview], ...] = ()
@@ -104,7 +105,7 @@ class Leaves:
         for known, data in self._extents:
             if known == digest:
                 return data
-        data = memoryview(self._read(digest))
+        data = memoryview(self._read(digest, produces(leaf)))
         self._extents = *self._extents[1 - _EXTENTS :], (digest, data)
         return data
 

@@ -18,7 +18,7 @@ from packetfs.packet.layout import HEADER, PACKET, Buffer, Op
 from packetfs.packet.tree import produces
 from packetfs.pages import pages
 from packetfs.pool.extent import padded, plain_head
-from packetfs.pool.lookup import Lookup
+from packetfs.pool.lookup import Like, Lookup
 from packetfs.typing import Final
 
 _STRETCH: Final = 512 * KIB
@@ -66,16 +66,17 @@ class InOrder:
         self._scattered = max(self._scattered - count, 0) if goes_on else min(self._scattered + 1, 2 * _LEFT_OUT)
         self._left_out = 0 if goes_on else self._scattered // 2
 
-    def content(self, leaf: bytes) -> memoryview | None:
-        """Return the payload of the extent that a leaf is a copy of, good until the next call, and go on behind it.
+    def like(self, leaf: bytes) -> Like | None:
+        """Return the extent that a leaf is a copy of, with its payload, good until the next call, and go on behind it.
 
         None where that is none of those, or is not stored as it is.
         """
         if not self._find(leaf):
             return None
-        at, length = self._next - self._start + PACKET, produces(leaf)
+        position, length = self._next, produces(leaf)
+        at = position - self._start + PACKET
         self._next += PACKET + padded(length)
-        return self._memory[at : at + length]
+        return Like(Digest(leaf[HEADER : HEADER + DIGEST]), self._memory[at : at + length], position=position)
 
     def _find(self, leaves: bytes) -> bool:
         """Have the first extent in memory, at the place where it is expected or at another one."""

@@ -21,8 +21,8 @@ from packetfs.errors import (
     MissingExtent,
     PoolClosed,
 )
-from packetfs.limits import PATCH_DEPTH, PATCH_SHARE, SEGMENT
-from packetfs.packet.digest import Digest, short
+from packetfs.limits import KIB, PATCH_DEPTH, PATCH_SHARE, SEGMENT
+from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.layout import PACKET, Buffer, Encoding
 from packetfs.pool.extent import TAG_AT, Extent, decode_payload, is_intact, parse_header, plain_head, run_patch
 from packetfs.pool.index import Index
@@ -33,6 +33,9 @@ from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
 from packetfs.typing import Final, NoReturn
 
+_PATCH_READ: Final = 8 * KIB
+"""Bytes behind its header that are read with it where a patch is looked for: most have no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Like:
@@ -41,6 +44,8 @@ class Like:
     digest: Digest
     content: memoryview
     at: int = 0
+    position: int = -1
+    """Where the content was read from, which lies there as it is, behind its header; -1 where nobody knows."""
 
 
 class Lookup:
@@ -147,14 +152,14 @@ class Lookup:
                 return self.payload_of(extent, self._leases.punches())
         raise problem
 
-    def read_on_trust(self, digest: Digest) -> bytes:
-        """Return the payload as it lies there; what must be decoded is compared with its digest."""
-        extent = self.require(digest)
-        if extent.encoding is Encoding.RAW:
-            stored = self._arena.read(extent.payload, extent.length)
-            if len(stored) == extent.length:
-                return stored
-        return self.read(digest, None)
+    def read_like(self, digest: Digest, length: int, at: int) -> Like:
+        """Return an extent of this length; what must be decoded is compared with its digest, the rest is not."""
+        head = plain_head(digest, length)
+        for position in self.positions(digest):
+            found = self._arena.read(position, PACKET + length)  # with its header at once
+            if len(found) == PACKET + length and found.startswith(head):
+                return Like(digest, memoryview(found)[PACKET:], at, position)
+        return Like(digest, memoryview(self.read(digest, None)), at)
 
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
@@ -197,14 +202,20 @@ class Lookup:
 
     def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
         """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""
-        extent = next(self.extents(digest), None)
-        if extent is None or not extent.depth:
-            return None
+        for position in self.positions(digest):
+            found = self._arena.read(position, PACKET + _PATCH_READ)
+            extent = parse_header(found, 0, position) if len(found) >= PACKET else None
+            if extent is not None and extent.digest == digest:
+                return self._named(extent, found[PACKET : PACKET + extent.length]) if extent.depth else None
+        return None
+
+    def _named(self, extent: Extent, patch: bytes) -> tuple[bytes, list[Digest]] | None:
+        """Return a patch, of which so much was read, and what it is over."""
         from packetfs.packet.patch import bases_of  # most processes meet no patch
 
-        patch = self._arena.read(extent.payload, extent.length)
+        whole = patch if len(patch) == extent.length else self._arena.read(extent.payload, extent.length)
         try:
-            return patch, list(dict.fromkeys(bases_of(patch)))
+            return whole, list(dict.fromkeys(bases_of(whole)))
         except BadPacket:
             return None
 
@@ -228,20 +239,26 @@ class Lookup:
         for one in like:
             start, stop = max(done - one.at, 0), min(len(payload) - one.at, len(one.content))
             if start < stop:
-                extent = self._sound(one)
-                depth = max(depth, PATCH_DEPTH if extent is None else extent.depth)
+                depth = max(depth, self._depth_of(one))
                 done = one.at + stop
                 pieces.append(Piece(one.at + start, one.digest, start, one.content[start:stop]))
         patch = make_patch(payload, pieces, len(payload) // PATCH_SHARE) if depth < PATCH_DEPTH else None
         return None if patch is None else (patch, depth + 1)
 
-    def _sound(self, like: Like) -> Extent | None:
-        """Return the extent; None where it is not held, or damaged: of that nothing may be made that lasts, also where
-        the damage lies in what is not shared, as mending takes all of it away."""
+    def _depth_of(self, like: Like) -> int:
+        """Return how deep a patch an extent is; PATCH_DEPTH where it is not held, or damaged: of that nothing may be
+        made that lasts, also where the damage lies in what is not shared, as mending takes all of it away."""
+        if like.position >= 0 and like.position // PACKET in self.index.get(like.digest):
+            is_sound = self._is_believed(like.position) or digest_of(like.content) == like.digest
+            return 0 if is_sound else PATCH_DEPTH
         extent = next(self.extents(like.digest), None)
-        if extent is None or not self._durable or extent.position in self._verified:
-            return extent
-        return extent if is_intact(extent, like.content) else None  # it may be that of another copy: nothing is marked
+        if extent is None or not (self._is_believed(extent.position) or is_intact(extent, like.content)):
+            return PATCH_DEPTH
+        return extent.depth  # the content may be that of another copy: nothing is marked
+
+    def _is_believed(self, position: int) -> bool:
+        """Tell whether an extent is taken to be intact: what a pool that is not durable has can be had again."""
+        return not self._durable or position in self._verified
 
     def is_equal(self, extent: Extent, payload: Buffer) -> bool:
         """Say whether this copy holds these very bytes, which have its digest: then it is verified."""
@@ -266,9 +283,16 @@ class Lookup:
                 return data
         return self._read_good(extent, punches)[offset : offset + length]
 
-    def read_into(self, digest: Digest, offset: int, out: memoryview, *, on_trust: bool) -> None:
+    def load_like(self, digest: Digest, out: memoryview, *, on_trust: bool) -> Like:
+        """Fill `out` with a whole payload."""
+        position = self._read_plain(digest, out) if on_trust else -1
+        if position < 0:
+            self.read_into(digest, 0, out)
+        return Like(digest, out, position=position)
+
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
         """Fill `out` from `offset` of the payload on, without another copy: of a whole extent, or a verified one."""
-        if not offset and ((on_trust and self._read_plain(digest, out)) or self._read_front(digest, out)):
+        if not offset and self._read_front(digest, out):
             return
         punches = self._leases.punches()
         extent = self.require(digest)
@@ -309,14 +333,15 @@ class Lookup:
         is_near = resident(there[:1]) and resident(there[-1:])  # to ask for all pages takes a sixth of reading them
         return self._arena.peek_into(position, out[: len(there)]) if is_near else 0
 
-    def _read_plain(self, digest: Digest, out: memoryview) -> bool:
-        """Fill `out` with a whole payload as it lies there, read with its header at once; False where it is stored as
-        something else, or elsewhere."""
+    def _read_plain(self, digest: Digest, out: memoryview) -> int:
+        """Fill `out` with a whole payload as it lies there, read with its header at once, and return where that is; -1
+        where it is stored as something else, or elsewhere."""
         header = memoryview(bytearray(PACKET))
         for position in self.positions(digest):
             count = self._arena.read_into(position, header, out)
-            return count == PACKET + len(out) and header[:TAG_AT] == plain_head(digest, len(out))
-        return False
+            is_plain = count == PACKET + len(out) and header[:TAG_AT] == plain_head(digest, len(out))
+            return position if is_plain else -1
+        return -1
 
     def _read_front(self, digest: Digest, out: memoryview) -> bool:
         """Fill `out` from the beginning of a payload that is stored as it is, or with all that a patch makes, read with

@@ -182,14 +182,15 @@ class Pool:
         with self.lock:
             if not self._live or self._failed is not None:
                 self.begin_writing()
-            if like and self.lookup.index.get(digest):
+            if self.lookup.index.get(digest):
+                if self._find_intact(digest, None if believed else data) is not None:
+                    return digest
                 like = ()  # what mends damage is stored whole, for what is a patch of it
-            if self._find_intact(digest, None if believed else data) is None:
-                try:  # failing() would cost 2 us here
-                    self._append(digest, data, mark, encoding, like)
-                except PoolFailed as error:
-                    self._failed = error
-                    raise
+            try:  # failing() would cost 2 us here
+                self._append(digest, data, mark, encoding, like)
+            except PoolFailed as error:
+                self._failed = error
+                raise
         return digest
 
     def _append(self, digest: Digest, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> None:
@@ -339,12 +340,21 @@ class Pool:
         """Return the payload, compared with its digest at its first touch since boot."""
         return self.lookup.read(digest, limit)
 
-    def read_on_trust(self, digest: Digest) -> bytes:
-        """Return the payload uncompared: for who makes of it what has a digest of its own, and is compared with that.
+    def read_on_trust(self, digest: Digest, length: int) -> memoryview:
+        """Return a payload of this length uncompared: for who makes of it what has a digest of its own, and is compared
+        with that. Of an extent of another length it is another payload.
 
         To compare takes four times what reading does.
         """
-        return self.lookup.read_on_trust(digest)
+        return self.lookup.read_like(digest, length, 0).content
+
+    def read_like(self, digest: Digest, length: int, at: int = 0) -> Like:
+        """Return an extent of this length, read as by `read_on_trust`, for what it would stand in from `at` on."""
+        return self.lookup.read_like(digest, length, at)
+
+    def load_like(self, digest: Digest, out: memoryview, *, on_trust: bool = False) -> Like:
+        """Fill `out` with a whole payload, `on_trust` uncompared, for what may share bytes with it."""
+        return self.lookup.load_like(digest, out, on_trust=on_trust)
 
     def in_order(self) -> InOrder:
         """Return what compares a stream with what was written since the machine started."""
@@ -360,9 +370,9 @@ class Pool:
         """Return part of the payload, which is verified whole at its first touch."""
         return self.lookup.read_range(digest, offset, length)
 
-    def read_into(self, digest: Digest, offset: int, out: memoryview, *, on_trust: bool = False) -> None:
-        """Fill `out` with the payload from `offset` on; `on_trust`: uncompared, as `read_on_trust` returns it."""
-        self.lookup.read_into(digest, offset, out, on_trust=on_trust)
+    def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
+        """Fill `out` with the payload from `offset` on."""
+        self.lookup.read_into(digest, offset, out)
 
     def view(self, digest: Digest) -> memoryview:
         """Return the payload where it lies in the mapped arena; the view, and any slice of it, is a reader's lease."""

@@ -107,7 +107,7 @@ def ingest(
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
         amender = None
         if known is not None and tee is None:
-            load = partial(pool.read_into, on_trust=trusting) if keep else None
+            load = partial(pool.load_like, on_trust=trusting) if keep else None
             amender = Amender(known, read_into, pool.mean, load)
         compares = trusting and known is None and tee is None and old_root is not None and size_hint >= COMPARED_MIN
         in_order = pool.in_order() if compares else None
@@ -327,18 +327,17 @@ class _Ingest:
         place, length, found = self._mismatch
         if old.digest is None or (place, length) != (at, old.length):
             return None
-        content = self._in_order.content(old.leaf) if self._in_order is not None else None
+        like = self._in_order.like(old.leaf) if self._in_order is not None else None
         try:  # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
-            content = memoryview(self._pool.read_on_trust(old.digest)) if content is None else content
+            like = self._pool.read_like(old.digest, length) if like is None else like
         except PacketFSError:  # what is not held any more is cut anew
             return None
         new = self._stream.view(at, length)
-        if len(content) != length or not is_still_cut(
-            new, differing(new, content), self._mean, self._before(at, queue)
-        ):
+        if len(like.content) != length:
             return None
-        amended = Amended(new, content)
-        return self._replace(old, at, amended, found, unread=False)
+        if not is_still_cut(new, differing(new, like.content), self._mean, self._before(at, queue)):
+            return None
+        return self._replace(old, at, Amended(new, like), found, unread=False)
 
     def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[Earlier]:
         """Yield the extents that are not settled yet."""
@@ -350,8 +349,7 @@ class _Ingest:
     def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
         """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
-            like = () if old.digest is None or amended.old is None else (Like(old.digest, amended.old),)
-            self._pool.put(amended.new, digest, like=like)
+            self._pool.put(amended.new, digest, like=() if amended.old is None else (amended.old,))
         segment = Segment(at, old.length, copy_leaf(digest, old.length), digest)
         return _Followed(at, segment, unread, new=old.length)
 
@@ -518,8 +516,7 @@ class _Ingest:
         for segment in self._old.spanning(self._at, self._at + length):
             if segment.digest is not None:
                 with suppress(PacketFSError):  # it is not held any more
-                    content = memoryview(self._pool.read_on_trust(segment.digest))
-                    found.append(Like(segment.digest, content, segment.start - self._at))
+                    found.append(self._pool.read_like(segment.digest, segment.length, segment.start - self._at))
         return found
 
     def _is_met(self, at: int) -> bool:

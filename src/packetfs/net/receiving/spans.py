@@ -44,14 +44,21 @@ class Spans:
         self._items: list[tuple[Instruction, bytes]] = []
         self._end = 0
         self._literals = 0
+        self._same = 0, 0
+        """Bytes that are copied in place, up to where those end."""
 
     def unchanged(self, at: int) -> int:
-        """Return where the bytes end that are copied in place, from `at` on."""
+        """Return where the bytes end that are copied in place, from `at` on; who asks mostly asks again."""
+        first, end = self._same
+        if first <= at < end:
+            return end
+        begin = at
         while (index := self._find(at)) >= 0:
             start, item = self._starts[index], self._items[index][0]
             if item.kind != COPY or item.offset != start:
                 break
             at = start + item.length
+        self._same = begin, at
         return at
 
     def changed(self, at: int) -> int:

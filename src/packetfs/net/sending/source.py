@@ -18,7 +18,7 @@ from packetfs.packet.digest import DIGEST, Digest, digest_of
 from packetfs.packet.entry import Entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
-from packetfs.packet.layout import HEADER, Encoding, Op
+from packetfs.packet.layout import HEADER, Buffer, Encoding, Op
 from packetfs.packet.tree import leaves, produces, read_head
 from packetfs.pool.pool import Pool
 from packetfs.typing import Protocol
@@ -47,7 +47,7 @@ class Source(Protocol):
     def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:
         """Return what a leaf of a file produces, `offset` bytes into it; Vanished where that cannot be had any more."""
 
-    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> bytes:
+    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> Buffer:
         """Return the same uncompared: where what the receiver makes of it has another root, it asks for the bytes."""
 
     def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
@@ -100,9 +100,9 @@ class PoolSource:
     def read(self, path: bytes, offset: int, leaf: bytes) -> bytes:  # noqa: ARG002 (the leaf is enough)
         return b"".join(run_leaf(self.store, leaf))
 
-    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> bytes:
+    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> Buffer:
         if leaf[0] == Op.COPY:
-            data = self.store.read_on_trust(Digest(leaf[HEADER : HEADER + DIGEST]))
+            data = self.store.read_on_trust(Digest(leaf[HEADER : HEADER + DIGEST]), produces(leaf))
             if len(data) == produces(leaf):
                 return data
         return self.read(path, offset, leaf)
@@ -147,7 +147,7 @@ class HostSource(PoolSource):
         except MissingExtent:
             raise Vanished(path=path) from None
 
-    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> bytes:
+    def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> Buffer:
         """Read what the import has just stored: the file may be another by now."""
         try:
             return super().read_on_trust(path, offset, leaf)
