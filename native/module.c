@@ -469,6 +469,7 @@ static PyMethodDef methods[] = {
     {"vm_places", pfs_python_vm_places, METH_NOARGS, "vm_places() -> offsets of the fields that machine code uses"},
     {"vm_run", pfs_python_vm_run, METH_VARARGS,
      "vm_run(prepared, ...) -> (slot, stop, out_used, compiled, interpreted, lanes): see vm/machine.py"},
+    {"first_lines", pfs_python_first_lines, METH_VARARGS, "first_lines(window, start, edges) -> bytes: see input/lines.py"},
     {"vm_freeze", pfs_python_vm_freeze, METH_VARARGS, "vm_freeze(contexts, spill, maps, maps_bytes, slots) -> bytes"},
     {"vm_thaw", pfs_python_vm_thaw, METH_VARARGS, "vm_thaw(packets, contexts, spill, maps, maps_bytes) -> slots"},
     {"vm_reduce", pfs_python_vm_reduce, METH_VARARGS, "vm_reduce(into, values, count, stride, reducer, width)"},

@@ -9,6 +9,7 @@ PyObject *pfs_python_vm_code(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_attach(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_places(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_run(PyObject *module, PyObject *args);
+PyObject *pfs_python_first_lines(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_freeze(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_thaw(PyObject *module, PyObject *args);
 PyObject *pfs_python_vm_reduce(PyObject *module, PyObject *args);

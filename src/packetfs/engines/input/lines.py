@@ -1,10 +1,16 @@
-"""How many lines are before an offset: counted only for programs that ask for the number of a record."""
+"""Where lines begin, and how many come before an offset: counted only for programs that ask for a record's number."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from struct import pack
+
+from packetfs.accel import native
 from packetfs.engines.input.source import Source
 from packetfs.limits import RUN_WINDOW
+from packetfs.packet.layout import Buffer
 from packetfs.threading import Lock
+from packetfs.typing import Any, Final
 
 NEWLINE = b"\n"
 PIECE = 512
@@ -34,6 +40,27 @@ class LineCounter:
                 at = (len(self._counts) - 1) * RUN_WINDOW
                 self._counts.append(self._counts[-1] + count_lines(self._source, at, at + RUN_WINDOW))
         return self._counts[steps] + count_lines(self._source, start, offset)
+
+
+def first_lines_python(window: Buffer, start: int, edges: Buffer) -> bytes:
+    """Return for each shard where the first line that begins in it does, or where it ends, as words. `edges`: where the
+    shards begin, and the last one ends, as words. ValueError where the window, from `start` on, has not the shards and
+    the byte before them."""
+    data, at = bytes(window), memoryview(edges).cast("B").cast("Q").tolist()
+    if not at or at != sorted(at) or not 0 <= start <= max(at[0] - 1, 0) or at[-1] > start + len(data):
+        raise ValueError("the shards lie elsewhere")
+    found = [_line(data, first - start, stop - start) + start if first else 0 for first, stop in pairwise(at)]
+    return pack(f"{len(found)}Q", *found)
+
+
+def _line(data: bytes, first: int, stop: int) -> int:
+    newline = data.find(NEWLINE, first - 1, stop - 1) if first < stop else -1
+    return stop if newline < 0 else newline + 1
+
+
+_core: Any = native
+first_lines: Final = _core.first_lines if hasattr(native, "first_lines") else first_lines_python
+"""The core can bear that the window is a mapped file."""
 
 
 def find_newline(source: Source, start: int, stop: int) -> int:

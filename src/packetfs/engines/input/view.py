@@ -30,6 +30,10 @@ class View:
         here = memoryview(self._buffer) if self._mapped is None else self._mapped
         return here[: self.stop - self.start]
 
+    def has(self, start: int, stop: int) -> bool:
+        """Tell whether all bytes from `start` to `stop` are here."""
+        return self.start <= start and stop <= self.stop
+
     def reach(self, source: Source) -> int:
         """Return how many bytes of a source are worth looking at together."""
         return MAPPED_WINDOW if self._maps and source.maps else RUN_WINDOW

@@ -6,10 +6,11 @@ Python are answered, records are numbered.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, compress
+from struct import pack
 
 from packetfs.dataclass import dataclass, field
-from packetfs.engines.input.lines import LineCounter, count_lines, find_newline
+from packetfs.engines.input.lines import LineCounter, count_lines, find_newline, first_lines
 from packetfs.engines.input.records import RecordKind, Records
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.input.source import Source
@@ -302,10 +303,22 @@ class Turns:
         """Let each shard that has not begun begin with the first line that does in it."""
         batch, words = live.batch, self._work.table.words
         positions = column(words, batch.slot, batch.count, "position")
-        for index, state in enumerate(states(words, batch.slot, batch.count)):
-            if state == State.READY:
+        waiting = [state == State.READY for state in states(words, batch.slot, batch.count)]
+        if all(waiting) and self._view.has(max(0, batch.start - 1), batch.stop):
+            positions[:] = self._first_lines(batch)
+        else:
+            for index in compress(range(batch.count), waiting):
                 positions[index] = self._first_line(batch, index)
         live.located = True
+
+    def _first_lines(self, batch: Batch) -> memoryview:
+        """Return the same as `_first_line` for all shards of a batch that is in view."""
+        edges, view = pack(f"{batch.count + 1}Q", *batch.starts, batch.stop), self._view
+        try:
+            return memoryview(first_lines(view.data, view.start, edges)).cast("Q")
+        except OSError as error:
+            view.read_again()
+            raise source_error(self._work.sources[batch.file].name, error) from None
 
     def _first_line(self, batch: Batch, index: int) -> int:
         """Return where the first line that begins in a shard does, or where the shard ends."""
