@@ -114,10 +114,8 @@ def test_a_thread_runs_once_and_ends(module: Any) -> None:
         seen.append(given)
 
     thread = module.Thread(target=wait, args=(1, 2), daemon=True)
-    assert thread.ident is None
     assert not thread.is_alive()
     thread.start()
-    assert thread.ident is not None
     thread.join(0.01)
     assert thread.is_alive()
     go.set()
@@ -125,6 +123,34 @@ def test_a_thread_runs_once_and_ends(module: Any) -> None:
     assert not thread.is_alive()
     thread.join(-1)
     assert seen == [(1, 2)]
+
+
+INTERRUPTED = """
+import random, signal, sys, time
+from packetfs.threading import Event, Thread
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+sys.unraisablehook = lambda raised: print(raised.exc_value)
+for _ in range(500):
+    event = Event()
+    thread = Thread(target=event.wait, daemon=True)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-4))
+        thread.start()
+        while True:
+            time.sleep(0)
+    except KeyboardInterrupt:
+        time.sleep(0)
+    event.set()
+    thread.join(10)
+    if thread.is_alive():
+        print("it lives on")
+"""
+
+
+def test_an_interrupt_while_a_thread_begins_leaves_no_half() -> None:
+    shown = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True)
+    assert shown.stdout == ""
 
 
 @BOTH

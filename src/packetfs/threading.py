@@ -70,22 +70,21 @@ else:
                 return self._happened or self._condition.wait(timeout)
 
     class Thread:
-        """A thread: `_running` is locked while it is alive."""
+        """A thread. An interrupt can come at any step of `start`: what was not begun then is not alive."""
 
         def __init__(self, *, target, args=(), daemon):
             self._target, self._args = target, args
+            self._begun = False
             self._running = Lock()
-            self.daemon, self.ident = daemon, None
+            self._running.acquire()
+            self.daemon = daemon
 
         def start(self):
-            self._running.acquire()
-            try:
-                self.ident = start_new_thread(self._run, ())
-            except BaseException:
-                self._running.release()
-                raise
+            start_new_thread(self._run, ())
+            self._begun = True
 
         def _run(self):
+            self._begun = True
             try:
                 self._target(*self._args)
             finally:
@@ -93,8 +92,8 @@ else:
                 self._running.release()
 
         def is_alive(self):
-            return self._running.locked()
+            return self._begun and self._running.locked()
 
         def join(self, timeout=None):
-            if self._running.acquire(True, -1 if timeout is None else max(0, timeout)):
+            if self.is_alive() and self._running.acquire(True, -1 if timeout is None else max(0, timeout)):
                 self._running.release()

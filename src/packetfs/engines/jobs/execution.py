@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.lines import LineCounter
 from packetfs.engines.input.records import RecordKind
@@ -24,7 +25,6 @@ from packetfs.engines.live.table import Table
 from packetfs.engines.options import JobOptions
 from packetfs.engines.results.outcome import restore
 from packetfs.engines.results.result import JobListener, RunResult
-from packetfs.errors import BadJob, JobCancelled
 from packetfs.events import Progress
 from packetfs.packet.digest import Digest
 from packetfs.threading import Event, Thread
@@ -102,7 +102,7 @@ def _prepare(table: Table, spool: Spool, job: JobFile, task: Task) -> tuple[Work
     totals = outcome.totals
     piped = any(source.size is None for source in task.sources)
     if totals.shards > shards and not piped:
-        raise BadJob(path=table.directory, reason="more shards were reduced than it has")
+        raise errors.BadJob(path=table.directory, reason="more shards were reduced than it has")
     recovery = Recovery(table, spool, totals, task.sources, records, keep=options.keep_output)
     left = recovery.recover(plan(task.sources, records, options.shard_bytes, job.batch, listener))
     delivery = Delivery(task.out, spool, table.ledger, keep=options.keep_output, first=left.waiting, sent=left.sent)
@@ -153,7 +153,7 @@ def _watch(threads: Sequence[Thread], scheduler: Scheduler, work: Work) -> None:
             if scheduler.wait(TELL_SECONDS):
                 break
             if work.table.ledger.control is Control.CANCEL:
-                scheduler.stop(JobCancelled())
+                scheduler.stop(errors.JobCancelled())
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 work.listener(Progress(len(sizes), scheduler.bytes_done, total))
@@ -169,5 +169,5 @@ def _join(threads: Sequence[Thread], sources: Sequence[Source], deadline: float 
     for source in sources:
         source.interrupt()
     for thread in threads:
-        if thread.ident is not None:
+        if thread.is_alive():
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
