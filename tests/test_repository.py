@@ -53,6 +53,8 @@ SLOW = ("dataclasses", "inspect", "ast", "dis", "tokenize", "pathlib", "tempfile
 WORDY = ("json", "re", "enum", "contextlib", "threading", "functools", "collections", "types", "operator", "importlib")
 """What a run over a file of this machine does without: modules of these names in this package stand for most of them,
 the abstract collections are in packetfs.typing."""
+UNMET = tuple(f"packetfs.errors.{layer}" for layer in ("engines", "fs", "pool", "toolchain", "packet", "vm"))
+"""Errors that a run that meets none has no use for: their classes take a tenth of it."""
 UNUSED = ("typing", "weakref", "backports.zstd", "packetfs.errors.net")
 """What commands have no use for that neither map a pool nor compress, nor reach another machine."""
 STORED = ("apsw", "packetfs.pool.pool", "packetfs.fs", "packetfs.net.wire.messages", "backports.zstd")
@@ -64,8 +66,7 @@ BEGUN = {
         *STORED,
         "subprocess",
         "socket",
-        *WORDY,
-        *(TWIN if native is not None else ()),
+        *((*WORDY, *UNMET, *TWIN) if native is not None else ()),
     ),
     "run wc pfs:0": (*SLOW, *UNUSED, "subprocess", "socket", "llvmlite", *(TWIN if native is not None else ())),
     "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
-from packetfs.errors import BadPacket
 from packetfs.packet.layout import BODY, FLAGS, PACKET, STRUCT, Buffer, CallRecords, Op
 from packetfs.typing import Final, Iterator
 
@@ -32,9 +32,9 @@ def encode(packet: Packet) -> bytes:
     try:
         raw = _PACKET.pack(packet.op, packet.flags, packet.vm, packet.length, packet.operand, packet.body)
     except struct.error as error:
-        raise BadPacket(reason=f"a field does not fit: {error}") from None
+        raise errors.BadPacket(reason=f"a field does not fit: {error}") from None
     if len(packet.body) != BODY:
-        raise BadPacket(reason=f"the body has {len(packet.body)} bytes instead of {BODY}")
+        raise errors.BadPacket(reason=f"the body has {len(packet.body)} bytes instead of {BODY}")
     _check(packet)
     return raw
 
@@ -44,10 +44,10 @@ def decode(data: Buffer, offset: int = 0) -> Packet:
     try:
         number, flags, vm, length, operand, body = _PACKET.unpack_from(data, offset)
     except struct.error:
-        raise BadPacket(reason="fewer than 64 bytes") from None
+        raise errors.BadPacket(reason="fewer than 64 bytes") from None
     op = _OPS.get(number)
     if op is None:
-        raise BadPacket(reason=f"op {number} is unknown")
+        raise errors.BadPacket(reason=f"op {number} is unknown")
     packet = Packet(op, flags, vm, length, operand, body)
     _check(packet)
     return packet
@@ -57,7 +57,7 @@ def iterate(data: Buffer) -> Iterator[Packet]:
     """Yield the packets of a program; its size must be a multiple of 64."""
     size = memoryview(data).nbytes
     if size % PACKET:
-        raise BadPacket(reason=f"{size} bytes are not whole packets")
+        raise errors.BadPacket(reason=f"{size} bytes are not whole packets")
     for offset in range(0, size, PACKET):
         yield decode(data, offset)
 
@@ -65,10 +65,10 @@ def iterate(data: Buffer) -> Iterator[Packet]:
 def _check(packet: Packet) -> None:
     """Refuse unknown flags and reserved bytes that are not zero, so that later versions may use them."""
     if packet.flags & ~FLAGS.get(packet.op, 0):
-        raise BadPacket(reason=f"{packet.op.name} has unknown flags {packet.flags:#04x}")
+        raise errors.BadPacket(reason=f"{packet.op.name} has unknown flags {packet.flags:#04x}")
     problem = _CHECKS[packet.op](packet)
     if problem:
-        raise BadPacket(reason=f"{packet.op.name}: {problem}")
+        raise errors.BadPacket(reason=f"{packet.op.name}: {problem}")
 
 
 def _check_nop(p: Packet) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 import struct
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
-from packetfs.errors import BadPacket
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import DIGEST, NO_DIGEST
 from packetfs.packet.layout import BODY, HEADER, PACKET, EntryFlag, Op
@@ -72,16 +72,16 @@ def encode_entry(entry: Entry) -> bytes:
     check_name(name)
     flags, tail = _encode_tail(entry)
     if len(tail) > ENTRY_TAIL_MAX:
-        raise BadPacket(reason=f"ENTRY: a tail of {len(tail)} bytes")
+        raise errors.BadPacket(reason=f"ENTRY: a tail of {len(tail)} bytes")
     if len(entry.root) != DIGEST:
-        raise BadPacket(reason=f"ENTRY: a root of {len(entry.root)} bytes")
+        raise errors.BadPacket(reason=f"ENTRY: a root of {len(entry.root)} bytes")
     try:
         first = _ENTRY.pack(
             *(Op.ENTRY, flags, 0, len(tail), entry.mtime_ns % _WRAP),
             *(entry.root, entry.mode, entry.uid, entry.gid, len(name), 0),
         )
     except struct.error as error:
-        raise BadPacket(reason=f"ENTRY: a field does not fit: {error}") from None
+        raise errors.BadPacket(reason=f"ENTRY: a field does not fit: {error}") from None
     return first + data_packets(tail)
 
 
@@ -125,17 +125,17 @@ def leaf_size(data: bytes | memoryview, offset: int) -> int:
         return PACKET
     tail = _U32.unpack_from(data, offset + 4)[0]
     if tail > ENTRY_TAIL_MAX:
-        raise BadPacket(reason=f"ENTRY: a tail of {tail} bytes")
+        raise errors.BadPacket(reason=f"ENTRY: a tail of {tail} bytes")
     size = PACKET * (1 + -(-tail // BODY))
     if offset + size > len(data):
-        raise BadPacket(reason="ENTRY: the tail is cut short")
+        raise errors.BadPacket(reason="ENTRY: the tail is cut short")
     return int(size)
 
 
 def decode_entry(leaf: bytes | memoryview) -> Entry:
     """Return the entry that one leaf holds; BadPacket when it is not one."""
     if len(leaf) < PACKET or leaf[0] != Op.ENTRY:
-        raise BadPacket(reason="a directory holds something else than entries")
+        raise errors.BadPacket(reason="a directory holds something else than entries")
     _, flags, _, size, mtime, root, mode, uid, gid, name_length, _ = _ENTRY.unpack_from(leaf)
     tail = _Tail(_join(leaf, size))
     name = tail.take(name_length)
@@ -155,14 +155,14 @@ def decode_entry(leaf: bytes | memoryview) -> Entry:
     )
     tail.finish()
     if encode_entry(entry) != leaf:
-        raise BadPacket(reason="ENTRY: not in its one canonical form")
+        raise errors.BadPacket(reason="ENTRY: not in its one canonical form")
     return entry
 
 
 def _join(leaf: bytes | memoryview, length: int) -> bytes:
     """Return the tail's bytes; that its packets are what they should be shows when the entry is encoded again."""
     if len(leaf) != PACKET * (1 + -(-length // BODY)):
-        raise BadPacket(reason=f"ENTRY: {len(leaf)} bytes for a tail of {length}")
+        raise errors.BadPacket(reason=f"ENTRY: {len(leaf)} bytes for a tail of {length}")
     if length <= BODY:
         return bytes(leaf[PACKET + HEADER : PACKET + HEADER + length])
     return b"".join([leaf[at + HEADER : at + PACKET] for at in range(PACKET, len(leaf), PACKET)])[:length]
@@ -180,7 +180,7 @@ class _Tail:
     def take(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
-            raise BadPacket(reason="ENTRY: the tail is cut short")
+            raise errors.BadPacket(reason="ENTRY: the tail is cut short")
         part = self._data[self._at : end]
         self._at = end
         return part
@@ -197,10 +197,10 @@ class _Tail:
 
     def finish(self) -> None:
         if self._at != len(self._data):
-            raise BadPacket(reason="ENTRY: bytes after the end of its tail")
+            raise errors.BadPacket(reason="ENTRY: bytes after the end of its tail")
 
 
 def check_name(name: bytes) -> None:
     """Refuse what cannot be a name: it would be a path, or no name at all."""
     if not name or len(name) > 255 or name in (b".", b"..") or b"/" in name or b"\0" in name:
-        raise BadPacket(reason=f"ENTRY: {name[:64]!r} cannot be a name")
+        raise errors.BadPacket(reason=f"ENTRY: {name[:64]!r} cannot be a name")

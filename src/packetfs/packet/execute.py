@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packetfs.errors import BadProgram
+from packetfs import errors
 from packetfs.packet.codec import decode
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
@@ -49,7 +49,7 @@ def run_leaf(store: Store, leaf: bytes, skip: int = 0, end: int | None = None) -
     """Yield the bytes [skip, end) of what one leaf produces."""
     packet = decode(leaf)
     if packet.op not in _PRODUCERS or packet.flags:
-        raise BadProgram(root="of a file", reason=f"{packet.op.name} does not belong in it")
+        raise errors.BadProgram(root="of a file", reason=f"{packet.op.name} does not belong in it")
     size = packet.operand if packet.op is Op.FILL else packet.length
     take = (size if end is None else min(size, end)) - skip
     if take <= 0:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
 from packetfs.enum import IntEnum
-from packetfs.errors import BadPacket, NotRunYet, UnknownFeature
 from packetfs.limits import MEAN, MEAN_MAX, MEAN_MIN
 from packetfs.packet.codec import Packet
 from packetfs.packet.layout import Op
@@ -61,17 +61,17 @@ class Head:
         """Return the head that `packet` is; UnknownFeature when a newer version wrote it, NotRunYet when it is that of
         a derived file and the caller does not say that it can do with one."""
         if packet.op is not Op.HEAD:
-            raise BadPacket(reason=f"a program begins with {packet.op.name} instead of HEAD")
+            raise errors.BadPacket(reason=f"a program begins with {packet.op.name} instead of HEAD")
         _, version, kind, suite, chunker, tree, required, ignorable, identity = _BODY.unpack(packet.body)
         _check_known(version, suite, chunker, tree, required)
         if kind not in Kind.__members__.values():
-            raise BadPacket(reason=f"HEAD has the unknown kind {kind}")
+            raise errors.BadPacket(reason=f"HEAD has the unknown kind {kind}")
         if required & DERIVED and kind != Kind.FILE:
-            raise BadPacket(reason="HEAD says that it is a derived file, and its kind that it is none")
+            raise errors.BadPacket(reason="HEAD says that it is a derived file, and its kind that it is none")
         if required & PATCHES and kind != Kind.SEGMENT:
-            raise BadPacket(reason="HEAD says that extents may be patches, and its kind that it is no segment")
+            raise errors.BadPacket(reason="HEAD says that extents may be patches, and its kind that it is no segment")
         if required & DERIVED and not derived:
-            raise NotRunYet
+            raise errors.NotRunYet
         check_mean(packet.length)
         return cls(Kind(kind), packet.operand, packet.length, required, ignorable, identity)
 
@@ -85,12 +85,14 @@ def _check_known(version: int, suite: int, chunker: int, tree: int, required: in
     }
     for name, (found, known) in wanted.items():
         if found != known:
-            raise UnknownFeature(feature=f"{name} {found}")
+            raise errors.UnknownFeature(feature=f"{name} {found}")
     if required & ~KNOWN_FEATURES:
-        raise UnknownFeature(feature=f"feature bits {required & ~KNOWN_FEATURES:#x}")
+        raise errors.UnknownFeature(feature=f"feature bits {required & ~KNOWN_FEATURES:#x}")
 
 
 def check_mean(mean: int) -> None:
     """Refuse a mean chunk size that the cutter does not define."""
     if mean & (mean - 1) or not MEAN_MIN <= mean <= MEAN_MAX:
-        raise BadPacket(reason=f"a mean of {mean} bytes; it must be a power of two from {MEAN_MIN} to {MEAN_MAX}")
+        raise errors.BadPacket(
+            reason=f"a mean of {mean} bytes; it must be a power of two from {MEAN_MIN} to {MEAN_MAX}"
+        )

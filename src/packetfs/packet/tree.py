@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from packetfs.errors import BadProgram
+from packetfs import errors
 from packetfs.limits import NODE_BYTES, NODE_FANOUT, NODE_LEAVES_MAX, TREE_DEPTH_MAX
 from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import Digest, digest_of, short
@@ -127,7 +127,7 @@ def leaves(store: Store, root: Digest, start: int = 0, end: int | None = None) -
             yield offset, leaf
         produced = offset + size
     if end is None and produced != head.length:
-        raise BadProgram(root=short(root), reason=f"it produces {produced} instead of {head.length}")
+        raise errors.BadProgram(root=short(root), reason=f"it produces {produced} instead of {head.length}")
 
 
 def _walk(
@@ -138,7 +138,7 @@ def _walk(
         outside = offset + size <= start or offset >= stop
         if leaf[0] != Op.TREE:
             if level not in (None, 0):
-                raise BadProgram(root=short(root), reason="a leaf stands where a node belongs")
+                raise errors.BadProgram(root=short(root), reason="a leaf stands where a node belongs")
             yield offset, size, b"" if outside and size else leaf
         elif outside:
             yield offset, size, b""
@@ -151,7 +151,7 @@ def _walk(
                 last = at + length
                 yield at, length, below
             if last - begin != size:
-                raise BadProgram(root=short(root), reason=f"a node produces {last - begin} instead of {size}")
+                raise errors.BadProgram(root=short(root), reason=f"a node produces {last - begin} instead of {size}")
         offset += size
 
 
@@ -159,14 +159,14 @@ def _descend(root: Digest, packet: Packet, level: int | None) -> int:
     """Return the level inside a node; levels fall by one, so no chain of nodes is endless."""
     inner = packet.body[32] - 1
     if inner >= TREE_DEPTH_MAX or (level is not None and inner != level - 1):
-        raise BadProgram(root=short(root), reason="the levels of its tree do not fall by one")
+        raise errors.BadProgram(root=short(root), reason="the levels of its tree do not fall by one")
     return inner
 
 
 def split(node: bytes) -> Iterator[bytes]:
     """Yield the leaves (or TREE packets) of a node."""
     if len(node) % PACKET or len(node) > NODE_MAX:
-        raise BadProgram(root="of a node", reason=f"{len(node)} bytes are not whole packets")
+        raise errors.BadProgram(root="of a node", reason=f"{len(node)} bytes are not whole packets")
     offset = 0
     while offset < len(node):
         end = offset + leaf_size(node, offset)

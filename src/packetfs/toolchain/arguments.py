@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from packetfs import errors
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadArgument
 from packetfs.limits import ARGUMENT_BYTES_MAX
 from packetfs.toolchain.allowed import ANY, Allowed, Content, show
 from packetfs.typing import TYPE_CHECKING, Final, Iterable, Mapping
@@ -49,7 +49,7 @@ def bind(name: str, program: Program, arguments: Iterable[Argument], given: Mapp
     known = {argument.name: argument for argument in arguments}
     for wrong in given.keys() - known.keys():
         reason = f"it has {'only ' if known else ''}{', '.join(known) or 'no arguments'}"
-        raise BadArgument(name=wrong, program=name, reason=f"there is none of that name; {reason}")
+        raise errors.BadArgument(name=wrong, program=name, reason=f"there is none of that name; {reason}")
     content = pack(known.values(), {key: read(name, known[key], value) for key, value in given.items()})
     maps = [replace(each, initial=content) if each.name == MAP else each for each in program.maps]
     return replace(program, maps=tuple(maps))
@@ -61,7 +61,9 @@ def split(program: str, given: Iterable[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name in values:
-            raise BadArgument(name=name, program=program, reason="it is given twice" if equals else "write NAME=VALUE")
+            raise errors.BadArgument(
+                name=name, program=program, reason="it is given twice" if equals else "write NAME=VALUE"
+            )
         values[name] = value
     return values
 
@@ -72,11 +74,11 @@ def read(program: str, argument: Argument, value: str | Content) -> Content:
         parsed = _parse(argument.kind, value) if isinstance(value, str) else value
     except ValueError as error:
         reason = f"{error}; it takes {_taken(argument)}"
-        raise BadArgument(name=argument.name, program=program, reason=reason) from None
+        raise errors.BadArgument(name=argument.name, program=program, reason=reason) from None
     if argument.allowed.fits(argument.kind, parsed):
         return parsed
     reason = f"{_told(argument.kind, parsed)}; it takes {_taken(argument)}"
-    raise BadArgument(name=argument.name, program=program, reason=reason)
+    raise errors.BadArgument(name=argument.name, program=program, reason=reason)
 
 
 def _told(kind: str, value: Content) -> str:

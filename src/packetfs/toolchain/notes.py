@@ -6,8 +6,8 @@ files, pools and jobs, and to other machines. It is JSON, and read as what stran
 
 from __future__ import annotations
 
+from packetfs import errors
 from packetfs.dataclass import dataclass, field, replace
-from packetfs.errors import BadProgram
 from packetfs.json import dumps, loads
 from packetfs.limits import DECIMALS_MAX, NOTES_BYTES_MAX, PROGRAM_MAPS_MAX
 from packetfs.toolchain.allowed import ANY, KINDS, Allowed, Content
@@ -59,12 +59,12 @@ def notes_of(program: Program) -> Notes:
     if written is None:
         return Notes()
     if len(written) > NOTES_BYTES_MAX:
-        raise BadProgram(root=_BAD, reason=f"they have more than {NOTES_BYTES_MAX} bytes")
+        raise errors.BadProgram(root=_BAD, reason=f"they have more than {NOTES_BYTES_MAX} bytes")
     try:
         notes = _decode(loads(written))
         _check(notes, _room(program))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadProgram(root=_BAD, reason=f"they cannot be read: {error!s:.80}") from None
+        raise errors.BadProgram(root=_BAD, reason=f"they cannot be read: {error!s:.80}") from None
     return notes
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
+from packetfs import errors
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import BadSource, UnknownProgram
 from packetfs.limits import OBJECT_BYTES_MAX
 from packetfs.toolchain.shipped.packets import is_shipped, packets_of
 from packetfs.typing import TYPE_CHECKING, Callable, Final, Mapping, Sequence
@@ -102,7 +102,7 @@ def _python(path: str, function: str | None, arguments: Sequence[str]) -> Found:
     from packetfs.toolchain.python.modules import find_program
 
     if not os.path.isfile(path):
-        raise UnknownProgram(name=path, reason="there is no such file")
+        raise errors.UnknownProgram(name=path, reason="there is no such file")
     found = find_program(path, function)
     return _found(found.name, found.translate().program, arguments, f"function {found.name} of {path}", path)
 
@@ -112,9 +112,9 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(OBJECT_BYTES_MAX + 1)
     except OSError as error:
-        raise UnknownProgram(name=path, reason=error.strerror or "it cannot be read") from None
+        raise errors.UnknownProgram(name=path, reason=error.strerror or "it cannot be read") from None
     if len(data) > OBJECT_BYTES_MAX:
-        raise UnknownProgram(name=path, reason=f"it has more than {OBJECT_BYTES_MAX} bytes")
+        raise errors.UnknownProgram(name=path, reason=f"it has more than {OBJECT_BYTES_MAX} bytes")
     return data
 
 
@@ -129,7 +129,7 @@ def _decode(data: bytes, path: str, function: str | None) -> Program:
 
     if is_object(data):
         return _link(data, path, function)
-    raise UnknownProgram(name=path, reason="it holds neither the packets of a program nor an object for eBPF")
+    raise errors.UnknownProgram(name=path, reason="it holds neither the packets of a program nor an object for eBPF")
 
 
 def _link(data: bytes, path: str, function: str | None) -> Program:
@@ -149,11 +149,11 @@ def _assembler(path: str, function: str | None) -> Program:
     from packetfs.toolchain.text import read_program
 
     if function is not None:
-        raise UnknownProgram(name=f"{path}:{function}", reason="assembler begins at its first instruction")
+        raise errors.UnknownProgram(name=f"{path}:{function}", reason="assembler begins at its first instruction")
     try:
         return read_program(_read(path).decode(), path)
     except UnicodeDecodeError as error:
-        raise BadSource(file=path, line=1, reason=f"it is no text: {error}") from None
+        raise errors.BadSource(file=path, line=1, reason=f"it is no text: {error}") from None
 
 
 _READERS: Final[dict[str, tuple[Callable[[str, str | None], Program], str]]] = {

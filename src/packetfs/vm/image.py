@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from struct import Struct
 
+from packetfs import errors
 from packetfs.accel import native
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadProgram, IllegalInstruction
 from packetfs.limits import MAP_MEMORY_MAX
 from packetfs.typing import Any, Final
 from packetfs.vm.layout import REGION_SHIFT, ContextKind, MapFlag, MapType, Region
@@ -92,7 +92,7 @@ def load(program: Program) -> Image:
     begins = starts(program.code)
     try:
         code = _resolve(program.code, begins, places)
-    except IllegalInstruction:
+    except errors.IllegalInstruction:
         _check(program)
         raise
     own = _end(places, read_only=False)
@@ -151,7 +151,7 @@ def _places(definitions: tuple[MapDefinition, ...]) -> tuple[MapPlace, ...]:
         places[i] = replace(place, offset=ends[place.read_only])
         ends[place.read_only] += place.size
         if ends[place.read_only] > MAP_MEMORY_MAX:
-            raise BadProgram(root="with its maps", reason=f"they need more than {MAP_MEMORY_MAX} bytes")
+            raise errors.BadProgram(root="with its maps", reason=f"they need more than {MAP_MEMORY_MAX} bytes")
     return tuple(places[i] for i in range(len(definitions)))
 
 
@@ -186,7 +186,7 @@ def _resolve(code: bytes, begins: bytes, places: tuple[MapPlace, ...]) -> bytes:
     for slot, begin in enumerate(begins):
         if begin and code[slot * SLOT] == LDDW and code[slot * SLOT + 1] >> 4:
             if slot + 1 == len(begins):
-                raise IllegalInstruction(slot=slot, reason="the second slot of lddw is missing")
+                raise errors.IllegalInstruction(slot=slot, reason="the second slot of lddw is missing")
             opcode, registers, offset, imm = FIELDS.unpack_from(code, slot * SLOT)
             behind = FIELDS.unpack_from(code, (slot + 1) * SLOT)
             value = _value(slot, (registers >> 4, imm, behind[3]), begins, places)
@@ -202,11 +202,11 @@ def _value(slot: int, named: tuple[int, int, int], begins: bytes, places: tuple[
     if source in _VALUES and 0 <= imm < len(places):
         place, offset = places[imm], next_imm & 0xFFFFFFFF
         if place.type not in ARRAYS or offset >= place.size:
-            raise IllegalInstruction(slot=slot, reason=f"offset {offset} of map {imm} has no address")
+            raise errors.IllegalInstruction(slot=slot, reason=f"offset {offset} of map {imm} has no address")
         return place.address + offset
     if source in _HANDLES and 0 <= imm < len(places) and next_imm == 0:
         return Region.MAP << REGION_SHIFT | imm
     target = slot + 1 + imm  # as a local call: relative to the slot behind the first half
     if source == _FUNCTION and 0 <= target < len(begins) and begins[target] and next_imm == 0:
         return Region.CODE << REGION_SHIFT | target
-    raise IllegalInstruction(slot=slot, reason="what this lddw names does not exist")
+    raise errors.IllegalInstruction(slot=slot, reason="what this lddw names does not exist")

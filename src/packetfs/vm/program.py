@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
-from packetfs.errors import BadProgram
 from packetfs.limits import (
     CODE_SLOTS_MAX,
     MAP_ENTRIES_MAX,
@@ -97,7 +97,9 @@ def decode_program(packets: Buffer) -> Program:
     data = memoryview(packets).cast("B")
     name = f"of {data.nbytes} bytes"
     if data.nbytes % PACKET or not PACKET < data.nbytes <= PROGRAM_BYTES_MAX:
-        raise BadProgram(root=name, reason=f"it must be whole packets of {PACKET} bytes, at most {PROGRAM_BYTES_MAX}")
+        raise errors.BadProgram(
+            root=name, reason=f"it must be whole packets of {PACKET} bytes, at most {PROGRAM_BYTES_MAX}"
+        )
     name = digest_of(data).hex()
     head, context, entry = _head(data, name)
     behind = PACKET * (1 + -(-head.length // SLOTS_A_PACKET))
@@ -121,22 +123,28 @@ def _head(data: memoryview, name: str) -> tuple[Head, ContextKind, int]:
     head = Head.parse(_packet(data, 0, Op.HEAD, name))
     context, level, entry = _IDENTITY.unpack(head.identity)
     if head.kind is not Kind.PROGRAM:
-        raise BadProgram(root=name, reason=f"it is a {head.kind.name}, not a PROGRAM of code")
+        raise errors.BadProgram(root=name, reason=f"it is a {head.kind.name}, not a PROGRAM of code")
     if head != Head(Kind.PROGRAM, head.length, identity=_IDENTITY.pack(context, level, entry)):
-        raise BadProgram(root=name, reason="reserved bytes of its HEAD are not zero, or its mean is not the default")
+        raise errors.BadProgram(
+            root=name, reason="reserved bytes of its HEAD are not zero, or its mean is not the default"
+        )
     if level != ISA_LEVEL or context not in ContextKind.__members__.values():
-        raise BadProgram(root=name, reason=f"instruction set {level} or context kind {context} is unknown")
+        raise errors.BadProgram(root=name, reason=f"instruction set {level} or context kind {context} is unknown")
     if not 1 <= head.length <= CODE_SLOTS_MAX:
-        raise BadProgram(root=name, reason=f"it has {head.length} slots of code; 1 to {CODE_SLOTS_MAX} are possible")
+        raise errors.BadProgram(
+            root=name, reason=f"it has {head.length} slots of code; 1 to {CODE_SLOTS_MAX} are possible"
+        )
     return head, ContextKind(context), entry
 
 
 def _packet(data: memoryview, offset: int, op: Op, name: str) -> Packet:
     if offset >= data.nbytes:
-        raise BadProgram(root=name, reason=f"it ends where a {op.name} packet is due")
+        raise errors.BadProgram(root=name, reason=f"it ends where a {op.name} packet is due")
     packet = decode(data, offset)
     if packet.op is not op or packet.vm:
-        raise BadProgram(root=name, reason=f"{packet.op.name} (microVM {packet.vm}) stands where {op.name} is due")
+        raise errors.BadProgram(
+            root=name, reason=f"{packet.op.name} (microVM {packet.vm}) stands where {op.name} is due"
+        )
     return packet
 
 
@@ -144,7 +152,7 @@ def _code(data: memoryview, slots: int, name: str) -> bytes:
     bodies = -(-slots // SLOTS_A_PACKET)
     code = b"".join(_packet(data, PACKET * i, Op.CODE, name).body for i in range(bodies))
     if any(code[slots * SLOT :]):
-        raise BadProgram(root=name, reason="slots behind its last instruction are not zero")
+        raise errors.BadProgram(root=name, reason="slots behind its last instruction are not zero")
     return code[: slots * SLOT]
 
 
@@ -154,7 +162,9 @@ def _maps(data: memoryview, name: str) -> Iterator[MapDefinition]:
         packet = _packet(data, offset, Op.MAP, name)
         count += 1
         if count > PROGRAM_MAPS_MAX or packet.length > MAP_VALUE_MAX:
-            raise BadProgram(root=name, reason=f"it has more than {PROGRAM_MAPS_MAX} maps or a long initial content")
+            raise errors.BadProgram(
+                root=name, reason=f"it has more than {PROGRAM_MAPS_MAX} maps or a long initial content"
+            )
         bodies = -(-packet.length // BODY)
         yield _definition(packet, _content(data, offset + PACKET, packet.length, name), name)
         offset += PACKET * (1 + bodies)
@@ -165,7 +175,7 @@ def _content(data: memoryview, offset: int, length: int, name: str) -> bytes:
     for at in range(0, length, BODY):
         packet = _packet(data, offset, Op.DATA, name)
         if packet.length != min(BODY, length - at):
-            raise BadProgram(root=name, reason=f"a map's content has {packet.length} bytes in a packet")
+            raise errors.BadProgram(root=name, reason=f"a map's content has {packet.length} bytes in a packet")
         parts.append(packet.body[: packet.length])
         offset += PACKET
     return b"".join(parts)
@@ -176,7 +186,7 @@ def _definition(packet: Packet, initial: bytes, name: str) -> MapDefinition:
     try:
         types = MapType(kind), Reducer(reducer), Show(show)
     except ValueError as error:
-        raise BadProgram(root=name, reason=f"map {raw!r}: {error}") from None
+        raise errors.BadProgram(root=name, reason=f"map {raw!r}: {error}") from None
     return MapDefinition(raw.rstrip(b"\0"), types[0], key, value, entries, flags, types[1], width, types[2], initial)
 
 
@@ -196,7 +206,7 @@ def _check(program: Program, name: str) -> None:
         problem = _problem(definition)
         reason = reason or (f"map {definition.name.decode(errors='replace')}: {problem}" if problem else "")
     if reason:
-        raise BadProgram(root=name, reason=reason)
+        raise errors.BadProgram(root=name, reason=reason)
 
 
 def _problem(m: MapDefinition) -> str:

@@ -11,8 +11,8 @@ import os
 import stat
 from abc import ABC, abstractmethod
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
-from packetfs.errors import SourceChanged, SourceUnavailable
 from packetfs.errors.system import source_error
 from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
@@ -97,7 +97,7 @@ class HostFile(Source):
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             os.close(self._fd)
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "neither a file nor a block device"
-            raise SourceUnavailable(path=self.name, reason=f"it is {what}")
+            raise errors.SourceUnavailable(path=self.name, reason=f"it is {what}")
         self.size: int = os.lseek(self._fd, 0, os.SEEK_END) if stat.S_ISBLK(status.st_mode) else status.st_size
         self._stamp = status.st_mtime_ns
         self.maps = stat.S_ISREG(status.st_mode) and self.size > 0
@@ -124,7 +124,7 @@ class HostFile(Source):
                 raise source_error(self.name, error) from None
             if not count:
                 reason = f"it had {self.size} bytes and ends now at {start + done}"
-                raise SourceChanged(path=self.name, reason=reason)
+                raise errors.SourceChanged(path=self.name, reason=reason)
             done += count
         return done
 
@@ -184,10 +184,10 @@ def open_origin(origin: Origin, store: Filling | None = None) -> Source:
         return PoolFile(store, Digest(bytes.fromhex(origin.place)), origin.name)
     if origin.kind != "host":
         reason = "it was a pipe, which can be read once" if origin.kind == "pipe" else "no pool was named"
-        raise SourceUnavailable(path=origin.name, reason=reason)
+        raise errors.SourceUnavailable(path=origin.name, reason=reason)
     file = HostFile(origin.place, origin.name)
     now = file.origin()
     if (now.size, now.stamp) != (origin.size, origin.stamp):
         file.close()
-        raise SourceChanged(path=origin.name, reason="its size or time of change is not what it was")
+        raise errors.SourceChanged(path=origin.name, reason="its size or time of change is not what it was")
     return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from packetfs import errors
 from packetfs.dataclass import replace
 from packetfs.engines.input.records import Records
 from packetfs.engines.input.source import Source, open_origin
@@ -17,7 +18,7 @@ from packetfs.engines.live.table import Table, attach_table, create_table, remov
 from packetfs.engines.machines import choose
 from packetfs.engines.options import JobOptions, check_options
 from packetfs.engines.results.result import JobListener, RunResult, ignore
-from packetfs.errors import BadJob, JobBusy, OutputGone, TableFull, UsageError
+from packetfs.errors import UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
 from packetfs.packet.execute import Filling
 from packetfs.packet.layout import Buffer
@@ -123,7 +124,7 @@ def resume_job(
     job = read_job(directory)
     image = load(read_job_program(directory, job))
     if image.maps_bytes != job.maps_bytes:
-        raise BadJob(path=directory, reason="its maps are not those of its program")
+        raise errors.BadJob(path=directory, reason="its maps are not those of its program")
     opened: list[Source] = []
     try:
         if sources:
@@ -137,7 +138,7 @@ def resume_job(
         table.ledger.control = Control.RUN
         result = execute(table, job, task)
     except BaseException as error:
-        if not keep and not isinstance(error, JobBusy):
+        if not keep and not isinstance(error, errors.JobBusy):
             remove_table(directory)
         raise
     finally:
@@ -153,7 +154,7 @@ def _check_output(table: Table, options: JobOptions) -> None:
     if delivered and options.to_file and not options.keep_output:
         path = table.directory
         table.close()
-        raise OutputGone(path=path, count=f"{delivered:,} bytes")
+        raise errors.OutputGone(path=path, count=f"{delivered:,} bytes")
 
 
 def _temporary() -> str:
@@ -165,7 +166,9 @@ def _temporary() -> str:
 def _check_moved(directory: str, job: JobFile, sources: Sequence[Source]) -> None:
     """Refuse files that cannot be those that the job began with."""
     if [source.size for source in sources] != [origin.size for origin in job.sources]:
-        raise BadJob(path=directory, reason="the files that it is given have other sizes than those it began with")
+        raise errors.BadJob(
+            path=directory, reason="the files that it is given have other sizes than those it began with"
+        )
 
 
 def make_directory(parent: str | None) -> str:
@@ -178,5 +181,5 @@ def make_directory(parent: str | None) -> str:
         directory = f"{parent}/packetfs-job-{os.urandom(8).hex()}"
         os.mkdir(directory, 0o700)
     except OSError as error:
-        raise TableFull(path=parent or "", reason=error.strerror or "") from None
+        raise errors.TableFull(path=parent or "", reason=error.strerror or "") from None
     return directory

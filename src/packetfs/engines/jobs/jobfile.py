@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from packetfs import errors
 from packetfs.dataclass import asdict, dataclass, field
 from packetfs.engines.input.records import Records, parse_records
 from packetfs.engines.input.source import Origin
 from packetfs.engines.options import JobOptions, check_options
-from packetfs.errors import BadJob, TableFull
 from packetfs.json import dumps, loads
 from packetfs.limits import JOB_FILE_MAX, MAP_MEMORY_MAX, PROGRAM_BYTES_MAX
 from packetfs.packet.digest import DIGEST
@@ -46,7 +46,7 @@ def write_job(directory: str, job: JobFile, program: Program) -> None:
         with open(f"{directory}/job.json", "wb") as file:
             file.write(dumps({"version": VERSION, **asdict(job)}).encode())
     except OSError as error:
-        raise TableFull(path=directory, reason=f"job.json: {error.strerror}") from None
+        raise errors.TableFull(path=directory, reason=f"job.json: {error.strerror}") from None
 
 
 def read_job(directory: str) -> JobFile:
@@ -55,14 +55,14 @@ def read_job(directory: str) -> JobFile:
         with open(f"{directory}/job.json", "rb") as file:
             fields = loads(file.read(JOB_FILE_MAX))  # what is cut off there is no JSON
         if fields.pop("version") != VERSION:
-            raise BadJob(path=directory, reason="another version of PacketFS began it")
+            raise errors.BadJob(path=directory, reason="another version of PacketFS began it")
         sources = tuple(Origin(**one) for one in fields.pop("sources"))
         job = JobFile(sources=sources, options=JobOptions(**fields.pop("options")), **fields)
         _check(job)
     except OSError as error:
-        raise BadJob(path=directory, reason=f"job.json: {error.strerror}") from None
+        raise errors.BadJob(path=directory, reason=f"job.json: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise BadJob(path=directory, reason=f"job.json is damaged ({error})") from None
+        raise errors.BadJob(path=directory, reason=f"job.json is damaged ({error})") from None
     return job
 
 
@@ -99,7 +99,7 @@ def read_job_program(directory: str, job: JobFile) -> Program:
         with open(f"{directory}/program", "rb") as file:
             packets = file.read(PROGRAM_BYTES_MAX + 1)
         if program_digest(packets).hex() != job.program:
-            raise BadJob(path=directory, reason="its program is not the one it began with")
+            raise errors.BadJob(path=directory, reason="its program is not the one it began with")
         return decode_program(packets)
     except OSError as error:
-        raise BadJob(path=directory, reason=f"program: {error.strerror}") from None
+        raise errors.BadJob(path=directory, reason=f"program: {error.strerror}") from None

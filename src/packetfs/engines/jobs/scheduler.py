@@ -7,11 +7,11 @@ and not farther from the last reduced batch than the table reaches.
 
 from __future__ import annotations
 
+from packetfs import errors
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.jobs.turn import Live
 from packetfs.engines.live.ledger import Control, Ledger
-from packetfs.errors import JobCancelled
 from packetfs.limits import MIB
 from packetfs.threading import Condition, Event
 from packetfs.typing import Callable, Protocol, Sequence
@@ -137,7 +137,7 @@ class Scheduler:
         while not self._stopped.is_set():
             control = self._ledger.control
             if control is Control.CANCEL:
-                raise JobCancelled
+                raise errors.JobCancelled
             with self._condition:
                 if self._is_over():
                     self._over.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import accumulate, compress
 from struct import pack
 
+from packetfs import errors
 from packetfs.dataclass import dataclass, field
 from packetfs.engines.input.lines import LineCounter, count_lines, find_newline, first_lines
 from packetfs.engines.input.records import RecordKind, Records
@@ -21,7 +22,6 @@ from packetfs.engines.live.ledger import Control
 from packetfs.engines.live.table import Table
 from packetfs.engines.options import JobOptions
 from packetfs.engines.results.result import JobListener, Traced
-from packetfs.errors import BadJob
 from packetfs.errors.system import source_error
 from packetfs.limits import MEMO_VALUE_MAX, OUTPUT_BUFFER, PASS_OUTPUT, RUN_WINDOW, SLOTS_A_CALL, WINDOW_TAIL
 from packetfs.packet.layout import Buffer
@@ -295,7 +295,7 @@ class Turns:
         before = (view.start, view.stop)
         if not view.cover(source, start, wanted) and (view.start, view.stop) == before:
             reason = f"microVM {slot} waits for bytes of {source.name} that do not exist"
-            raise BadJob(path=self._work.table.directory, reason=reason)
+            raise errors.BadJob(path=self._work.table.directory, reason=reason)
 
     # lines
 

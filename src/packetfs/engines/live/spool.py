@@ -13,10 +13,10 @@ import mmap
 import os
 import struct
 
+from packetfs import errors
 from packetfs.contextlib import contextmanager
 from packetfs.dataclass import dataclass
 from packetfs.engines.live.ledger import SLOTS, Ledger
-from packetfs.errors import BadJob, TableFull
 from packetfs.limits import TAKEN_BACK_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.typing import TYPE_CHECKING, Callable, Final, Iterator, Sequence, TypeAlias
@@ -90,7 +90,7 @@ class Spool:
             try:
                 done += os.pwrite(self._fd, view[done:], at + done)
             except OSError as error:
-                raise TableFull(path=self._path, reason=error.strerror) from None
+                raise errors.TableFull(path=self._path, reason=error.strerror) from None
         return done
 
     def read(self, offset: int, length: int) -> bytes:
@@ -126,7 +126,7 @@ class Spool:
             lengths = struct.unpack(f"<{count}Q", self.read(at + _HEADER.size, 8 * count)) if whole else ()
             taken_back += not count
             if count > SLOTS or data + total > end or sum(lengths) != total or taken_back > TAKEN_BACK_MAX:
-                raise BadJob(path=self._path, reason="the log of its output is damaged")
+                raise errors.BadJob(path=self._path, reason="the log of its output is damaged")
             entry = Entry(at, data)
             if count:
                 self._held[at] = entry

@@ -20,9 +20,9 @@ import mmap
 import os
 import struct
 
+from packetfs import errors
 from packetfs.contextlib import contextmanager, suppress
 from packetfs.engines.live.ledger import LEDGER_BYTES, SLOTS, Ledger
-from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.limits import TABLE_ROOM
 from packetfs.threading import Lock
 from packetfs.typing import Final, Iterator
@@ -86,7 +86,7 @@ class Table:
         found = os.statvfs(self.directory)
         wanted = size + self.spill_need + TABLE_ROOM
         if found.f_bavail * found.f_frsize < wanted:
-            raise TableFull(path=self.directory, reason=f"{wanted} bytes have to be free")
+            raise errors.TableFull(path=self.directory, reason=f"{wanted} bytes have to be free")
 
     @contextmanager
     def taking(self, size: int) -> Iterator[None]:
@@ -104,7 +104,7 @@ class Table:
         try:
             os.posix_fallocate(self._files[name], start, size)
         except OSError as error:
-            raise TableFull(path=self.directory, reason=f"{size} bytes for {name}: {error.strerror}") from None
+            raise errors.TableFull(path=self.directory, reason=f"{size} bytes for {name}: {error.strerror}") from None
 
     def populate(self) -> None:
         """Allocate and map all contexts in one step, for jobs that use nearly all of them."""
@@ -176,7 +176,7 @@ def create_table(directory: str, maps_bytes: int) -> Table:
         os.close(os.open(f"{directory}/spool", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         os.close(lock)
-        raise TableFull(path=directory, reason=error.strerror) from None
+        raise errors.TableFull(path=directory, reason=error.strerror) from None
     return _opened(directory, maps_bytes, lock)
 
 
@@ -245,7 +245,7 @@ def _take_lock(directory: str) -> int:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE)
     except OSError:
         os.close(fd)
-        raise JobBusy(path=directory, owner=_owner(directory)) from None
+        raise errors.JobBusy(path=directory, owner=_owner(directory)) from None
     return fd
 
 
@@ -283,8 +283,8 @@ def _open_file(directory: str, name: str, size: int) -> int:
     try:
         fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise BadJob(path=directory, reason=f"{name}: {error.strerror}") from None
+        raise errors.BadJob(path=directory, reason=f"{name}: {error.strerror}") from None
     if os.fstat(fd).st_size != size:
         os.close(fd)
-        raise BadJob(path=directory, reason=f"{name} has not {size} bytes")
+        raise errors.BadJob(path=directory, reason=f"{name} has not {size} bytes")
     return fd

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import struct
 
+from packetfs import errors
 from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
 from packetfs.engines.results.reduce import ArrayReduction, reductions
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
-from packetfs.errors import BadJob, TableFull
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.typing import TYPE_CHECKING, Any, Final
@@ -122,7 +122,7 @@ def save(directory: str, outcome: Outcome, taking: Taking = take_anything) -> No
         with taking(len(data)), open(f"{directory}/reduced.new", "wb") as file:
             file.write(data)
     except OSError as error:
-        raise TableFull(path=directory, reason=error.strerror) from None
+        raise errors.TableFull(path=directory, reason=error.strerror) from None
     os.rename(f"{directory}/reduced.new", f"{directory}/reduced")
 
 
@@ -134,7 +134,7 @@ def restore(directory: str, image: Image) -> Outcome:
     except FileNotFoundError:
         return Outcome(image)
     except DAMAGE as error:
-        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+        raise errors.BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
 def read_totals(directory: str) -> Totals:
@@ -147,7 +147,7 @@ def read_totals(directory: str) -> Totals:
     except FileNotFoundError:
         return Totals()
     except DAMAGE as error:
-        raise BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
+        raise errors.BadJob(path=directory, reason=f"what was reduced is damaged ({error})") from None
 
 
 def _numbers(line: bytes, size: int) -> tuple[list[int], int, list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from packetfs import errors
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import BadProgram
 from packetfs.frontends.cli.arguments import Options
 from packetfs.frontends.cli.names import pool_name
 from packetfs.limits import PROGRAM_BYTES_MAX
@@ -46,5 +46,5 @@ def _read_stored(options: Options) -> bytes:
         entry = View(filesystem, options.snapshot).file(pool_name(options.program))
         if entry.size > PROGRAM_BYTES_MAX:
             reason = f"it has {entry.size} bytes; {PROGRAM_BYTES_MAX} are possible"
-            raise BadProgram(root=options.program, reason=reason)
+            raise errors.BadProgram(root=options.program, reason=reason)
         return read_program(filesystem.pool, Digest(entry.root))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from packetfs.errors import PoolAccess
+from packetfs import errors
 from packetfs.frontends import settings
 
 
@@ -15,5 +15,5 @@ def runtime() -> str:
     os.makedirs(path, mode=0o700, exist_ok=True)
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PoolAccess(path=path, reason="it holds live microVMs, and others may write to it")
+        raise errors.PoolAccess(path=path, reason="it holds live microVMs, and others may write to it")
     return path

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import os
 
+from packetfs import errors
 from packetfs.engines.options import COMPILING, ENGINES
-from packetfs.errors import MicroVMsFaulted, Partial, UsageError
+from packetfs.errors import Partial, UsageError
 from packetfs.frontends import settings
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.names import printable, raw
@@ -123,7 +124,7 @@ def finish(result: RunResult, output: Output, troubles: int, source: str = "") -
             output.warn(f"pfs: {printable(str(fault))}{printable(_raised(fault, source))}")
     output.flush()
     if result.faulted:
-        raise MicroVMsFaulted(count=counted(result.faulted, "microVM"))
+        raise errors.MicroVMsFaulted(count=counted(result.faulted, "microVM"))
     if troubles:
         raise Partial(count=troubles)
     return 0
