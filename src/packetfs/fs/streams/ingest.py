@@ -296,9 +296,9 @@ class _Ingest:
     def _take_over_nodes(self, known: Known) -> bool:
         """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
         begun = self._at
-        while not self._run_length and (packet := self._old.plain_node(self._at)) is not None:
+        while not self._run_length and (packet := self._old.node(self._at)) is not None:
             end = self._at + produces(packet)
-            if known.unchanged(self._at) < end + self._reach:
+            if known.unchanged(self._at) < end + self._reach or not self._old.is_plain(packet):
                 break
             self._writer.add_node(packet)
             self._at = end

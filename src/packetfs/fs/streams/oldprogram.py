@@ -143,18 +143,18 @@ class OldProgram:
         self._at = self._first + place
         return True
 
-    def plain_node(self, offset: int) -> bytes | None:
-        """Return the TREE packet of the node that starts at an offset, if there is one and it holds no runs."""
+    def node(self, offset: int) -> bytes | None:
+        """Return the TREE packet of the node that starts at an offset, if there is one."""
         while self._node is not None and self._node[0] < offset:
             self._node = next(self._nodes, None)
-        if self._node is None or self._node[0] != offset:
-            return None
-        packet = self._node[1]
+        return None if self._node is None or self._node[0] != offset else self._node[1]
+
+    def is_plain(self, node: bytes) -> bool:
+        """Tell whether a node can be read, and holds no runs."""
         try:
-            ops = self._store.read(Digest(packet[HEADER:_DIGEST_END]))[::PACKET]
+            return _FILL not in self._store.read(Digest(node[HEADER:_DIGEST_END]))[::PACKET]
         except PacketFSError:
-            return None
-        return None if _FILL in ops else packet
+            return False
 
     def restart(self, offset: int) -> None:
         """Go to the segment that starts at an offset, without looking at those before."""

@@ -30,22 +30,23 @@ def along(leaves: Leaves, new: Digest, old: Digest) -> Iterator[Leaf | Shared]:
     """
     size, held = leaves.size(new), leaves.size(old)
     for base, starts, parts in leaves.runs(new, 0, size):
-        places = [base + start for start in starts]
         before: dict[int, bytes] = {}
-        for at, others, olds in leaves.runs(old, min(places[0], held), min(places[-1], held)):
-            before.update(zip([at + other for other in others], olds, strict=False))
-        same = [part[0] == _COPY and before.get(at) == part for at, part in zip(places, parts, strict=False)]
-        yield from _grouped(places, parts, same)
+        for at, others, olds in leaves.runs(old, min(base + starts[0], held), min(base + starts[-1], held)):
+            moved = others if at == base else [at - base + other for other in others]
+            before.update(zip(moved, olds, strict=False))
+        same = [part[0] == _COPY and before.get(start) == part for start, part in zip(starts, parts, strict=False)]
+        yield from _grouped([base + start for start in starts] if base else starts, parts, same)
 
 
 def _grouped(places: list[int], parts: list[bytes], same: list[bool]) -> Iterator[Leaf | Shared]:
     index, count = 0, len(parts)
+    same.append(False)
     while index < count:
         if not same[index]:
             yield places[index], parts[index]
             index += 1
             continue
-        end = index + same[index:].index(False) if False in same[index:] else count
+        end = same.index(False, index)
         stretch = list(zip(places[index:end], parts[index:end], strict=True))
         yield Shared(places[index], places[end] - places[index], stretch)
         index = end
