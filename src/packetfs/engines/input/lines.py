@@ -10,7 +10,7 @@ from packetfs.engines.input.source import Source
 from packetfs.limits import RUN_WINDOW
 from packetfs.packet.layout import Buffer
 from packetfs.threading import Lock
-from packetfs.typing import Any, Final
+from packetfs.typing import Final
 
 NEWLINE = b"\n"
 PIECE = 512
@@ -58,8 +58,7 @@ def _line(data: bytes, first: int, stop: int) -> int:
     return stop if newline < 0 else newline + 1
 
 
-_core: Any = native
-first_lines: Final = _core.first_lines if hasattr(native, "first_lines") else first_lines_python
+first_lines: Final = first_lines_python if native is None else native.first_lines
 """The core can bear that the window is a mapped file."""
 
 
