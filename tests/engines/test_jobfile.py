@@ -46,5 +46,9 @@ def test_a_shard_is_long_where_the_maps_of_its_microvm_are_large(
     kind: MapType, entries: int, size: int, shard: int
 ) -> None:
     definition = MapDefinition(b"m", kind, 4, size, entries)
-    assert fitting_shard(Program(b"", (definition,))) == shard
-    assert fitting_shard(Program(b"", (replace(definition, flags=MapFlag.READ_ONLY),))) == 1 << 20
+    assert fitting_shard(Program(b"", (definition,)), remembered=True) == shard
+    read_only = Program(b"", (replace(definition, flags=MapFlag.READ_ONLY),))
+    assert fitting_shard(read_only, remembered=True) == fitting_shard(read_only, remembered=False) == 1 << 20
+    times = 4 if kind is MapType.ARRAY else 1
+    once = fitting_shard(Program(b"", (definition,)), remembered=False)
+    assert once == (min(times * shard, 1 << 26) if shard > 1 << 20 else shard)

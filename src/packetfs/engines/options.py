@@ -8,6 +8,7 @@ from packetfs.limits import (
     FUEL_MAX,
     REPEAT_MAX,
     SHARD_ARRAYS,
+    SHARD_ARRAYS_ONCE,
     SHARD_BYTES,
     SHARD_BYTES_FIT,
     SHARD_BYTES_MAX,
@@ -63,18 +64,19 @@ class JobOptions:
     to_file: bool = False
 
 
-def fitting_shard(program: Program) -> int:
-    """Return the bytes of a shard where nobody says them: the program alone decides, so that shards are the same
-    everywhere."""
-    wanted = 1 << sum(map(_shard_for, program.maps)).bit_length()
+def fitting_shard(program: Program, *, remembered: bool) -> int:
+    """Return the bytes of a shard where nobody says them: the program decides, and whether results of shards may be
+    remembered, so that shards are the same everywhere."""
+    arrays = SHARD_ARRAYS if remembered else SHARD_ARRAYS_ONCE
+    wanted = 1 << sum(_shard_for(each, arrays) for each in program.maps).bit_length()
     return max(SHARD_BYTES, min(wanted, SHARD_BYTES_FIT))
 
 
-def _shard_for(found: MapDefinition) -> int:
+def _shard_for(found: MapDefinition, arrays: int) -> int:
     """Return for how many bytes of a shard a map is a small part of the work."""
     if found.flags & MapFlag.READ_ONLY or found.type is MapType.RINGBUF:
         return 0
-    return found.value_size * found.max_entries * (SHARD_ARRAYS if found.type in ARRAYS else SHARD_TABLES)
+    return found.value_size * found.max_entries * (arrays if found.type in ARRAYS else SHARD_TABLES)
 
 
 def check_options(options: JobOptions) -> None:

@@ -227,13 +227,15 @@ def _job_options(options: Options, chosen: Chosen, parent: str | None) -> JobOpt
     from packetfs.engines.options import JobOptions, fitting_shard
     from packetfs.frontends.cli.emitted import to_file
 
+    pooled = bool(options.node) or any(name.startswith("pfs:") for name in options.files)
+    fitting = fitting_shard(chosen.program, remembered=pooled)
     return JobOptions(
         engine=options.engine,
         vms=options.vms,
         workers=options.workers,
         fuel=options.fuel,
         seed=options.seed,
-        shard_bytes=fitting_shard(chosen.program) if options.shard is None else parse_size(options.shard),
+        shard_bytes=fitting if options.shard is None else parse_size(options.shard),
         repeat=options.repeat,
         parent=parent,
         keep=options.keep,
