@@ -153,6 +153,25 @@ def test_an_interrupt_while_a_thread_begins_leaves_no_half() -> None:
     assert shown.stdout == ""
 
 
+def test_an_interrupt_while_a_wait_ends_is_what_is_raised() -> None:
+    class Interrupted:
+        """A lock that an interrupt keeps from being taken again."""
+
+        def __init__(self, lock: Any) -> None:
+            self._lock = lock
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._lock, name)
+
+        def acquire(self) -> None:
+            raise KeyboardInterrupt
+
+    condition: Any = packetfs.threading.Condition()
+    condition._lock = Interrupted(condition._lock)
+    with pytest.raises(KeyboardInterrupt), condition:
+        condition.wait(0)
+
+
 @BOTH
 def test_an_event_is_waited_for(module: Any) -> None:
     event = module.Event()

@@ -28,7 +28,8 @@ else:
             return self._lock.__enter__()
 
         def __exit__(self, *raised):
-            self._lock.__exit__(*raised)
+            if self._lock._is_owned():  # else an interrupt came while `wait` was without it: that is what is raised
+                self._lock.release()
 
         def wait(self, timeout=None):
             mine = Lock()
