@@ -21,6 +21,7 @@ from packetfs.frontends.cli.declared import all_arguments, load, split_command
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.main import main
 from packetfs.frontends.cli.records import RECORDS
+from packetfs.net.link.carrier import Carrier
 from tests.frontends.command import COMMAND, HANGS, Pfs, environment
 
 NAMES = [command.name for command in COMMANDS]
@@ -247,6 +248,27 @@ def test_control_c_ends_with_130_and_a_valid_pool(pooled: Pfs, arguments: tuple[
     assert said == b"pfs: interrupted\n"
     pooled.good("check")
     assert pooled.good("ls").out == b""
+
+
+INTERRUPTED = """
+import os, signal, packetfs.frontends.cli.process as cli
+cli.install = lambda: os.kill(os.getpid(), signal.SIGINT)
+{before}
+cli.process()
+"""
+
+
+def test_control_c_while_modules_load_ends_it_without_a_word() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED.format(before="")], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+    code = INTERRUPTED.format(before="signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    ignored = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (ignored.returncode, ignored.stderr) == (ExitCode.USAGE, b"")
+
+
+def test_control_c_at_a_terminal_is_not_for_the_other_side_on_this_machine() -> None:
+    with Carrier(None, None, "pfs") as carrier:
+        assert os.getpgid(carrier._process.pid) == carrier._process.pid != os.getpgid(0)
 
 
 def wait_until_asleep(pid: int) -> None:

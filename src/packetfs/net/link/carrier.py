@@ -2,7 +2,8 @@
 
 For another host the child is ssh (or the user's `-e` command) and runs `pfs serve --stdio` there, behind two pipes; for
 this host it is another Python process, so that both cores work and one code path is all there is. That one has a Unix
-socket, through which large content is handed over by offset.
+socket, through which large content is handed over by offset, and a process group: Ctrl-C at the terminal is for this
+side alone, the other one ends with the connection.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _start_here(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], UnixSt
     near, far = socket.socketpair()
     with far:
         try:
-            process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno())  # noqa: S603 (our own command)
+            process = subprocess.Popen(  # noqa: S603 (our own command)
+                command, stdin=far.fileno(), stdout=far.fileno(), process_group=0
+            )
         except OSError:
             near.close()
             raise
