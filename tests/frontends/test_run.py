@@ -149,6 +149,20 @@ def test_several_files_are_one_job(runs: Pfs) -> None:
     assert ended.out == b"!1\n!2!in\n!3\n"
 
 
+@pytest.mark.parametrize(("limit", "code"), [("-Sn", 0), ("-n", ExitCode.NOT_FOUND)])
+def test_more_files_than_a_shell_lets_be_open(runs: Pfs, limit: str, code: int) -> None:
+    many = [runs.home / f"file{number}" for number in range(300)]
+    for file in many:
+        file.write_bytes(b"a line\n")
+    limited = Pfs(runs.home, prefix=("sh", "-c", f'ulimit {limit} 200; exec "$@"', "sh"))
+    ended = limited("run", "--json", "count", *many)
+    assert ended.code == code
+    if code:
+        assert "all of 300 files cannot be read: 136 may be open at once here" in ended.err
+    else:
+        assert ended.records[-1]["records"] == 300
+
+
 def test_programs_come_from_the_pool_too(runs: Pfs) -> None:
     runs.good("init", "--not-durable")
     runs.good("put", "count.pfs", "pfs:")

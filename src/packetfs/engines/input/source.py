@@ -21,6 +21,10 @@ from packetfs.typing import Final
 
 MADE_UP_MAX: Final = 64 * KIB
 """Bytes that files of /sys say they have at the most: a page of any machine."""
+_FEW: Final = 128
+"""Files that are opened without a look at what is allowed."""
+_OTHERS: Final = 64
+"""Descriptors that a process needs for all else: the job, the pool, modules that are loaded late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,21 @@ class PoolFile(Source):
 
     def origin(self) -> Origin:
         return Origin("pool", self.root.hex(), self.name, self.size)
+
+
+def let_open(files: int) -> None:
+    """Let so many files be open at once, where most shells begin with 1,024; SourceUnavailable where that cannot be."""
+    if files <= _FEW:
+        return
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit  # few runs have so many
+
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    wanted = files + _OTHERS
+    if hard != RLIM_INFINITY and hard < wanted:
+        reason = f"{hard - _OTHERS:,} may be open at once here (`ulimit -Hn` says {hard:,})"
+        raise errors.SourceUnavailable(path=f"all of {files:,} files", reason=reason)
+    if soft != RLIM_INFINITY and soft < wanted:
+        setrlimit(RLIMIT_NOFILE, (wanted, hard))
 
 
 def is_made_up(path: bytes) -> bool:

@@ -8,7 +8,7 @@ import time
 from packetfs import errors
 from packetfs.dataclass import replace
 from packetfs.engines.input.records import Records
-from packetfs.engines.input.source import Source, open_origin
+from packetfs.engines.input.source import Source, let_open, open_origin
 from packetfs.engines.jobs.delivery import Output
 from packetfs.engines.jobs.execution import Task, execute, workers_of
 from packetfs.engines.jobs.jobfile import JobFile, read_job, read_job_program, write_job
@@ -130,6 +130,7 @@ def resume_job(
         if sources:
             _check_moved(directory, job, sources)
         else:
+            let_open(sum(origin.kind == "host" for origin in job.sources))
             opened += (open_origin(origin, store) for origin in job.sources)
         _check(job.options, sources or opened)
         task = Task(image, choose(job.options.engine), sources or opened, out, listener)

@@ -7,7 +7,7 @@ import stat
 import sys
 
 from packetfs.contextlib import contextmanager
-from packetfs.engines.input.source import HostFile, PoolFile, Source, is_made_up
+from packetfs.engines.input.source import HostFile, PoolFile, Source, is_made_up, let_open
 from packetfs.errors import UsageError
 from packetfs.frontends.cli.names import pool_name, raw
 from packetfs.packet.digest import Digest
@@ -36,6 +36,7 @@ def open_sources(
 @contextmanager
 def _opened(names: Sequence[str], stored: tuple[View, Pool] | None, records: Records | None) -> Iterator[list[Source]]:
     sources: list[Source] = []
+    let_open(sum(not name.startswith("pfs:") for name in names))
     try:
         for name in names:
             sources.append(_open(name, stored, records))  # noqa: PERF401 (they are closed where the next cannot be had)
