@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import packetfs.threading
 from packetfs.engines.input.pipe import Pipe
 from packetfs.engines.input.records import parse_records
 from packetfs.engines.input.source import HostFile, PoolFile
@@ -135,6 +136,21 @@ def test_files_follow_each_other(tmp_path: Path) -> None:
     sources = [write(tmp_path / str(i), part) for i, part in enumerate(parts)]
     ran = run(counting(), sources, "line", JobOptions(shard_bytes=4096))
     assert_counted(ran, [line for part in parts for line in lines_of(part)])
+
+
+def test_threads_that_cannot_begin_are_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = packetfs.threading.Thread.start, list[object]()
+
+    def start_one(thread: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(packetfs.threading.Thread, "start", start_one)
+    source = write(tmp_path / "data", DATA)
+    assert_counted(run(counting(), [source], "line", JobOptions(shard_bytes=4096, workers=3)), lines_of(DATA))
+    assert len(begun) == 1
 
 
 def test_numbers_of_records_are_counted_when_they_are_asked_for(tmp_path: Path) -> None:

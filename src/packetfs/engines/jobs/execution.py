@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from packetfs import errors
+from packetfs.contextlib import suppress
 from packetfs.dataclass import dataclass
 from packetfs.engines.input.lines import LineCounter
 from packetfs.engines.input.records import RecordKind
@@ -81,8 +82,9 @@ def _threads(scheduler: Scheduler, work: Work, workers: int) -> list[Thread]:
     """Return the threads of the workers, of which the first one begins the others."""
 
     def begin_others() -> None:
-        for other in others:
-            other.start()
+        with suppress(RuntimeError):  # the system lets no more begin: those that did do all of it
+            for other in others:
+                other.start()
 
     def thread(*arguments: object) -> Thread:
         return Thread(target=scheduler.work, args=(Turns(work), *arguments), daemon=True)
