@@ -81,6 +81,6 @@ def _join(rows: dict[bytes, bytes]) -> Pair:
 
 
 _core: Any = native
-columns: Final = _core.table_columns if hasattr(native, "table_columns") else columns_python
-merge: Final = _core.table_merge if hasattr(native, "table_merge") else merge_python
-lay: Final = _core.table_lay if hasattr(native, "table_lay") else lay_python
+columns: Final = columns_python if native is None else _core.table_columns
+merge: Final = merge_python if native is None else _core.table_merge
+lay: Final = lay_python if native is None else _core.table_lay

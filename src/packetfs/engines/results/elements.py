@@ -58,4 +58,4 @@ def _sum(left: int, right: int, size: int, width: int) -> int:
 
 
 _core: Any = native
-reduce_array: Final = _core.vm_reduce if hasattr(native, "vm_reduce") else reduce_python
+reduce_array: Final = reduce_python if native is None else _core.vm_reduce

@@ -68,10 +68,10 @@ def reduce_narrow_python(into: Buffer, data: Buffer, count: int, start: int, red
 
 
 _core: Any = native
-narrow: Final = _core.narrow if hasattr(native, "narrow") else narrow_python
-widen: Final = _core.widen if hasattr(native, "widen") else widen_python
-is_narrow: Final = _core.is_narrow if hasattr(native, "is_narrow") else is_narrow_python
-reduce_narrow: Final = _core.vm_reduce_narrow if hasattr(native, "vm_reduce_narrow") else reduce_narrow_python
+narrow: Final = narrow_python if native is None else _core.narrow
+widen: Final = widen_python if native is None else _core.widen
+is_narrow: Final = is_narrow_python if native is None else _core.is_narrow
+reduce_narrow: Final = reduce_narrow_python if native is None else _core.vm_reduce_narrow
 
 
 class Words:
