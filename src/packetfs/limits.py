@@ -324,6 +324,9 @@ HISTORY_WAIT: Final = 30.0
 """Seconds that a sync waits for another one of the same directory: most end sooner, and a collection always does."""
 HISTORY_POLL: Final = 0.05
 """Seconds between two looks whether it has ended."""
+ENDING_WAIT: Final = 2.0
+"""Seconds that a far side waits for the writer of a pool: that of a line which dropped still keeps what came, for some
+milliseconds, or as long as the disk takes. Longer, and whoever meets a pool that is busy would hear of it late."""
 NAMES_ROOM: Final = 128 * KIB
 """Bytes of free disk without which SQLite may fail to open: it needs 32 KiB to share, and its log."""
 LEVELS_MAX: Final = 2048

@@ -9,13 +9,27 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from packetfs.errors import Disconnected, IntoPool, NothingThere, Overlap, PacketFSError, SamePool, Unreachable
+from packetfs.errors import (
+    Disconnected,
+    FarSideFailed,
+    IntoPool,
+    NothingThere,
+    Overlap,
+    PacketFSError,
+    SamePool,
+    Unreachable,
+)
 from packetfs.fs.export import export
 from packetfs.fs.filesystem import FileSystem
+from packetfs.limits import MEAN
+from packetfs.net.link.carrier import ChildStream
+from packetfs.net.link.channel import FrameChannel
+from packetfs.net.wire.messages import MAGIC, PROTOCOL, Hello, Option, Ready, Welcome
 from packetfs.packet.entry import Entry
 from packetfs.pool.pool import Pool
 from tests.net.rig import Rig, describe
@@ -483,3 +497,24 @@ def test_what_came_before_a_cut_is_not_sent_again_into_a_pool(rig: Rig, count: i
     assert rig.sync(f"{src}/", "far:pfs:dst").sent.wire < 1000
     rig.sync("far:pfs:dst/", rig.base / "back")
     assert describe(rig.base / "back") == describe(src)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_writer_of_a_line_that_dropped_has_time_to_end(rig: Rig, ends: bool) -> None:
+    rig.make_pool()
+    path = str(rig.base / "pool")
+    command = (sys.executable, "-m", "packetfs", "serve", "--stdio")
+    with (
+        Pool.open(path, writable=True) as writer,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as far,
+    ):
+        channel = FrameChannel(ChildStream(far), "far")
+        channel.greet(Hello(MAGIC, PROTOCOL, Option.POOL, os.fsencode(path), b"dst", b"", MEAN, 0))
+        channel.expect(Welcome)
+        if ends:
+            time.sleep(0.2)  # it meets the writer
+            writer.close()
+            channel.expect(Ready)
+        else:
+            with pytest.raises(FarSideFailed, match=f"is being written by process {os.getpid()} "):
+                channel.expect(Ready)

@@ -17,6 +17,7 @@ from packetfs.frontends import settings
 from packetfs.frontends.cli.answering import answering
 from packetfs.frontends.cli.arguments import Arguments, Options
 from packetfs.frontends.cli.output import Output
+from packetfs.limits import ENDING_WAIT
 from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def run(options: Options, output: Output) -> int:
     output.bar = None
     from packetfs.net.serving.serve import Service, serve_stdio
 
-    answer = answering(options.pool)
-    service = Service(settings.pool_path(options.pool), settings.history_path(), answer, prepare=_prepare)
+    pool, history = settings.pool_path(options.pool), settings.history_path()
+    service = Service(pool, history, answering(options.pool), wait=ENDING_WAIT, prepare=_prepare)
     return serve_stdio(service, _rights(options))
 
 
