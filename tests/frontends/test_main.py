@@ -251,19 +251,37 @@ def test_control_c_ends_with_130_and_a_valid_pool(pooled: Pfs, arguments: tuple[
 
 
 INTERRUPTED = """
-import os, signal, packetfs.frontends.cli.process as cli
-cli.install = lambda: os.kill(os.getpid(), signal.SIGINT)
+import os, signal, {module}
+from packetfs.__main__ import process
+{module}.{step} = lambda: os.kill(os.getpid(), signal.SIGINT)
 {before}
-cli.process()
+process()
 """
+LOADS = ("packetfs.frontends.cli.finder", "install")
+BEGINS = ("packetfs.frontends.cli.main", "standard_streams")
+ENDS = ("atexit", "_run_exitfuncs")
 
 
-def test_control_c_while_modules_load_ends_it_without_a_word() -> None:
-    ended = subprocess.run([sys.executable, "-c", INTERRUPTED.format(before="")], capture_output=True, check=False)
-    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
-    code = INTERRUPTED.format(before="signal.signal(signal.SIGINT, signal.SIG_IGN)")
-    ignored = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert (ignored.returncode, ignored.stderr) == (ExitCode.USAGE, b"")
+def interrupted(step: tuple[str, str], before: str = "") -> tuple[int, bytes]:
+    """Run `pfs` with Ctrl-C at a step; return its exit code and what it said."""
+    code = INTERRUPTED.format(module=step[0], step=step[1], before=before)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("step", [LOADS, BEGINS, ENDS])
+def test_control_c_around_a_command_ends_it_without_a_word(step: tuple[str, str]) -> None:
+    assert interrupted(step) == (-signal.SIGINT, b"")
+
+
+def test_control_c_that_is_ignored_stays_so() -> None:
+    assert interrupted(LOADS, "signal.signal(signal.SIGINT, signal.SIG_IGN)") == (ExitCode.USAGE, b"")
+
+
+def test_little_is_loaded_before_control_c_is_seen_to() -> None:
+    code = "import sys, packetfs.__main__; print(*sorted(name for name in sys.modules if name.startswith('packetfs')))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["packetfs", "packetfs.__main__", "packetfs.typing"]
 
 
 def test_control_c_at_a_terminal_is_not_for_the_other_side_on_this_machine() -> None:

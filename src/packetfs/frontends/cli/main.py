@@ -14,15 +14,20 @@ from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.declared import LEADING, all_arguments, load, split_command
 from packetfs.frontends.cli.exit_codes import ExitCode
 from packetfs.frontends.cli.output import Output, standard_streams
-from packetfs.typing import Sequence
+from packetfs.typing import Callable, Sequence
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return the exit code."""
+def main(arguments: Sequence[str] | None = None, begin: Callable[[], object] = bool) -> int:
+    """Run one command line and return the exit code. `begin` is called first where errors and Ctrl-C are told."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     stdout, stderr = standard_streams()
     output = Output(stdout, stderr, json="--json" in words)
-    return guard(lambda: _dispatch(words, output), output)
+
+    def run() -> int:
+        begin()
+        return _dispatch(words, output)
+
+    return guard(run, output)
 
 
 def _dispatch(words: list[str], output: Output) -> int:
