@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packetfs.accel import native
 from packetfs.frontends.doctor import devices, software, storage, system
 from packetfs.frontends.doctor.verdict import Need
 from tests.frontends.command import Pfs, environment
@@ -58,6 +59,25 @@ def test_a_missing_library_is_named_and_the_rest_examined(pfs: Pfs, module: str)
     if module == "blake3":
         other = pfs("disasm", "sitecustomize.py", PYTHONPATH=path)
         assert (other.code, "pfs doctor" in other.err) == (17, True)
+
+
+@pytest.mark.skipif(native is None, reason="there is no core")
+def test_a_core_that_is_too_old_is_told(pfs: Pfs) -> None:
+    (pfs.home / "sitecustomize.py").write_text("import packetfs._native as core\ndel core.find_least\n")
+    path = f"{environment(pfs.home)['PYTHONPATH']}:{pfs.home}"
+    ended = pfs("doctor", PYTHONPATH=path)
+    assert ended.code == 1
+    assert "older than this PacketFS: it lacks find_least\n" in ended.text
+    other = pfs("disasm", "sitecustomize.py", PYTHONPATH=path)
+    assert other.code == 17
+    assert other.err.startswith(
+        "pfs: The library packetfs._native cannot be loaded: it lacks find_least; install packetfs"
+    )
+
+
+@pytest.mark.skipif(native is None, reason="there is no core")
+def test_the_stub_says_what_the_core_has() -> None:
+    assert sorted(software.core_functions()) == [name for name in dir(native) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_open_maps() -> None:
 def test_machines() -> None:
     assert choose("interpreter") is TWIN
     assert choose().name == ("auto" if can_compile() else MACHINES[-1].name)
-    assert (NATIVE is None) == (not hasattr(native, "vm_run"))
+    assert (NATIVE is None) == (native is None)
     if NATIVE is not None:
         assert choose("native") is NATIVE
     with pytest.raises(UsageError, match="no engine gpu in this installation; it has interpreter"):

@@ -24,7 +24,7 @@ from tests.vm.rig import RING, Rig, array, rig
 
 CORE: Any = native
 PAIRS: list[Any] = [(freeze_python, thaw_python)]
-if hasattr(native, "vm_freeze"):
+if native is not None:
     PAIRS.append((CORE.vm_freeze, CORE.vm_thaw))
 every_pair = pytest.mark.parametrize(("frozen", "thawed"), PAIRS, ids=["twin", "native"][: len(PAIRS)])
 

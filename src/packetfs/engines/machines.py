@@ -11,7 +11,7 @@ from packetfs.vm.machine import MACHINES, Machine
 
 def can_compile() -> bool:
     """Tell whether this installation has what it takes, without loading it."""
-    return hasattr(native, "vm_attach") and find_spec("llvmlite") is not None
+    return native is not None and find_spec("llvmlite") is not None
 
 
 def every_machine() -> tuple[Machine, ...]:

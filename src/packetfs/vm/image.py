@@ -116,7 +116,7 @@ def hand_over(image: Image) -> object:
 
 def _accepted(image: Image) -> bool:
     """Tell whether there is a C core and it accepts the code."""
-    if not hasattr(_core, "vm_load") or not 0 <= image.entry < len(image.starts):
+    if _core is None or not 0 <= image.entry < len(image.starts):
         return False
     try:
         hand_over(image)

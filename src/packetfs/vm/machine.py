@@ -64,6 +64,6 @@ def _run_native(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
 
 _core: Any = native
 TWIN: Final = Machine("interpreter", _run_twin, _same)
-NATIVE: Final = Machine("native", _run_native, hand_over) if hasattr(native, "vm_run") else None
+NATIVE: Final = None if native is None else Machine("native", _run_native, hand_over)
 MACHINES: Final = tuple(machine for machine in (TWIN, NATIVE) if machine is not None)
 """Those that this installation has."""

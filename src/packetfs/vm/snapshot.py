@@ -17,7 +17,7 @@ from packetfs.packet.codec import decode, encode
 from packetfs.packet.file import data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import BODY, PACKET, Buffer, Op
-from packetfs.typing import Any, Final, Iterable, Iterator
+from packetfs.typing import Final, Iterable, Iterator
 from packetfs.vm.context import Context
 from packetfs.vm.layout import (
     CONTEXT_BYTES,
@@ -208,8 +208,5 @@ def thaw(packets: Buffer, contexts: Buffer, spill: Buffer, maps: Buffer, maps_by
     return [slot for (slot,) in Struct("<I").iter_unpack(taken)]
 
 
-_core: Any = native
-if hasattr(native, "vm_freeze"):
-    _freeze, _thaw = _core.vm_freeze, _core.vm_thaw
-else:
-    _freeze, _thaw = freeze_python, thaw_python
+_freeze: Final = freeze_python if native is None else native.vm_freeze
+_thaw: Final = thaw_python if native is None else native.vm_thaw

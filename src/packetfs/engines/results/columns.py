@@ -10,7 +10,7 @@ from packetfs.accel import native
 from packetfs.dataclass import dataclass
 from packetfs.engines.results.elements import combine
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Any, Final, Iterable, TypeAlias
+from packetfs.typing import Final, Iterable, TypeAlias
 from packetfs.vm.image import up
 from packetfs.vm.layout import Reducer
 
@@ -80,7 +80,6 @@ def _join(rows: dict[bytes, bytes]) -> Pair:
     return b"".join(keys), b"".join([rows[key] for key in keys])
 
 
-_core: Any = native
-columns: Final = columns_python if native is None else _core.table_columns
-merge: Final = merge_python if native is None else _core.table_merge
-lay: Final = lay_python if native is None else _core.table_lay
+columns: Final = columns_python if native is None else native.table_columns
+merge: Final = merge_python if native is None else native.table_merge
+lay: Final = lay_python if native is None else native.table_lay

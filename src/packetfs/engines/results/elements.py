@@ -5,7 +5,7 @@ from __future__ import annotations
 from _operator import and_, or_, xor  # `operator` takes 0.2 ms to say the same
 
 from packetfs.accel import native
-from packetfs.typing import Any, Callable, Final
+from packetfs.typing import Callable, Final
 from packetfs.vm.layout import Reducer
 
 Elements = Callable[[int, int], int]
@@ -57,5 +57,4 @@ def _sum(left: int, right: int, size: int, width: int) -> int:
     return ((left & rest) + (right & rest)) ^ ((left ^ right) & tops)
 
 
-_core: Any = native
-reduce_array: Final = reduce_python if native is None else _core.vm_reduce
+reduce_array: Final = reduce_python if native is None else native.vm_reduce

@@ -12,7 +12,7 @@ from struct import pack, unpack
 from packetfs.accel import native
 from packetfs.engines.results.elements import reduce_python
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Any, Final
+from packetfs.typing import Final
 from packetfs.vm.layout import Reducer
 
 _BLOCK: Final = 64
@@ -67,11 +67,10 @@ def reduce_narrow_python(into: Buffer, data: Buffer, count: int, start: int, red
     reduce_python(memoryview(into), words[start * _WORD : start * _WORD + size], 1, 0, reducer, width)
 
 
-_core: Any = native
-narrow: Final = narrow_python if native is None else _core.narrow
-widen: Final = widen_python if native is None else _core.widen
-is_narrow: Final = is_narrow_python if native is None else _core.is_narrow
-reduce_narrow: Final = reduce_narrow_python if native is None else _core.vm_reduce_narrow
+narrow: Final = narrow_python if native is None else native.narrow
+widen: Final = widen_python if native is None else native.widen
+is_narrow: Final = is_narrow_python if native is None else native.is_narrow
+reduce_narrow: Final = reduce_narrow_python if native is None else native.vm_reduce_narrow
 
 
 class Words:

@@ -58,6 +58,7 @@ def translate(error: Exception) -> PacketFSError:
     """Return the error in PacketFS's own words; what is none of ours is a fault of the program and says so."""
     if isinstance(error, PacketFSError):
         return error
+    from packetfs.accel import native
     from packetfs.errors import InternalError, LibraryMissing
     from packetfs.errors.system import host_error  # only mistakes pay for it
 
@@ -65,6 +66,8 @@ def translate(error: Exception) -> PacketFSError:
         return host_error(error)
     if isinstance(error, ImportError) and not (error.name or "").startswith("packetfs"):
         return LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
+    if isinstance(error, AttributeError) and error.obj is native is not None:
+        return LibraryMissing(name="packetfs._native", reason=f"it lacks {error.name}; install packetfs again")
     if isinstance(error, MemoryError):
         return PacketFSError(reason="this machine has no memory left")
     return InternalError(kind=type(error).__name__, reason=str(error) or "no message")

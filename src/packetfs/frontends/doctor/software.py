@@ -7,11 +7,13 @@ import re
 import sys
 from importlib import metadata, util
 
-from packetfs import __version__
+from packetfs import __version__, accel
 from packetfs.accel import native
 from packetfs.frontends.doctor.verdict import Need, Verdict
 from packetfs.typing import Final
 
+_DEFINED: Final = re.compile(r"^(?:def |class )?(\w+)[(:]", re.MULTILINE)
+"""What a stub says that a module has."""
 PYTHON_MIN: Final = (3, 11)
 LIBRARIES: Final = (
     ("blake3", "blake3", "1.0"),
@@ -80,11 +82,21 @@ def check_clang() -> Verdict:
 def check_native() -> Verdict:
     """The C core and the widest vector instructions that it uses here."""
     if native is not None:
+        lacking = [name for name in core_functions() if not hasattr(native, name)]
+        if lacking:
+            words = f"older than this PacketFS: it lacks {', '.join(lacking)}"
+            return Verdict("native core", Need.REQUIRED, False, words, "Install packetfs again, which builds it.")
         return Verdict("native core", Need.ADVISED, True, f"uses {native.simd()}")
     if os.environ.get("PACKETFS_PURE"):
         return Verdict("native core", Need.ADVISED, False, "switched off", "Unset PACKETFS_PURE.")
     advice = "Install a C compiler (apt install gcc python3-dev) and install packetfs again; until then it is slower."
     return Verdict("native core", Need.ADVISED, False, "not built; the Python twins run instead", advice)
+
+
+def core_functions() -> list[str]:
+    """Return what a core has by its stub, which comes along."""
+    with open(os.path.join(os.path.dirname(accel.__file__), "_native.pyi"), encoding="utf-8") as stub:
+        return _DEFINED.findall(stub.read())
 
 
 def check_processor(path: str = "/proc/cpuinfo") -> Verdict:
