@@ -115,6 +115,8 @@ def test_a_thread_runs_once_and_ends(module: Any) -> None:
 
     thread = module.Thread(target=wait, args=(1, 2), daemon=True)
     assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="before it is started"):
+        thread.join()
     thread.start()
     thread.join(0.01)
     assert thread.is_alive()
@@ -142,7 +144,8 @@ for _ in range(500):
     except KeyboardInterrupt:
         time.sleep(0)
     event.set()
-    thread.join(10)
+    if thread.is_alive():
+        thread.join(10)
     if thread.is_alive():
         print("it lives on")
 """

@@ -1,7 +1,7 @@
 """Pick the native core once: `native` is the C module, or None where each Python twin runs instead.
 
 A core has every function of `_native.pyi`, so nobody asks for one by name: one that is missing, in a core older than
-this source, is an error of its module (frontends/cli/boundary.py says what to do), not a slow way taken in silence.
+this source, is an error of its module (errors/system.py says what to do), not a slow way taken in silence.
 """
 
 from __future__ import annotations

@@ -96,5 +96,7 @@ else:
             return self._begun and self._running.locked()
 
         def join(self, timeout=None):
-            if self.is_alive() and self._running.acquire(True, -1 if timeout is None else max(0, timeout)):
+            if not self._begun:
+                raise RuntimeError("cannot join thread before it is started")
+            if self._running.acquire(True, -1 if timeout is None else max(0, timeout)):
                 self._running.release()

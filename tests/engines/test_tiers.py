@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import packetfs.threading
 from packetfs.engines import tiers
 from packetfs.engines.compiled.machine import CPU, Prepared
 from packetfs.engines.lanes.machine import LANES, does_all
@@ -104,6 +105,21 @@ def test_a_job_goes_on_where_llvm_fails(module: str, monkeypatch: pytest.MonkeyP
     assert "RuntimeError: LLVM ERROR:[31mout of registers" in why
     assert why.isprintable()
     assert len(why) < 500
+
+
+def test_a_job_goes_on_where_no_thread_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(tiers, "BUSY_NS", 0)
+    monkeypatch.setattr(packetfs.threading.Thread, "start", fail)
+    table, twin = rig(AUTO, WORK, data=DATA), rig(TWIN, WORK, data=DATA).finish()
+    prepared, _ = _timed(table)
+    table.run()
+    assert prepared.making is not None
+    _again(table)
+    assert table.remains() == twin.remains()
+    assert prepared.ran()["interpreted"] == 512
 
 
 ENDING = """

@@ -14,8 +14,8 @@ import pytest
 
 from packetfs import __version__, errors
 from packetfs.errors import PacketFSError
+from packetfs.errors.system import translate
 from packetfs.frontends.cli import reference
-from packetfs.frontends.cli.boundary import translate
 from packetfs.frontends.cli.commands import BY_NAME, COMMANDS, GROUPS
 from packetfs.frontends.cli.declared import all_arguments, load, split_command
 from packetfs.frontends.cli.exit_codes import ExitCode
@@ -179,6 +179,8 @@ def test_a_fault_of_ours_is_one_sentence_unless_a_traceback_is_wanted(pfs: Pfs) 
         (OSError(5, "Input/output error"), 16, "the system refused: the disk failed to read or write"),
         (IsADirectoryError(21, "Is a directory", "/a"), 1, "/a: is a directory"),
         (ImportError("No module named 'x'", name="x"), 17, "The library x cannot be loaded: No module named 'x'"),
+        (RuntimeError("can't start new thread"), 1, "The system lets no thread begin."),
+        (RuntimeError("other"), 1, "This is a fault in PacketFS: RuntimeError: other"),
         (MemoryError(), 1, "PacketFS failed: this machine has no memory left"),
     ],
 )

@@ -443,6 +443,23 @@ def test_strangers_of_one_address_keep_nobody_out(host: Host, monkeypatch: pytes
     known.append(opened(host, token, "d"))
 
 
+def test_a_daemon_goes_on_where_no_thread_begins(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, refused = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("session ") and not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    token = host.mint(write=(str(host.export),))
+    with socket.create_connection(split_address(host.door.address)) as nobody:
+        assert nobody.recv(1) == b""
+    opened(host, token)
+    assert refused
+
+
 # the end
 
 

@@ -24,7 +24,10 @@ def begin(work: Callable[[], None]) -> Thread:
 
     thread = Thread(target=do, daemon=True)
     _running.add(thread)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system lets no more begin: the job does without
+        _running.discard(thread)
     return thread
 
 
@@ -37,4 +40,5 @@ def is_ending() -> bool:
 def _settle() -> None:
     _ending.set()
     for thread in tuple(_running):
-        thread.join()
+        if thread.is_alive():
+            thread.join()

@@ -32,7 +32,8 @@ _NAMES = {
     "frontends": (
         "AlreadyMounted AlreadyThere DamageFound Exists HostBroken HostDenied HostFailure HostFull "
         "HostMissing InternalError IsADirectory LibraryMissing MountBusy MountFailed MountFull MountMissing "
-        "MountPointTaken MountRefused MountUnsaved NotEmpty NotMounted SnapshotReadOnly Unhealthy UnknownCommand"
+        "MountPointTaken MountRefused MountUnsaved NoThreads NotEmpty NotMounted SnapshotReadOnly Unhealthy "
+        "UnknownCommand"
     ),
     "fs": (
         "BadNamespace BadPath BadSnapshotName DestinationBusy DestinationDenied DestinationFull DestinationRefused "

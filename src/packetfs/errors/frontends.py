@@ -36,6 +36,12 @@ class HostBroken(HostFailure):
     hint = "Look at the disk first (kernel log, SMART)."
 
 
+class NoThreads(PacketFSError):
+    """The system lets no thread begin."""
+
+    hint = "End other processes of this user or container, or raise their limit (`ulimit -u`, that of its pids)."
+
+
 class InternalError(PacketFSError):
     """This is a fault in PacketFS: {kind}: {reason}"""
 

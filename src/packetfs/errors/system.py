@@ -1,4 +1,4 @@
-"""What the system refuses, as errors of ours: by errno, and by what the path is for."""
+"""What the system refuses, as errors of ours: by errno, and by what the path is for; and what Python raises."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ _BY_ERRNO: Final = {
 }
 """Names: the classes are loaded when the system refuses something."""
 _NO_DIRECTORY: Final = (errno.ENOTDIR, errno.EEXIST)
+_CORE: Final = "packetfs._native"
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says where the system lets none begin: that has no class of its own."""
+
+
+def translate(error: Exception) -> PacketFSError:
+    """Return any error in PacketFS's own words; what is none of ours is a fault of the program and says so."""
+    if isinstance(error, errors.PacketFSError):
+        return error
+    if isinstance(error, OSError):
+        return host_error(error)
+    if isinstance(error, ImportError) and not (error.name or "").startswith("packetfs"):
+        return errors.LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
+    if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "") == _CORE:
+        return errors.LibraryMissing(name=_CORE, reason=f"it lacks {error.name}; install packetfs again")
+    if isinstance(error, MemoryError):
+        return errors.PacketFSError(reason="this machine has no memory left")
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return errors.NoThreads()
+    return errors.InternalError(kind=type(error).__name__, reason=str(error) or "no message")
 
 
 def host_error(error: OSError, file: object = None) -> HostFailure:

@@ -43,7 +43,7 @@ def _report(error: Exception, output: Output) -> int:
         import traceback
 
         traceback.print_exception(error)
-    known = translate(error)
+    known = error if isinstance(error, PacketFSError) else _translated(error)
     if output.json:
         fields: dict[str, Json] = {"code": known.exit_code, "error": type(known).__name__}
         output.warn_record("error", {**fields, "message": known.message, "hint": known.hint})
@@ -54,23 +54,10 @@ def _report(error: Exception, output: Output) -> int:
     return known.exit_code
 
 
-def translate(error: Exception) -> PacketFSError:
-    """Return the error in PacketFS's own words; what is none of ours is a fault of the program and says so."""
-    if isinstance(error, PacketFSError):
-        return error
-    from packetfs.accel import native
-    from packetfs.errors import InternalError, LibraryMissing
-    from packetfs.errors.system import host_error  # only mistakes pay for it
+def _translated(error: Exception) -> PacketFSError:
+    from packetfs.errors.system import translate  # only mistakes pay for it
 
-    if isinstance(error, OSError):
-        return host_error(error)
-    if isinstance(error, ImportError) and not (error.name or "").startswith("packetfs"):
-        return LibraryMissing(name=error.name or "that PacketFS needs", reason=error.msg)
-    if isinstance(error, AttributeError) and error.obj is native is not None:
-        return LibraryMissing(name="packetfs._native", reason=f"it lacks {error.name}; install packetfs again")
-    if isinstance(error, MemoryError):
-        return PacketFSError(reason="this machine has no memory left")
-    return InternalError(kind=type(error).__name__, reason=str(error) or "no message")
+    return translate(error)
 
 
 def _silence() -> None:

@@ -129,7 +129,10 @@ class Daemon:
         with self._lock:
             self._threads[thread] = None
             self._strangers[host] += 1
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system lets none begin: it is as if too many were here
+            self._forget(thread, raw, visit)
 
     def _revisit(self) -> None:
         """End the sessions whose rights have ended."""
@@ -155,12 +158,15 @@ class Daemon:
         except Exception as error:  # a stranger must not end the daemon
             visit.error = visit.error or f"{type(error).__name__}: {error}"
         finally:
-            with contextlib.suppress(OSError):
-                raw.close()
-            self._is_known(visit)
-            with self._lock:
-                del self._threads[threading.current_thread()]
+            self._forget(threading.current_thread(), raw, visit)
             self._log(visit.done())
+
+    def _forget(self, thread: threading.Thread, raw: socket.socket, visit: _Visit) -> None:
+        with contextlib.suppress(OSError):
+            raw.close()
+        self._is_known(visit)
+        with self._lock:
+            del self._threads[thread]
 
     def _receive(self, guest: Guest, visit: _Visit) -> None:
         with self._lock:

@@ -11,8 +11,8 @@ from functools import partial
 
 from packetfs import __version__
 from packetfs.dataclass import dataclass, replace
-from packetfs.errors import BadMessage, Disconnected, InternalError, NotGranted, PacketFSError, VersionMismatch
-from packetfs.errors.system import host_error
+from packetfs.errors import BadMessage, Disconnected, NotGranted, PacketFSError, VersionMismatch
+from packetfs.errors.system import translate
 from packetfs.events import Event, Trouble, Troubles
 from packetfs.fs.filesystem import FileSystem
 from packetfs.limits import FAILURES_MAX, KEEP
@@ -84,14 +84,10 @@ def serve(channel: FrameChannel, service: Service, admit: Callable[[], Rights]) 
         _session(channel, service, admit(), told)
     except Disconnected as error:
         told.exit_code, told.error = error.exit_code, error.message
-    except PacketFSError as error:
-        _report(channel, told, error)
-    except OSError as error:
-        _report(channel, told, host_error(error))
     except KeyboardInterrupt:
         told.exit_code = 130
     except Exception as error:
-        _report(channel, told, InternalError(kind=type(error).__name__, reason=str(error) or "no message"))
+        _report(channel, told, translate(error))
     return told
 
 
