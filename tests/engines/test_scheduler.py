@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from packetfs.engines.input.source import HostFile
 from packetfs.engines.jobs import work
+from packetfs.engines.jobs.scheduler import Scheduler
 from packetfs.engines.jobs.turn import Live, Turns
 from packetfs.engines.live.columns import ENDED, states
 from packetfs.engines.live.table import Table
@@ -90,3 +92,41 @@ def test_the_place_of_what_has_ended_is_taken_by_others(tmp_path: Path, monkeypa
     shards = run(counting(), [write(tmp_path / "data", DATA)], "line", options).result.shards
     assert max(alive for _, alive in living) <= 8
     assert max(alive for shard, alive in living if 8 <= shard < shards - 8) > 4
+
+
+class Asked(HostFile):
+    """A file that counts how often it is asked what it is."""
+
+    asked = 0
+
+    @property
+    def is_pipe(self) -> bool:  # type: ignore[override]
+        Asked.asked += 1
+        return False
+
+
+def test_each_file_of_many_costs_as_much_as_one_of_few(tmp_path: Path) -> None:
+    """No turn looks at all of them."""
+
+    def asked(count: int) -> float:
+        Asked.asked = 0
+        sources = [Asked(write(tmp_path / str(number), b"one\ntwo\n").path) for number in range(count)]
+        assert run(counting(), sources, "line", JobOptions(vms=count)).result.records == 2 * count
+        return Asked.asked / count
+
+    assert asked(200) <= asked(5)
+
+
+def test_the_first_shard_that_has_not_ended_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, needed = list[bool](), Scheduler._needed
+
+    def look(scheduler: Scheduler) -> tuple[int, int]:
+        if scheduler._open:
+            seen.append(min(scheduler._open) == scheduler._front)
+        return needed(scheduler)
+
+    monkeypatch.setattr(Scheduler, "_needed", look)
+    options = JobOptions(shard_bytes=1024, vms=40, workers=3, slice_slots=400)
+    run(counting(), [write(tmp_path / "data", DATA)], "line", options)
+    assert len(seen) > 10
+    assert all(seen)

@@ -213,7 +213,7 @@ class Scheduler:
 
     def _pick(self) -> Live | None:
         """Return the first batch in the queue that may run: not all of it held, and with room for its output."""
-        first = min(self._open) if self._open and self._care.must_wait() else None
+        first = self._front if self._open and self._care.must_wait() else None
         for _ in range(len(self._queue)):
             live = self._queue.pop(0)
             held = self._ledger.held[live.batch.slot : live.batch.slot + live.batch.count]
@@ -249,7 +249,7 @@ class Scheduler:
     def _needed(self) -> tuple[int, int]:
         """Return the file and where in it the first batch begins that has not ended; if all have, where they do."""
         if self._open:
-            first = self._open[min(self._open)]
+            first = self._open[self._front]
         elif self._next is not None:
             first = self._next.batch
         else:
@@ -257,7 +257,8 @@ class Scheduler:
         return first.file, first.start
 
     def _step(self) -> None:
-        """Find the first shard that has not ended: those before it can be reduced."""
+        """Find the first shard that has not ended: those before it can be reduced. Batches begin in the order of their
+        shards, so if any has begun and not ended, one begins there."""
         while self._front in self._ended:
             self._front = self._ended[self._front].behind
 

@@ -44,6 +44,7 @@ class JobCare:
     def __init__(self, work: Work, job: JobFile, outcome: Outcome, first: int = 0) -> None:
         """`first`: the first shard that has not begun."""
         self._work = work
+        self._pipes = [source for source in work.sources if source.is_pipe]
         self._outcome = outcome
         self._reducing = Reducing(outcome, work.image, work.memo)
         self._recalled: Recalled | None = None
@@ -89,14 +90,14 @@ class JobCare:
         begin_batch(self._work, live)
 
     def must_wait(self) -> bool:
-        held = max((source.held for source in self._work.sources if source.is_pipe), default=0)
+        held = max((pipe.held for pipe in self._pipes), default=0)
         return self._work.delivery.held > OUTPUT_HELD or held > 2 * PIPE_HELD
 
     def settled(self) -> int | None:
         return self._work.delivery.settled
 
     def plan_waits(self) -> bool:
-        return any(source.is_pipe and source.size is None for source in self._work.sources)
+        return any(pipe.size is None for pipe in self._pipes)
 
     def release(self, file: int, start: int) -> None:
         self._work.sources[file].release(max(0, start - 1))
