@@ -268,6 +268,8 @@ BATCH_LITERALS: Final = MIB
 """Literal bytes after which a batch is sent: large enough for zstd and for one write, small in memory."""
 BATCH_CONTROL: Final = 128 * KIB
 """Control bytes after which a batch is sent."""
+EDITS_MAX: Final = 1 << 16
+"""Places at which files differ from what they were that an import remembers for the sync: 8 MB."""
 WINDOW_NEW: Final = MIB
 """Bytes of a changed stretch that are matched at a time against the old content around them."""
 WINDOW_SLACK: Final = 256 * KIB

@@ -132,16 +132,18 @@ def open_source(
             yield PoolSource(fs, _inside(place.path), limited=place.limited)
             fs.commit()
         return
+    from packetfs.fs.mirroring.edited import Edited
     from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
 
     shape = shape_of(place)
     real, key = _real_source(place, shape)
     with _source_history(place, key, mean) as fs:
         root, name = (real, b"") if shape is Shape.DIRECTORY else os.path.split(real)
-        mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer), listener)
+        edited = Edited()
+        mirror(fs, real, name, MirrorOptions(budget=keep, checksum=checksum, offer=offer, edited=edited), listener)
         top = top_entry(root) if shape is Shape.DIRECTORY else None
         with Beneath(root) as host:
-            source = HostSource(fs, host, top)
+            source = HostSource(fs, host, top, edited)
             commit_history(fs)
             try:
                 yield source

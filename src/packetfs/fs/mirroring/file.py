@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from packetfs.errors import PoolFull
@@ -18,6 +18,7 @@ from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
+from packetfs.packet.rivals import Span
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final, Protocol, TypeAlias
 
@@ -53,11 +54,15 @@ class ChangingError(RefusedError):
 
 
 class Read(NamedTuple):
-    """A file that was read: its entry, its signature unless that could hide a change, and who took its program."""
+    """A file that was read: its entry, its signature unless that could hide a change, and who took its program.
+
+    `edits`: as in Ingested.
+    """
 
     entry: Entry
     seen: bytes | None
     taker: Taker | None
+    edits: Sequence[Span] | None
 
 
 class Intake:
@@ -123,7 +128,8 @@ class Intake:
                 tee.refuse()
         if not whole:
             return None
-        return Read(make_entry(name, status, xattrs, root=done.root, sparse=sparse), sign(status, start), tee)
+        entry = make_entry(name, status, xattrs, root=done.root, sparse=sparse)
+        return Read(entry, sign(status, start), tee, done.edits)
 
 
 def _reading(fd: int, size: int, meter: Meter) -> ReadInto:

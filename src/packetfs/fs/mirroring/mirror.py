@@ -21,6 +21,7 @@ from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
+from packetfs.fs.mirroring.edited import Edited
 from packetfs.fs.mirroring.file import ChangingError, Compare, Intake, Offer, RefusedError, check_xattrs, sign
 from packetfs.fs.mirroring.hardlinks import HardLinks
 from packetfs.fs.mirroring.meter import Meter
@@ -38,7 +39,7 @@ class MirrorOptions:
 
     `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
     is new, and may return what takes its program while it is made. `compare`: is asked for each file that is not, and
-    may return what knows which of its bytes changed.
+    may return what knows which of its bytes changed. `edited`: is told where files differ from what they were.
     """
 
     budget: int = UNLIMITED
@@ -46,6 +47,7 @@ class MirrorOptions:
     one_filesystem: bool = False
     offer: Offer | None = None
     compare: Compare | None = None
+    edited: Edited | None = None
 
 
 DEFAULTS: Final = MirrorOptions()
@@ -298,7 +300,9 @@ class _Mirror:
 
     def _import_file(self, path: bytes, place: bytes, status: os.stat_result, known: Entry | None) -> Entry:
         """Import a regular file; return its entry."""
-        entry, seen, taker = self._intake.read(path, known)
+        entry, seen, taker, edits = self._intake.read(path, known)
+        if known is not None and edits is not None and self._options.edited is not None:
+            self._options.edited.note(Digest(known.root), Digest(entry.root), edits)
         if known is None:
             self._fs.add(place, entry, seen)
         else:

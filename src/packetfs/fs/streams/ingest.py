@@ -24,10 +24,11 @@ from contextlib import suppress
 from functools import partial
 from itertools import accumulate, groupby, pairwise
 
-from packetfs.dataclass import dataclass
+from packetfs.dataclass import dataclass, field
 from packetfs.errors import PacketFSError
 from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut
+from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import COMPARED_MIN, INGEST_WINDOW
@@ -37,6 +38,7 @@ from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix
+from packetfs.packet.rivals import Span
 from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
@@ -60,12 +62,16 @@ _SHORT_CUTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of a stream: `new_bytes` are in chunks that the old program lacks, `sparse` in runs of zeros."""
+    """What became of a stream: `new_bytes` are in chunks that the old program lacks, `sparse` in runs of zeros.
+
+    `edits`: where it differs from what the old program makes at the same places; None where that is not known.
+    """
 
     root: Digest
     size: int
     new_bytes: int
     sparse: int
+    edits: Sequence[Span] | None = field(default=None, compare=False)
 
 
 class Tee(Protocol):
@@ -154,6 +160,7 @@ class _Ingest:
         self._amender = amender
         self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
         self._following = old.current() is not None
+        self._edits = Edits() if self._following and known is None and tee is None else None
         self._unlike = 0
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
@@ -186,7 +193,7 @@ class _Ingest:
         root = self._writer.close()
         if self._tee is not None:
             self._tee.end(root)
-        return Ingested(root, self._at, self._new, self._sparse)
+        return Ingested(root, self._at, self._new, self._sparse, self._edits.spans if self._edits is not None else None)
 
     def _settle(self) -> None:
         if self._tee is not None:
@@ -335,8 +342,11 @@ class _Ingest:
         new = self._stream.view(at, length)
         if len(like.content) != length:
             return None
-        if not is_still_cut(new, differing(new, like.content), self._mean, self._before(at, queue)):
+        spans = differing(new, like.content)
+        if not is_still_cut(new, spans, self._mean, self._before(at, queue)):
             return None
+        if self._edits is not None:
+            self._edits.note(at, spans, length)
         return self._replace(old, at, Amended(new, like), found, unread=False)
 
     def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[Earlier]:
@@ -395,6 +405,8 @@ class _Ingest:
     def _take_over(self, followed: _Followed) -> None:
         """Write a segment that the old program has; its content is stored again only where the pool has lost it."""
         segment = followed.segment
+        if self._edits is not None and segment.start != followed.start:
+            self._edits.give_up()
         self._new += followed.new
         self._at = followed.start + segment.length
         if segment.byte >= 0:
@@ -465,6 +477,8 @@ class _Ingest:
         """Write runs and chunks; True where the old program goes on behind the last."""
         for length in lengths:
             if length < 0:
+                if self._edits is not None:  # to say where it differs would take as long as a run may be
+                    self._edits.give_up()
                 self._add_run(self._stream.view(self._at, 1)[0], -length)
                 self._at -= length
                 continue
@@ -487,14 +501,20 @@ class _Ingest:
         if length <= INLINE:
             self._interrupt()
             self._new += length
+            if self._edits is not None:
+                self._edits.note(self._at, ((0, length),), length)
             self._write(data_leaf(bytes(view)), length)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
         is_old = self._known is None and self._old.find(digest)
         if not is_old:
             self._new += length
+        like: Sequence[Like] = ()
         if self._keep and not (is_old and self._pool.expects(digest)):
-            self._put(view, digest, () if is_old or self._unlike >= _UNLIKE_CHUNKS else self._alike(length))
+            like = () if is_old or self._unlike >= _UNLIKE_CHUNKS else self._alike(length)
+            self._put(view, digest, like)
+        if self._edits is not None:
+            self._edits.take(self._at, view, like, was_at=self._old.passed if is_old else -1)
         self._write(copy_leaf(digest, length), length, digest, view)
         if self._at + length <= self._differs_at:
             return False

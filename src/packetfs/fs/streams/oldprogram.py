@@ -115,6 +115,11 @@ class OldProgram:
         self.advance()
         return True
 
+    @property
+    def passed(self) -> int:
+        """Where the segment just passed starts."""
+        return self._held[self._at - self._first - 1].start
+
     def spanning(self, start: int, end: int) -> list[Segment]:
         """Return the segments that reach into [start, end), as far as those before are held still."""
         while not self._held or self._held[-1].start + self._held[-1].length < end:

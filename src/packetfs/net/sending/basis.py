@@ -81,6 +81,10 @@ class KnownBase:
     def path(self, source: int) -> bytes:
         return self._files[source - 1][0]
 
+    def root(self, source: int) -> Digest:
+        """Return the root of an old file."""
+        return Digest(self._files[source - 1][1].root)
+
     def same_content(self, new: Entry) -> int:
         """Return the source that is the new file byte for byte (it was renamed or copied), else 0."""
         return self._by_root.get(new.root, 0)

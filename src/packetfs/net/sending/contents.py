@@ -19,6 +19,7 @@ from packetfs.net.sending.outlet import Outlet
 from packetfs.net.sending.source import file_leaves
 from packetfs.net.wire.batch import Content
 from packetfs.net.wire.packed import Packer
+from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
 from packetfs.typing import Protocol
 
@@ -63,7 +64,15 @@ class Contents:
         if self._begin(path, entry, Content.DELTA, declared):
             packer, new = Packer(), partial(self._source.read_on_trust, path)
             delta = Difference(Basis(known.places, known, self._source.store.patch_of), base, new, packer, declare)
-            self._send(path, entry, delta, delta.run(known.leaves(base, entry)), packer)
+            self._send(path, entry, delta, self._steps(delta, path, entry, known, base), packer)
+
+    def _steps(self, delta: Difference, path: bytes, entry: Entry, known: KnownBase, base: int) -> Iterator[None]:
+        """Make the delta where the import found out what differs, else leaf by leaf."""
+        root = Digest(entry.root)
+        spans = self._source.edits(known.root(base), root)
+        if spans is None:
+            return delta.run(known.leaves(base, entry))
+        return delta.run_edits(spans, entry.size, partial(self._source.read_span, path, root))
 
     def send_whole(self, path: bytes, entry: Entry) -> None:
         """Send a file of which the receiver has nothing that it could be compared with."""

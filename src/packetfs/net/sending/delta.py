@@ -12,13 +12,14 @@ from itertools import islice, starmap
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import MissingExtent
-from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
+from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, KIB, WINDOW_NEW, WINDOW_OLD, WINDOW_SLACK
 from packetfs.net.sending.shared import Leaf, Shared
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
 from packetfs.packet.kernels import match
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.packing import Packed, Place, pack_in_place, pack_patch
+from packetfs.packet.rivals import Span
 from packetfs.packet.slots import SLOT, SlotIndex
 from packetfs.packet.tree import produces
 from packetfs.typing import Final, Protocol
@@ -35,6 +36,8 @@ _RARELY: Final = 16 * _SEARCHES
 """The most changes between two searches: the distance doubles as long as none pays."""
 _WORTH_SEARCHING: Final = 64
 """Literal bytes for fewer of which there is no search."""
+_WORTH_MATCHING: Final = 8 * KIB
+"""Edited bytes of which more are matched with the old ones around them: of fewer nearly all are other ones."""
 _VOTES: Final = 256
 """Leaves of a new file that decide which old file is its base."""
 
@@ -192,6 +195,30 @@ class Difference:
                 yield
         yield from self._close_gap(None)
 
+    def run_edits(self, spans: Iterable[Span], size: int, read: Callable[[int, int], Buffer]) -> Iterator[None]:
+        """Pack a file of `size` bytes that differs from the base in these spans alone, which `read` returns."""
+        done = 0
+        for start, end in spans:
+            self._keep(done, start)
+            for at in range(start, end, WINDOW_NEW):
+                self._edit(memoryview(read(at, min(at + WINDOW_NEW, end))))
+                if self._full():
+                    yield
+            done = end
+        self._keep(done, size)
+
+    def _keep(self, start: int, end: int) -> None:
+        if start < end:
+            self._packer.copy(start, end - start)
+            self.copied += end - start
+
+    def _edit(self, data: memoryview) -> None:
+        """Pack bytes that are not as the base has them at the same place; those of more than a block may lie near."""
+        if len(data) > _WORTH_MATCHING:
+            self._match(data, self._packer.expected + len(data))
+        else:
+            self._packer.literal(data)
+
     def _leaf(self, offset: int, leaf: bytes) -> Iterator[None]:
         size = produces(leaf)
         if leaf[0] == Op.FILL and int.from_bytes(leaf[4:8], "little") == 1:
@@ -275,17 +302,19 @@ class Difference:
             window.append((offset, leaf))
             size += produces(leaf)
             if size >= WINDOW_NEW:
-                self._match(window, size, until)
+                self._match(self._read(window, size), until)
                 window, size = [], 0
                 if self._full():
                     yield
         if window:
-            self._match(window, size, until)
+            self._match(self._read(window, size), until)
 
-    def _match(self, leaves: list[Leaf], size: int, until: int | None) -> None:
-        """Pack the new bytes of some leaves: what a gap as long as the old one has changed in place, else, and as far
-        as that has been of use, what is found about where they should be."""
-        data = self._data.fill(size, starmap(self._new, leaves))
+    def _read(self, leaves: list[Leaf], size: int) -> memoryview:
+        return self._data.fill(size, starmap(self._new, leaves))
+
+    def _match(self, data: memoryview, until: int | None) -> None:
+        """Pack new bytes: what a gap as long as the old one has changed in place, else, and as far as that has been of
+        use, what is found about where they should be."""
         at = self._packer.expected
         packed = self._in_place(data, at) if until is not None and until - at == len(data) else None
         if packed is None or self._wider.pays(len(packed[1][1])):

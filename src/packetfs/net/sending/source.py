@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from packetfs.dataclass import replace
@@ -12,6 +12,8 @@ from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import pack_signature
+from packetfs.fs.leaves import Leaves
+from packetfs.fs.mirroring.edited import Edited
 from packetfs.fs.survey import entry_in, first_path, totals
 from packetfs.net.handing import Place
 from packetfs.packet.digest import DIGEST, Digest, digest_of
@@ -19,6 +21,7 @@ from packetfs.packet.entry import Entry
 from packetfs.packet.execute import run_leaf
 from packetfs.packet.head import Kind
 from packetfs.packet.layout import HEADER, Buffer, Encoding, Op
+from packetfs.packet.rivals import Span
 from packetfs.packet.tree import leaves, produces, read_head
 from packetfs.pool.pool import Pool
 from packetfs.typing import Protocol
@@ -49,6 +52,12 @@ class Source(Protocol):
 
     def read_on_trust(self, path: bytes, offset: int, leaf: bytes) -> Buffer:
         """Return the same uncompared: where what the receiver makes of it has another root, it asks for the bytes."""
+
+    def edits(self, old: Digest, new: Digest) -> Sequence[Span] | None:
+        """Return where the content of a file is another than one that it had; None where nobody found out."""
+
+    def read_span(self, path: bytes, root: Digest, start: int, end: int) -> Buffer:
+        """Return bytes [start, end) of a file, on trust like `read_on_trust`. `root` is that of its content."""
 
     def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
         """Return where the extent of a leaf lies as it is, None where it does not; Vanished as in `read`."""
@@ -107,6 +116,15 @@ class PoolSource:
                 return data
         return self.read(path, offset, leaf)
 
+    def edits(self, old: Digest, new: Digest) -> Sequence[Span] | None:  # noqa: ARG002 (nothing was imported)
+        return None
+
+    def read_span(self, path: bytes, root: Digest, start: int, end: int) -> Buffer:
+        try:
+            return b"".join(Leaves(self.store, self.store.read_on_trust).pieces(root, start, end))
+        except MissingExtent:
+            raise Vanished(path=path) from None
+
     def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:  # noqa: ARG002 (the leaf is enough)
         extent = self.store.locate(Digest(leaf[HEADER : HEADER + DIGEST]))
         if extent.encoding is not Encoding.RAW or extent.length != produces(leaf):
@@ -128,9 +146,10 @@ class PoolSource:
 class HostSource(PoolSource):
     """A plain directory, mirrored into its history pool; content that the budget left out is read where it lies."""
 
-    def __init__(self, fs: FileSystem, host: Beneath, top: Entry | None) -> None:
+    def __init__(self, fs: FileSystem, host: Beneath, top: Entry | None, edited: Edited | None = None) -> None:
         super().__init__(fs, b"")
         self.top = top
+        self._edited = edited
         self._host = host
         self._open: tuple[bytes, int] = (b"", -1)
 
@@ -153,6 +172,15 @@ class HostSource(PoolSource):
             return super().read_on_trust(path, offset, leaf)
         except MissingExtent:
             return self.read(path, offset, leaf)
+
+    def edits(self, old: Digest, new: Digest) -> Sequence[Span] | None:
+        return None if self._edited is None else self._edited.spans(old, new)
+
+    def read_span(self, path: bytes, root: Digest, start: int, end: int) -> Buffer:
+        """Read the file itself as long as it is as it was imported, which takes less than to run what was stored."""
+        with suppress(Vanished):
+            return self._read_host(path, start, end - start)
+        return super().read_span(path, root, start, end)
 
     def place(self, path: bytes, offset: int, leaf: bytes) -> Place | None:
         try:

@@ -9,10 +9,10 @@ from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, FRAME_MAX, LEVELS_MAX, PATH_MAX
 from packetfs.net.wire.batch import Batch, Content, Item, Origin
-from packetfs.net.wire.packed import Packer, gather, pack_entry, read_entry
+from packetfs.net.wire.literals import Literals
+from packetfs.net.wire.packed import Packer, pack_entry, read_entry
 from packetfs.net.wire.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
-from packetfs.packet.layout import Buffer
 from packetfs.typing import Final
 
 
@@ -83,8 +83,7 @@ class ItemWriter:
         self._paths = PathWriter()
         self._sources: dict[bytes, int] = {}
         self._control = bytearray()
-        self._literals: list[Buffer] = []
-        self._literal_bytes = 0
+        self._literals = Literals()
         self._origin: Origin | None = None
         self.total_literals = 0
         self.total_control = 0
@@ -128,14 +127,13 @@ class ItemWriter:
         if not instructions:
             return
         size = sum(len(part) for part in literals)
-        if self._literals and self._literal_bytes + size > BATCH_LITERALS:
+        if self._literals.size and self._literals.size + size > BATCH_LITERALS:
             self.flush()
         self._control.append(Item.BLOCK)
         write_bytes(self._control, instructions)
-        self._origin = origin if not self._literals else self._origin if not literals else None
+        self._origin = origin if not self._literals.size else self._origin if not literals else None
         for part in literals:
-            gather(self._literals, part)
-        self._literal_bytes += size
+            self._literals.add(part)
         self._flush_if_full()
 
     def end(self) -> None:
@@ -151,11 +149,10 @@ class ItemWriter:
     def flush(self) -> None:
         """Send what there is."""
         if self._control:
-            self.total_literals += self._literal_bytes
+            self.total_literals += self._literals.size
             self.total_control += len(self._control)
-            self._send(Batch(self._control, self._literals, self._origin))
-            self._control = bytearray()
-            self._literals, self._literal_bytes, self._origin = [], 0, None
+            self._send(Batch(self._control, self._literals.take(), self._origin))
+            self._control, self._origin = bytearray(), None
 
     def _begin(self, item: Item, path: bytes) -> None:
         self._flush_if_full()
@@ -163,7 +160,7 @@ class ItemWriter:
         self._paths.write(self._control, path)
 
     def _flush_if_full(self) -> None:
-        if self._literal_bytes >= BATCH_LITERALS or len(self._control) >= BATCH_CONTROL:
+        if self._literals.size >= BATCH_LITERALS or len(self._control) >= BATCH_CONTROL:
             self.flush()
 
 

@@ -38,11 +38,6 @@ SOURCE: Final = 3
 STALE: Final = -1
 """The source of instructions that copy from the receiver's stale content (signatures.py)."""
 
-_GATHERED: Final = 16 * 1024
-"""Literals up to this size are gathered."""
-_GATHER: Final = 64 * 1024
-"""Bytes after which another buffer is begun: a longer one would be moved about as it grows."""
-
 LENGTH_MAX: Final = (1 << 32) - 1
 """Bytes that one COPY packet produces at the most (its length is 32 bits)."""
 
@@ -132,7 +127,7 @@ class Packer:
         self._release()
         self._block += instructions
         if literals:
-            gather(self.literals, literals)
+            self.literals.append(literals)
             self.literal_bytes += len(literals)
         self._origin.base = self.expected = expected
 
@@ -163,20 +158,6 @@ class Packer:
         item, self._held = self._held, None
         if item is not None:
             write_instruction(self._block, item, self._origin)
-
-
-def gather(parts: list[Buffer], part: Buffer) -> None:
-    """Append a part; small ones go together into buffers of their own.
-
-    As objects they would be in memory twice when they are joined to be compressed, and leave holes behind them.
-    """
-    last = parts[-1] if parts else None
-    if len(part) > _GATHERED:
-        parts.append(part)
-    elif isinstance(last, bytearray) and len(last) < _GATHER:
-        last += part
-    else:
-        parts.append(bytearray(part))
 
 
 def _merge(a: Instruction, b: Instruction) -> Instruction | None:
