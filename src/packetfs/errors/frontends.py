@@ -62,7 +62,7 @@ class DamageFound(PacketFSError):
     """Damage was found: {count} in all, each is named above."""
 
     exit_code = 13
-    hint = "`pfs repair` rebuilds names and index; a sync from a peer that has the content brings it back."
+    hint = "`pfs repair` rebuilds names and index; `pfs sync --checksum` from who has it brings content back."
 
 
 class LibraryMissing(PacketFSError):

@@ -83,14 +83,14 @@ class MissingExtent(PacketFSError, LookupError):
     """The pool {path} does not hold the extent {digest}."""
 
     exit_code = 13
-    hint = "`pfs check` tells which files need it; a sync from a peer that has them brings it back."
+    hint = "`pfs check` tells which files need it; `pfs sync --checksum` from who has them whole brings it back."
 
 
 class CorruptExtent(PacketFSError):
     """The extent {digest} at {path}, offset {offset}, is damaged: {reason}"""
 
     exit_code = 13
-    hint = "`pfs check` tells which files need it; a sync from a peer that has them brings it back."
+    hint = "`pfs check` tells which files need it; `pfs sync --checksum` from who has them whole brings it back."
 
 
 class CorruptDatabase(PacketFSError):

@@ -61,11 +61,11 @@ def mark(store: Store, live: LiveSet, roots: Iterable[Digest], take: Take) -> No
         while waiting:
             program = waiting.pop()
             if live.add(program, program=True):
-                waiting.extend(_inner(store.read(program), take))
+                waiting.extend(inner(store.read(program), take))
 
 
-def _inner(node: bytes, take: Take) -> Iterator[Digest]:
-    """Yield the programs that a node refers to."""
+def inner(node: bytes, take: Take) -> Iterator[Digest]:
+    """Yield the programs that a node refers to, and give every COPY leaf of content to `take`."""
     for part in split_node(node):
         op = part[0]
         if op == _COPY and not part[1] & _PROGRAM:

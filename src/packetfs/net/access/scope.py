@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from packetfs.errors import PacketFSError
+from packetfs.errors import CorruptExtent, PacketFSError
 from packetfs.fs.diff import diff
 from packetfs.net.wire.listing import ID
 from packetfs.packet.digest import Digest
@@ -46,7 +46,10 @@ class WholePool:
         pool = self._pool
         if not pool.holds(root) or pool.lookup.require(root).mark != Mark.PROGRAM:
             return False
-        head = read_head(pool, root)
+        try:
+            head = read_head(pool, root)
+        except CorruptExtent:
+            return False
         return head.kind is Kind.FILE and head.length == size
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
-from packetfs.errors import Unverified
+from packetfs.errors import PacketFSError, Unverified
 from packetfs.limits import RUNS_HELD_MAX
 from packetfs.net.wire.listing import Listed, Piece, pieces_of
 from packetfs.packet.digest import Digest
@@ -54,9 +55,10 @@ class OldFiles:
         """Return what no listed piece has, once all are known."""
         content = StaleContent(self._read)
         for number, root in enumerate(self._roots):
-            for piece in pieces_of(leaves(self._pool, root)):
-                if not self._listed.get(piece.id):
-                    content.add(number, piece.offset, piece.length)
+            with suppress(PacketFSError):  # whose program is damaged is of no use
+                for piece in pieces_of(leaves(self._pool, root)):
+                    if not self._listed.get(piece.id):
+                        content.add(number, piece.offset, piece.length)
         return content
 
 
@@ -159,6 +161,6 @@ class StaleContent:
             wanted = min(size, start + length - at)
             try:
                 data = self.read(at, wanted)
-            except (OSError, Unverified):
+            except (OSError, PacketFSError):
                 data = b""
             yield data + bytes(wanted - len(data))

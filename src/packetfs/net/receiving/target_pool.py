@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadMessage, InTheWay, MissingExtent, PacketFSError, UnsafePath, Unverified
+from packetfs.errors import BadMessage, CorruptExtent, InTheWay, MissingExtent, PacketFSError, UnsafePath, Unverified
 from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.leaves import Leaves
@@ -137,8 +137,11 @@ class PoolTarget:
     def names(self) -> tuple[Store, Digest]:
         if self._rename is not None:
             raise BadMessage(reason="a sketch of one file")
-        self._partial = True
-        if self._old_root is None:
+        if self._checksum:  # to have a name is not enough: all of them shall be listed
+            self._listing = True
+        else:
+            self._partial = True
+        if self._old_root is None or self._checksum:
             return self._fs.pool, TreeWriter(self._fs.pool, Kind.DIRECTORY, self._fs.pool.mean).close()
         return self._fs.pool, self._old_root
 
@@ -148,15 +151,15 @@ class PoolTarget:
     def examine(self, listed: Listed) -> bool:
         path, entry = listed.path, listed.entry
         self._seen.add(path)
-        if not entry.is_file or self._has_program(self._here(path), entry):
+        if not entry.is_file or (self._has_program(self._here(path), entry) and self._is_sound(entry)):
             new = self._dry_run and self._fs.entry(self._here(path)) is None
             self.put(path, entry, None)
             return new
         old = self._before(path)
-        if old is not None:
-            self._old.add(Digest(old.root))
-        else:
+        if old is None:
             self._newcomers += entry.size
+        elif old.root != entry.root and self._is_sound(old):
+            self._old.add(Digest(old.root))
         return True
 
     def end_listing(self) -> None:
@@ -200,6 +203,14 @@ class PoolTarget:
             return self._whole.has_file(root, entry.size)
         return self._scope.has_file(root, entry.size)
 
+    def _is_sound(self, entry: Entry) -> bool:
+        """Tell whether what is here of a file is what it should be, where the sender asked for that to be read."""
+        if not self._checksum:
+            return True
+        from packetfs.fs.mending import is_sound
+
+        return is_sound(self._fs.pool, Digest(entry.root), forget=not self._dry_run)
+
     def _is_at(self, here: bytes, root: Digest) -> bool:
         held = self._fs.entry(here)
         return held is not None and held.is_file and held.root == root
@@ -213,7 +224,7 @@ class PoolTarget:
         here, is_claim = self._here(path), False
         if entry.is_file and delivery is not None:
             old = self._fs.entry(here)
-            old_root = Digest(old.root) if old is not None and old.is_file else None
+            old_root = Digest(old.root) if old is not None and old.is_file and old.root != entry.root else None
             spans = delivery.spans() if old_root is not None and self._is_based_on(delivery, old_root) else None
             root = take_in(self._fs.pool, path, delivery, entry.root, old_root=old_root, spans=spans)
             if delivery.early:
@@ -380,7 +391,7 @@ class _HeldExtents:
         skip = offset - start
         try:
             return self._fs.pool.read_range(digest, skip, min(length, size - skip))
-        except MissingExtent:
+        except (CorruptExtent, MissingExtent):
             raise Unverified(path=self._path) from None
 
     def _containing(self, offset: int) -> int:

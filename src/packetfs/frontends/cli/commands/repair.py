@@ -1,8 +1,8 @@
 """Rebuild what follows from the arena: the index always, the names where they are damaged or missing.
 
 Names that are rebuilt are those of the last snapshot of each path; what changed after it is lost. So names that are
-whole are left alone, unless --names asks for it. Damaged content cannot be rebuilt: `pfs check` names the files, and a
-sync from a machine that has them brings it back.
+whole are left alone, unless --names asks for it. Damaged content cannot be rebuilt: `pfs check` names the files, and
+`pfs sync --checksum` from where they are whole brings it back.
 """
 
 from __future__ import annotations

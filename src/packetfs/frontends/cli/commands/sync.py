@@ -52,7 +52,7 @@ def declare(arguments: Arguments) -> None:
     add("-i", "--itemize", action="store_true", help="list each change: new, content, metadata, link or delete")
     add("--delete", action="store_true", help="delete what SRC does not have")
     add("--watch", action="store_true", help="go on: send each change when it happens, until Ctrl-C")
-    add("--checksum", action="store_true", help="read all files, even those whose size and times did not change")
+    add("--checksum", action="store_true", help="read all files, even unchanged ones; in a pool, bring what is damaged")
     add("-e", "--rsh", metavar="CMD", help="reach hosts by CMD instead of ssh ($PACKETFS_RSH)")
     add("--bwlimit", metavar="SIZE", help="move at most SIZE a second to and from another machine")
     add("--keep", metavar="SIZE", help=f"remember at most SIZE of old content (default: {KEEP >> 30} GiB)")
