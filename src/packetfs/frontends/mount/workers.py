@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from packetfs.frontends.mount.operations import Later
 from packetfs.frontends.mount.slices import USUAL, ask_for_slices
@@ -27,14 +28,23 @@ class Workers:
         self._closed = False
 
     def start(self, unique: int, job: Later) -> None:
-        """Run `job`, at once unless all threads are busy."""
+        """Run `job`, at once unless all threads are busy; here and now where there is none, and none can begin."""
         with self._change:
             self._open.add(unique)
-            self._waiting.append((unique, job))
-            if self._free < len(self._waiting) and self._threads < MOUNT_THREADS:
-                self._threads += 1
-                threading.Thread(target=self._work, daemon=True).start()
-            self._change.notify()
+            if self._free <= len(self._waiting) and self._threads < MOUNT_THREADS:
+                self._begin()
+            alone = not self._threads
+            if not alone:
+                self._waiting.append((unique, job))
+                self._change.notify()
+        if alone:
+            self._finish(unique, job)
+
+    def _begin(self) -> None:
+        """Begin one more thread, unless the system lets none."""
+        with suppress(RuntimeError):
+            threading.Thread(target=self._work, daemon=True).start()
+            self._threads += 1
 
     def end(self, unique: int) -> bool:
         """Tell whether the request is still to be answered, and forget it."""
