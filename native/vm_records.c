@@ -1,7 +1,7 @@
 /* From one record to the next: find it in the window, run the program on it, count, or pause. */
 #include "vm.h"
 
-enum { VERDICTS = 6, BLOCKS_SINGLY = 1024 };
+enum { VERDICTS = 6, BLOCKS_SINGLY = 1024, LINE = 64 /* bytes that memory moves together */ };
 
 static uint64_t window_end(const struct pfs_vm_job *job) { return job->window_start + job->window_size; }
 
@@ -24,13 +24,24 @@ static enum pfs_vm_stop find_fixed(struct pfs_vm *vm, uint64_t start, uint64_t e
     return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
 }
 
+/* Bring near where the record after this one will be looked for an end: no pattern of loads foretells that place, and
+ * waiting for it took 2 ms of a gigabyte in 100 (by hand). */
+static void fetch_end(const struct pfs_vm_job *job, uint64_t start, uint64_t end) {
+    const uint8_t *from = job->window + (start - job->window_start);
+    if (job->framing != PFS_VM_FRAMING_LINES || end - start < job->size + LINE) return;
+    __builtin_prefetch(from + job->size - 1);
+    __builtin_prefetch(from + job->size - 1 + LINE);
+}
+
 /* Up to the end of the last line that begins in the `within` bytes from `start` on. */
 static enum pfs_vm_stop find_lines(struct pfs_vm *vm, uint64_t start, uint64_t within, uint64_t end) {
     const struct pfs_vm_job *job = vm->job;
     const uint8_t *from = job->window + (start - job->window_start);
     const uint8_t *newline = within <= end - start ? memchr(from + within - 1, '\n', end - start - within + 1) : NULL;
-    if (newline != NULL) return accept(vm, start, start + (uint64_t)(newline - from) + 1);
-    return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
+    if (newline == NULL) return job->final ? accept(vm, start, end) : cut_off(vm, end - start);
+    uint64_t stop = start + (uint64_t)(newline - from) + 1;
+    fetch_end(job, stop, end);
+    return accept(vm, start, stop);
 }
 
 static enum pfs_vm_stop find_listed(struct pfs_vm *vm) {
