@@ -371,11 +371,11 @@ REPEAT_MAX: Final = 10_000
 RUN_WINDOW: Final = 2 * MIB
 """Bytes of a file that a worker holds. 1 and 2 MiB run as fast, but a turn for each MiB cost 65,535 short shards a
 tenth more; 4 MiB gained nothing. Longer records grow it."""
-MAPPED_WINDOW: Final = 64 * MIB
-"""Bytes of a file that a worker maps at a time, where it can: nothing is copied, and turns are few. With 16 MiB a
-search in a gigabyte took 7 to 10 ms more of 100 (by hand). Page tables for it take 128 KiB; a whole file mapped would
-take 1/512 of its size."""
-MAPPED_SHARDS: Final = 64
+MAPPED_WINDOW: Final = 256 * MIB
+"""Bytes of a file that a worker maps at a time, where it can: nothing is copied, and turns are few. Each finds Python's
+own memory out of the caches, through which the file has gone: with 64 MiB a search in a gigabyte took 5 ms more of 80,
+with 16 MiB 7 to 10 more than that (by hand). Page tables for it take 512 KiB at the most."""
+MAPPED_SHARDS: Final = 256
 """Shards that a mapped window may hold for its sake: more of them, shorter ones, are as quick in a smaller window."""
 WINDOW_TAIL: Final = 16 * KIB
 """Bytes read behind a window for the record that crosses its end: most lines are shorter; a longer one asks again."""

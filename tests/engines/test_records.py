@@ -239,6 +239,15 @@ def test_slots_come_round_and_no_batch_lies_across_the_end() -> None:
     assert [batch.slot for batch in batches if not batch.shard % VMS_MAX] == [1, 1, 1, 1]
 
 
+def test_batches_grow_in_each_file() -> None:
+    sources = [Bytes(bytes(700_000)), Bytes(bytes(130_000))]
+    batches = plan(sources, parse_records("line"), 1000, 256, lambda event: None)  # noqa: ARG005
+    assert [(batch.file, batch.count) for batch in batches] == [
+        *((0, count) for count in (64, 64, 128, 256, 188)),
+        *((1, count) for count in (64, 64, 2)),
+    ]
+
+
 def test_first_records_of_shards() -> None:
     batch = Batch(0, 0, range(5000, 7500, 1000), 7500)
     positions, stops, bases = first_records(batch, parse_records("fixed:300"))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from array import array
 
 NO_BOUNDS: Final = memoryview(b"").cast("Q")
+FIRST: Final = 64
+"""Shards of a file's first batch at the most: what they write is seen soon. Later ones grow, so that turns are few."""
 Tell = Callable[[Trouble], None]
 Known = Callable[[int, int, int], "Stretch | None"]
 """Returns the stretch that is to come whole: of file number so and so, its first shard's number, where it begins."""
@@ -92,13 +94,14 @@ def _unknown(file: int, shard: int, start: int) -> Stretch | None:
 def plan(
     sources: Sequence[Source], records: Records, shard_bytes: int, most: int, tell: Tell, known: Known = _unknown
 ) -> Iterator[Batch]:
-    """Yield the batches of a job, of `most` shards at the most, none across the end of a stretch; but a stretch that is
-    `known` as one batch. Pipes are waited for, lists scanned as they come."""
+    """Yield the batches of a job, of `most` shards at the most, but of no more than FIRST or come before it in its
+    file; none across the end of a stretch, but a stretch that is `known` as one batch. Pipes are waited for, lists
+    scanned as they come."""
     shard = 0
     for file, source in enumerate(sources):
         scan = _scan(source, records, tell) if records.kind in LISTS else None
-        cuts = _cut(source, file, shard_bytes, known)
-        while taken := cuts.take(shard, min(most, VMS_MAX - shard % VMS_MAX)):
+        cuts, first = _cut(source, file, shard_bytes, known), shard
+        while taken := cuts.take(shard, min(most, max(FIRST, shard - first), VMS_MAX - shard % VMS_MAX)):
             batch = Batch(file, shard, *taken)
             yield scan.take(batch) if scan is not None else batch
             shard = batch.behind
