@@ -15,13 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packetfs.accel import native
+from packetfs.engines.input.records import parse_records
 from packetfs.errors import BadArgument, UnknownProgram
+from packetfs.limits import FUEL
 from packetfs.toolchain.arguments import Argument
 from packetfs.toolchain.python.language import Record, Span
 from packetfs.toolchain.shipped import catalogue
 from packetfs.toolchain.shipped.fields import column_of, without_end
 from packetfs.toolchain.shipped.packets import packets_of
 from packetfs.vm.program import decode_program, encode_program
+from tests.toolchain import rig
 from tests.toolchain.rig import Outcome, run, signed
 from tools import ship
 
@@ -118,6 +122,14 @@ def test_grep_over_many_lines_at_once(parts: list[bytes], pattern: bytes, invert
     wanted = b"".join(found)
     assert outcome.output == (b"" if count or not found else wanted if wanted.endswith(b"\n") else wanted + b"\n")
     assert outcome.maps == {"matches": {ZERO: len(found)} if found else {}}
+
+
+@pytest.mark.skipif(native is None, reason="the twin takes half a minute")
+def test_grep_of_the_shortest_lines_takes_half_of_its_fuel() -> None:
+    size = parse_records(catalogue.find("grep").records).size
+    assert 4 * rig.FUEL <= FUEL
+    assert executed("grep", [b"\n" * (size // 2)], count=1).maps == {"matches": {ZERO: size // 2}}
+    assert executed("grep", [b"\n" * (size // 2)]).output == b"\n" * (size // 2)
 
 
 def lines_in(data: bytes) -> list[bytes]:

@@ -55,7 +55,7 @@ def two(tmp_path: Path) -> str:
 
 def test_shipped_names_win() -> None:
     chosen = choose("grep", ["pattern=a=b", "invert=yes"])
-    assert (chosen.name, chosen.records, chosen.description) == ("grep", "lines", catalogue.find("grep").summary)
+    assert (chosen.name, chosen.records, chosen.description) == ("grep", "lines:262144", catalogue.find("grep").summary)
     assert run(chosen.program, [b"a=b\n", b"c\n"]).output == b"c\n"
 
 

@@ -34,7 +34,7 @@ def wc(record: Record) -> None:
     size[0] += len(record)
 
 
-@program(records="lines")
+@program(records="lines:262144")  # with four times as many, a gigabyte took 5 ms more of 75 (by hand)
 def grep(
     record: Record, *, pattern: bytes = b"", invert: bool = False, count: bool = False, newline: bool = True
 ) -> int:
