@@ -10,6 +10,9 @@ import pytest
 
 from packetfs.engines.compiled import cache
 from packetfs.engines.compiled.cache import CodeCache, load_code
+from packetfs.engines.compiled.recipe import of_program, recipe
+from packetfs.vm.image import load
+from tests.vm.rig import program
 
 SEVEN = "define i64 @number() {\n  ret i64 7\n}\n"
 
@@ -69,6 +72,17 @@ def test_the_oldest_go(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         assert call(SEVEN.replace("7", str(number))) == number
     assert len(list(place.iterdir())) == 3
+
+
+@pytest.mark.usefixtures("place")
+def test_a_program_without_code_needs_no_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (load(program(f"mov r0, {number}\nexit")) for number in (1, 2))
+    assert not cache.has_code(of_program(one))
+    load_code(recipe(one, 64), "number", lambda: SEVEN)
+    assert cache.has_code(of_program(one))
+    assert not cache.has_code(of_program(other))
+    monkeypatch.setattr(cache, "_used", None)
+    assert not cache.has_code(of_program(one))
 
 
 def test_a_place_that_cannot_be_written_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:

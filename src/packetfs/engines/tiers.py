@@ -85,12 +85,13 @@ class Tiered:
 
     def _look(self, framing: int, size: int) -> None:
         """Take what was made before; others wait for that, as a batch in the interpreter takes far longer."""
-        from packetfs.engines.compiled.cache import keeps_code
+        from packetfs.engines.compiled.cache import has_code
+        from packetfs.engines.compiled.recipe import of_program
 
         with self._lock:
             if self._looked:
                 return
-            if keeps_code():
+            if has_code(of_program(self._image)):
                 try:
                     self._find(framing, size)
                 except OSError as error:  # no memory that may be executed

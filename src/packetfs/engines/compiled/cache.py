@@ -1,4 +1,5 @@
-"""Machine code that was made before, in files of the user's: one for each function of a recipe.
+"""Machine code that was made before, in files of the user's: one for each function of a recipe. Their names begin with
+what names the program.
 
 What lies there is executed, so the directory must belong to the user and be closed to others, and each file too. A file
 is the digest of what follows, and code; one that is damaged, or not the user's, is made anew. Nothing depends on the
@@ -64,6 +65,13 @@ class CodeCache:
         made = data[DIGEST:]
         return made if made and digest_of(made) == data[:DIGEST] else None
 
+    def has(self, front: str) -> bool:
+        """Tell whether there is any code whose key begins so."""
+        try:
+            return any(key.startswith(front) for key in os.listdir(self._directory))
+        except OSError:
+            return False
+
     def put(self, key: str, made: bytes) -> None:
         """Remember code, whole or not at all."""
         if len(made) + DIGEST > CODE_CACHE_BYTES:
@@ -102,9 +110,10 @@ def keep_code(directory: str) -> None:
     _used = CodeCache(directory)
 
 
-def keeps_code() -> bool:
-    """Tell whether code is remembered."""
-    return _used is not None
+def has_code(program: bytes) -> bool:
+    """Tell whether code of a program is remembered, be it of another processor or of makers that changed since: most
+    programs have none, and need no recipe to be looked for by."""
+    return _used is not None and _used.has(program.hex())
 
 
 def find_code(recipe: bytes, name: str) -> Code | None:
@@ -138,7 +147,7 @@ def _kept(recipe: bytes, name: str, *, draft: bool) -> bytes | None:
 
 
 def _key(recipe: bytes, name: str, *, draft: bool) -> str:
-    return digest_of(f"{_DRAFT if draft else ''}{name}\0".encode() + recipe).hex()
+    return recipe[:DIGEST].hex() + digest_of(f"{_DRAFT if draft else ''}{name}\0".encode() + recipe).hex()
 
 
 def _make(text: str, recipe: bytes, name: str, *, draft: bool) -> bytes:

@@ -7,6 +7,7 @@ Python are answered, records are numbered.
 from __future__ import annotations
 
 from itertools import accumulate, compress
+from mmap import MAP_PRIVATE, mmap
 from struct import pack
 
 from packetfs import errors
@@ -127,14 +128,14 @@ class Turns:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._view = View(maps=work.machine is not TWIN)
-        self._out = bytearray()
+        self._out: mmap | bytearray = bytearray()
         self._used = 0
         self._taken: list[bytes] = []
 
     def take(self, live: Live) -> None:
         """Give each microVM of the batch that is not held or ended a slice, and hand over what they emitted."""
         batch, table = live.batch, self._work.table
-        self._out = self._out or bytearray(OUTPUT_BUFFER)  # not before there is something to run
+        self._out = self._out or mmap(-1, OUTPUT_BUFFER, MAP_PRIVATE)  # memory that nobody emits into is never touched
         table.need_room()
         table.ledger.claims[batch.slot] = 1
         words, where = table.words, (batch.slot, batch.count)
