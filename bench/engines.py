@@ -39,8 +39,7 @@ from packetfs.engines.lanes.shape import LANES as WIDTH
 from packetfs.engines.lowering.safety import SAFE, Safety
 from packetfs.vm.context import Context, begin_shard
 from packetfs.vm.image import Image, hand_over
-from packetfs.vm.layout import CONTEXT_BYTES, Framing, State
-from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, Framing, State
 
 FEW: Final = 512
 MANY: Final = 8192

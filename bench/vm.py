@@ -24,9 +24,8 @@ from typing import Final
 from packetfs.vm.assembly import assemble
 from packetfs.vm.context import Context, begin_shard
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import CONTEXT_BYTES, ContextKind, Framing, MapType, State
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, ContextKind, Framing, MapType, State
 from packetfs.vm.machine import NATIVE, TWIN, Machine
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import MapDefinition, Program
 
 RECORD: Final = 64

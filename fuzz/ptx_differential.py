@@ -25,9 +25,8 @@ from packetfs.vm.assembly import disassemble
 from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import CONTEXT_BYTES, ContextKind, Fault, Framing, MapFlag, MapType, Stop
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, ContextKind, Fault, Framing, MapFlag, MapType, Stop
 from packetfs.vm.machine import MACHINES, Machine
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.single import Ended
 from packetfs.vm.slots import starts

@@ -29,9 +29,20 @@ from packetfs.vm.context import BASE_UNKNOWN, Context, begin_shard
 from packetfs.vm.framing import PAIR
 from packetfs.vm.helpers import answer
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import CONTEXT_BYTES, STACK_BYTES, ContextKind, Fault, Framing, MapFlag, MapType, State, Stop
+from packetfs.vm.layout import (
+    CONTEXT_BYTES,
+    SPILL_STRIDE,
+    STACK_BYTES,
+    ContextKind,
+    Fault,
+    Framing,
+    MapFlag,
+    MapType,
+    State,
+    Stop,
+)
 from packetfs.vm.machine import NATIVE, TWIN, Machine
-from packetfs.vm.memory import COPY_AT, SPILL_STRIDE
+from packetfs.vm.memory import COPY_AT
 from packetfs.vm.program import MapDefinition, Program
 from packetfs.vm.slots import starts
 

@@ -10,9 +10,10 @@ from packetfs.net.wire.messages import MESSAGES, Mode, Option, Type
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.codec import encode
 from packetfs.packet.digest import digest_of
+from packetfs.packet.fields import FIELDS, HEADER_FIELDS, TAIL_FIELDS
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import FIELDS, HEADER_FIELDS, TAIL_FIELDS, Field, Op
+from packetfs.packet.layout import Field, Op
 from packetfs.packet.text import disassemble
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.layout import MapType, Reducer, Show

@@ -28,8 +28,7 @@ from packetfs.errors import BadJob, JobBusy, TableFull
 from packetfs.packet.layout import Buffer
 from packetfs.vm.context import GOLDEN, Context, begin_shard
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT_BYTES, HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX, State
-from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.layout import CONTEXT_BYTES, HEADROOM, RECORD_COPY_MAX, SPILL_STRIDE, TAILROOM, VMS_MAX, State
 from tests.engines.rig import counting, hashed
 
 

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from packetfs.errors import BadMicroVM
 from packetfs.vm.context import Context
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, Fault, Framing, State
+from packetfs.vm.layout import CONTEXT, CONTEXT_BYTES, SPILL_STRIDE, Fault, Framing, State
 from packetfs.vm.machine import MACHINES, NATIVE, Machine
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.snapshot import freeze
 from tests.vm.rig import RING, Rig, array, every_machine, program, table
 

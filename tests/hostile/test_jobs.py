@@ -25,8 +25,7 @@ from packetfs.packet.codec import encode
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET
 from packetfs.vm.context import Context, begin_shard
-from packetfs.vm.layout import CONTEXT_BYTES, VMS_MAX, Fault, MapType, Show, State
-from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, VMS_MAX, Fault, MapType, Show, State
 from packetfs.vm.program import MapDefinition, encode_program, program_digest
 from packetfs.vm.snapshot import chunks, freeze
 from tests.vm.rig import array, program

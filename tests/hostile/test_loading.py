@@ -13,9 +13,8 @@ from packetfs.accel import native
 from packetfs.errors import BadMicroVM, PacketFSError
 from packetfs.vm.context import begin_shard
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT_BYTES, MapType, State
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, MapType, State
 from packetfs.vm.machine import MACHINES, NATIVE
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import Program
 from packetfs.vm.snapshot import freeze, thaw
 from tests.vm.code import any_bytes

@@ -19,10 +19,9 @@ from packetfs.engines.results.narrow import is_narrow_python, narrow_python, red
 from packetfs.errors import IllegalInstruction
 from packetfs.vm.assembly import assemble
 from packetfs.vm.check import check
-from packetfs.vm.layout import CONTEXT_BYTES, HELPERS, Fault, Framing, MapType, Reducer
+from packetfs.vm.layout import CONTEXT_BYTES, HELPERS, SPILL_STRIDE, Fault, Framing, MapType, Reducer
 from packetfs.vm.machine import Machine
 from packetfs.vm.maps import hash_of
-from packetfs.vm.memory import SPILL_STRIDE
 from tests.vm.rig import array, every_machine, fault, rig, table
 from tools import headers
 

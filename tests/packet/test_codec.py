@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from packetfs.errors import BadPacket, UnknownFeature
 from packetfs.packet.codec import Packet, decode, encode, iterate
 from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.fields import FIELDS, HEADER_FIELDS
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import FIELDS, HEADER_FIELDS, PACKET, Op
+from packetfs.packet.layout import PACKET, Op
 
 GOLDEN = {
     "head": (

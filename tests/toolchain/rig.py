@@ -9,10 +9,9 @@ from packetfs.engines.machines import choose
 from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT_BYTES, Fault, Framing, State, Stop
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, Fault, Framing, State, Stop
 from packetfs.vm.machine import Machine
 from packetfs.vm.maps import entries
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import Program
 
 SLICE = 1 << 40

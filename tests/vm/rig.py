@@ -14,9 +14,8 @@ from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.helpers import answer
 from packetfs.vm.image import Image, load
-from packetfs.vm.layout import CONTEXT_BYTES, ContextKind, Fault, Framing, MapType, State, Stop
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, ContextKind, Fault, Framing, MapType, State, Stop
 from packetfs.vm.machine import Machine
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import MapDefinition, Program
 
 every_machine = pytest.mark.parametrize("machine", find_machines(), ids=lambda machine: machine.name)

@@ -16,9 +16,8 @@ from packetfs.packet.codec import decode, iterate
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Op
 from packetfs.vm.context import Context
-from packetfs.vm.layout import CONTEXT_BYTES, ContextFlag, State
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, ContextFlag, State
 from packetfs.vm.machine import TWIN
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.snapshot import chunks, freeze, freeze_python, thaw, thaw_python
 from tests.vm.rig import RING, Rig, array, rig
 

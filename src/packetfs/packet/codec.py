@@ -17,7 +17,7 @@ _RECORDS: Final = frozenset(map(int, CallRecords))
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet. `body` is always 48 bytes; what the fields mean depends on `op` (layout.FIELDS)."""
+    """One packet. `body` is always 48 bytes; what the fields mean depends on `op` (fields.py)."""
 
     op: Op
     flags: int = 0

@@ -16,13 +16,14 @@ from packetfs.vm.layout import (
     OFFSET_MASK,
     REGION_SHIFT,
     RESERVE_BYTES,
+    SPILL_STRIDE,
     Fault,
     MapType,
     Region,
     State,
     Stop,
 )
-from packetfs.vm.memory import SPILL_STRIDE, Memory, Pause, Trap
+from packetfs.vm.memory import Memory, Pause, Trap
 from packetfs.vm.microvm import BYTES_A_SLOT, M64, MicroVM, Output
 from packetfs.vm.trace import formatted
 

@@ -18,8 +18,8 @@ from packetfs.vm.framing import PAIR, Records, Window
 from packetfs.vm.helpers import ANSWERED, memory_of
 from packetfs.vm.image import Image
 from packetfs.vm.instruction import Instruction, iterate_rows, width
-from packetfs.vm.layout import CONTEXT_BYTES, Fault, Framing, State, Stop
-from packetfs.vm.memory import SPILL_STRIDE, Pause, Trap
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, Fault, Framing, State, Stop
+from packetfs.vm.memory import Pause, Trap
 from packetfs.vm.microvm import MicroVM, Output
 from packetfs.vm.operations import Operation, RecordEnd, operation_of
 

@@ -41,6 +41,8 @@ RECORD_COPY_MAX: Final = 64 * 1024
 """Bytes of a record that a program may change: the first store makes a private copy of the record."""
 SPILL_BYTES: Final = STACK_BYTES + RESERVE_BYTES + HEADROOM + RECORD_COPY_MAX + TAILROOM
 """A paused microVM's memory beside its context: stack, reserve, private copy of the record. Sparse: few touch it."""
+SPILL_STRIDE: Final = -(-SPILL_BYTES // 4096) * 4096
+"""Bytes from one microVM's spill to the next: whole pages, so that what is not used costs no memory."""
 
 
 class Region(IntEnum):

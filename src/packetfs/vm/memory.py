@@ -10,14 +10,13 @@ from struct import Struct
 
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Final
-from packetfs.vm.image import Image, up
+from packetfs.vm.image import Image
 from packetfs.vm.layout import (
     HEADROOM,
     OFFSET_MASK,
     RECORD_COPY_MAX,
     REGION_SHIFT,
     RESERVE_BYTES,
-    SPILL_BYTES,
     STACK_BYTES,
     TAILROOM,
     ContextKind,
@@ -26,8 +25,6 @@ from packetfs.vm.layout import (
     Stop,
 )
 
-SPILL_STRIDE: Final = up(SPILL_BYTES, 4096)
-"""Bytes from one microVM's spill to the next: whole pages, so that what is not used costs no memory."""
 RESERVE_AT: Final = STACK_BYTES
 COPY_AT: Final = STACK_BYTES + RESERVE_BYTES
 """Where in the spill the reserve and the private copy of the record (from offset 0 of its region on) lie."""

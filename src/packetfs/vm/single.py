@@ -10,9 +10,8 @@ from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.framing import PAIR
 from packetfs.vm.helpers import answer
 from packetfs.vm.image import Image
-from packetfs.vm.layout import CONTEXT_BYTES, Fault, Framing, State, Stop
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, Fault, Framing, State, Stop
 from packetfs.vm.machine import Machine
-from packetfs.vm.memory import SPILL_STRIDE
 
 _ROOM: Final = 64 * 1024
 """Bytes of output between two stops; what does not fit at once gets twice as much."""

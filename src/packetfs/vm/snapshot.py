@@ -24,13 +24,14 @@ from packetfs.vm.layout import (
     HEADROOM,
     RECORD_COPY_MAX,
     RESERVE_BYTES,
+    SPILL_STRIDE,
     STACK_BYTES,
     TAILROOM,
     ContextFlag,
     Fault,
     State,
 )
-from packetfs.vm.memory import COPY_AT, RESERVE_AT, SPILL_STRIDE
+from packetfs.vm.memory import COPY_AT, RESERVE_AT
 
 MOVABLE: Final = (State.READY, State.PAUSED, State.DONE, State.FAULTED)
 """States of microVMs that can be frozen."""

@@ -17,10 +17,9 @@ from packetfs.vm.context import Context, begin_shard, open_maps
 from packetfs.vm.helpers import answer
 from packetfs.vm.image import load
 from packetfs.vm.instruction import SLOT, iterate
-from packetfs.vm.layout import CONTEXT_BYTES, Framing, MapFlag, MapType, State, Stop
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE, Framing, MapFlag, MapType, State, Stop
 from packetfs.vm.machine import Machine
 from packetfs.vm.maps import Effort, entries, update
-from packetfs.vm.memory import SPILL_STRIDE
 from packetfs.vm.program import Program
 from tests.toolchain.kernel import bpf
 

@@ -16,8 +16,10 @@ from packetfs.dataclass import dataclass
 from packetfs.errors.system import source_error
 from packetfs.limits import KIB
 from packetfs.packet.digest import Digest
-from packetfs.packet.execute import Filling, fill_from
-from packetfs.typing import Final
+from packetfs.typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from packetfs.packet.execute import Filling
 
 MADE_UP_MAX: Final = 64 * KIB
 """Bytes that files of /sys say they have at the most: a page of any machine."""
@@ -154,6 +156,8 @@ class PoolFile(Source):
         self.size: int = self.program.size(root)
 
     def read_into(self, start: int, room: memoryview) -> int:
+        from packetfs.packet.execute import fill_from
+
         stop = min(start + len(room), self.size)
         done = 0
         for at, leaf in self.program.between(self.root, start, stop):

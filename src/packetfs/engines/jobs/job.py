@@ -20,7 +20,6 @@ from packetfs.engines.options import JobOptions, check_options
 from packetfs.engines.results.result import JobListener, RunResult, ignore
 from packetfs.errors import UsageError
 from packetfs.limits import PIPE_HELD, SHARD_BYTES_MAX, SHARD_BYTES_MIN
-from packetfs.packet.execute import Filling
 from packetfs.packet.layout import Buffer
 from packetfs.typing import TYPE_CHECKING, Final, Sequence
 from packetfs.vm.image import load
@@ -30,6 +29,7 @@ from packetfs.vm.program import Program, encode_program, program_digest
 
 if TYPE_CHECKING:
     from packetfs.engines.memo.memo import Memory
+    from packetfs.packet.execute import Filling
 
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 (jobs lie in directories of their own there, mode 0700)
 

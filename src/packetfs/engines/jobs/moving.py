@@ -37,8 +37,8 @@ from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Buffer, Op
 from packetfs.typing import Final, Iterator, Sequence
 from packetfs.vm.image import load
-from packetfs.vm.layout import CONTEXT_BYTES
-from packetfs.vm.memory import COPY_AT, SPILL_STRIDE
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE
+from packetfs.vm.memory import COPY_AT
 from packetfs.vm.snapshot import MOVABLE, chunks, freeze, thaw
 
 PARTS: Final = ("job.json", "program", "reduced", "spool")

@@ -26,8 +26,7 @@ from packetfs.limits import (
 )
 from packetfs.threading import Lock
 from packetfs.typing import TYPE_CHECKING, Sequence
-from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, TAILROOM, VMS_MAX
-from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.layout import HEADROOM, RECORD_COPY_MAX, SPILL_STRIDE, TAILROOM, VMS_MAX
 
 if TYPE_CHECKING:
     from packetfs.engines.memo.memo import Memo, Recalled, Remembered

@@ -26,8 +26,7 @@ from packetfs.engines.live.ledger import LEDGER_BYTES, SLOTS, Ledger
 from packetfs.limits import TABLE_ROOM
 from packetfs.threading import Lock
 from packetfs.typing import Final, Iterator
-from packetfs.vm.layout import CONTEXT_BYTES
-from packetfs.vm.memory import SPILL_STRIDE
+from packetfs.vm.layout import CONTEXT_BYTES, SPILL_STRIDE
 
 PAGE: Final = mmap.PAGESIZE
 _MADV_POPULATE_WRITE: Final = 23
