@@ -79,6 +79,21 @@ def test_checksum_brings_what_is_damaged(rig: Rig, part: str) -> None:
     assert_there(rig)
 
 
+@pytest.mark.parametrize("changes", [False, True])
+def test_checksum_has_damaged_directories_built_again(rig: Rig, changes: bool) -> None:
+    with Pool.open(str(rig.base / "pool")) as pool, FileSystem(pool) as fs:
+        node = pool.read(fs.tree_root(b"dst/sub"))
+    damage(rig, node[64:])
+    if changes:
+        (rig.base / "src" / "sub" / "0").write_bytes(b"changed")
+    assert findings(rig)
+    assert rig.sync(f"{rig.base}/src/", "pfs:dst", delete=True, checksum=True).changed == changes
+    assert not rig.troubles
+    rig.sync("pfs:dst/", rig.base / "back", delete=True)
+    assert describe(rig.base / "back") == describe(rig.base / "src")
+    assert changes or not findings(rig)
+
+
 def test_what_is_whole_is_left_as_it_is(rig: Rig) -> None:
     summary = rig.sync(f"{rig.base}/src/", "pfs:dst", delete=True, checksum=True)
     assert (summary.changed, summary.deleted, summary.sent.literal) == (0, 0, 0)

@@ -1,10 +1,12 @@
-"""Whether a file is held as it should be, byte by byte; what is damaged makes room for what is stored again."""
+"""Whether what names lead to is held as it should be, byte by byte; damage makes room for what is stored again."""
 
 from __future__ import annotations
 
-from packetfs.fs.directory import node_of
+from packetfs.fs.directory import node_of, split_node
+from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.gc import inner
-from packetfs.packet.digest import Digest
+from packetfs.packet.digest import NO_DIGEST, Digest
+from packetfs.packet.layout import Op
 from packetfs.pool.pool import Pool
 from packetfs.pool.recovery import is_whole
 
@@ -25,6 +27,29 @@ def is_sound(pool: Pool, root: Digest, *, forget: bool) -> bool:
         waiting.extend(inner(pool.read(program), content.append))
         for leaf in content:
             sound = _is_held(pool, node_of(leaf), forget=forget) and sound
+    return sound
+
+
+def mend_directories(fs: FileSystem, path: bytes) -> None:
+    """Let the programs that are damaged, of a directory and all below it, be built again: the names are elsewhere."""
+    waiting = [fs.paths.directory(path)]
+    while waiting:
+        ino = waiting.pop()
+        base = fs.names.inode(ino).base
+        if base != NO_DIGEST and not _is_built(fs.pool, base):
+            fs.names.unbuild(ino)
+        waiting += [inode.ino for inode in fs.names.inodes(ino) if inode.entry.is_dir]
+
+
+def _is_built(pool: Pool, root: Digest) -> bool:
+    """Tell whether all nodes of a directory's program are there; those that are not leave the index."""
+    sound, waiting = True, [root]
+    while waiting:
+        node = waiting.pop()
+        if _is_held(pool, node, forget=True):
+            waiting += [node_of(part) for part in split_node(pool.read(node)) if part[0] == Op.TREE]
+        else:
+            sound = False
     return sound
 
 

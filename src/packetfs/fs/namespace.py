@@ -223,6 +223,12 @@ class Namespace:
         self.write("UPDATE inode SET root=?, size=?, dirty=0 WHERE ino=?", (root, size, ino))
         self.write("DELETE FROM touched WHERE parent=?", (ino,))
 
+    def unbuild(self, ino: int) -> None:
+        """Forget the program of a directory: it is built whole, whatever changed."""
+        self._soil(ino)
+        self.write("UPDATE inode SET root=? WHERE ino=?", (NO_DIGEST, ino))
+        self._soiled = 0
+
     def touched(self, ino: int) -> list[bytes]:
         """Return the names of a directory that changed after its program was built, in order."""
         return [row[0] for row in self.rows("SELECT name FROM touched WHERE parent=? ORDER BY name", (ino,))]

@@ -82,7 +82,13 @@ class PoolTarget:
 
     def _current_root(self) -> Digest | None:
         entry = self._fs.entry(self._path)
-        return self._fs.tree_root(self._path) if entry is not None and entry.is_dir else None
+        if entry is None or not entry.is_dir:
+            return None
+        if self._checksum and not self._dry_run and self._rename is None:
+            from packetfs.fs.mending import mend_directories
+
+            mend_directories(self._fs, self._path)
+        return self._fs.tree_root(self._path)
 
     def _known_root(self) -> Digest | None:
         """Return the tree of what a limited sender may know: its directory, or the one file that it replaces."""
