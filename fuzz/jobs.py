@@ -349,7 +349,7 @@ class Case:
             return HostFile(os.fspath(path))
         if how == "pool":
             return PoolFile(
-                self._pool, ingest(self._pool, lambda at, room: _read(data, at, room), len(data)).root, f"p{number}"
+                self._pool, ingest(self._pool, lambda at, room: _read(data, at, room)).root, f"p{number}"
             )
         reading, writing = os.pipe()
         threading.Thread(target=_feed, args=(writing, data), daemon=True).start()

@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 ${CC:-gcc} -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
-  -o "$out/driver" driver.c blocks.c compare.c cut.c cut_avx2.c cut_avx512.c expand.c index.c match.c narrow.c packed.c patch.c search.c \
+  -o "$out/driver" driver.c blocks.c compare.c cut.c cut_avx2.c cut_avx512.c expand.c fingerprint.c fingerprint_avx2.c index.c match.c narrow.c packed.c patch.c search.c \
   search_avx2.c search_avx512.c sketch.c -lm
 "$out/driver" "${1:-1000}"
 for dispatch in PFS_VM_THREADED PFS_VM_SWITCH; do # as GNU C compiles it, and as others do

@@ -346,6 +346,30 @@ static void check_sketch(void) {
     free(a), free(b), free(waiting), free(found);
 }
 
+/* A buffer and a key of exact size, on either unit; then a stream of extents that have those fingerprints, but for one. */
+static void check_fingerprint(void) {
+    enum { EXTENTS = 4 };
+    size_t size = draw(3000), changed = draw(EXTENTS + 1), key_size = pfs_fingerprint_key(size);
+    uint8_t *data = make(size), *key = malloc(key_size), *stream = malloc(EXTENTS * size + 1);
+    uint8_t leaves[EXTENTS * 64] = {0}, known[EXTENTS * PFS_FINGERPRINT], again[PFS_FINGERPRINT];
+    for (size_t i = 0; i < key_size; i++) key[i] = (uint8_t)draw(256);
+    for (size_t i = 0; i < EXTENTS; i++) {
+        uint32_t length = (uint32_t)size;
+        memcpy(leaves + i * 64 + 4, &length, sizeof length);
+        memcpy(stream + i * size, data, size);
+        pfs_fingerprint_choose(i % 2 == 0 ? PFS_SCALAR : pfs_simd_best());
+        pfs_fingerprint(data, size, key, known + i * PFS_FINGERPRINT);
+        pfs_fingerprint(data, size, key, again);
+        assert(memcmp(known, again, sizeof again) == 0);
+    }
+    if (changed < EXTENTS && size > 0) stream[changed * size + draw(size)] ^= 1;
+    struct pfs_source all = {stream, EXTENTS * size};
+    size_t same = pfs_same_fingerprints((struct pfs_source){leaves, sizeof leaves}, (struct pfs_source){known, sizeof known},
+                                        (struct pfs_source){key, key_size}, all);
+    assert(same == (size > 0 ? changed : EXTENTS));
+    free(data), free(key), free(stream);
+}
+
 int main(int count, char **arguments) {
     int rounds = count > 1 ? atoi(arguments[1]) : 1000;
     for (int i = 1; i <= rounds; i++) {
@@ -362,6 +386,7 @@ int main(int count, char **arguments) {
         check_compare();
         check_blocks();
         check_sketch();
+        check_fingerprint();
     }
     printf("native: %d rounds, nothing wrong\n", rounds);
     return 0;

@@ -82,20 +82,22 @@ int pfs_differ(const uint8_t *a, const uint8_t *b, size_t limit, struct pfs_stre
 /* Bytes at the front equal to `value`. */
 size_t pfs_run_length(const uint8_t *a, uint8_t value, size_t limit);
 
-/* How many bytes of a mapping are in memory, from its first one on. */
-size_t pfs_resident(const uint8_t *data, size_t size);
-
 struct pfs_source {
     const uint8_t *data;
     size_t size;
 };
 
-/* Extents that lie one behind the other in an arena, and that leaves of a program name: how many of them are as the
- * stream goes on, and how many bytes of the arena and of the stream these take. */
-struct pfs_same {
-    size_t count, stored, stream;
-};
-struct pfs_same pfs_same_extents(struct pfs_source leaves, struct pfs_source stored, struct pfs_source stream);
+/* fingerprint: 16 bytes of data that only who has the key can foresee; it is as long as pfs_fingerprint_key says */
+size_t pfs_fingerprint_key(size_t size);
+#define PFS_FINGERPRINT 16
+void pfs_fingerprint(const uint8_t *data, size_t size, const uint8_t *key, uint8_t out[PFS_FINGERPRINT]);
+/* Adds to the sums what the data makes. */
+typedef void pfs_fingerprint_fn(const uint8_t *data, size_t size, const uint8_t *key, uint64_t sums[2]);
+pfs_fingerprint_fn pfs_fingerprint_scalar, pfs_fingerprint_avx2;
+void pfs_fingerprint_choose(enum pfs_simd simd); /* scalar until then */
+/* How many of the extents that leaves name the stream begins with, by the fingerprints that are known of them. */
+size_t pfs_same_fingerprints(struct pfs_source leaves, struct pfs_source known, struct pfs_source key,
+                             struct pfs_source stream);
 
 /* expand: run DATA, FILL and COPY packets */
 /* 0, or what is wrong; *produced bytes of out are then written. */

@@ -133,6 +133,7 @@ static PyObject *native_set_simd(PyObject *module, PyObject *args) {
         if (strcmp(simd_names[simd], name) != 0) continue;
         simd_now = (enum pfs_simd)simd;
         pfs_search_choose(simd_now);
+        pfs_fingerprint_choose(simd_now);
         Py_RETURN_NONE;
     }
     return bad("this machine has no such vector unit");
@@ -454,9 +455,9 @@ static PyMethodDef methods[] = {
     {"pack_in_place", pfs_python_pack_in_place, METH_VARARGS,
      "pack_in_place(new, old, at) -> (head, (instructions, literals, expected), tail)"},
     {"differing", pfs_python_differing, METH_VARARGS, "differing(new, old) -> list of (start, end)"},
-    {"resident", pfs_python_resident, METH_VARARGS, "resident(mapped) -> int: bytes at its front that are in memory"},
-    {"same_extents", pfs_python_same_extents, METH_VARARGS,
-     "same_extents(leaves, stored, stream) -> (count, bytes of stored, bytes of stream)"},
+    {"fingerprint", pfs_python_fingerprint, METH_VARARGS, "fingerprint(data, key) -> bytes"},
+    {"same_fingerprints", pfs_python_same_fingerprints, METH_VARARGS,
+     "same_fingerprints(leaves, known, key, stream) -> int: extents at its front that have those"},
     {"block_sums", pfs_python_block_sums, METH_VARARGS, "block_sums(data, block, width, key) -> bytes"},
     {"block_index", pfs_python_block_index, METH_VARARGS, "block_index(sums, width) -> bytes: a table for block_find."},
     {"block_find", pfs_python_block_find, METH_VARARGS,
@@ -489,6 +490,7 @@ static PyMethodDef methods[] = {
 static int execute(PyObject *module) {
     simd_now = pfs_simd_best();
     pfs_search_choose(simd_now);
+    pfs_fingerprint_choose(simd_now);
     PyObject *type = PyType_FromModuleAndSpec(module, &index_spec, NULL);
     if (type == NULL) return -1;
     int failed = PyModule_AddObjectRef(module, "Index", type);

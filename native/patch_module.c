@@ -31,30 +31,6 @@ PyObject *pfs_python_differing(PyObject *module, PyObject *args) {
     return result;
 }
 
-static struct pfs_source source_of(const Py_buffer *buffer) {
-    return (struct pfs_source){buffer->buf, (size_t)buffer->len};
-}
-
-PyObject *pfs_python_same_extents(PyObject *module, PyObject *args) {
-    Py_buffer leaves, stored, stream;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*y*:same_extents", &leaves, &stored, &stream)) return NULL;
-    struct pfs_same same = pfs_same_extents(source_of(&leaves), source_of(&stored), source_of(&stream));
-    PyBuffer_Release(&leaves);
-    PyBuffer_Release(&stored);
-    PyBuffer_Release(&stream);
-    return Py_BuildValue("(nnn)", (Py_ssize_t)same.count, (Py_ssize_t)same.stored, (Py_ssize_t)same.stream);
-}
-
-PyObject *pfs_python_resident(PyObject *module, PyObject *args) {
-    Py_buffer mapped;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*:resident", &mapped)) return NULL;
-    size_t count = pfs_resident(mapped.buf, (size_t)mapped.len);
-    PyBuffer_Release(&mapped);
-    return PyLong_FromSize_t(count);
-}
-
 /* make */
 
 struct pieces {

@@ -172,6 +172,10 @@ INGEST_WINDOW: Final = MIB
 """Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
 COMPARED_MIN: Final = MIB
 """Bytes from which a changed file is compared with its old content: a smaller one is hashed in 0.3 ms."""
+PRINTED_MIN: Final = MIB
+PRINTED_MAX: Final = 64 * 1024 * MIB
+"""Bytes of a file whose fingerprints are kept. A smaller one is hashed in 0.3 ms; those of a larger one, 16 bytes for
+each chunk, would take more than 16 MiB of memory."""
 COMPARED_FILES: Final = 8
 """Files whose old content is kept ready to be compared: what changes again and again are few."""
 COMPARED_EXTENTS: Final = 1 << 16

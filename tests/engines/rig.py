@@ -151,7 +151,7 @@ def stored(pool: Pool, data: bytes, name: str = "data") -> PoolFile:
         room[: len(part)] = part
         return len(part)
 
-    return PoolFile(pool, ingest(pool, read, len(data)).root, name)
+    return PoolFile(pool, ingest(pool, read).root, name)
 
 
 def write(path: Path, data: bytes) -> HostFile:

@@ -32,7 +32,7 @@ def stored(pool: Pool, data: bytes) -> Digest:
         room[: len(part)] = part
         return len(part)
 
-    return ingest(pool, read, len(data)).root
+    return ingest(pool, read).root
 
 
 def parts(pool: Pool, data: bytes, shard: int) -> list[bytes]:

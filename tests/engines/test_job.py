@@ -113,7 +113,7 @@ def test_two_engines_give_one_result(tmp_path: Path) -> None:
 def test_pool_files_host_files_and_pipes_are_alike(tmp_path: Path) -> None:
     data = DATA + bytes(200_000) + DATA[::-1]
     pool = Pool.create(os.fspath(tmp_path / "pool"))
-    root = ingest(pool, lambda at, room: _read_into(data, at, room), len(data)).root
+    root = ingest(pool, lambda at, room: _read_into(data, at, room)).root
     for framing in (*FRAMINGS, "extent"):
         options = JobOptions(shard_bytes=65_536)
         on_host = run(counting(), [write(tmp_path / "data", data)], framing, options)

@@ -191,7 +191,7 @@ def test_extents_are_those_of_a_pool(tmp_path: Path, seed: int) -> None:
     assert found == list(merged(data))
     pool = Pool.create(os.fspath(tmp_path / "pool"))
     source = Bytes(data)
-    root = ingest(pool, source.read_into, len(data)).root
+    root = ingest(pool, source.read_into).root
     assert list(extents(PoolFile(pool, root, "data"))) == found
 
 

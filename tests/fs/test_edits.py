@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetfs.fs.streams.ingest import ingest
+from packetfs.fs.streams.prints import Prints
 from packetfs.limits import EDITS_MAX
 from packetfs.packet.rivals import Span
 from packetfs.pool.pool import Pool
 from packetfs.typing import Sequence
-from tests.fs.test_ingest import CONTENT, EDITS, MEAN, edit, make, noise, reader, take
+from tests.fs.test_ingest import CONTENT, EDITS, MEAN, edit, make, noise, reader
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +25,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         yield made
 
 
-def edits_of(pool: Pool, old: bytes, new: bytes, *, trusting: bool = False, keep: bool = True) -> Sequence[Span] | None:
-    root = take(pool, old).root
-    done = ingest(pool, reader(new), len(new), root, keep, trusting=trusting)
-    return done.edits
+def edits_of(pool: Pool, old: bytes, new: bytes, *, printed: bool = False, keep: bool = True) -> Sequence[Span] | None:
+    before = Prints(pool.fingerprint_key())
+    root = ingest(pool, reader(old), prints=before).root
+    prints = Prints(pool.fingerprint_key(), bytes(before.made)) if printed else None
+    return ingest(pool, reader(new), root, keep, prints=prints).edits
 
 
 def applied(old: bytes, new: bytes, spans: Sequence[Span]) -> bytes:
@@ -42,31 +44,31 @@ def applied(old: bytes, new: bytes, spans: Sequence[Span]) -> bytes:
 
 
 @settings(max_examples=200, deadline=None)
-@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), trusting=st.booleans(), keep=st.booleans())
+@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), printed=st.booleans(), keep=st.booleans())
 def test_edits_make_the_new_content_of_the_old(
     pool: Pool,
     pieces: list[tuple[str, int, int]],
     edits: list[tuple[str, float, int]],
     seed: int,
-    trusting: bool,
+    printed: bool,
     keep: bool,
 ) -> None:
-    old = make(pieces) + noise(seed, 300 * MEAN if trusting else 20 * MEAN)
+    old = make(pieces) + noise(seed, 40 * MEAN)
     new = edit(old, edits)
-    spans = edits_of(pool, old, new, trusting=trusting, keep=keep)
+    spans = edits_of(pool, old, new, printed=printed, keep=keep)
     if spans is not None:
         assert applied(old, new, spans) == new
 
 
-@pytest.mark.parametrize("trusting", [False, True])
+@pytest.mark.parametrize("printed", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_overwritten_is_known_to_the_byte(pool: Pool, seed: int, trusting: bool) -> None:
+def test_what_was_overwritten_is_known_to_the_byte(pool: Pool, seed: int, printed: bool) -> None:
     rng = random.Random(seed)
     old = rng.randbytes(500 * MEAN)
     new = bytearray(old)
     for at in rng.sample(range(0, len(old) - 100, 500), 60):
         new[at : at + 100] = rng.randbytes(100)
-    spans = edits_of(pool, old, bytes(new), trusting=trusting)
+    spans = edits_of(pool, old, bytes(new), printed=printed)
     assert spans is not None
     assert applied(old, bytes(new), spans) == new
     assert sum(end - start for start, end in spans) <= 60 * 100
@@ -94,7 +96,7 @@ def test_what_did_not_change_has_no_edits(pool: Pool) -> None:
     old = noise(9, 100 * MEAN)
     assert edits_of(pool, old, old) == []
     assert edits_of(pool, old, old[: 50 * MEAN]) is not None
-    assert ingest(pool, reader(old), len(old)).edits is None
+    assert ingest(pool, reader(old)).edits is None
 
 
 def test_edits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from packetfs.errors import MissingExtent
 from packetfs.fs.streams.ingest import Ingested, ingest
+from packetfs.fs.streams.prints import Prints
 from packetfs.packet.cut import cut
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.execute import read_program
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
+from packetfs.packet.fingerprint import fingerprint_python
 from packetfs.packet.head import Kind
+from packetfs.packet.layout import Op
 from packetfs.packet.tree import TreeWriter, leaves, produces
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
@@ -47,7 +50,7 @@ def reader(data: bytes, sizes: Callable[[], int] = lambda: 1 << 30) -> Callable[
 
 
 def take(pool: Pool, data: bytes, old_root: Digest | None = None, keep: bool = True) -> Ingested:
-    return ingest(pool, reader(data), len(data), old_root, keep)
+    return ingest(pool, reader(data), old_root, keep)
 
 
 def whole_root(pool: Pool, data: bytes) -> Digest:
@@ -66,6 +69,15 @@ def whole_root(pool: Pool, data: bytes) -> Digest:
             writer.add(copy_leaf(digest, length), length, digest)
     assert at == len(data)
     return writer.close()
+
+
+def prints_of(pool: Pool, data: bytes) -> bytes:
+    """Return the fingerprints by the definition: one for each extent."""
+    out = b""
+    for at, leaf in leaves(pool, whole_root(pool, data)):
+        if leaf[0] == Op.COPY:
+            out += fingerprint_python(data[at : at + produces(leaf)], pool.fingerprint_key())
+    return out
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -133,7 +145,7 @@ def test_a_reader_that_fails_is_heard(pool: Pool) -> None:
         raise OSError(5, f"Input/output error at {offset} for {len(view)}")
 
     with pytest.raises(OSError, match="Input"):
-        ingest(pool, read_into, 10)
+        ingest(pool, read_into)
     assert take(pool, b"after").size == 5
 
 
@@ -187,25 +199,27 @@ def edit(data: bytes, edits: list[tuple[str, float, int]]) -> bytes:
 
 
 @settings(max_examples=200)
-@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), keep=st.booleans(), trusting=st.booleans())
+@given(pieces=CONTENT, edits=EDITS, seed=st.integers(0, 99), keep=st.booleans(), printed=st.booleans())
 def test_any_edit_gives_the_root_of_cutting_everything(
     pool: Pool,
     pieces: list[tuple[str, int, int]],
     edits: list[tuple[str, float, int]],
     seed: int,
     keep: bool,
-    trusting: bool,
+    printed: bool,
 ) -> None:
     data = make(pieces)
-    old = take(pool, data, keep=keep)
-    pool.flush()  # what is gathered only is not compared with
+    prints = Prints(pool.fingerprint_key())
+    old = ingest(pool, reader(data), keep=keep, prints=prints)
+    prints = Prints(pool.fingerprint_key(), bytes(prints.made) if printed else b"")
     assert old.root == whole_root(pool, data)
     new = edit(data, edits)
     sizes = random.Random(seed)
     read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]))
-    done = ingest(pool, read, len(data), old.root, keep, trusting=trusting)
+    done = ingest(pool, read, old.root, keep, prints=prints)
     assert done.root == whole_root(pool, new)
     assert done.size == len(new)
+    assert prints.made == prints_of(pool, new)
     if keep:
         assert read_program(pool, done.root) == new
 
@@ -231,7 +245,7 @@ def test_what_is_recognised_becomes_the_same_program(
     new = edit(data, edits)
     sizes = random.Random(seed)
     for content in (new, data, data + new):
-        done = ingest(pool, reader(content, lambda: sizes.choice([500, 5000, 100_000])), len(content))
+        done = ingest(pool, reader(content, lambda: sizes.choice([500, 5000, 100_000])))
         assert done.root == whole_root(pool, content)
         assert (done.size, done.new_bytes + done.sparse <= done.size) == (len(content), True)
         assert read_program(pool, done.root) == content
@@ -250,7 +264,7 @@ def test_content_that_comes_again_is_not_cut_and_its_tee_has_it(pool: Pool, monk
 
     monkeypatch.setattr("packetfs.fs.streams.ingest.cut", count)
     seen = Copy()
-    again = ingest(pool, reader(data), len(data), tee=seen)
+    again = ingest(pool, reader(data), tee=seen)
     assert cuts < len(data) // MEAN // 2
     assert again.new_bytes == len(data)
     assert seen.root == again.root == whole_root(pool, data)
@@ -316,7 +330,7 @@ def test_what_is_known_of_an_edit_gives_the_same_program(
     new = edit(data, edits)
     sizes = random.Random(seed)
     read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]))
-    done = ingest(pool, read, len(new), old.root, keep, known=Compared(data, new, blind))
+    done = ingest(pool, read, old.root, keep, known=Compared(data, new, blind))
     assert done.root == whole_root(pool, new)
     assert done.size == len(new)
     if keep:
@@ -337,7 +351,7 @@ def test_of_extents_that_changed_inside_little_more_is_read_than_what_changed(po
         counted += real(offset, view)
         return min(len(data) - offset, len(view))
 
-    new = ingest(pool, read_into, len(data), old.root, known=Compared(read_program(pool, old.root), bytes(data), 0))
+    new = ingest(pool, read_into, old.root, known=Compared(read_program(pool, old.root), bytes(data), 0))
     assert new.root == whole_root(pool, bytes(data))
     assert new.new_bytes == sum(produces(leaf) for _, leaf in extents)
     assert counted <= len(extents) * 64 + 2 * MEAN  # the end of the stream is looked at
@@ -355,7 +369,7 @@ def test_a_pool_grows_by_what_changed(tmp_path: Path, known: bool) -> None:
             new[at : at + 2000] = rng.randbytes(2000)
         before = pool.content_bytes
         told = Compared(data, bytes(new), 0) if known else None
-        done = ingest(pool, reader(bytes(new)), len(new), old.root, known=told)
+        done = ingest(pool, reader(bytes(new)), old.root, known=told)
         assert done.root == whole_root(pool, bytes(new))
         assert done.new_bytes > 2_000_000
         assert pool.content_bytes - before < 2.5 * 60 * 2000
@@ -375,7 +389,7 @@ def test_damage_of_the_old_content_does_not_get_into_the_new(tmp_path: Path) -> 
                 file.seek(extent.payload + 100)
                 file.write(b"damage")
             pool.doubt(extent)
-        done = ingest(pool, reader(bytes(new)), len(new), old.root, known=Compared(data, bytes(new), 0))
+        done = ingest(pool, reader(bytes(new)), old.root, known=Compared(data, bytes(new), 0))
         assert done.root == whole_root(pool, bytes(new))
         assert read_program(pool, done.root) == new
 

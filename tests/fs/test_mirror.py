@@ -52,8 +52,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
 
     def counting(*args: object, **named: object) -> object:
-        sizes.append(args[2])  # type: ignore[arg-type]
-        return ingest(*args, **named)  # type: ignore[arg-type]
+        done = ingest(*args, **named)  # type: ignore[arg-type]
+        sizes.append(done.size)
+        return done
 
     monkeypatch.setattr(intake, "ingest", counting)
     return sizes

@@ -30,7 +30,7 @@ def put(fs: FileSystem, path: bytes, content: bytes, group: int = 0) -> None:
         view[: len(part)] = part
         return len(part)
 
-    done = ingest(fs.pool, read_into, len(content))
+    done = ingest(fs.pool, read_into)
     fs.make_parents(path)
     fs.set(path, Entry(path.rpartition(b"/")[2], FILE, size=len(content), root=done.root, group=group), within=b"")
 

@@ -131,14 +131,14 @@ def test_a_compared_file_gets_the_root_of_a_hashed_one(
     new = edited(old, edits, rng)
     (tmp_path / "file").write_bytes(new)
     pool = fs.pool
-    root = ingest(pool, lambda at, view: _fill(old, at, view), len(old)).root
+    root = ingest(pool, lambda at, view: _fill(old, at, view)).root
     with (tmp_path / "file").open("rb") as file, pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "COMPARED_MIN", 0)
         patch.setattr(comparison, "_WINDOW", 5000)
         known = OldContents(pool).compare(file.fileno(), len(new), root)
         assert known is not None
-        compared = ingest(pool, lambda at, view: _fill(new, at, view), len(new), root, known=known)
-    assert compared.root == ingest(pool, lambda at, view: _fill(new, at, view), len(new)).root
+        compared = ingest(pool, lambda at, view: _fill(new, at, view), root, known=known)
+    assert compared.root == ingest(pool, lambda at, view: _fill(new, at, view)).root
     assert compared.size == len(new)
 
 

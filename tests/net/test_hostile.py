@@ -96,7 +96,7 @@ class Cage:
             view[:count], rest[0] = rest[0][:count], rest[0][count:]
             return count
 
-        return ingest(self._pool, read, len(content), keep=False).root
+        return ingest(self._pool, read, keep=False).root
 
     def file(self, content: bytes, name: bytes = b"f", **fields: object) -> Entry:
         return regular(name, len(content), root=self.root(content), **fields)

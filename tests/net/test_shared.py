@@ -22,7 +22,7 @@ def store(pool: Pool, data: bytes) -> Digest:
         into[: len(piece)] = piece
         return len(piece)
 
-    return ingest(pool, read_into, len(data)).root
+    return ingest(pool, read_into).root
 
 
 def edited(data: bytes, rng: Random) -> bytes:

@@ -41,7 +41,7 @@ def store(pool: Pool, data: bytes, old: Digest | None = None) -> Digest:
         view[: len(part)] = part
         return len(part)
 
-    return ingest(pool, read_into, len(data), old).root
+    return ingest(pool, read_into, old).root
 
 
 def delta(pool: Pool, old: Digest, new: Digest) -> tuple[bytes, bytes]:

@@ -170,7 +170,7 @@ class FileSystem:
 
         old = self.paths.find(path)
         known = Digest(old.entry.root) if old is not None and old.entry.is_file else NO_DIGEST
-        done = ingest(self.pool, source, entry.size, None if known == NO_DIGEST else known)
+        done = ingest(self.pool, source, None if known == NO_DIGEST else known)
         made = replace(entry, root=done.root, size=done.size)
         self.set(path, made)
         return made
@@ -272,6 +272,15 @@ class FileSystem:
             self.names.write("DELETE FROM note WHERE key=?", (key,))
         else:
             self.names.write("INSERT OR REPLACE INTO note VALUES(?, ?)", (key, value))
+
+    def drop_notes(self, prefix: bytes) -> None:
+        """Drop the notes whose keys are a prefix and the number of an inode that is gone."""
+        after = prefix[:-1] + bytes([prefix[-1] + 1])
+        self.names.write(
+            "DELETE FROM note WHERE key >= ? AND key < ? AND NOT EXISTS"
+            "(SELECT 1 FROM inode WHERE ino = CAST(CAST(substr(key, ?) AS TEXT) AS INTEGER))",
+            (prefix, after, len(prefix) + 1),
+        )
 
     # snapshots
 

@@ -18,9 +18,9 @@ def digest_of(data: Buffer) -> Digest:
     return Digest(blake3(data).digest())
 
 
-def keyed_tag(secret: bytes, data: Buffer) -> bytes:
-    """Return 16 bytes that only the holder of the 32-byte secret can make for `data`."""
-    return blake3(data, key=secret).digest(length=16)
+def keyed_tag(secret: bytes, data: Buffer, size: int = 16) -> bytes:
+    """Return so many bytes that only the holder of the 32-byte secret can make for `data`."""
+    return blake3(data, key=secret).digest(length=size)
 
 
 def short(digest: bytes) -> str:

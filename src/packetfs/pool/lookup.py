@@ -28,7 +28,6 @@ from packetfs.pool.extent import TAG_AT, Extent, decode_payload, is_intact, pars
 from packetfs.pool.index import Index
 from packetfs.pool.leases import Leases
 from packetfs.pool.mapping import LeasedMapping, Mappings
-from packetfs.pool.nearness import resident
 from packetfs.pool.recovery import Places, is_trusted, load_summarised
 from packetfs.pool.verified import Verified
 from packetfs.typing import Final, NoReturn
@@ -320,18 +319,6 @@ class Lookup:
             return False
         self._mark(extent)
         return True
-
-    def read_near(self, position: int, out: memoryview) -> int:
-        """Fill `out` with what lies at `position`, headers and all, as far as it is in memory; return how many bytes
-        that are. None of them was punched before it was read."""
-        segment, offset = divmod(position, SEGMENT)
-        try:
-            held = self._mappings.hold(segment)  # a reader's lease while this is read
-        except FileNotFoundError:
-            return 0
-        there = memoryview(held)[offset : offset + len(out)]
-        is_near = resident(there[:1]) and resident(there[-1:])  # to ask for all pages takes a sixth of reading them
-        return self._arena.peek_into(position, out[: len(there)]) if is_near else 0
 
     def _read_plain(self, digest: Digest, out: memoryview) -> int:
         """Fill `out` with a whole payload as it lies there, read with its header at once, and return where that is; -1

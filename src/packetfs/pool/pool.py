@@ -32,6 +32,7 @@ from packetfs.errors import (
 )
 from packetfs.limits import APPEND_DIRECT, EXTENT_MAX, INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.fingerprint import fingerprint_key
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
 from packetfs.packet.zstd import compress
@@ -51,7 +52,6 @@ from packetfs.typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from packetfs.pool.database import Connection
-    from packetfs.pool.inorder import InOrder
 
 _OWN_NAMES: Final = frozenset(("arena", "leases", "index", "index.new", "verified"))
 
@@ -65,11 +65,12 @@ class Pool:
         self.identity: Final = block.identity
         self.durable: Final = block.durable
         self.created: Final = block.created
+        self._secret: Final = block.secret
         self.writable: Final = writable
         self.storage: Final = storage
         self.leases: Final = leases
         self.arena: Final = Arena(storage, f"{path}/arena", block, writable)
-        self.verified: Final = Verified(storage, f"{path}/verified", self.arena.end)
+        self.verified: Final = Verified(storage, f"{path}/verified")
         self.mappings: Final = Mappings(self.arena, Shares(storage, f"{path}/leases"))
         self.lock: Final = threading.RLock()
         self.sequences: Final = Sequences()
@@ -356,11 +357,9 @@ class Pool:
         """Fill `out` with a whole payload, `on_trust` uncompared, for what may share bytes with it."""
         return self.lookup.load_like(digest, out, on_trust=on_trust)
 
-    def in_order(self) -> InOrder:
-        """Return what compares a stream with what was written since the machine started."""
-        from packetfs.pool.inorder import InOrder  # many a process needs none
-
-        return InOrder(self.lookup, self.verified.since)
+    def fingerprint_key(self) -> bytes:
+        """Return this pool's own key for fingerprints of chunks."""
+        return fingerprint_key(self._secret, self.mean * 3 // 2)
 
     def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
         """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""

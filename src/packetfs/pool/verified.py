@@ -1,5 +1,4 @@
-"""Which extents were compared with their digest since the machine started: one bit for 64 bytes of arena, shared; and
-from where on the arena was written since.
+"""Which extents were compared with their digest since the machine started: one bit for 64 bytes of arena, shared.
 
 The file is no truth: it is emptied when the boot id or its own inode differs from what it says, so neither a reboot
 nor a copy of the pool inherits it. Bits are read and set by system calls: a mapping would keep 64 KiB around each bit
@@ -19,7 +18,6 @@ from packetfs.pool.storage import Storage
 from packetfs.typing import Final
 
 _HEADER: Final = 4096
-_SINCE: Final = 8
 _STEP: Final = SEGMENT // PACKET // 8
 """Bytes of bits of a segment; the file grows by as much."""
 
@@ -27,11 +25,8 @@ _STEP: Final = SEGMENT // PACKET // 8
 class Verified:
     """The bitmap; without permission to write it, what this process alone has checked."""
 
-    def __init__(self, storage: Storage, path: str, end: int) -> None:
-        """`end`: where the arena ends now."""
+    def __init__(self, storage: Storage, path: str) -> None:
         self._storage = storage
-        self.since = end
-        """From this position on, everything was written since the machine started."""
         self._own: set[int] = set()
         self._size = 0
         self._fd = -1
@@ -83,12 +78,9 @@ class Verified:
         stamp = boot_id() + os.fstat(self._fd).st_ino.to_bytes(8, "little")
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
-            found = self._storage.read(self._fd, len(stamp) + _SINCE, 0)
-            if found[: len(stamp)] != stamp:
+            if self._storage.read(self._fd, len(stamp), 0) != stamp:
                 self._storage.truncate(self._fd, 0)
-                self._storage.write(self._fd, [stamp, self.since.to_bytes(_SINCE, "little")], 0)
-            elif any(found[len(stamp) :]):  # an older version did not say
-                self.since = int.from_bytes(found[len(stamp) :], "little")
+                self._storage.write(self._fd, [stamp], 0)
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         self._grow(_HEADER)

@@ -114,4 +114,4 @@ def whole_root(pool: Pool, data: bytes) -> Digest:
         memory[: len(part)] = part
         return len(part)
 
-    return ingest(pool, read, len(data), keep=False).root
+    return ingest(pool, read, keep=False).root

@@ -177,7 +177,7 @@ def test_names_of_version_1_are_brought_up_to_date(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(schema, "_LIVE", "")
         with FileSystem(pool) as fs:
             assert fs.names.version == 1
-            root = ingest(pool, lambda _offset, _memory: 0, 0).root
+            root = ingest(pool, lambda _offset, _memory: 0).root
             values = (stat.S_IFREG | 0o644, 5, 6, 7, 0, root, b"", 0, 0, None, False, None, False)
             columns = "mode, uid, gid, mtime_ns, size, root, target, rdev, grp, xattrs, sparse, seen, dirty"
             marks = ", ".join("?" * len(values))

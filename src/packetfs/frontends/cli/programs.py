@@ -71,5 +71,5 @@ def sequential(file: BinaryIO) -> Callable[[int, memoryview], int]:
 def program_of_file(file: BinaryIO) -> tuple[ThrowAwayStore, Digest]:
     """Return a file's canonical program in a store of its own; nothing of the content is kept."""
     store = ThrowAwayStore()
-    done = ingest(cast("Pool", store), sequential(file), 0, keep=False)
+    done = ingest(cast("Pool", store), sequential(file), keep=False)
     return store, done.root

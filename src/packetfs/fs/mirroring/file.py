@@ -14,6 +14,7 @@ from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make
 from packetfs.fs.mirroring.meter import Meter
 from packetfs.fs.streams.amend import Known
 from packetfs.fs.streams.ingest import Tee, ingest
+from packetfs.fs.streams.prints import Prints
 from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -56,13 +57,14 @@ class ChangingError(RefusedError):
 class Read(NamedTuple):
     """A file that was read: its entry, its signature unless that could hide a change, and who took its program.
 
-    `edits`: as in Ingested.
+    `edits`: as in Ingested. `prints` has the fingerprints of its program, if they were made.
     """
 
     entry: Entry
     seen: bytes | None
     taker: Taker | None
     edits: Sequence[Span] | None
+    prints: Prints | None
 
 
 class Intake:
@@ -88,14 +90,17 @@ class Intake:
         self._compare = compare
         self._trusting = trusting
 
-    def read(self, path: bytes, known: Entry | None) -> Read:
-        """Take in the content of a file, along what is `known` of it; ChangingError when it does not keep still."""
+    def read(self, path: bytes, known: Entry | None, print_notes: Callable[[int], Prints | None]) -> Read:
+        """Take in the content of a file, along what is `known` of it; ChangingError when it does not keep still.
+
+        `print_notes` is asked for its fingerprints with its size.
+        """
         old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
         reads = _READS
         while reads:
             fd = self._beneath.open_read(path)
             try:
-                found = self._read_open(fd, path, old, known)
+                found = self._read_open(fd, path, old, known, print_notes)
             except PoolFull:
                 if not self._allowance.give_up():
                     raise
@@ -107,7 +112,14 @@ class Intake:
             reads -= 1
         raise ChangingError("changed while being read")
 
-    def _read_open(self, fd: int, path: bytes, old: Digest | None, known: Entry | None) -> Read | None:
+    def _read_open(
+        self,
+        fd: int,
+        path: bytes,
+        old: Digest | None,
+        known: Entry | None,
+        print_notes: Callable[[int], Prints | None],
+    ) -> Read | None:
         """The same for an open file; None when it changed meanwhile."""
         start = time.time_ns()
         status = os.fstat(fd)
@@ -120,7 +132,8 @@ class Intake:
             compare = self._compare
             same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
             read = _reading(fd, status.st_size, self._meter)
-            done = ingest(self._pool, read, status.st_size, old, keep, tee, same, self._trusting)
+            prints = print_notes(status.st_size) if same is None else None
+            done = ingest(self._pool, read, old, keep, tee, same, self._trusting, prints)
             xattrs = check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
         finally:
@@ -129,7 +142,7 @@ class Intake:
         if not whole:
             return None
         entry = make_entry(name, status, xattrs, root=done.root, sparse=sparse)
-        return Read(entry, sign(status, start), tee, done.edits)
+        return Read(entry, sign(status, start), tee, done.edits, prints)
 
 
 def _reading(fd: int, size: int, meter: Meter) -> ReadInto:

@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from packetfs.dataclass import dataclass, replace
 from packetfs.errors import BadPath, PacketFSError, SourceUnavailable, UnsafePath
@@ -25,6 +26,7 @@ from packetfs.fs.mirroring.edited import Edited
 from packetfs.fs.mirroring.file import ChangingError, Compare, Intake, Offer, RefusedError, check_xattrs, sign
 from packetfs.fs.mirroring.hardlinks import HardLinks
 from packetfs.fs.mirroring.meter import Meter
+from packetfs.fs.mirroring.prints import PrintNotes
 from packetfs.fs.streams.window import let_go
 from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import APART, Entry
@@ -130,6 +132,9 @@ class _Mirror:
         self._device = beneath.lstat(b"").st_dev
         self._links = HardLinks(fs, self._place)
         self._meter = Meter(listener)
+        is_cache = options.budget != UNLIMITED
+        self._prints = PrintNotes(fs, active=is_cache, trusting=not options.checksum)
+        self._removed = False
         self._intake = Intake(
             fs.pool,
             beneath,
@@ -137,7 +142,7 @@ class _Mirror:
             self._meter,
             offer=options.offer,
             compare=options.compare,
-            trusting=options.budget != UNLIMITED and not options.checksum,
+            trusting=is_cache and not options.checksum,
         )
         self._listener = listener
         self.unsettled: list[bytes] = []
@@ -161,6 +166,8 @@ class _Mirror:
 
     def _end(self) -> Digest:
         self._meter.tell()
+        if self._removed:
+            self._prints.tidy()
         return self._allowance.making_room(lambda: self._fs.tree_root(self._top))
 
     def import_paths(self, paths: Mapping[bytes, bool]) -> Digest:
@@ -200,7 +207,7 @@ class _Mirror:
         elif known is not None:
             if known.group:
                 raise _LinksError
-            self._fs.remove(self._place(path))
+            self._remove(path)
 
     def import_one(self, name: bytes) -> Digest:
         """Import one file as the top itself."""
@@ -227,7 +234,7 @@ class _Mirror:
             return
         for name, is_there, known, seen in _pair(names, children):
             if not is_there:
-                self._fs.remove(self._place(prefix + name))
+                self._remove(prefix + name)
             elif self._import_name(directory, prefix, name, known, seen):
                 yield prefix + name
 
@@ -282,6 +289,10 @@ class _Mirror:
             self._links.remember(path, status, 0)
         self._meter.count(1, 0)
 
+    def _remove(self, path: bytes) -> None:
+        self._fs.remove(self._place(path))
+        self._removed = True
+
     def _place(self, path: bytes) -> bytes:
         return b"/".join(part for part in (self._top, path) if part)
 
@@ -300,13 +311,14 @@ class _Mirror:
 
     def _import_file(self, path: bytes, place: bytes, status: os.stat_result, known: Entry | None) -> Entry:
         """Import a regular file; return its entry."""
-        entry, seen, taker, edits = self._intake.read(path, known)
+        entry, seen, taker, edits, prints = self._intake.read(path, known, partial(self._prints.load, place, known))
         if known is not None and edits is not None and self._options.edited is not None:
             self._options.edited.note(Digest(known.root), Digest(entry.root), edits)
         if known is None:
             self._fs.add(place, entry, seen)
         else:
             self._fs.set(place, entry, seen)
+        self._prints.keep(place, entry, prints)
         if taker is not None:
             taker.accept(entry, status.st_nlink)
         return entry
@@ -320,7 +332,7 @@ class _Mirror:
         elif isinstance(error, FileNotFoundError):
             reason = "vanished"
             if known and path:
-                self._fs.remove(self._place(path))
+                self._remove(path)
         elif isinstance(error, OSError):
             reason = str(error.strerror)
         self._listener(Trouble(path or self._beneath.shown, reason))

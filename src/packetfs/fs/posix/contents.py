@@ -36,7 +36,7 @@ class Contents:
     def empty(self) -> Digest:
         """The program of a file without bytes."""
         if self._empty == NO_DIGEST or not self._pool.holds(self._empty):  # gc may have taken it
-            self._empty = ingest(self._pool, lambda _offset, _memory: 0, 0).root
+            self._empty = ingest(self._pool, lambda _offset, _memory: 0).root
         return self._empty
 
     # reading

@@ -139,4 +139,4 @@ class Overlay:
 
     def settle(self) -> Ingested:
         """Make it a program. Asked again after it failed, it begins anew."""
-        return ingest(self._pool, self._read_into, self.size, self._base, known=self)
+        return ingest(self._pool, self._read_into, self._base, known=self)

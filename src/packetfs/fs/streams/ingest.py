@@ -31,7 +31,7 @@ from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still
 from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto, Window
-from packetfs.limits import COMPARED_MIN, INGEST_WINDOW
+from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
@@ -46,14 +46,14 @@ from packetfs.pool.pool import Pool
 from packetfs.typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from packetfs.pool.inorder import InOrder
+    from packetfs.fs.streams.prints import Prints
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
 _UNLIKE_CHUNKS: Final = 8
 """Chunks behind a difference, one after the other, that are not like what stood there, until no more are compared."""
 _TOGETHER: Final = 4
-"""Old extents that are compared at a time: more of the stream would not be in the second-level cache any more."""
+"""Old extents that are looked at together: more of the stream would not be in the second-level cache any more."""
 _CUT_MEANS: Final = 2
 """Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
 _SHORT_CUTS: Final = 4
@@ -93,32 +93,30 @@ _NO_DATA: Final = memoryview(b"")
 def ingest(
     pool: Pool,
     read_into: ReadInto,
-    size_hint: int,
     old_root: Digest | None = None,
     keep: bool = True,
     tee: Tee | None = None,
     known: Known | None = None,
     trusting: bool = False,
+    prints: Prints | None = None,
 ) -> Ingested:
     """Store the program of a stream (`keep`: and its content) and return its root.
 
-    `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0, whatever
-    `size_hint` says. A `tee` sees each leaf as it is found. With `known`, `read_into` is asked for what is needed
-    alone, and the content of what did not change must be in the pool.
+    `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0. A `tee` sees
+    each leaf as it is found. With `known`, `read_into` is asked for what is needed alone, and the content of what did
+    not change must be in the pool.
 
-    `trusting`: old content is not compared with its digests. With `known` the caller must compare the root that comes
-    of it; without, what the pool has written since the machine started is compared with, instead of hashing a large
-    stream.
+    `trusting`, with `known`: old content is not compared with its digests; the caller must compare the root that comes
+    of it. `prints`, without `known`: what has the fingerprints of old extents is not hashed, and those of the new ones
+    are made.
     """
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
         amender = None
         if known is not None and tee is None:
             load = partial(pool.load_like, on_trust=trusting) if keep else None
             amender = Amender(known, read_into, pool.mean, load)
-        compares = trusting and known is None and tee is None and old_root is not None and size_hint >= COMPARED_MIN
-        in_order = pool.in_order() if compares else None
-        old = OldProgram.load(pool, old_root, pool.mean)
-        return _Ingest(pool, stream, old, keep, tee, known, amender, in_order).run()
+        old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
+        return _Ingest(pool, stream, old, keep, tee, known, amender, prints).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ class _Ingest:
         tee: Tee | None,
         known: Known | None,
         amender: Amender | None,
-        in_order: InOrder | None,
+        prints: Prints | None,
     ) -> None:
         self._pool = pool
         self._stream = stream
@@ -164,10 +162,11 @@ class _Ingest:
         self._unlike = 0
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
-        self._in_order = in_order
+        self._prints = prints
         self._at = 0
         self._differs_at = self._moved = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
+        self._stored: set[Digest] = set()
         self._mismatch = -1, 0, NO_DIGEST
         self._run_byte = -1
         self._run_length = 0
@@ -204,6 +203,12 @@ class _Ingest:
         if self._tee is not None:
             self._tee.leaf(leaf, data)
 
+    def _write_extent(self, digest: Digest, data: memoryview) -> None:
+        """Write a leaf that copies a chunk, which was cut."""
+        if self._prints is not None:
+            self._prints.add(data)
+        self._write(copy_leaf(digest, len(data)), len(data), digest, data)
+
     # along the old program
 
     def _follow(self) -> None:
@@ -228,6 +233,7 @@ class _Ingest:
             while queue:
                 self._take_over(queue.popleft())
         self._hashed = {(q.start, q.segment.length): q.segment.digest for q in queue if q.segment.digest is not None}
+        self._stored = {q.segment.digest for q in queue if q.new and q.segment.digest is not None}
         self._hashed[self._mismatch[:2]] = self._mismatch[2]
         self._old.go_back(len(queue))
         self._differs_at = at
@@ -242,7 +248,7 @@ class _Ingest:
             keep = queue[0].start if queue else at
             same = self._again(at, keep)
             for segment in same:
-                queue.append(_Followed(at, segment, unread=True))
+                queue.append(_Followed(at, segment, unread=False))
                 at += segment.length
                 old.advance()
             if not same:
@@ -261,13 +267,13 @@ class _Ingest:
         return at
 
     def _again(self, at: int, keep: int) -> list[Segment]:
-        """Return the next old extents that the stream has as they lie in the pool, as far as these are believed."""
-        if self._in_order is None or not self._in_order.is_due():
+        """Return the next old extents that the stream has too, as far as their fingerprints are known."""
+        segments = self._old.printed(_TOGETHER) if self._prints is not None else []
+        if self._prints is None or not segments:
             return []
-        segments = self._old.extents(_TOGETHER)
-        count = self._stream.have(at, sum(segment.length for segment in segments), keep)
-        leaves = b"".join([segment.leaf for segment in segments])
-        return segments[: self._in_order.count_same(leaves, self._stream.view(at, count))]
+        count = self._stream.have(at, sum([segment.length for segment in segments]), keep)
+        leaves, known = b"".join([one.leaf for one in segments]), b"".join([one.print for one in segments])
+        return segments[: self._prints.count_same(leaves, known, self._stream.view(at, count))]
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
         """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
@@ -334,9 +340,8 @@ class _Ingest:
         place, length, found = self._mismatch
         if old.digest is None or (place, length) != (at, old.length):
             return None
-        like = self._in_order.like(old.leaf) if self._in_order is not None else None
         try:  # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
-            like = self._pool.read_like(old.digest, length) if like is None else like
+            like = self._pool.read_like(old.digest, length)
         except PacketFSError:  # what is not held any more is cut anew
             return None
         new = self._stream.view(at, length)
@@ -415,11 +420,16 @@ class _Ingest:
         if self._run_length:
             self._end_run()
         digest = segment.digest
-        if followed.unread and self._tee is None:
+        if self._keep and digest is not None and not followed.unread and not self._pool.expects(digest):
+            self._pool.put(self._stream.view(followed.start, segment.length), digest)
+        if self._prints is not None and digest is not None:
+            if segment.print:
+                self._prints.take_over(segment.print)
+            else:
+                self._prints.add(self._stream.view(followed.start, segment.length))
+        if self._tee is None:
             self._write(segment.leaf, segment.length, digest or b"")
             return
-        if self._keep and digest is not None and not self._pool.expects(digest):
-            self._pool.put(self._stream.view(followed.start, segment.length), digest)
         view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
         self._write(segment.leaf, segment.length, digest or b"", view)
         self._settle()  # the next look ahead may move the window
@@ -431,7 +441,7 @@ class _Ingest:
         self._settle()
         view = self._stream.view(self._at, self._stream.have(self._at, self._stream.capacity, self._at))
         for length, digest in chunks.recognise(view):
-            self._write(copy_leaf(digest, length), length, digest, view[:length])
+            self._write_extent(digest, view[:length])
             view = view[length:]
             self._at += length
             self._new += length
@@ -470,7 +480,7 @@ class _Ingest:
             length = len(view)
             self._at += length
             self._new += length
-            self._write(copy_leaf(digest, length), length, digest, view)
+            self._write_extent(digest, view)
         return chunks.expects
 
     def _add_in_turn(self, lengths: Iterable[int]) -> bool:
@@ -510,12 +520,15 @@ class _Ingest:
         if not is_old:
             self._new += length
         like: Sequence[Like] = ()
+        is_stored = digest in self._stored  # as it ended where it did, until what came behind it had to be cut
         if self._keep and not (is_old and self._pool.expects(digest)):
-            like = () if is_old or self._unlike >= _UNLIKE_CHUNKS else self._alike(length)
-            self._put(view, digest, like)
+            if not is_old and self._unlike < _UNLIKE_CHUNKS and (self._edits is not None or not is_stored):
+                like = self._alike(length)
+            if not is_stored:
+                self._put(view, digest, like)
         if self._edits is not None:
             self._edits.take(self._at, view, like, was_at=self._old.passed if is_old else -1)
-        self._write(copy_leaf(digest, length), length, digest, view)
+        self._write_extent(digest, view)
         if self._at + length <= self._differs_at:
             return False
         if self._known is None:

@@ -9,12 +9,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import pairwise, takewhile
 from operator import attrgetter
+from struct import iter_unpack
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram, PacketFSError
 from packetfs.fs.leaves import Leaves
 from packetfs.fs.nodes import lowest_nodes
 from packetfs.packet.digest import Digest
+from packetfs.packet.fingerprint import FINGERPRINT
 from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, read_head
 from packetfs.typing import Final
@@ -32,10 +34,11 @@ _DIGEST_END: Final = HEADER + 32
 _COPY: Final = int(Op.COPY)
 _DATA: Final = int(Op.DATA)
 _FILL: Final = int(Op.FILL)
+_UNKNOWN: Final = (b"",)
 
 
 _start_of: Final = attrgetter("start")
-_has_digest: Final = attrgetter("digest")
+_has_print: Final = attrgetter("print")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,18 @@ class Segment:
     digest: Digest | None = None
     data: bytes = b""
     byte: int = -1
+    print: bytes = b""
+    """The fingerprint of an extent, where it is known."""
 
 
 class OldProgram:
     """A place among the segments of a canonical program, and a way to find it again by a chunk's digest."""
 
-    def __init__(self, store: Store, root: Digest | None) -> None:
+    def __init__(self, store: Store, root: Digest | None, prints: bytes = b"") -> None:
+        """`prints`: the fingerprints of its extents, in order, or nothing."""
         self._store = store
         self._root = root
-        self._source = iter(()) if root is None else _segments(store, root)
+        self._source = iter(()) if root is None else _segments(store, root, 0, prints)
         self._nodes = iter(()) if root is None else _nodes(store, root)
         self._node: tuple[int, bytes] | None = (-1, b"")
         self._held: list[Segment] = []
@@ -70,13 +76,13 @@ class OldProgram:
         """Up to where the digests of those that are held have their places."""
 
     @classmethod
-    def load(cls, store: Store, root: Digest | None, mean: int) -> OldProgram:
+    def load(cls, store: Store, root: Digest | None, mean: int, prints: bytes = b"") -> OldProgram:
         """Return the program at its start; an empty one where there is none, or it was cut by another mean."""
         try:
             same = root is not None and read_head(store, root).mean == mean
         except PacketFSError:
             same = False
-        return cls(store, root if same else None)
+        return cls(store, root if same else None, prints)
 
     def current(self) -> Segment | None:
         """Return the segment at the place, None behind the last."""
@@ -86,10 +92,10 @@ class OldProgram:
                 return None
         return self._held[place]
 
-    def extents(self, most: int) -> list[Segment]:
-        """Return the next segments that are held, as far as they are extents."""
+    def printed(self, most: int) -> list[Segment]:
+        """Return the next segments that are held, as far as they are extents whose fingerprints are known."""
         place = self._at - self._first
-        return list(takewhile(_has_digest, self._held[place : place + most]))
+        return list(takewhile(_has_print, self._held[place : place + most]))
 
     def advance(self) -> None:
         """Go on to the next segment."""
@@ -201,17 +207,17 @@ def _nodes(store: Store, root: Digest) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def _segments(store: Store, root: Digest, start: int = 0) -> Iterator[list[Segment]]:
+def _segments(store: Store, root: Digest, start: int = 0, prints: bytes = b"") -> Iterator[list[Segment]]:
     """Yield what is readable, node by node: a damaged program ends early, and the rest of the file is cut anew."""
     try:
-        found = Leaves(store)
+        found, known = Leaves(store), iter_unpack(f"{FINGERPRINT}s", prints[: len(prints) // FINGERPRINT * FINGERPRINT])
         for base, starts, packets in found.packed(root, start, found.size(root)):
-            yield _segments_of(base, starts, packets)
+            yield _segments_of(base, starts, packets, known)
     except PacketFSError:
         return
 
 
-def _segments_of(base: int, starts: list[int], packets: bytes) -> list[Segment]:
+def _segments_of(base: int, starts: list[int], packets: bytes, prints: Iterator[tuple[bytes]]) -> list[Segment]:
     """Return the segments of one node, whose first one makes the bytes from `base + starts[0]` on."""
     found: list[Segment] = []
     at = 0
@@ -219,7 +225,8 @@ def _segments_of(base: int, starts: list[int], packets: bytes) -> list[Segment]:
         leaf = packets[at : at + PACKET]
         at += PACKET
         if leaf[0] == _COPY:
-            found.append(Segment(base + start, end - start, leaf, Digest(leaf[HEADER:_DIGEST_END])))
+            (known,) = next(prints, _UNKNOWN)
+            found.append(Segment(base + start, end - start, leaf, Digest(leaf[HEADER:_DIGEST_END]), b"", -1, known))
         elif leaf[0] == _DATA:
             found.append(Segment(base + start, end - start, leaf, data=leaf[HEADER : HEADER + end - start]))
         elif leaf[0] == _FILL:

@@ -102,12 +102,12 @@ def take_in(
     elif spans is not None:
         compared = not delivery.early
         taken = ingest(
-            pool, spans.read_into, delivery.size, old_root=old_root, keep=keep, known=spans, trusting=compared
+            pool, spans.read_into, old_root=old_root, keep=keep, known=spans, trusting=compared
         ).root
         spans.finish()
     else:
         feed = Feed(delivery, tee)
-        taken = ingest(pool, feed.read_into, delivery.size, old_root=old_root, keep=keep).root
+        taken = ingest(pool, feed.read_into, old_root=old_root, keep=keep).root
     if taken != root and not delivery.early:
         raise Unverified(path=path)
     return taken

@@ -215,7 +215,6 @@ class HeldDirectory(ABC):
             return ingest(
                 self._history.pool,
                 lambda offset, view: os.preadv(descriptor, [view], offset),
-                os.fstat(descriptor).st_size,
                 keep=False,
             ).root
         finally:

@@ -1,0 +1,92 @@
+"""Fingerprints: the definition, what they tell, and the core beside its twin."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from packetfs.accel import native
+from packetfs.packet.digest import digest_of
+from packetfs.packet.file import copy_leaf
+from packetfs.packet.fingerprint import (
+    FINGERPRINT,
+    fingerprint,
+    fingerprint_key,
+    fingerprint_python,
+    key_size,
+    same_fingerprints,
+    same_fingerprints_python,
+)
+
+KEY = fingerprint_key(b"s" * 32, 100_000)
+LENGTHS = [0, 1, 7, 8, 9, 31, 32, 33, 63, 64, 100, 4096, 65_537, 100_000]
+
+
+@pytest.fixture(params=["scalar", "best"])
+def unit(request: pytest.FixtureRequest) -> Iterator[str]:
+    if native is None:
+        yield "python"
+        return
+    best = native.simd()
+    if request.param == "scalar":
+        native.set_simd("scalar")
+    yield request.param
+    native.set_simd(best)
+
+
+def test_the_definition() -> None:
+    """Two sums of products of halves, worked out by hand for two words."""
+    words = [(5, 7), (0xFFFFFFFF, 1)]
+    key = [(2, 3), (1, 0xFFFFFFFF), (10, 20), (0, 0)]
+    data = b"".join(value.to_bytes(4, "little") for word in words for value in word)
+    secret = b"".join(value.to_bytes(4, "little") for word in key for value in word)
+    first = (5 + 2) * (7 + 3) + 0 * 0
+    second = (5 + 10) * (7 + 20) + 0xFFFFFFFF * 1
+    made = first.to_bytes(8, "little") + second.to_bytes(8, "little")
+    assert fingerprint_python(data, secret) == made
+    assert fingerprint(data, secret) == made
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_core_and_twin_agree(unit: str, length: int) -> None:
+    data = random.Random(length).randbytes(length)
+    assert len(fingerprint(data, KEY)) == FINGERPRINT
+    assert fingerprint(data, KEY) == fingerprint_python(data, KEY), unit
+
+
+def test_any_other_byte_and_any_other_key_is_another_fingerprint(unit: str) -> None:
+    data = bytearray(random.Random(1).randbytes(2000))
+    before = fingerprint(data, KEY)
+    for at in range(0, 2000, 37):
+        data[at] ^= 1 << at % 8
+        assert fingerprint(data, KEY) != before, unit
+        data[at] ^= 1 << at % 8
+    assert fingerprint(data, fingerprint_key(b"t" * 32, 2000)) != before
+    assert fingerprint(data[8:] + data[:8], KEY) != before
+
+
+@pytest.mark.parametrize("make", [fingerprint, fingerprint_python])
+def test_a_key_that_is_too_short_is_refused(make: type) -> None:
+    make(bytes(100), bytes(key_size(100)))
+    with pytest.raises(ValueError, match="shorter"):
+        make(bytes(100), bytes(key_size(100) - 1))
+
+
+@pytest.mark.parametrize("same", [same_fingerprints, same_fingerprints_python])
+@pytest.mark.parametrize("changed", range(6))
+def test_extents_are_counted_up_to_the_first_that_changed(unit: str, same: type, changed: int) -> None:
+    rng = random.Random(changed)
+    extents = [rng.randbytes(rng.randrange(1, 3000)) for _ in range(5)]
+    leaves = b"".join(copy_leaf(digest_of(extent), len(extent)) for extent in extents)
+    known = b"".join(fingerprint(extent, KEY) for extent in extents)
+    if changed < 5:
+        extents[changed] = bytes(len(extents[changed]))
+    stream = b"".join(extents)
+    assert same(leaves, known, KEY, stream) == changed, unit
+    assert same(leaves, known, KEY, stream[:-1]) == min(changed, 4)
+    assert same(leaves, known[: 2 * FINGERPRINT + 5], KEY, stream) == min(changed, 2)
+    assert same(leaves[:130], known, KEY, stream) == min(changed, 2)
+    assert same(leaves, known, KEY[: key_size(0)], stream) == 0
+    assert same(b"", known, KEY, stream) == 0
