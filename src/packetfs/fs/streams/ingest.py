@@ -164,7 +164,7 @@ class _Ingest:
         self._chunks: Following | None = None
         self._prints = prints
         self._at = 0
-        self._differs_at = self._moved = 0
+        self._differs_at = self._moved = self._same_until = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
         self._stored: set[Digest] = set()
         self._mismatch = -1, 0, NO_DIGEST
@@ -214,7 +214,7 @@ class _Ingest:
     def _follow(self) -> None:
         """Take over segments of the old program as far as the stream has the same."""
         self._settle()
-        self._unlike = 0
+        self._unlike = self._same_until = 0
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
@@ -232,6 +232,7 @@ class _Ingest:
         if segment is None and not self._stream.have(at, 1, keep):
             while queue:
                 self._take_over(queue.popleft())
+        self._take_over_before(max(self._same_until, at) - self._reach, queue)
         self._hashed = {(q.start, q.segment.length): q.segment.digest for q in queue if q.segment.digest is not None}
         self._stored = {q.segment.digest for q in queue if q.new and q.segment.digest is not None}
         self._hashed[self._mismatch[:2]] = self._mismatch[2]
@@ -348,6 +349,7 @@ class _Ingest:
         if len(like.content) != length:
             return None
         spans = differing(new, like.content)
+        self._same_until = at + spans[0][0] if spans else at
         if not is_still_cut(new, spans, self._mean, self._before(at, queue)):
             return None
         if self._edits is not None:
