@@ -31,17 +31,15 @@ _set: Final = object.__setattr__
 
 
 class Field:
-    """One field of a class: its annotation as text, its default, and where it counts."""
+    """One field of a class: its annotation as text, its default, and where it counts. Most say no more than a name."""
 
-    __slots__ = ("compare", "default", "default_factory", "init", "name", "repr", "type")
+    default: Any = _UNSET
+    default_factory: Any = _UNSET
+    init = repr = compare = True
+    name = type = ""
 
-    def __init__(self, default: Any, default_factory: Any, *, init: bool, repr: bool, compare: bool) -> None:  # noqa: A002  # names of dataclasses.field
-        self.default = default
-        self.default_factory = default_factory
-        self.init = init
-        self.repr = repr
-        self.compare = compare
-        self.name = self.type = ""
+    def __init__(self, **said: Any) -> None:
+        vars(self).update(said)
 
     def given(self) -> Any:
         """Return the value of an instance that was given none; _UNSET where it must be."""
@@ -53,17 +51,6 @@ class Field:
         import dataclasses
 
         return getattr(dataclasses, "_FIELD")  # noqa: B009  # it has no public name
-
-
-def _field(
-    *,
-    default: Any = _UNSET,
-    default_factory: Any = _UNSET,
-    init: bool = True,
-    repr: bool = True,  # noqa: A002  # names of dataclasses.field
-    compare: bool = True,
-) -> Field:
-    return Field(default, default_factory, init=init, repr=repr, compare=compare)
 
 
 def _dataclass(*, slots: Literal[True], frozen: bool = False) -> Callable[[type[T]], type[T]]:
@@ -97,7 +84,9 @@ def _plain(value: Any) -> Any:
 def _remade(cls: type[T], *, frozen: bool) -> type[T]:
     """Return the class once more: slots cannot be added to one that is there."""
     declared = _declared(cls)
-    body = {name: value for name, value in vars(cls).items() if name not in (*declared, "__dict__", "__weakref__")}
+    body = dict(vars(cls))
+    for name in ("__dict__", "__weakref__", *declared):
+        body.pop(name, None)
     body["__slots__"] = tuple(declared)
     body["__match_args__"] = tuple(name for name, each in declared.items() if each.init)
     body["__dataclass_fields__"] = declared
@@ -120,12 +109,12 @@ def _remade(cls: type[T], *, frozen: bool) -> type[T]:
 
 def _declared(cls: type) -> dict[str, Field]:
     """Return the fields by name, in the order in which they are annotated."""
-    declared = {}
+    declared, body = {}, vars(cls)
     for name, annotation in cls.__annotations__.items():
         if str(annotation).startswith("ClassVar"):
             continue
-        given = vars(cls).get(name, _UNSET)
-        each = given if isinstance(given, Field) else _field(default=given)
+        given = body.get(name, _UNSET)
+        each = given if isinstance(given, Field) else Field() if given is _UNSET else Field(default=given)
         if type(each.default).__hash__ is None:
             raise ValueError(f"all instances would share the default of {cls.__name__}.{name}: use default_factory")
         each.name, each.type = name, annotation
@@ -236,4 +225,4 @@ if TYPE_CHECKING:
     from dataclasses import fields as fields
     from dataclasses import replace as replace
 else:
-    asdict, dataclass, field, fields, replace = _asdict, _dataclass, _field, _fields, _replace
+    asdict, dataclass, field, fields, replace = _asdict, _dataclass, Field, _fields, _replace

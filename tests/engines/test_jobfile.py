@@ -22,12 +22,12 @@ NAMES = st.text(st.characters(exclude_characters="\0", categories=["L", "N", "P"
 
 @given(NAMES, NAMES, st.integers(1, FUEL_MAX), st.booleans())
 def test_a_job_file_comes_back(name: str, parent: str, number: int, chosen: bool) -> None:
-    code = counting()
+    packets = encode_program(counting())
     options = JobOptions(fuel=number, keep=chosen, parent=parent if chosen else None)
-    digest = program_digest(encode_program(code)).hex()
+    digest = program_digest(packets).hex()
     job = JobFile(digest, (Origin("host", f"/{name}", name, number),), "line", options, 7, 64)
     with tempfile.TemporaryDirectory() as directory:
-        write_job(directory, job, code)
+        write_job(directory, job, packets)
         assert read_job(directory) == job
 
 

@@ -90,12 +90,13 @@ def _run_once(program: Program, records: Records, options: JobOptions, task: Tas
     started = time.perf_counter()
     workers, maps = workers_of(options, task.machine), task.machine is not TWIN
     batch = batch_shards(options, task.sources, workers, task.image.maps_bytes, maps=maps)
-    digest = program_digest(encode_program(program)).hex()
+    packets = encode_program(program)
+    digest = program_digest(packets).hex()
     origins = tuple(source.origin() for source in task.sources)
     job = JobFile(digest, origins, str(records), options, batch, task.image.maps_bytes)
     directory = make_directory(options.parent)
     try:
-        write_job(directory, job, program)
+        write_job(directory, job, packets)
         result = execute(create_table(directory, job.maps_bytes), job, task)
     except BaseException:
         if not options.keep:

@@ -14,7 +14,7 @@ from packetfs.limits import JOB_FILE_MAX, MAP_MEMORY_MAX, PROGRAM_BYTES_MAX
 from packetfs.packet.digest import DIGEST
 from packetfs.typing import Final
 from packetfs.vm.layout import VMS_MAX
-from packetfs.vm.program import Program, decode_program, encode_program, program_digest
+from packetfs.vm.program import Program, decode_program, program_digest
 
 VERSION: Final = 4
 _NUMBER_MAX: Final = (1 << 63) - 1
@@ -38,11 +38,11 @@ class JobFile:
         return parse_records(self.records)
 
 
-def write_job(directory: str, job: JobFile, program: Program) -> None:
-    """Write both files; TableFull where there is no room for them."""
+def write_job(directory: str, job: JobFile, packets: bytes) -> None:
+    """Write both files, `packets` being the program's; TableFull where there is no room for them."""
     try:
         with open(f"{directory}/program", "wb") as file:
-            file.write(encode_program(program))
+            file.write(packets)
         with open(f"{directory}/job.json", "wb") as file:
             file.write(dumps({"version": VERSION, **asdict(job)}).encode())
     except OSError as error:

@@ -8,7 +8,7 @@ from struct import Struct
 
 from packetfs.engines.results.elements import SIGNED, UNSIGNED, reduce_array
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Callable, Final, Iterable, Iterator, Sequence, TypeAlias, overload
+from packetfs.typing import Final, Iterable, Iterator, Sequence, TypeAlias, overload
 from packetfs.vm.layout import Reducer
 
 Pair: TypeAlias = tuple[bytes, bytes]
@@ -21,17 +21,9 @@ class Entries(Sequence[Pair]):
     """(key, value) by key. Of arrays, whose keys are indices, those are left out whose values are zeros."""
 
     def __init__(
-        self,
-        everything: Callable[[], Iterable[Pair]],
-        values: Buffer,
-        size: int,
-        stride: int,
-        keys: Buffer | None = None,
-        key_size: int = _INDEX.size,
+        self, values: Buffer, size: int, stride: int, keys: Buffer | None = None, key_size: int = _INDEX.size
     ) -> None:
-        """`everything`: makes all pairs; from `values`, each `size` bytes long, `stride` bytes apart. `keys`: all of
-        them, None for indices."""
-        self._everything = everything
+        """`values`: all of them, each `size` bytes long, `stride` bytes apart. `keys`: likewise, None for indices."""
         self._values = memoryview(values)
         self._size = size
         self._stride = stride
@@ -42,8 +34,16 @@ class Entries(Sequence[Pair]):
 
     def _all(self) -> tuple[Pair, ...]:
         if self._pairs is None:
-            self._pairs = tuple(self._everything())
+            self._pairs = tuple(self._made())
         return self._pairs
+
+    def _made(self) -> Iterable[Pair]:
+        values = Struct(f"{self._size}s{self._stride - self._size}x").iter_unpack(self._values)
+        if self._keys is not None:
+            keys = Struct(f"{self._key_size}s").iter_unpack(self._keys)
+            return [(key, value) for (key,), (value,) in zip(keys, values, strict=True)]
+        zeros = bytes(self._size)
+        return [(_INDEX.pack(index), value) for index, (value,) in enumerate(values) if value != zeros]
 
     def __len__(self) -> int:
         if self._keys is not None:

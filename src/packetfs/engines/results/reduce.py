@@ -6,10 +6,9 @@ tables the union of keys is taken (tables.py). Read-only maps and rings have no 
 
 from __future__ import annotations
 
-from packetfs.dataclass import replace
 from packetfs.engines.results.elements import reduce_array
 from packetfs.packet.layout import Buffer
-from packetfs.typing import TYPE_CHECKING, Iterable, TypeAlias
+from packetfs.typing import TYPE_CHECKING, TypeAlias
 from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.program import MapDefinition
 
@@ -98,14 +97,8 @@ class ArrayReduction:
     def entries(self) -> Entries:
         """Return (index, value) of what is not all zero."""
         from packetfs.engines.results.entries import Entries  # when the job is done
-        from packetfs.vm.maps import entries
 
-        place, memory = self._place, self._all() or b""
-
-        def listed() -> Iterable[tuple[bytes, bytes]]:
-            return entries(replace(place, offset=0), memoryview(memory))
-
-        return Entries(listed, memory, place.value_size, place.stride)
+        return Entries(self._all() or b"", self._place.value_size, self._place.stride)
 
 
 Reduction: TypeAlias = "ArrayReduction | HashReduction"

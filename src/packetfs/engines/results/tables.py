@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from struct import Struct
 
-from packetfs.engines.results.columns import EMPTY, Columns, columns, lay, merge, split
+from packetfs.engines.results.columns import EMPTY, Columns, columns, lay, merge
 from packetfs.engines.results.entries import Entries
 from packetfs.engines.results.narrow import Words
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, Iterable, TypeAlias
+from packetfs.typing import Final, TypeAlias
 from packetfs.vm.image import HASH_HEADER, HASHES, Image, MapPlace, up
 from packetfs.vm.program import MapDefinition
 
@@ -120,11 +120,7 @@ class HashReduction:
     def entries(self) -> Entries:
         """Return (key, value), sorted by key."""
         found, (key, value) = self.columns(), self._sizes
-
-        def listed() -> Iterable[tuple[bytes, bytes]]:
-            return zip(split(found.keys, key), split(found.values, value), strict=True)
-
-        return Entries(listed, found.values, value, value, found.keys, key)
+        return Entries(found.values, value, value, found.keys, key)
 
 
 def kind_of(definition: MapDefinition) -> Kind:

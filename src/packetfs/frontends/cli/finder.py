@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BY_TIME: Final = MAGIC_NUMBER + bytes(4)
 """How bytecode begins whose source is known by its time and size, which follow."""
 _HEAD: Final = 16
+_WORD: Final = 0xFFFFFFFF
 _MOST: Final = 1 << 16
 """Bytes of bytecode that are read at once; what is longer is left to Python."""
 
@@ -75,9 +76,8 @@ class _Loader(SourceFileLoader):
                 os.close(file)
         except OSError:
             return super().get_code(fullname)
-        numbers = (int(self._status.st_mtime), self._status.st_size)
-        made_of = b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
-        if data[:_HEAD] != _BY_TIME + made_of or len(data) == _MOST:
+        made_of = (self._status.st_size & _WORD) << 32 | int(self._status.st_mtime) & _WORD
+        if data[:_HEAD] != _BY_TIME + made_of.to_bytes(8, "little") or len(data) == _MOST:
             return super().get_code(fullname)
         code: CodeType = loads(memoryview(data)[_HEAD:])  # noqa: S302 (what Python itself would load)
         return code
