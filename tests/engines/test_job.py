@@ -25,6 +25,7 @@ from packetfs.engines.options import JobOptions
 from packetfs.engines.results.result import JobEvent, Traced
 from packetfs.errors import JobCancelled, SourceChanged, SourceUnavailable, UsageError
 from packetfs.fs.streams.ingest import ingest
+from packetfs.limits import SLOTS_A_CALL
 from packetfs.packet.layout import Buffer
 from packetfs.pool.pool import Pool
 from packetfs.vm.layout import Fault, Reducer
@@ -425,3 +426,16 @@ def test_a_bus_error_elsewhere_ends_the_process(tmp_path: Path) -> None:
 
 
 COUNTED = "ldxdw r6, [r1+0]\nldxdw r2, [r1+8]\nsub r2, r6\nmov r1, r6\nmov r3, 10\ncall count_byte\nmov r0, 2\nexit"
+
+
+@pytest.mark.parametrize("count", [8, 300])
+def test_a_slice_is_no_smaller_as_more_shards_have_their_turn_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """What a slice cuts off goes on in the interpreter: here no record is, of 4 a shard and 20,000 slots each."""
+    monkeypatch.setitem(SLOTS_A_CALL, "cpu", 32 * 100_000)
+    code = program("mov r7, 5000\nloop: sub r7, 1\nadd r0, 1\njne r7, 0, loop\nmov r0, 1\nexit")
+    source = write(tmp_path / "data", bytes(count * 4 * 1024))
+    options = JobOptions(engine="cpu", shard_bytes=4096, vms=count, workers=1)
+    ran = run(code, [source], "fixed:1024", options)
+    assert dict(ran.result.ran) == {"compiled": count * 4, "interpreted": 0}

@@ -175,6 +175,10 @@ class Tiered:
         """Return how many records ran in lanes, in machine code one by one, and in the interpreter."""
         return dict(self._ran)
 
+    def like(self) -> str:
+        """Return the engine that runs by now, as SLOTS_A_CALL knows them."""
+        return "cpu" if self._made else ""
+
     def why(self) -> str:
         """Return in words what was measured and chosen."""
         took = ", ".join(f"{way} {self._cost(way):.1f} ns a record" for way in self._ns if self._records[way])
@@ -190,4 +194,4 @@ def _run(prepared: Any, *arguments: Any) -> tuple[int, Stop, int]:
     return prepared.run(*arguments)  # type: ignore[no-any-return]
 
 
-AUTO: Final = Machine("auto", _run, Tiered, Tiered.ran, Tiered.why)
+AUTO: Final = Machine("auto", _run, Tiered, Tiered.ran, Tiered.why, Tiered.like)
