@@ -123,7 +123,7 @@ class Import:
         return Digest(entry.root)
 
 
-@pytest.mark.parametrize("is_there", ["as it was", "changed", "gone"])
+@pytest.mark.parametrize("is_there", ["as it was", "changed", "gone", "a link", "no file"])
 def test_edits_are_read_as_they_were_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: str) -> None:
     monkeypatch.setattr(Signature, "is_racy", lambda *_: False)
     tree = Import(tmp_path)
@@ -131,8 +131,12 @@ def test_edits_are_read_as_they_were_imported(tmp_path: Path, monkeypatch: pytes
         tree.bring(fs)
         if is_there == "changed":
             tree.path.write_bytes(b"x" * SIZE)
-        elif is_there == "gone":
-            tree.path.unlink()
+        elif is_there != "as it was":
+            tree.path.rename(tmp_path / "elsewhere")
+        if is_there == "a link":
+            tree.path.symlink_to(tmp_path / "elsewhere")
+        elif is_there == "no file":
+            tree.path.mkdir()
         source = HostSource(fs, host, None, tree.edited)
         spans = source.edits(tree.before, tree.after)
         assert spans is not None

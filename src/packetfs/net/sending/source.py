@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from packetfs.dataclass import replace
-from packetfs.errors import MissingExtent, PacketFSError, Vanished
+from packetfs.errors import MissingExtent, PacketFSError, UnsafePath, Vanished
 from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
@@ -189,7 +189,11 @@ class HostSource(PoolSource):
             return Place(path, self._descriptor(path), offset)
 
     def _read_host(self, path: bytes, offset: int, length: int) -> bytes:
-        data = os.pread(self._descriptor(path), length, offset)
+        descriptor = self._descriptor(path)
+        try:
+            data = os.pread(descriptor, length, offset)
+        except OSError:
+            raise Vanished(path=path) from None
         if len(data) < length:
             raise Vanished(path=path)
         return data
@@ -199,7 +203,7 @@ class HostSource(PoolSource):
             self.close()
             try:
                 descriptor = self._host.open_read(path)
-            except OSError:
+            except (OSError, UnsafePath):  # it may be no file any more, or lie behind a link
                 raise Vanished(path=path) from None
             seen = self._fs.seen(path)  # none where the file was written in the moment it was read: digests decide
             if seen is not None and pack_signature(os.fstat(descriptor)) != seen:
