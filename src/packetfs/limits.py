@@ -173,9 +173,9 @@ INGEST_WINDOW: Final = MIB
 COMPARED_MIN: Final = MIB
 """Bytes from which a changed file is compared with its old content: a smaller one is hashed in 0.3 ms."""
 PRINTED_MIN: Final = MIB
-PRINTED_MAX: Final = 64 * 1024 * MIB
-"""Bytes of a file whose fingerprints are kept. A smaller one is hashed in 0.3 ms; those of a larger one, 16 bytes for
-each chunk, would take more than 16 MiB of memory."""
+"""Bytes from which the fingerprints of a file are kept: a smaller one is hashed in 0.3 ms."""
+PRINTED_MEANS: Final = 1 << 20
+"""Mean chunks, 64 GiB of the default's, up to which they are: 16 MiB of them, twice while a file is imported."""
 COMPARED_FILES: Final = 8
 """Files whose old content is kept ready to be compared: what changes again and again are few."""
 COMPARED_EXTENTS: Final = 1 << 16

@@ -12,6 +12,7 @@ import pytest
 
 from packetfs.accel import native
 from packetfs.fs.filesystem import FileSystem
+from packetfs.fs.mirroring import prints
 from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
 from packetfs.fs.streams import ingest as streams
 from packetfs.limits import MIB
@@ -150,6 +151,18 @@ def test_fingerprints_go_with_the_file(tree: Tree) -> None:
     tree.path.with_name("other").unlink()
     mirror(tree.fs, str(tree.path.parent), b"", CACHE)
     assert tree.notes() == 0
+
+
+@built
+@pytest.mark.parametrize(("mean", "kept"), [(4096, 0), (65536, 1)])
+def test_fingerprints_are_bounded_by_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mean: int, kept: int
+) -> None:
+    monkeypatch.setattr(prints, "PRINTED_MEANS", SIZE // 65536)
+    with Pool.create(str(tmp_path / "pool"), mean=mean, durable=False) as pool, FileSystem(pool) as fs:
+        tree = Tree(fs, tmp_path)
+        tree.bring()
+        assert tree.notes() == kept
 
 
 def test_a_pool_that_is_no_cache_keeps_none(tree: Tree) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.streams.prints import Prints
-from packetfs.limits import PRINTED_MAX, PRINTED_MIN
+from packetfs.limits import PRINTED_MEANS, PRINTED_MIN
 from packetfs.packet.digest import DIGEST
 from packetfs.packet.entry import Entry
 from packetfs.packet.fingerprint import IS_FAST
@@ -25,7 +25,7 @@ class PrintNotes:
 
     def load(self, path: bytes, known: Entry | None, size: int) -> Prints | None:
         """Return what a file of this size is followed by; None where it is not worth it, or takes too much memory."""
-        if not self._active or not PRINTED_MIN <= size <= PRINTED_MAX:
+        if not self._active or not PRINTED_MIN <= size <= PRINTED_MEANS * self._fs.pool.mean:
             return None
         if known is None or not known.is_file or not self._trusting:
             return Prints(self._key)
