@@ -155,6 +155,8 @@ def test_what_is_remembered_is_bounded() -> None:
     edited.note(one, Digest(b"3" * 32), [(0, 1)] * (EDITS_MAX // 2))
     assert edited.spans(one, Digest(b"2" * 32)) is not None
     assert edited.spans(one, Digest(b"3" * 32)) is None
+    edited.note(one, Digest(b"4" * 32), [(0, 1)])  # for a small one there is room still
+    assert edited.spans(one, Digest(b"4" * 32)) is not None
 
 
 def test_a_sync_of_edits_reads_no_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

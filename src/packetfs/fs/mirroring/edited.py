@@ -17,8 +17,9 @@ class Edited:
 
     def note(self, old: Digest, new: Digest, spans: Sequence[Span]) -> None:
         """Remember where the program `new` makes other bytes than `old`, as long as there is room."""
-        self._room -= len(spans) + 1
-        if self._room >= 0:
+        size = len(spans) + 1
+        if size <= self._room:
+            self._room -= size
             self._found[old, new] = spans
 
     def spans(self, old: Digest, new: Digest) -> Sequence[Span] | None:
