@@ -348,9 +348,7 @@ class Case:
         if how == "host":
             return HostFile(os.fspath(path))
         if how == "pool":
-            return PoolFile(
-                self._pool, ingest(self._pool, lambda at, room: _read(data, at, room)).root, f"p{number}"
-            )
+            return PoolFile(self._pool, ingest(self._pool, lambda at, room: _read(data, at, room)).root, f"p{number}")
         reading, writing = os.pipe()
         threading.Thread(target=_feed, args=(writing, data), daemon=True).start()
         return Pipe(reading)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from packetfs.fs.streams.ingest import ingest
 from packetfs.fs.streams.prints import Prints
-from packetfs.limits import EDITS_MAX
 from packetfs.packet.rivals import Span
 from packetfs.pool.pool import Pool
 from packetfs.typing import Sequence
@@ -107,4 +106,3 @@ def test_edits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         new[at] ^= 1
     with Pool.create(str(tmp_path / "p"), mean=MEAN, durable=False) as pool:
         assert edits_of(pool, old, bytes(new)) is None
-    assert EDITS_MAX > 10

@@ -89,6 +89,18 @@ def test_of_a_file_that_changed_in_one_place_little_is_hashed(tree: Tree, hashed
 
 
 @built
+def test_what_did_not_change_is_not_kept_once_more(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.bring()
+    kept: list[bytes] = []
+    monkeypatch.setattr(FileSystem, "set_note", lambda _fs, key, _value: kept.append(key))
+    tree.bring()  # its time is another
+    assert not kept
+    tree.change()
+    tree.bring()
+    assert len(kept) == 1
+
+
+@built
 def test_what_is_not_kept_is_followed_too(tree: Tree, hashed: list[int]) -> None:
     nothing = MirrorOptions(budget=0)
     tree.bring(nothing)

@@ -1,4 +1,4 @@
-"""Fingerprints: whether bytes are those that somebody saw before, for a fifth of what hashing them takes.
+"""Fingerprints: whether bytes are as somebody saw them before, for a fifth of what hashing takes (by hand).
 
 The universal hash NH (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, CRYPTO '99), twice by the Toeplitz construction:
 bytes are padded with zeros to words of 64 bits, to each half of which the key's is added mod 2**32, and the products of

@@ -32,7 +32,6 @@ from packetfs.errors import (
 )
 from packetfs.limits import APPEND_DIRECT, EXTENT_MAX, INDEX_REST, MEAN, PATCH_MIN, PAYLOAD_MAX, SEGMENT
 from packetfs.packet.digest import Digest, digest_of
-from packetfs.packet.fingerprint import fingerprint_key
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
 from packetfs.packet.zstd import compress
@@ -359,6 +358,8 @@ class Pool:
 
     def fingerprint_key(self) -> bytes:
         """Return this pool's own key for fingerprints of chunks."""
+        from packetfs.packet.fingerprint import fingerprint_key  # most processes need none
+
         return fingerprint_key(self._secret, self.mean * 3 // 2)
 
     def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:

@@ -21,20 +21,21 @@ class PrintNotes:
         self._fs = fs
         self._active = active and IS_FAST
         self._trusting = trusting
-        self._key = fs.pool.fingerprint_key() if self._active else b""
+        self._key = b""
 
     def load(self, path: bytes, known: Entry | None, size: int) -> Prints | None:
         """Return what a file of this size is followed by; None where it is not worth it, or takes too much memory."""
         if not self._active or not PRINTED_MIN <= size <= PRINTED_MEANS * self._fs.pool.mean:
             return None
+        self._key = self._key or self._fs.pool.fingerprint_key()  # 0.1 ms, which a tree of small files does not pay
         if known is None or not known.is_file or not self._trusting:
             return Prints(self._key)
         found = self._fs.note(self._note(path)) or b""
         return Prints(self._key, found[DIGEST:] if found[:DIGEST] == known.root else b"")
 
     def keep(self, path: bytes, entry: Entry, prints: Prints | None) -> None:
-        """Keep what the import of a file has made; its name is there."""
-        if prints is not None and prints.made:
+        """Keep what the import of a file has made, unless it is what was kept; its name is there."""
+        if prints is not None and prints.made != prints.known:
             self._fs.set_note(self._note(path), entry.root + prints.made)
 
     def tidy(self) -> None:

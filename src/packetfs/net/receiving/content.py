@@ -101,9 +101,7 @@ def take_in(
         taken = _build(pool, delivery, keep, tee)
     elif spans is not None:
         compared = not delivery.early
-        taken = ingest(
-            pool, spans.read_into, old_root=old_root, keep=keep, known=spans, trusting=compared
-        ).root
+        taken = ingest(pool, spans.read_into, old_root=old_root, keep=keep, known=spans, trusting=compared).root
         spans.finish()
     else:
         feed = Feed(delivery, tee)

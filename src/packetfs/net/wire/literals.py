@@ -9,7 +9,7 @@ _SMALL: Final = 16 * 1024
 """Parts up to this size are copied together."""
 _BLOCK: Final = 64 * 1024
 """Bytes of memory that they go into, which has its size from the start: to move about what grows took ten times what
-copying the parts does (measured)."""
+copying the parts does (by hand)."""
 
 
 class Literals:
