@@ -43,14 +43,15 @@ void pfs_fingerprint(const uint8_t *data, size_t size, const uint8_t *key, uint8
 }
 
 size_t pfs_same_fingerprints(struct pfs_source leaves, struct pfs_source known, struct pfs_source key,
-                             struct pfs_source stream) {
-    size_t count = 0, done = 0;
+                             struct pfs_source stream, uint8_t *same) {
+    size_t count = 0, done = 0, others = 0;
     for (; (count + 1) * PFS_PACKET <= leaves.size && (count + 1) * PFS_FINGERPRINT <= known.size; count++) {
         size_t length = pfs_load32(leaves.data + count * PFS_PACKET + PFS_AT_LENGTH);
         uint8_t found[PFS_FINGERPRINT];
-        if (length > stream.size - done || pfs_fingerprint_key(length) > key.size) break;
+        if (length > stream.size - done || pfs_fingerprint_key(length) > key.size || others == PFS_OTHERS) break;
         pfs_fingerprint(stream.data + done, length, key.data, found);
-        if (memcmp(found, known.data + count * PFS_FINGERPRINT, PFS_FINGERPRINT) != 0) break;
+        same[count] = memcmp(found, known.data + count * PFS_FINGERPRINT, PFS_FINGERPRINT) == 0;
+        others = same[count] ? 0 : others + 1;
         done += length;
     }
     return count;

@@ -2,11 +2,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "guard.h"
 #include "kernels.h"
+#include "packet.h"
 #include "patch_module.h"
 
 static struct pfs_source source_of(const Py_buffer *buffer) {
-    return (struct pfs_source){buffer->buf, (size_t)buffer->len};
+    return (struct pfs_source){address_of(buffer), (size_t)buffer->len};
 }
 
 PyObject *pfs_python_fingerprint(PyObject *module, PyObject *args) {
@@ -26,14 +28,43 @@ PyObject *pfs_python_fingerprint(PyObject *module, PyObject *args) {
     return result;
 }
 
+struct looking {
+    struct pfs_source leaves, known, key, stream;
+    uint8_t *same;
+    size_t count;
+};
+
+static void look(void *given) {
+    struct looking *now = given;
+    now->count = pfs_same_fingerprints(now->leaves, now->known, now->key, now->stream, now->same);
+}
+
+/* The stream may be a mapped file, of which pages may be gone: then nothing is known of it. */
+static void look_guarded(struct looking *now) {
+    pfs_guard_install();
+    PyThreadState *state = PyEval_SaveThread();
+    if (pfs_guarded(now->stream.data, now->stream.size, look, now) != 0) now->count = 0;
+    PyEval_RestoreThread(state);
+}
+
 PyObject *pfs_python_same_fingerprints(PyObject *module, PyObject *args) {
     Py_buffer leaves, known, key, stream;
+    PyObject *result = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*y*:same_fingerprints", &leaves, &known, &key, &stream)) return NULL;
-    size_t count = pfs_same_fingerprints(source_of(&leaves), source_of(&known), source_of(&key), source_of(&stream));
+    struct looking now = {.leaves = source_of(&leaves), .known = source_of(&known), .key = source_of(&key),
+                          .stream = source_of(&stream)};
+    now.same = PyMem_Malloc(leaves.len / PFS_PACKET + 1);
+    if (now.same == NULL) {
+        PyErr_NoMemory();
+    } else {
+        look_guarded(&now);
+        result = PyBytes_FromStringAndSize((const char *)now.same, (Py_ssize_t)now.count);
+    }
+    PyMem_Free(now.same);
     PyBuffer_Release(&leaves);
     PyBuffer_Release(&known);
     PyBuffer_Release(&key);
     PyBuffer_Release(&stream);
-    return PyLong_FromSize_t(count);
+    return result;
 }

@@ -95,9 +95,11 @@ void pfs_fingerprint(const uint8_t *data, size_t size, const uint8_t *key, uint8
 typedef void pfs_fingerprint_fn(const uint8_t *data, size_t size, const uint8_t *key, uint64_t sums[2]);
 pfs_fingerprint_fn pfs_fingerprint_scalar, pfs_fingerprint_avx2;
 void pfs_fingerprint_choose(enum pfs_simd simd); /* scalar until then */
-/* How many of the extents that leaves name the stream begins with, by the fingerprints that are known of them. */
+/* Which of the extents that leaves name are where they would be, one behind the other, in the stream: 1 for each that has
+ * the fingerprint that is known of it, else 0. Returns how many were looked at: not those behind some that are not. */
+#define PFS_OTHERS 4
 size_t pfs_same_fingerprints(struct pfs_source leaves, struct pfs_source known, struct pfs_source key,
-                             struct pfs_source stream);
+                             struct pfs_source stream, uint8_t *same);
 
 /* expand: run DATA, FILL and COPY packets */
 /* 0, or what is wrong; *produced bytes of out are then written. */
@@ -148,6 +150,9 @@ struct pfs_place {
 /* 0, or what is wrong with the patch of an extent of `size` bytes. */
 const char *pfs_pack_patch(const uint8_t *patch, size_t packets, size_t size, const struct pfs_place *places,
                            struct pfs_packed *packed);
+
+/* resident: whether the page cache has all these bytes of a file; also 0 where nobody can tell */
+int pfs_is_resident(int fd, uint64_t offset, size_t size);
 
 /* index: fingerprints to values in 16-byte slots */
 #define PFS_SLOT 16

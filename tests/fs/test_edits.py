@@ -15,7 +15,7 @@ from packetfs.fs.streams.prints import Prints
 from packetfs.packet.rivals import Span
 from packetfs.pool.pool import Pool
 from packetfs.typing import Sequence
-from tests.fs.test_ingest import CONTENT, EDITS, MEAN, edit, make, noise, reader
+from tests.fs.test_ingest import CONTENT, EDITS, MEAN, edit, make, noise, reader, shown
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 def edits_of(pool: Pool, old: bytes, new: bytes, *, printed: bool = False, keep: bool = True) -> Sequence[Span] | None:
     before = Prints(pool.fingerprint_key())
     root = ingest(pool, reader(old), prints=before).root
-    prints = Prints(pool.fingerprint_key(), bytes(before.made)) if printed else None
-    return ingest(pool, reader(new), root, keep, prints=prints).edits
+    prints = Prints(pool.fingerprint_key(), bytes(before.made), shown(new)) if printed else None
+    return ingest(pool, reader(new, again=printed), root, keep, prints=prints).edits
 
 
 def applied(old: bytes, new: bytes, spans: Sequence[Span]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from packetfs.errors import MissingExtent
 from packetfs.fs.streams.ingest import Ingested, ingest
-from packetfs.fs.streams.prints import Prints
+from packetfs.fs.streams.prints import Look, Prints
 from packetfs.packet.cut import cut
 from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.execute import read_program
@@ -33,13 +34,16 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         yield made
 
 
-def reader(data: bytes, sizes: Callable[[], int] = lambda: 1 << 30) -> Callable[[int, memoryview], int]:
-    """Return a `read_into` over `data` that gives as many bytes at a time as `sizes` says, none behind its end."""
+def reader(
+    data: bytes, sizes: Callable[[], int] = lambda: 1 << 30, *, again: bool = False
+) -> Callable[[int, memoryview], int]:
+    """Return a `read_into` over `data` that gives as many bytes at a time as `sizes` says, none behind its end, unless
+    it can be read `again`."""
     ended = False
 
     def read_into(offset: int, view: memoryview) -> int:
         nonlocal ended
-        ended = ended or offset >= len(data)
+        ended = offset >= len(data) or (ended and not again)
         if ended:
             return 0
         part = data[offset : offset + max(1, min(sizes(), len(view)))]
@@ -47,6 +51,11 @@ def reader(data: bytes, sizes: Callable[[], int] = lambda: 1 << 30) -> Callable[
         return len(part)
 
     return read_into
+
+
+def shown(data: bytes) -> Look:
+    """Return what shows `data` to a scan."""
+    return lambda at, count: memoryview(data)[at : at + count]
 
 
 def take(pool: Pool, data: bytes, old_root: Digest | None = None, keep: bool = True) -> Ingested:
@@ -211,11 +220,11 @@ def test_any_edit_gives_the_root_of_cutting_everything(
     data = make(pieces)
     prints = Prints(pool.fingerprint_key())
     old = ingest(pool, reader(data), keep=keep, prints=prints)
-    prints = Prints(pool.fingerprint_key(), bytes(prints.made) if printed else b"")
     assert old.root == whole_root(pool, data)
     new = edit(data, edits)
+    prints = Prints(pool.fingerprint_key(), bytes(prints.made) if printed else b"", shown(new))
     sizes = random.Random(seed)
-    read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]))
+    read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]), again=prints.leads)
     done = ingest(pool, read, old.root, keep, prints=prints)
     assert done.root == whole_root(pool, new)
     assert done.size == len(new)
@@ -398,11 +407,13 @@ def test_what_replaces_all_is_hardly_compared(pool: Pool, monkeypatch: pytest.Mo
     old = take(pool, noise(8000, 200 * MEAN))
     read: list[Digest] = []
 
-    def read_like(digest: Digest, length: int, at: int = 0) -> Like:
-        read.append(digest)
-        return pool.lookup.read_like(digest, length, at)
+    read_once = pool.read_once
 
-    monkeypatch.setattr(pool, "read_like", read_like)
+    def noted(digest: Digest, *given: Any, **more: Any) -> Like:
+        read.append(digest)
+        return read_once(digest, *given, **more)
+
+    monkeypatch.setattr(pool, "read_once", noted)
     new = noise(8001, 200 * MEAN)
     assert take(pool, new, old.root).root == whole_root(pool, new)
     assert len(read) < 50

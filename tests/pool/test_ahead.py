@@ -13,6 +13,7 @@ from packetfs.limits import MIB, SEGMENT
 from packetfs.pool.ahead import STEP, Ahead
 from packetfs.pool.pool import Pool
 from packetfs.pool.storage import DiskStorage
+from packetfs.pool.tail import Tail
 
 
 class Asked(DiskStorage):
@@ -67,7 +68,11 @@ def test_a_pool_takes_no_more_of_the_disk_than_it_needs(tmp_path: Path, durable:
 def test_who_fills_a_segment_goes_on_in_the_next(place: Path) -> None:
     disk = Asked()
     with Pool.create(str(place / "pool"), durable=False, storage=disk) as pool:
-        pool.arena.end = pool.arena.written = SEGMENT - 4 * MIB
+        pool.arena.end = SEGMENT - 4 * MIB
+        pool.arena._tail = tail = Tail(
+            disk, lambda: pool.arena.file(pool.arena.last), 0, pool.arena.end, is_cache=False
+        )
+        tail._ahead = Ahead(disk, 0, SEGMENT)
         for _ in range(6):
             pool.put(os.urandom(MIB))
         assert pool.arena.last == 1

@@ -7,7 +7,7 @@ many costs a search in a few lists and not a walk over the node: 40 us instead o
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from packetfs.errors import BadProgram
@@ -67,10 +67,16 @@ _Span: TypeAlias = tuple[int, _Node, int, int]
 class Leaves:
     """Finds the leaves of programs in one store. Several threads may ask."""
 
-    def __init__(self, store: Store, read: Callable[[Digest, int], Buffer] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        read: Callable[[Digest, int], Buffer] | None = None,
+        expect: Callable[[Iterable[tuple[Digest, int]]], None] | None = None,
+    ) -> None:
         """`read` returns whole extents, of as many bytes as it is told, to `pieces`; if it is not given, the store
-        does."""
+        does. `expect` is told before which of them are asked for next; then each is good until the next one."""
         self._store = store
+        self._expect = expect
         self._read = read or (lambda digest, _: store.read(digest))
         self._nodes: dict[bytes, _Node] = {}
         self._last = NO_DIGEST, 0, _Node(b"")
@@ -91,9 +97,11 @@ class Leaves:
         the calls that find an extent take longer than to read it.
         """
         for base, starts, leaves in self.runs(root, start, stop):
+            if self._expect is not None:
+                self._expect((_named(leaf), produces(leaf)) for leaf in leaves if _is_whole(leaf))
             for at, leaf in zip(starts, leaves, strict=False):
                 skip, end = max(start - base - at, 0), stop - base - at
-                data = self._extent(leaf) if leaf.startswith(_WHOLE_COPY, 8) and leaf.startswith(_COPY) else None
+                data = self._extent(leaf) if _is_whole(leaf) else None
                 if data is not None and len(data) == produces(leaf):
                     yield data[skip:end] if skip or end < len(data) else data
                 else:
@@ -101,7 +109,9 @@ class Leaves:
 
     def _extent(self, leaf: bytes) -> memoryview:
         """Return the extent that a leaf names."""
-        digest = Digest(leaf[HEADER:_LEVEL_AT])
+        digest = _named(leaf)
+        if self._expect is not None:
+            return memoryview(self._read(digest, produces(leaf)))
         for known, data in self._extents:
             if known == digest:
                 return data
@@ -202,3 +212,12 @@ class Leaves:
             except (KeyError, StopIteration, RuntimeError):  # another thread made room
                 break
         return node
+
+
+def _is_whole(leaf: bytes) -> bool:
+    """Tell whether a leaf copies an extent from its beginning on."""
+    return leaf.startswith(_WHOLE_COPY, 8) and leaf.startswith(_COPY)
+
+
+def _named(leaf: bytes) -> Digest:
+    return Digest(leaf[HEADER:_LEVEL_AT])

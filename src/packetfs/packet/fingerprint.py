@@ -18,6 +18,8 @@ from packetfs.packet.tree import produces
 from packetfs.typing import Final, Iterator
 
 FINGERPRINT: Final = 16
+OTHERS: Final = 4
+"""Extents, one after the other, that are not there, until no more are looked for."""
 _WORD: Final = 8
 _SHIFT: Final = 16
 _HALF: Final = (1 << 32) - 1
@@ -52,20 +54,23 @@ def _sum(data: bytes, key: memoryview) -> int:
     return sum(((a + j) & _HALF) * ((b + k) & _HALF) for (a, b), (j, k) in zip(words, keys, strict=True)) & _SUM
 
 
-def same_fingerprints_python(leaves: Buffer, known: Buffer, key: Buffer, stream: Buffer, /) -> int:
-    """Return with how many of the extents that `leaves` are copies of a stream begins, by what is known of each."""
+def same_fingerprints_python(leaves: Buffer, known: Buffer, key: Buffer, stream: Buffer, /) -> bytes:
+    """Return 1 for each of the extents that `leaves` are copies of where the stream has it, else 0, by what is known of
+    each; not for those behind `OTHERS` that it has not, or that its end cuts off.
+
+    The native one survives a stream that is a mapped file whose pages are gone: it has nothing to say of that.
+    """
     named, prints, comes = (memoryview(each).cast("B") for each in (leaves, known, stream))
+    same = bytearray()
     done = 0
-    count = min(len(named) // PACKET, len(prints) // FINGERPRINT)
-    for number in range(count):
+    for number in range(min(len(named) // PACKET, len(prints) // FINGERPRINT)):
         length = produces(bytes(named[number * PACKET : (number + 1) * PACKET]))
-        if length > len(comes) - done or key_size(length) > len(key):
-            return number
+        if length > len(comes) - done or key_size(length) > len(key) or same.endswith(bytes(OTHERS)):
+            break
         found = fingerprint_python(comes[done : done + length], key)
-        if found != prints[number * FINGERPRINT : (number + 1) * FINGERPRINT]:
-            return number
+        same.append(found == prints[number * FINGERPRINT : (number + 1) * FINGERPRINT])
         done += length
-    return count
+    return bytes(same)
 
 
 if native is None:

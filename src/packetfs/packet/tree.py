@@ -17,7 +17,7 @@ from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.entry import leaf_size
 from packetfs.packet.head import Head, Kind
 from packetfs.packet.layout import PACKET, Mark, Op
-from packetfs.typing import Final, Iterator, Protocol
+from packetfs.typing import Final, Iterable, Iterator, Protocol
 
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""
@@ -58,12 +58,17 @@ class TreeWriter:
         self._length += size
         self._add(0, leaf, size, key)
 
+    def add_all(self, leaves: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Append several: leaf, size and key of each."""
+        level = self._levels[0]
+        for leaf, size, key in leaves:
+            self._length += size
+            if level.takes(leaf, size, key):
+                self._flush(0)
+                level = self._levels[0]
+
     def _add(self, number: int, leaf: bytes, size: int, key: bytes) -> None:
-        level = self._levels[number]
-        level.leaves.append(leaf)
-        level.size += size
-        level.bytes += len(leaf)
-        if len(level.leaves) >= NODE_LEAVES_MAX or level.bytes >= NODE_BYTES or (key and is_boundary(key)):
+        if self._levels[number].takes(leaf, size, key):
             self._flush(number)
 
     def _flush(self, number: int) -> None:
@@ -94,6 +99,13 @@ class _Level:
         self.leaves: list[bytes] = []
         self.size = 0
         self.bytes = 0
+
+    def takes(self, leaf: bytes, size: int, key: bytes) -> bool:
+        """Take a leaf, and tell whether the node ends with it."""
+        self.leaves.append(leaf)
+        self.size += size
+        self.bytes += len(leaf)
+        return len(self.leaves) >= NODE_LEAVES_MAX or self.bytes >= NODE_BYTES or (key != b"" and is_boundary(key))
 
 
 def is_boundary(key: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The arena: segment files that extents are appended to, never moved in, and read from by pread.
 
-Small extents are gathered and written together; large ones are written from where they lie. A segment is durable
-before the next one is begun, so after an unclean stop only the last one can be torn.
+A segment is durable before the next one is begun, so after an unclean stop only the last one can be torn. How what is
+appended comes into the file says `tail.py`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from packetfs.dataclass import replace
-from packetfs.errors import BadPacket, NotAPool, PacketFSError, PoolAccess, PoolFull, PoolReadOnly
+from packetfs.errors import BadPacket, NotAPool, PoolAccess, PoolFull, PoolReadOnly
 from packetfs.limits import (
-    APPEND_BUFFER,
-    APPEND_DIRECT,
     ROOM_ASKED,
     ROOM_KEPT,
     SEGMENT,
@@ -25,37 +22,23 @@ from packetfs.limits import (
     SEGMENTS_OPEN,
 )
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
-from packetfs.pages import pages
-from packetfs.pool.ahead import STEP, Ahead
 from packetfs.pool.extent import flags_of, header_maker, padded
-from packetfs.pool.passing import Passing
+from packetfs.pool.past import BLOCK, read_pieces, room_for
+from packetfs.pool.segment import SegmentFile
 from packetfs.pool.storage import Storage
 from packetfs.pool.superblock import COPIES, FIRST, Superblock, decode_superblock, encode_superblock
+from packetfs.pool.tail import Tail
 from packetfs.typing import Final
 
 _NOTHING_GATHERED: Final = 1 << 63
 """A reader finds every position in the files, also those that a writer has added since."""
+_NOTHING: Final = memoryview(b"")
 _BYTE: Final = bytearray(1)
 """Where bytes go that nobody wants."""
-_BLOCK: Final = 4096
-"""What a filesystem frees at the least."""
 _TOGETHER: Final = 256
 """Chunks of one write: each is three of the 1,024 buffers that the kernel takes."""
 _PLAIN: Final = flags_of(Mark.DATA, Encoding.RAW)
 _PADS: Final = tuple(bytes(n) for n in range(PACKET))
-
-
-class SegmentFile:
-    """A descriptor that closes with its last user, so that no thread reads through a number that was given away."""
-
-    __slots__ = ("_storage", "fd")
-
-    def __init__(self, storage: Storage, fd: int) -> None:
-        self._storage = storage
-        self.fd = fd
-
-    def __del__(self) -> None:
-        self._storage.close(self.fd)
 
 
 class Arena:
@@ -70,19 +53,21 @@ class Arena:
         self._header = header_maker(block.secret)
         self._files: dict[int, SegmentFile] = {}
         self._lock = threading.RLock()
-        self._space = pages(APPEND_BUFFER) if writable else memoryview(b"")  # growing one cost more
-        self._gathered = 0
         self._room = 0
         self._entry_unsynced = False
         self._unsynced = False
         self.last = self.segments()[-1]
         self.end = self.measure_end()
-        self.written = self.end if writable else _NOTHING_GATHERED
-        """Where that begins which is only gathered yet."""
-        self._ahead = Ahead(storage, self.end % SEGMENT, SEGMENT)
-        self._passing = Passing(lambda number: self.file(number).fd, self.end)
+        begun, is_cache = self.last * SEGMENT, not block.durable
+        self._tail = Tail(storage, self._open_last, begun, self.end, is_cache=is_cache) if writable else None
 
     # where things are
+
+    @property
+    def written(self) -> int:
+        """Where that begins which is only gathered yet. A reader finds every position in the files, also those that a
+        writer has added since."""
+        return self._tail.written if self._tail is not None else _NOTHING_GATHERED
 
     def segments(self) -> list[int]:
         """Return the numbers of the segments on disk, in order."""
@@ -114,12 +99,15 @@ class Arena:
         found = self._files.get(number)
         return found if found is not None else self._open(number)
 
+    def _open_last(self) -> SegmentFile:
+        return self.file(self.last)
+
     def _open(self, number: int) -> SegmentFile:
         with self._lock:
             if len(self._files) >= SEGMENTS_OPEN:
                 del self._files[next(iter(self._files))]
             flags = os.O_RDWR if self.writable else os.O_RDONLY
-            opened = SegmentFile(self._storage, self._storage.open(self.segment_path(number), flags))
+            opened = SegmentFile(self._storage, self._storage.open(self.segment_path(number), flags), flags)
             self._files[number] = opened
             return opened
 
@@ -130,8 +118,7 @@ class Arena:
         if position >= self.written:
             with self._lock:
                 if position >= self.written:
-                    start = position - self.written
-                    return bytes(self._space[start : min(start + length, self._gathered)])
+                    return self._writer.read(position, length)
         try:
             return self._storage.read(self.file(position // SEGMENT).fd, length, position % SEGMENT)
         except FileNotFoundError:
@@ -150,6 +137,37 @@ class Arena:
             return self._storage.read_into(self.file(position // SEGMENT).fd, out, position % SEGMENT)
         except FileNotFoundError:
             return 0
+
+    def read_each(self, places: Sequence[tuple[int, int]], rooms: Iterable[memoryview]) -> list[memoryview]:
+        """Return several bytes as `read` does, by position and length, each in a room of its own (see `room_for`). They
+        are not wanted again soon: what the page cache lacks does not enter it, and is waited for together. Nothing is
+        returned where not all is there."""
+        found: list[memoryview] = []
+        asked: list[tuple[int, int, int, int, memoryview]] = []
+        numbers: list[int] = []
+        files: list[SegmentFile] = []  # they stay open meanwhile
+        for (position, length), room in zip(places, rooms, strict=False):
+            file = self._file_of(position) if room_for(length) <= len(room) else None
+            if file is None:
+                found.append(memoryview(self.read(position, length)))
+                continue
+            offset = position % SEGMENT
+            numbers.append(len(found))
+            files.append(file)
+            asked.append((file.fd, file.past, offset, length, room))
+            start = offset % BLOCK
+            found.append(room[start : start + length])
+        for number, is_whole in zip(numbers, read_pieces(asked), strict=True):
+            if not is_whole:
+                found[number] = _NOTHING
+        return found
+
+    def _file_of(self, position: int) -> SegmentFile | None:
+        """Return the file that has what is at a position; None where none has."""
+        try:
+            return self.file(position // SEGMENT) if position < self.written else None
+        except FileNotFoundError:
+            return None
 
     def is_gathered(self, position: int) -> bool:
         """Say whether what is at `position` is only in memory yet."""
@@ -207,21 +225,14 @@ class Arena:
                 self._begin_segment()
             position = self.end
             header = self._header(position, digest, length, size, flags)
-            if length >= APPEND_DIRECT:
-                self._write([self._space[: self._gathered], header, stored, _PADS[-length % PACKET]])
-                self.written, self._gathered = position + taken, 0
-            else:
-                if self._gathered + taken > APPEND_BUFFER:
-                    self.write_out()
-                self._gather(header, stored, length)
-            self.end = position + taken
+            self._add([(header, stored, _PADS[-length % PACKET])], taken)
             return position
 
     def extend(self, chunks: Iterable[tuple[bytes, Buffer]]) -> list[int]:
         """Add chunks of content one behind the other, as many as one write takes and the segment has room for, and
         return their positions. A call that raises has added none."""
         with self._lock:
-            buffers: list[Buffer] = [self._space[: self._gathered]]
+            extents: list[tuple[Buffer, ...]] = []
             positions: list[int] = []
             end = self.end
             for digest, chunk in islice(chunks, _TOGETHER):
@@ -231,34 +242,31 @@ class Arena:
                     if positions:
                         break
                     self._begin_segment()
-                    buffers, end = [], self.end
+                    end = self.end
                 self._take_room(taken)
-                buffers += (self._header(end, digest, size, size, _PLAIN), chunk, _PADS[-size % PACKET])
+                extents.append((self._header(end, digest, size, size, _PLAIN), chunk, _PADS[-size % PACKET]))
                 positions.append(end)
                 end += taken
             if positions:
-                self._write(buffers)
-                self.written = self.end = end
-                self._gathered = 0
+                self._add(extents, end - self.end)
             return positions
 
-    def _gather(self, header: bytes, stored: Buffer, length: int) -> None:
-        space, at = self._space, self._gathered
-        start = at + PACKET
-        stop = start + length
-        space[at:start] = header
-        space[start:stop] = stored
-        self._gathered = stop + -length % PACKET
-        if self._gathered > stop:
-            space[stop : self._gathered] = _PADS[-length % PACKET]
+    def _add(self, extents: Sequence[Sequence[Buffer]], size: int) -> None:
+        self._unsynced = True
+        self._writer.add(extents, size)
+        self.end += size
+
+    @property
+    def _writer(self) -> Tail:
+        if self._tail is None:
+            raise PoolReadOnly(path=self.path)
+        return self._tail
 
     def write_out(self) -> None:
         """Hand everything gathered to the kernel; when that fails it stays gathered and readable."""
         with self._lock:
-            if self._gathered:
-                self._write([self._space[: self._gathered]])
-                self.written += self._gathered
-                self._gathered = 0
+            if self._tail is not None:
+                self._tail.write_out()
 
     def sync(self) -> None:
         """Make everything appended so far durable."""
@@ -273,8 +281,8 @@ class Arena:
     def erase(self, position: int) -> None:
         """Overwrite a header with zeros: the extent is gone for every scan."""
         with self._lock:
-            if position >= self.written:
-                self._space[position - self.written :][:PACKET] = bytes(PACKET)
+            if position >= self.last * SEGMENT:
+                self._writer.erase(position)
             else:
                 self._storage.write(self.file(position // SEGMENT).fd, [bytes(PACKET)], position % SEGMENT)
 
@@ -288,7 +296,7 @@ class Arena:
 
     def punch(self, start: int, stop: int) -> None:
         """Free the blocks between two positions of one segment, and those at the edges that hold zeros otherwise."""
-        first, last = start // _BLOCK * _BLOCK, -(-stop // _BLOCK) * _BLOCK
+        first, last = start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK
         start = start if any(self.read(first, start - first)) else first
         stop = stop if any(self.read(stop, last - stop)) else last
         self._storage.punch(self.file(start // SEGMENT).fd, start % SEGMENT, stop - start)
@@ -315,17 +323,6 @@ class Arena:
         self._storage.write(self.file(number).fd, [encode_superblock(self._block, number)], 0)
         self._storage.sync(self.file(number).fd)
 
-    def _write(self, buffers: list[Buffer]) -> None:
-        if not self.writable:
-            raise PoolReadOnly(path=self.path)
-        self._unsynced = True
-        fd, offset = self.file(self.last).fd, self.written - self.last * SEGMENT
-        self._ahead.reach(fd, offset, offset + sum(map(len, buffers)))
-        if self._block.durable:
-            self._storage.write(fd, buffers, offset)
-        else:
-            self._passing.write(lambda: self._storage.write(fd, buffers, offset), self.written + sum(map(len, buffers)))
-
     def _take_room(self, length: int) -> None:
         """Know that content of this length is added."""
         if length > self._room:
@@ -334,7 +331,7 @@ class Arena:
 
     def _look_for_room(self, length: int) -> None:
         """Refuse what would leave less than ROOM_KEPT on the disk: collecting and removing need that themselves."""
-        free = self._storage.free(self.file(self.last).fd) - self._gathered - ROOM_KEPT
+        free = self._storage.free(self.file(self.last).fd) - self._writer.pending - ROOM_KEPT
         self._room = min(free, max(length, ROOM_ASKED))
         if length > self._room:
             self._room = 0
@@ -348,13 +345,12 @@ class Arena:
         create_segment(self._storage, self.path, self._block, self.last + 1)
         self._entry_unsynced = self._unsynced = True
         self.last += 1
-        self.written = self.end = self.last * SEGMENT + FIRST
-        self._ahead = Ahead(self._storage, FIRST - STEP, SEGMENT)  # who fills segments goes on
+        self.end = self.last * SEGMENT + FIRST
+        self._writer.begin(self.end)
 
     def close(self) -> None:
-        if self._ahead.end > self.written % SEGMENT:
-            with suppress(PacketFSError):  # the blocks are not needed, but do no harm
-                self._storage.truncate(self.file(self.last).fd, self.written % SEGMENT)
+        if self._tail is not None:
+            self._tail.close()
         self._files.clear()
 
 

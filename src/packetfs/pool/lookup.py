@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from packetfs.dataclass import dataclass
+from packetfs.dataclass import dataclass, replace
 from packetfs.errors import (
     BadPacket,
     CorruptExtent,
@@ -151,14 +151,58 @@ class Lookup:
                 return self.payload_of(extent, self._leases.punches())
         raise problem
 
-    def read_like(self, digest: Digest, length: int, at: int) -> Like:
+    def read_on_trust(self, digest: Digest, length: int) -> memoryview:
         """Return an extent of this length; what must be decoded is compared with its digest, the rest is not."""
         head = plain_head(digest, length)
         for position in self.positions(digest):
             found = self._arena.read(position, PACKET + length)  # with its header at once
             if len(found) == PACKET + length and found.startswith(head):
-                return Like(digest, memoryview(found)[PACKET:], at, position)
-        return Like(digest, memoryview(self.read(digest, None)), at)
+                return memoryview(found)[PACKET:]
+        return memoryview(self.read(digest, None))
+
+    def read_once(self, digest: Digest, length: int, at: int, room: memoryview, *, on_trust: bool) -> Like:
+        """Return the same, read as by `Arena.read_each`. What is not taken `on_trust` is compared with its digest too,
+        at its first touch since boot."""
+        found = self.read_each([(digest, length)], [room], on_trust=on_trust)
+        if not found:
+            return Like(digest, memoryview(self.read(digest, None)), at)
+        return replace(found[0], at=at) if at else found[0]
+
+    def read_each(
+        self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool
+    ) -> list[Like]:
+        """Return those of some extents that lie there as they are, each in a room of its own, read together."""
+        punches = self._leases.punches()
+        asked: list[tuple[int, Digest, int]] = []
+        for digest, length in wanted:
+            asked += [(position, digest, length) for position in self.positions(digest)[:1]]
+        read = self._arena.read_each([(position, PACKET + length) for position, _, length in asked], rooms)
+        likes: list[Like] = []
+        for data, (position, digest, length) in zip(read, asked, strict=True):
+            like = self._like(data, position, digest, length, punches, on_trust=on_trust)
+            if like is not None:
+                likes.append(like)
+        return likes
+
+    def _like(
+        self, found: memoryview, position: int, digest: Digest, length: int, punches: int, *, on_trust: bool
+    ) -> Like | None:
+        """Return what was read, with its header, as an extent; None where it is stored as something else."""
+        if len(found) != PACKET + length or found[:TAG_AT] != plain_head(digest, length):
+            return None
+        if not on_trust and not self._is_sound(found, position, punches):
+            return None
+        return Like(digest, found[PACKET:], position=position)
+
+    def _is_sound(self, found: memoryview, position: int, punches: int) -> bool:
+        """Tell whether a plain extent, which was read with its header, has its digest."""
+        if position in self._verified and self._leases.punches() == punches:
+            return True
+        extent = parse_header(found, 0, position)
+        if extent is None or not is_intact(extent, found[PACKET:]):
+            return False
+        self._mark(extent)
+        return True
 
     def payload_of(self, extent: Extent, punches: int = -1) -> bytes:
         """Return the payload of this copy; `punches` was counted before its header was read."""
@@ -282,13 +326,6 @@ class Lookup:
                 return data
         return self._read_good(extent, punches)[offset : offset + length]
 
-    def load_like(self, digest: Digest, out: memoryview, *, on_trust: bool) -> Like:
-        """Fill `out` with a whole payload."""
-        position = self._read_plain(digest, out) if on_trust else -1
-        if position < 0:
-            self.read_into(digest, 0, out)
-        return Like(digest, out, position=position)
-
     def read_into(self, digest: Digest, offset: int, out: memoryview) -> None:
         """Fill `out` from `offset` of the payload on, without another copy: of a whole extent, or a verified one."""
         if not offset and self._read_front(digest, out):
@@ -319,16 +356,6 @@ class Lookup:
             return False
         self._mark(extent)
         return True
-
-    def _read_plain(self, digest: Digest, out: memoryview) -> int:
-        """Fill `out` with a whole payload as it lies there, read with its header at once, and return where that is; -1
-        where it is stored as something else, or elsewhere."""
-        header = memoryview(bytearray(PACKET))
-        for position in self.positions(digest):
-            count = self._arena.read_into(position, header, out)
-            is_plain = count == PACKET + len(out) and header[:TAG_AT] == plain_head(digest, len(out))
-            return position if is_plain else -1
-        return -1
 
     def _read_front(self, digest: Digest, out: memoryview) -> bool:
         """Fill `out` from the beginning of a payload that is stored as it is, or with all that a patch makes, read with

@@ -35,12 +35,14 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
 from packetfs.packet.zstd import compress
+from packetfs.pages import pages
 from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
 from packetfs.pool.extent import Extent, Location, flags_of
 from packetfs.pool.index import State, Summary
 from packetfs.pool.leases import Leases, Shares
 from packetfs.pool.lookup import Like, Lookup
 from packetfs.pool.mapping import Mappings
+from packetfs.pool.past import room_for
 from packetfs.pool.recovery import Places, grow, open_index
 from packetfs.pool.scan import scan
 from packetfs.pool.sequences import Sequences
@@ -346,15 +348,25 @@ class Pool:
 
         To compare takes four times what reading does.
         """
-        return self.lookup.read_like(digest, length, 0).content
+        return self.lookup.read_on_trust(digest, length)
 
-    def read_like(self, digest: Digest, length: int, at: int = 0) -> Like:
-        """Return an extent of this length, read as by `read_on_trust`, for what it would stand in from `at` on."""
-        return self.lookup.read_like(digest, length, at)
+    def read_once(
+        self, digest: Digest, length: int, at: int = 0, *, room: memoryview | None = None, on_trust: bool = True
+    ) -> Like:
+        """Return an extent of this length, `on_trust` uncompared, for what it would stand in from `at` on. It is not
+        wanted again soon: what the page cache lacks does not enter it.
 
-    def load_like(self, digest: Digest, out: memoryview, *, on_trust: bool = False) -> Like:
-        """Fill `out` with a whole payload, `on_trust` uncompared, for what may share bytes with it."""
-        return self.lookup.load_like(digest, out, on_trust=on_trust)
+        `room`: memory for it and a packet, as long as `room_for` says, that begins where a page does.
+        """
+        room = pages(room_for(PACKET + length)) if room is None else room
+        return self.lookup.read_once(digest, length, at, room, on_trust=on_trust)
+
+    def read_each(
+        self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool = True
+    ) -> list[Like]:
+        """Return those of some extents, by digest and length, that lie there as they are, as by `read_once`, each in a
+        room of its own: what must be waited for is waited for together."""
+        return self.lookup.read_each(wanted, rooms, on_trust=on_trust)
 
     def fingerprint_key(self) -> bytes:
         """Return this pool's own key for fingerprints of chunks."""

@@ -102,6 +102,12 @@ class RecordingStorage(DiskStorage):
         super().write(fd, buffers, offset)
         self._log(Act.WRITE, fd, offset=offset, data=b"".join(buffers))
 
+    def write_past(self, fd: int, data: memoryview, offset: int) -> int:
+        self._before(fd)
+        count = super().write_past(fd, data, offset)
+        self._log(Act.WRITE, fd, offset=offset, data=bytes(data[:count]))
+        return count
+
     def truncate(self, fd: int, length: int) -> None:
         self._before(fd)
         super().truncate(fd, length)

@@ -35,6 +35,7 @@ class Storage(Protocol):
     def read(self, fd: int, length: int, offset: int) -> bytes: ...
     def read_into(self, fd: int, buffers: Sequence[memoryview], offset: int) -> int: ...
     def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> None: ...
+    def write_past(self, fd: int, data: memoryview, offset: int) -> int: ...
     def truncate(self, fd: int, length: int) -> None: ...
     def reserve(self, fd: int, length: int) -> None: ...
     def allocate(self, fd: int, offset: int, length: int) -> None: ...
@@ -124,6 +125,16 @@ class DiskStorage:
             if done < total:
                 _write_rest(fd, b"".join(buffers), offset, done)
         except OSError as error:
+            fail(error, fd)
+
+    def write_past(self, fd: int, data: memoryview, offset: int) -> int:
+        """Write whole blocks past the page cache, from memory that begins where a page does; return how many bytes
+        are: none where the filesystem cannot do this."""
+        try:
+            return os.pwrite(fd, data, offset)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return 0
             fail(error, fd)
 
     def truncate(self, fd: int, length: int) -> None:

@@ -46,6 +46,8 @@ def disk(rig: Rig) -> SmallDisk:
     small = SmallDisk()
     rig.pool.storage = small  # type: ignore[misc]  # a pool keeps its storage; this one is exchanged under it
     rig.pool.arena._storage = small
+    assert rig.pool.arena._tail is not None
+    rig.pool.arena._tail._storage = small
     return small
 
 

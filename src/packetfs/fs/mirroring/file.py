@@ -14,7 +14,7 @@ from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make
 from packetfs.fs.mirroring.meter import Meter
 from packetfs.fs.streams.amend import Known
 from packetfs.fs.streams.ingest import Tee, ingest
-from packetfs.fs.streams.prints import Prints
+from packetfs.fs.streams.prints import Look, Prints, mapped
 from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -44,6 +44,8 @@ Offer: TypeAlias = Callable[[bytes, int, int, Callable[[], Entry]], Taker | None
 
 Compare: TypeAlias = Callable[[int, int, Digest], Known | None]
 """Asked with the descriptor and size of a file, and the root that it had."""
+
+PrintNotes: TypeAlias = Callable[[int, Look], Prints | None]
 
 
 class RefusedError(Exception):
@@ -90,10 +92,10 @@ class Intake:
         self._compare = compare
         self._trusting = trusting
 
-    def read(self, path: bytes, known: Entry | None, print_notes: Callable[[int], Prints | None]) -> Read:
+    def read(self, path: bytes, known: Entry | None, print_notes: PrintNotes) -> Read:
         """Take in the content of a file, along what is `known` of it; ChangingError when it does not keep still.
 
-        `print_notes` is asked for its fingerprints with its size.
+        `print_notes` is asked for its fingerprints with its size, and what shows it.
         """
         old = Digest(known.root) if known is not None and known.is_file and known.root != NO_DIGEST else None
         reads = _READS
@@ -118,7 +120,7 @@ class Intake:
         path: bytes,
         old: Digest | None,
         known: Entry | None,
-        print_notes: Callable[[int], Prints | None],
+        print_notes: PrintNotes,
     ) -> Read | None:
         """The same for an open file; None when it changed meanwhile."""
         start = time.time_ns()
@@ -132,7 +134,7 @@ class Intake:
             compare = self._compare
             same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
             read = _reading(fd, status.st_size, self._meter)
-            prints = print_notes(status.st_size) if same is None else None
+            prints = print_notes(status.st_size, mapped(fd, status.st_size)) if same is None else None
             done = ingest(self._pool, read, old, keep, tee, same, self._trusting, prints)
             xattrs = check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
@@ -148,16 +150,17 @@ class Intake:
 def _reading(fd: int, size: int, meter: Meter) -> ReadInto:
     """Return what reads an open file up to one byte more than its size, which tells that it grows: some never end."""
     ended = False
+    reached = 0
 
     def read(offset: int, into: memoryview) -> int:
-        nonlocal ended
+        nonlocal ended, reached
         room = size + 1 - offset
-        if ended or room <= 0:
-            return 0
-        part = into[:room]
-        count = os.preadv(fd, [part], offset)
-        ended = count == room - 1 < len(part)
-        meter.count(0, count)
+        part = into[: max(room, 0)]
+        count = os.preadv(fd, [part], offset) if room > 0 and not (ended and offset == size) else 0
+        ended = ended or count == room - 1 < len(part)
+        if offset + count > reached:  # what lies before was looked at otherwise
+            meter.count(0, offset + count - reached)
+            reached = offset + count
         return count
 
     return read

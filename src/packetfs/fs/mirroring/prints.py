@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from packetfs.fs.filesystem import FileSystem
-from packetfs.fs.streams.prints import Prints
+from packetfs.fs.streams.prints import Look, Prints
 from packetfs.limits import PRINTED_MEANS, PRINTED_MIN
 from packetfs.packet.digest import DIGEST
 from packetfs.packet.entry import Entry
@@ -23,7 +23,7 @@ class PrintNotes:
         self._trusting = trusting
         self._key = b""
 
-    def load(self, path: bytes, known: Entry | None, size: int) -> Prints | None:
+    def load(self, path: bytes, known: Entry | None, size: int, look: Look) -> Prints | None:
         """Return what a file of this size is followed by; None where it is not worth it, or takes too much memory."""
         if not self._active or not PRINTED_MIN <= size <= PRINTED_MEANS * self._fs.pool.mean:
             return None
@@ -31,7 +31,7 @@ class PrintNotes:
         if known is None or not known.is_file or not self._trusting:
             return Prints(self._key)
         found = self._fs.note(self._note(path)) or b""
-        return Prints(self._key, found[DIGEST:] if found[:DIGEST] == known.root else b"")
+        return Prints(self._key, found[DIGEST:] if found[:DIGEST] == known.root else b"", look)
 
     def keep(self, path: bytes, entry: Entry, prints: Prints | None) -> None:
         """Keep what the import of a file has made, unless it is what was kept; its name is there."""

@@ -6,19 +6,22 @@ little must be hashed for it is said in `packet/rivals.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from packetfs.dataclass import dataclass
-from packetfs.errors import PacketFSError
-from packetfs.fs.streams.oldprogram import Segment
+from packetfs.fs.streams.oldcontent import OldContent
+from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
 from packetfs.fs.streams.window import ReadInto
 from packetfs.packet.cut import WINDOW, hash_window
 from packetfs.packet.digest import Digest
 from packetfs.packet.rivals import NO_RIVAL, Span, are_inside, has_less, rivals
 from packetfs.pages import pages
 from packetfs.pool.lookup import Like
-from packetfs.typing import Protocol, TypeAlias
+from packetfs.typing import Final, Protocol, TypeAlias
 
+_AHEAD: Final = 64
+"""Extents among which those that change are looked for, so that their old content is read together."""
 Earlier: TypeAlias = tuple[int, Callable[[int], bool]]
 """An extent before a changed one whose end is not settled: on how many bytes of that it depends, and what tells whether
 it ends before a window with this hash."""
@@ -49,33 +52,34 @@ class Amended:
     old: Like | None
 
 
-Load: TypeAlias = Callable[[Digest, memoryview], Like]
-"""Fill memory with the payload of an extent."""
-
-
 class Amender:
     """Reads extents that changed, and says which of them are chunks still."""
 
-    def __init__(self, known: Known, read_into: ReadInto, mean: int, load: Load | None) -> None:
-        """`load` gives old content, if there is any."""
+    def __init__(self, known: Known, read_into: ReadInto, mean: int, old: OldContent | None) -> None:
+        """`old` gives old content, if there is any."""
         self._known = known
         self._read_into = read_into
         self._mean = mean
         self._most = mean + mean // 2
-        self._load = load
-        room = min(self._most, known.size)
-        self._memory = pages(room)
-        self._old = pages(room if load is not None else 0)
+        self._old = old
+        self._memory = pages(min(self._most, known.size))
+        self._looked = 0
+        """Up to where it was looked for changes."""
 
-    def amend(self, old: Segment, before: Iterable[Segment]) -> Amended | None:
-        """Return the content of an extent, good until the next call; None where its end, or one of an extent
+    def amend(self, program: OldProgram, before: Iterable[Segment]) -> Amended | None:
+        """Return the content of the current extent, good until the next call; None where its end, or one of an extent
         `before` it that is not settled yet, may be another."""
+        old = program.current()
+        if old is None:
+            return None
         end = old.start + old.length
         if not 2 * WINDOW < old.length <= self._most or end > self._known.size:
             return None
         spans = self._spans(old.start, end)
         if not are_inside(spans, old.length):
             return None
+        if self._old is not None and old.start >= self._looked:
+            self._old.expect(self._coming(program.ahead(_AHEAD)))
         like = self._load_old(old)
         view = self._memory[: old.length]
         if like is not None:
@@ -95,14 +99,18 @@ class Amender:
             at = stop
         return spans
 
+    def _coming(self, segments: Sequence[Segment]) -> Iterator[tuple[Digest, int]]:
+        """Yield the extents that change, of some that lie side by side."""
+        at, self._looked = segments[0].start, segments[-1].start + segments[-1].length
+        while (at := self._known.unchanged(at)) < self._looked:
+            segment = segments[bisect_right(segments, at, key=start_of) - 1]
+            if segment.digest is not None:
+                yield segment.digest, segment.length
+            at = segment.start + segment.length
+
     def _load_old(self, old: Segment) -> Like | None:
         """Return an extent with its old content; None where it is not held."""
-        if self._load is None or old.digest is None:
-            return None
-        try:
-            return self._load(old.digest, self._old[: old.length])
-        except PacketFSError:
-            return None
+        return self._old.read(old.digest, old.length) if self._old is not None and old.digest is not None else None
 
     def _earlier(self, segment: Segment, start: int, view: memoryview) -> Earlier:
         """Return an extent before the place `start`, where these bytes are now, as `is_still_cut` wants it."""

@@ -18,18 +18,20 @@ extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, h
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import accumulate, groupby, pairwise
+from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, field
-from packetfs.errors import PacketFSError
 from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut
 from packetfs.fs.streams.edits import Edits
-from packetfs.fs.streams.oldprogram import OldProgram, Segment
+from packetfs.fs.streams.oldcontent import OldContent
+from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
+from packetfs.fs.streams.prints import Prints, Scan
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
@@ -43,17 +45,12 @@ from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
-from packetfs.typing import TYPE_CHECKING, Final, Protocol
-
-if TYPE_CHECKING:
-    from packetfs.fs.streams.prints import Prints
+from packetfs.typing import Final, Protocol
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
 _UNLIKE_CHUNKS: Final = 8
 """Chunks behind a difference, one after the other, that are not like what stood there, until no more are compared."""
-_TOGETHER: Final = 4
-"""Old extents that are looked at together: more of the stream would not be in the second-level cache any more."""
 _CUT_MEANS: Final = 2
 """Means that are cut at a time while an old program may fit again at any chunk: enough for one chunk."""
 _SHORT_CUTS: Final = 4
@@ -110,17 +107,16 @@ def ingest(
     of it. `prints`, without `known`: what has the fingerprints of old extents is not hashed, and those of the new ones
     are made.
     """
-    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None) as stream:
+    leads = prints is not None and prints.leads
+    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
         amender = None
         if known is not None and tee is None:
-            load = partial(pool.load_like, on_trust=trusting) if keep else None
-            amender = Amender(known, read_into, pool.mean, load)
+            amender = Amender(known, read_into, pool.mean, OldContent(pool, on_trust=trusting) if keep else None)
         old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
         return _Ingest(pool, stream, old, keep, tee, known, amender, prints).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Followed:
+class _Followed(NamedTuple):
     """A segment of the new stream where the old one has one; `unread`: no byte of it is needed, as the pool has it.
 
     `new`: bytes that the old program lacks.
@@ -149,6 +145,7 @@ class _Ingest:
         self._pool = pool
         self._stream = stream
         self._old = old
+        self._old_content = OldContent(pool)
         self._keep = keep
         self._mean = pool.mean
         self._most = pool.mean + pool.mean // 2
@@ -163,6 +160,7 @@ class _Ingest:
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._prints = prints
+        self._scan = Scan(old, prints, self._old_content) if prints is not None and prints.leads else None
         self._at = 0
         self._differs_at = self._moved = self._same_until = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
@@ -206,7 +204,7 @@ class _Ingest:
     def _write_extent(self, digest: Digest, data: memoryview) -> None:
         """Write a leaf that copies a chunk, which was cut."""
         if self._prints is not None:
-            self._prints.add(data)
+            self._prints.add(self._prints.of(data))
         self._write(copy_leaf(digest, len(data)), len(data), digest, data)
 
     # along the old program
@@ -220,7 +218,7 @@ class _Ingest:
         while True:
             known = self._known
             at = self._follow_extents(at, queue) if known is None else self._pass_unchanged(known, at, queue)
-            keep = queue[0].start if queue else at
+            keep = queue[0].start if queue and self._scan is None else at
             segment = self._old.current()
             followed = None if segment is None else self._compare(segment, at, keep, queue)
             if segment is None or followed is None:
@@ -246,35 +244,58 @@ class _Ingest:
         """Follow extents that the stream has too; return the place behind them."""
         old, stream, reach = self._old, self._stream, self._reach
         while (segment := old.current()) is not None and segment.digest is not None and segment.length <= self._most:
-            keep = queue[0].start if queue else at
-            same = self._again(at, keep)
-            for segment in same:
-                queue.append(_Followed(at, segment, unread=False))
-                at += segment.length
-                old.advance()
-            if not same:
-                length = segment.length
-                if stream.have(at, length, keep) < length:
-                    break
-                found = digest_of(stream.view(at, length))
-                if found != segment.digest:
-                    self._mismatch = at, length, found
-                    break
-                queue.append(_Followed(at, segment, unread=False))
-                at += length
-                old.advance()
+            keep = queue[0].start if queue and self._scan is None else at
+            same = self._scan.same(at) if self._scan is not None else []
+            if same:
+                at = self._pass_same(same, at, queue)
+                continue
+            length = segment.length
+            if stream.have(at, length, keep) < length:
+                break
+            found = digest_of(stream.view(at, length))
+            if found != segment.digest:
+                self._mismatch = at, length, found
+                break
+            queue.append(_Followed(at, segment, unread=False))
+            at += length
+            old.advance()
             if at - queue[0].start >= reach:
                 self._take_over_before(at - reach, queue)
         return at
 
-    def _again(self, at: int, keep: int) -> list[Segment]:
-        """Return the next old extents that the stream has too, as far as their fingerprints are known."""
-        segments = self._old.printed(_TOGETHER) if self._prints is not None else []
-        if self._prints is None or not segments:
-            return []
-        count = self._stream.have(at, sum([segment.length for segment in segments]), keep)
-        leaves, known = b"".join([one.leaf for one in segments]), b"".join([one.print for one in segments])
-        return segments[: self._prints.count_same(leaves, known, self._stream.view(at, count))]
+    def _pass_same(self, same: list[Segment], at: int, queue: deque[_Followed]) -> int:
+        """Follow extents that the stream has as well, unread; return the place behind them."""
+        self._old.advance(len(same))
+        last = same[-1]
+        end = at + last.start + last.length - same[0].start
+        self._take_over_before(end - self._reach, queue)
+        if not queue and self._tee is None:
+            settled = bisect_right(same, end - self._reach - at + same[0].start, key=start_of)
+            self._take_over_same(same[:settled], at)
+            same = same[settled:]
+        moved = end - last.start - last.length
+        queue += [_Followed(one.start + moved, one, unread=False) for one in same]
+        return end
+
+    def _take_over_same(self, same: list[Segment], at: int) -> None:
+        """Write extents that the old program has side by side, whose fingerprints are known; see `_take_over`."""
+        if not same:
+            return
+        if self._edits is not None and same[0].start != at:
+            self._edits.give_up()
+        if self._run_length:
+            self._end_run()
+        leaves: list[tuple[bytes, int, bytes]] = []
+        for one in same:
+            digest, length = one.digest or NO_DIGEST, one.length
+            if self._keep and not self._pool.expects(digest):
+                self._pool.put(self._stream.fetch(at, length), digest)
+            leaves.append((one.leaf, length, digest))
+            at += length
+        if self._prints is not None:
+            self._prints.add(b"".join([one.print for one in same]))
+        self._writer.add_all(leaves)
+        self._at = at
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
         """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
@@ -297,13 +318,14 @@ class _Ingest:
     def _take_over_unchanged(self, known: Known) -> None:
         """Take over extents behind which so much did not change that their cuts hold."""
         until = known.unchanged(self._at) - self._reach
-        while (segment := self._old.current()) is not None and segment.digest is not None:
-            if segment.start != self._at or segment.start > until or segment.length > self._most:
+        while (segment := self._old.current()) is not None and segment.start == self._at:
+            some = self._old.until(until, self._most)
+            if not some:
                 break
             self._end_run()
-            self._writer.add(segment.leaf, segment.length, segment.digest)
-            self._at += segment.length
-            self._old.advance()
+            self._writer.add_all([(one.leaf, one.length, one.digest or b"") for one in some])
+            self._at = some[-1].start + some[-1].length
+            self._old.advance(len(some))
             if self._writer.between_nodes and self._take_over_nodes(known):
                 until = known.unchanged(self._at) - self._reach
 
@@ -333,7 +355,7 @@ class _Ingest:
 
     def _amend(self, old: Segment, queue: Iterable[_Followed]) -> _Followed | None:
         """Read and store an extent that changed and ends where it did."""
-        amended = self._amender.amend(old, (one.segment for one in queue)) if self._amender is not None else None
+        amended = self._amender.amend(self._old, (one.segment for one in queue)) if self._amender is not None else None
         return None if amended is None else self._replace(old, old.start, amended, digest_of(amended.new), unread=True)
 
     def _amend_read(self, old: Segment, at: int, queue: Iterable[_Followed]) -> _Followed | None:
@@ -341,13 +363,11 @@ class _Ingest:
         place, length, found = self._mismatch
         if old.digest is None or (place, length) != (at, old.length):
             return None
-        try:  # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
-            like = self._pool.read_like(old.digest, length)
-        except PacketFSError:  # what is not held any more is cut anew
-            return None
+        # uncompared: where it is as the new bytes are they tell the same, and a patch over it is looked at
+        like = self._old_content.read(old.digest, length)
+        if like is None:
+            return None  # it is cut anew
         new = self._stream.view(at, length)
-        if len(like.content) != length:
-            return None
         spans = differing(new, like.content)
         self._same_until = at + spans[0][0] if spans else at
         if not is_still_cut(new, spans, self._mean, self._before(at, queue)):
@@ -361,13 +381,18 @@ class _Ingest:
         for one in queue:
             if one.segment.digest is not None:
                 end = one.start + one.segment.length
-                yield one.start + self._most - at, partial(_holds, self._stream.view(end - WINDOW, WINDOW))
+                yield one.start + self._most - at, partial(self._holds, end)
+
+    def _holds(self, end: int, rival: int) -> bool:
+        """Tell whether an extent ends here rather than behind a later window of this hash."""
+        return hash_window(self._stream.fetch(end - WINDOW, WINDOW)) <= rival
 
     def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
         """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
             self._pool.put(amended.new, digest, like=() if amended.old is None else (amended.old,))
-        segment = Segment(at, old.length, copy_leaf(digest, old.length), digest)
+        known = self._prints.of(amended.new) if self._prints is not None else b""
+        segment = Segment(at, old.length, copy_leaf(digest, old.length), digest, print=known)
         return _Followed(at, segment, unread, new=old.length)
 
     def _is_unchanged(self, segment: Segment, at: int) -> bool:
@@ -423,16 +448,14 @@ class _Ingest:
             self._end_run()
         digest = segment.digest
         if self._keep and digest is not None and not followed.unread and not self._pool.expects(digest):
-            self._pool.put(self._stream.view(followed.start, segment.length), digest)
+            self._pool.put(self._stream.fetch(followed.start, segment.length), digest)
         if self._prints is not None and digest is not None:
-            if segment.print:
-                self._prints.take_over(segment.print)
-            else:
-                self._prints.add(self._stream.view(followed.start, segment.length))
+            print_of, start = self._prints.of, followed.start
+            self._prints.add(segment.print or print_of(self._stream.fetch(start, segment.length)))
         if self._tee is None:
             self._write(segment.leaf, segment.length, digest or b"")
             return
-        view = self._stream.view(followed.start, segment.length) if digest is not None else _NO_DATA
+        view = self._stream.fetch(followed.start, segment.length) if digest is not None else _NO_DATA
         self._write(segment.leaf, segment.length, digest or b"", view)
         self._settle()  # the next look ahead may move the window
 
@@ -525,7 +548,7 @@ class _Ingest:
         is_stored = digest in self._stored  # as it ended where it did, until what came behind it had to be cut
         if self._keep and not (is_old and self._pool.expects(digest)):
             if not is_old and self._unlike < _UNLIKE_CHUNKS and (self._edits is not None or not is_stored):
-                like = self._alike(length)
+                like = self._old_content.beside(self._old, self._at, self._at + length)
             if not is_stored:
                 self._put(view, digest, like)
         if self._edits is not None:
@@ -544,15 +567,6 @@ class _Ingest:
         if like:
             is_small = self._pool.arena.end - before <= len(view) // 2
             self._unlike = 0 if is_small else self._unlike + 1
-
-    def _alike(self, length: int) -> list[Like]:
-        """Return the old extents where the next chunk stands, behind a difference: maybe cuts have moved alone."""
-        found: list[Like] = []
-        for segment in self._old.spanning(self._at, self._at + length):
-            if segment.digest is not None:
-                with suppress(PacketFSError):  # it is not held any more
-                    found.append(self._pool.read_like(segment.digest, segment.length, segment.start - self._at))
-        return found
 
     def _is_met(self, at: int) -> bool:
         """Tell whether the old program has a cut here too, and goes on with what is known to be the same."""
@@ -582,8 +596,3 @@ class _Ingest:
 def _is_chunk(length: int) -> bool:
     """Tell whether what was cut is an extent of its own, neither a run nor so short that it stands in its leaf."""
     return length > INLINE
-
-
-def _holds(last: memoryview, rival: int) -> bool:
-    """Tell whether a chunk ends with these bytes rather than with a later window of this hash."""
-    return hash_window(last) <= rival

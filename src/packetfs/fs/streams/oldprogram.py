@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import pairwise, takewhile
 from operator import attrgetter
 from struct import iter_unpack
+from typing import NamedTuple
 
-from packetfs.dataclass import dataclass
 from packetfs.errors import BadProgram, PacketFSError
 from packetfs.fs.leaves import Leaves
 from packetfs.fs.nodes import lowest_nodes
@@ -37,12 +37,11 @@ _FILL: Final = int(Op.FILL)
 _UNKNOWN: Final = (b"",)
 
 
-_start_of: Final = attrgetter("start")
+start_of: Final = attrgetter("start")
 _has_print: Final = attrgetter("print")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One leaf of a file's program: `digest` for an extent, `data` for bytes in the leaf, else a run of `byte`."""
 
     start: int
@@ -92,14 +91,29 @@ class OldProgram:
                 return None
         return self._held[place]
 
+    @property
+    def place(self) -> int:
+        """The number of the current segment."""
+        return self._at
+
     def printed(self, most: int) -> list[Segment]:
         """Return the next segments that are held, as far as they are extents whose fingerprints are known."""
-        place = self._at - self._first
-        return list(takewhile(_has_print, self._held[place : place + most]))
+        return list(takewhile(_has_print, self.ahead(most)))
 
-    def advance(self) -> None:
-        """Go on to the next segment."""
-        self._at += 1
+    def ahead(self, most: int) -> list[Segment]:
+        """Return the next segments that are held."""
+        place = self._at - self._first
+        return self._held[place : place + most]
+
+    def until(self, start: int, longest: int) -> list[Segment]:
+        """Return the next extents that are held and begin at `start` or before, as far as none is too long."""
+        place = self._at - self._first
+        stop = bisect_right(self._held, start, place, key=start_of)
+        return list(takewhile(lambda one: one.digest is not None and one.length <= longest, self._held[place:stop]))
+
+    def advance(self, count: int = 1) -> None:
+        """Go on to the next segment, or several further."""
+        self._at += count
         if self._at - self._first > _PASSED:
             self._drop(self._at - self._first - _BEHIND)
 
@@ -131,7 +145,7 @@ class OldProgram:
         while not self._held or self._held[-1].start + self._held[-1].length < end:
             if not self._load():
                 break
-        first = max(bisect_right(self._held, start, key=_start_of) - 1, 0)
+        first = max(bisect_right(self._held, start, key=start_of) - 1, 0)
         found: list[Segment] = []
         for segment in self._held[first:]:
             if segment.start >= end:
@@ -148,7 +162,7 @@ class OldProgram:
 
     def meet(self, offset: int) -> bool:
         """Go to the segment that starts at an offset, if it is one of those that are held."""
-        place = bisect_left(self._held, offset, key=_start_of)
+        place = bisect_left(self._held, offset, key=start_of)
         if place == len(self._held) or self._held[place].start != offset:
             return False
         self._at = self._first + place

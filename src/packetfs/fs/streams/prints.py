@@ -3,27 +3,101 @@ digests. They depend on what was read alone, so it is all one where old content 
 
 from __future__ import annotations
 
+import mmap
+import os
+from collections.abc import Callable, Sequence
+
+from packetfs.fs.streams.oldcontent import OldContent
+from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.packet.fingerprint import fingerprint, same_fingerprints
 from packetfs.packet.layout import Buffer
+from packetfs.typing import Final, TypeAlias
+
+Look: TypeAlias = Callable[[int, int], Buffer]
+"""Shows bytes of a stream, from an offset on: fewer at its end. Such a stream can be read again from any place."""
+
+_AHEAD: Final = 64
+"""Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""
 
 
 class Prints:
     """Those of the old program and those of the one that is made, extent by extent, in order."""
 
-    def __init__(self, key: bytes, known: bytes = b"") -> None:
+    def __init__(self, key: bytes, known: bytes = b"", look: Look | None = None) -> None:
         """`known`: what `made` was when the old program was made; empty where that is not known."""
         self._key = key
+        self._look = look
         self.known = known
         self.made = bytearray()
 
-    def add(self, extent: Buffer) -> None:
-        """Take the next extent of the program that is made."""
-        self.made += fingerprint(extent, self._key)
+    @property
+    def leads(self) -> bool:
+        """Whether a stream can be followed by them."""
+        return self._look is not None and bool(self.known)
 
-    def take_over(self, known: bytes) -> None:
-        """Take the fingerprint of one that is an old one."""
+    def of(self, extent: Buffer) -> bytes:
+        """Return the fingerprint of an extent."""
+        return fingerprint(extent, self._key)
+
+    def add(self, known: bytes) -> None:
+        """Take that of the next extent of the program that is made."""
         self.made += known
 
-    def count_same(self, leaves: bytes, known: bytes, stream: memoryview) -> int:
-        """Return how many of the extents that `leaves` are copies of the stream goes on with."""
-        return same_fingerprints(leaves, known, self._key, stream)
+    def same(self, at: int, segments: Sequence[Segment]) -> bytes:
+        """Return 1 for each of these old extents that the stream has, one behind the other from `at` on, else 0: fewer
+        where it ends, or is another for a while."""
+        if self._look is None:
+            return b""
+        leaves, known = b"".join([one.leaf for one in segments]), b"".join([one.print for one in segments])
+        return same_fingerprints(leaves, known, self._key, self._look(at, sum([one.length for one in segments])))
+
+
+class Scan:
+    """Looks at a stream ahead of what is read of it: what it has in common with its old program need not be read."""
+
+    def __init__(self, old: OldProgram, prints: Prints, content: OldContent) -> None:
+        self._old = old
+        self._prints = prints
+        self._content = content
+        self._segments: list[Segment] = []
+        self._same = b""
+        self._first = self._moved = 0
+
+    def same(self, at: int) -> list[Segment]:
+        """Return the next extents of the old program that the stream has at a place."""
+        segment = self._old.current()
+        if segment is None:
+            return []
+        start = self._old.place - self._first
+        if not 0 <= start < len(self._same) or at - segment.start != self._moved:
+            self._look(at, segment)
+            start = 0
+        stop = self._same.find(0, start)
+        return self._segments[start : stop if stop >= 0 else len(self._same)]
+
+    def _look(self, at: int, segment: Segment) -> None:
+        self._segments = self._old.printed(_AHEAD)
+        self._same = self._prints.same(at, self._segments) if self._segments else b""
+        self._first, self._moved = self._old.place, at - segment.start
+        others = (one for one, same in zip(self._segments, self._same, strict=False) if not same)
+        self._content.expect((one.digest, one.length) for one in others if one.digest is not None)
+
+
+def mapped(fd: int, size: int) -> Look:
+    """Return what shows an open file of this size where the page cache has it.
+
+    Copying it out of there takes twice as long as looking at it: 0.1 instead of 0.045 CPU seconds a gigabyte (by hand).
+    A page that is gone when it is looked at is for who looks to survive.
+    """
+
+    def look(at: int, count: int) -> Buffer:
+        first, end = at // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY, min(at + count, size)
+        if at >= end:
+            return b""
+        try:
+            os.posix_fadvise(fd, end, count, os.POSIX_FADV_WILLNEED)  # what is looked at next
+            return memoryview(mmap.mmap(fd, end - first, prot=mmap.PROT_READ, offset=first))[at - first :]
+        except (OSError, ValueError):  # it cannot be mapped, or was cut short
+            return b""
+
+    return look

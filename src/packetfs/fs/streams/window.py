@@ -46,10 +46,11 @@ class Window:
         """Read until `size` bytes from `at` on are here, or the stream ends; return how many are, `size` at the most.
 
         Bytes before `keep` are given up; those from it on and the new ones must fit the capacity. A `keep` beyond what
-        was read jumps over what lies between.
+        was read jumps over what lies between; one before what is here reads again, which not every stream can.
         """
-        if keep > self._end:
+        if not self._start <= keep <= self._end:
             self._start = self._end = keep
+            self.ended = False
         while at + size > self._end and not self.ended:
             if at + size - self._start > len(self._memory):
                 self._move(keep)
@@ -71,6 +72,16 @@ class Window:
     def view(self, at: int, size: int) -> memoryview:
         """Return bytes that are here; the memory changes with the next `have`."""
         return self._memory[at - self._start : at - self._start + size]
+
+    def fetch(self, at: int, size: int) -> memoryview:
+        """Return bytes of the stream; where they are not here they are read apart."""
+        if self._start <= at and at + size <= self._end:
+            return self.view(at, size)
+        memory = memoryview(bytearray(size))
+        done = 0
+        while done < size and (count := self._read_into(at + done, memory[done:])):
+            done += count
+        return memory[:done]
 
 
 def let_go() -> None:

@@ -17,6 +17,7 @@ from packetfs.errors import BadMessage, CorruptExtent, InTheWay, MissingExtent, 
 from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.leaves import Leaves
+from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.survey import entry_in
 from packetfs.limits import LEAVERS, LEAVERS_SEEN
 from packetfs.net.access.scope import OneTree, Scope, WholePool
@@ -373,12 +374,20 @@ class _PoolFile:
 
     def __init__(self, fs: FileSystem, root: Digest) -> None:
         # many stretches of one file are read, and each would walk all of its nodes; the root of what comes is compared
-        self._leaves = Leaves(fs.pool, fs.pool.read_on_trust)
+        self._pool, self._content = fs.pool, OldContent(fs.pool)
+        self._leaves = Leaves(fs.pool, self._extent, self._content.expect)
         self.root = root
 
+    def _extent(self, digest: Digest, length: int) -> Buffer:
+        like = self._content.read(digest, length)
+        return like.content if like is not None else self._pool.read_on_trust(digest, length)
+
     def read(self, offset: int, length: int) -> Buffer:
-        pieces = list(self._leaves.pieces(self.root, offset, offset + length))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        made, at = memoryview(bytearray(length)), 0
+        for piece in self._leaves.pieces(self.root, offset, offset + length):  # good until the next one
+            made[at : at + len(piece)] = piece
+            at += len(piece)
+        return made[:at]
 
 
 class _HeldExtents:
