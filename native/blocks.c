@@ -3,19 +3,10 @@
  * The sum of a block is a polynomial in a key that nobody knows beforehand, modulo 2**61 - 1; what travels are its low
  * bytes. Four lanes take a quarter of a block each, as one product waits for the last. */
 #include "kernels.h"
+#include "prime.h"
 
-#define PRIME (((uint64_t)1 << 61) - 1)
 #define MIX 0x9E3779B185EBCA87u
 enum { LANES = 4, PROBES = 64 };
-
-/* a * b + c, below 2**61 + 8 for a below 2**62, b below 2**61 and c below 2**62. */
-static inline uint64_t times_plus(uint64_t a, uint64_t b, uint64_t c) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    uint64_t sum = ((uint64_t)product & PRIME) + (uint64_t)(product >> 61) + c;
-    return (sum & PRIME) + (sum >> 61);
-}
-
-static inline uint64_t canonical(uint64_t sum) { return sum >= PRIME ? sum - PRIME : sum; }
 
 static uint64_t power(uint64_t key, size_t exponent) {
     uint64_t result = 1;

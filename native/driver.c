@@ -349,10 +349,10 @@ static void check_sketch(void) {
 /* A buffer and a key of exact size, on either unit; then a stream of extents that have those fingerprints, but for some. */
 static void check_fingerprint(void) {
     enum { EXTENTS = 8 };
-    size_t size = draw(3000), changed = draw(EXTENTS + 1), key_size = pfs_fingerprint_key(size);
-    uint8_t *data = make(size), *key = malloc(key_size), *stream = malloc(EXTENTS * size + 1);
+    size_t size = draw(10000), changed = draw(EXTENTS + 1);
+    uint8_t *data = make(size), *key = malloc(PFS_FINGERPRINT_KEY), *stream = malloc(EXTENTS * size + 1);
     uint8_t leaves[EXTENTS * 64] = {0}, known[EXTENTS * PFS_FINGERPRINT], again[PFS_FINGERPRINT], same[EXTENTS];
-    for (size_t i = 0; i < key_size; i++) key[i] = (uint8_t)draw(256);
+    for (size_t i = 0; i < PFS_FINGERPRINT_KEY; i++) key[i] = (uint8_t)draw(256);
     for (size_t i = 0; i < EXTENTS; i++) {
         uint32_t length = (uint32_t)size;
         memcpy(leaves + i * 64 + 4, &length, sizeof length);
@@ -365,7 +365,7 @@ static void check_fingerprint(void) {
     size_t several = size > 0 ? draw(EXTENTS + 1 - changed) : 0, wanted = several < PFS_OTHERS ? EXTENTS : changed + PFS_OTHERS;
     for (size_t i = changed; i < changed + several; i++) stream[i * size + draw(size)] ^= 1;
     size_t count = pfs_same_fingerprints((struct pfs_source){leaves, sizeof leaves}, (struct pfs_source){known, sizeof known},
-                                         (struct pfs_source){key, key_size}, (struct pfs_source){stream, EXTENTS * size}, same);
+                                         key, (struct pfs_source){stream, EXTENTS * size}, same);
     assert(count == wanted);
     for (size_t i = 0; i < count; i++) assert(same[i] == (i < changed || i >= changed + several));
     free(data), free(key), free(stream);

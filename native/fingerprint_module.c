@@ -17,8 +17,8 @@ PyObject *pfs_python_fingerprint(PyObject *module, PyObject *args) {
     PyObject *result = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*:fingerprint", &data, &key)) return NULL;
-    if ((size_t)key.len < pfs_fingerprint_key((size_t)data.len)) {
-        refuse("the key is shorter than what it is for");
+    if (key.len != PFS_FINGERPRINT_KEY) {
+        refuse("the key has another length");
     } else {
         pfs_fingerprint(data.buf, (size_t)data.len, key.buf, out);
         result = PyBytes_FromStringAndSize((const char *)out, sizeof out);
@@ -29,7 +29,8 @@ PyObject *pfs_python_fingerprint(PyObject *module, PyObject *args) {
 }
 
 struct looking {
-    struct pfs_source leaves, known, key, stream;
+    struct pfs_source leaves, known, stream;
+    const uint8_t *key;
     uint8_t *same;
     size_t count;
 };
@@ -52,11 +53,13 @@ PyObject *pfs_python_same_fingerprints(PyObject *module, PyObject *args) {
     PyObject *result = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*y*:same_fingerprints", &leaves, &known, &key, &stream)) return NULL;
-    struct looking now = {.leaves = source_of(&leaves), .known = source_of(&known), .key = source_of(&key),
+    struct looking now = {.leaves = source_of(&leaves), .known = source_of(&known), .key = key.buf,
                           .stream = source_of(&stream)};
     now.same = PyMem_Malloc(leaves.len / PFS_PACKET + 1);
     if (now.same == NULL) {
         PyErr_NoMemory();
+    } else if (key.len != PFS_FINGERPRINT_KEY) {
+        refuse("the key has another length");
     } else {
         look_guarded(&now);
         result = PyBytes_FromStringAndSize((const char *)now.same, (Py_ssize_t)now.count);

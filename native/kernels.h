@@ -87,9 +87,9 @@ struct pfs_source {
     size_t size;
 };
 
-/* fingerprint: 16 bytes of data that only who has the key can foresee; it is as long as pfs_fingerprint_key says */
-size_t pfs_fingerprint_key(size_t size);
+/* fingerprint: 16 bytes of data that only who has the key can foresee */
 #define PFS_FINGERPRINT 16
+#define PFS_FINGERPRINT_KEY 4128
 void pfs_fingerprint(const uint8_t *data, size_t size, const uint8_t *key, uint8_t out[PFS_FINGERPRINT]);
 /* Adds to the sums what the data makes. */
 typedef void pfs_fingerprint_fn(const uint8_t *data, size_t size, const uint8_t *key, uint64_t sums[2]);
@@ -98,8 +98,8 @@ void pfs_fingerprint_choose(enum pfs_simd simd); /* scalar until then */
 /* Which of the extents that leaves name are where they would be, one behind the other, in the stream: 1 for each that has
  * the fingerprint that is known of it, else 0. Returns how many were looked at: not those behind some that are not. */
 #define PFS_OTHERS 4
-size_t pfs_same_fingerprints(struct pfs_source leaves, struct pfs_source known, struct pfs_source key,
-                             struct pfs_source stream, uint8_t *same);
+size_t pfs_same_fingerprints(struct pfs_source leaves, struct pfs_source known, const uint8_t *key, struct pfs_source stream,
+                             uint8_t *same);
 
 /* expand: run DATA, FILL and COPY packets */
 /* 0, or what is wrong; *produced bytes of out are then written. */

@@ -372,7 +372,7 @@ class Pool:
         """Return this pool's own key for fingerprints of chunks."""
         from packetfs.packet.fingerprint import fingerprint_key  # most processes need none
 
-        return fingerprint_key(self._secret, self.mean * 3 // 2)
+        return fingerprint_key(self._secret)
 
     def patch_of(self, digest: Digest) -> tuple[bytes, list[Digest]] | None:
         """Return the patch that an extent is stored as, uncompared, and what it is over; None where it is none."""

@@ -14,8 +14,11 @@ from packetfs.errors import Unverified
 from packetfs.fs.host import direct
 from packetfs.fs.host import writer as writer_module
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.host.direct import BLOCK, Direct
+from packetfs.fs.host.direct import Direct
 from packetfs.fs.host.writer import Writer
+from packetfs.limits import MIB
+from packetfs.pool import dear, past
+from packetfs.pool.past import BLOCK
 
 SIZE = 40 * BLOCK + 777
 
@@ -45,8 +48,8 @@ def target(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def open_direct(target: int, leaving: int = -1) -> Direct:
-    opened = Direct.open(target, b"new", leaving)
+def open_direct(target: int, leaving: int = -1, start: int = 0) -> Direct:
+    opened = Direct.open(target, b"new", leaving=leaving, start=start)
     if opened is None:
         pytest.skip("this filesystem knows no direct writes")
     return opened
@@ -85,6 +88,41 @@ def test_pieces_of_all_kinds_make_what_they_are(old: int, target: int, seed: int
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("start", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+def test_it_goes_on_where_a_file_ends(old: int, target: int, start: int) -> None:
+    begun = random.Random(start).randbytes(start)
+    os.pwrite(target, begun, 0)
+    made = write_anything(open_direct(target, start=start), old, random.Random(start))
+    os.ftruncate(target, start + len(made))
+    assert os.pread(target, start + len(made) + 1, 0) == begun + made
+
+
+def test_a_large_file_goes_past_the_page_cache_where_new_pages_are_dear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dear, "_DEAR", -1.0)
+    opened: list[int] = []
+
+    def noted(fd: int, flags: int) -> int:
+        opened.append(fd)
+        return past.open_past(fd, flags)
+
+    monkeypatch.setattr(direct, "open_past", noted)
+    rng = random.Random(5)
+    pieces = [rng.randbytes(rng.randrange(1, 3 * MIB)) for _ in range(30)]
+    with Beneath(bytes(tmp_path)) as beneath, Writer(beneath, b"file", b"file") as out:
+        out.expect(sum(map(len, pieces)))
+        for piece in pieces:
+            out.write(piece)
+        assert opened == [out.fd]
+        assert out.read(100, 50) == pieces[0][100:150]
+        out.write(b"end")
+        out.finish()
+        out.committed = True
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces) + b"end"
+
+
+@pytest.mark.usefixtures("small")
 def test_an_end_in_a_block_that_is_not_whole_is_written(old: int, target: int) -> None:
     out = open_direct(target)
     out.copy(old, 0, SIZE)
@@ -101,8 +139,8 @@ def test_a_disk_that_will_not_gets_the_same_content(
     out = open_direct(target)
     real = os.pwritev
     if trouble == "slow":
-        monkeypatch.setattr(direct, "_TRIAL", 0)
-        monkeypatch.setattr(direct, "_SECONDS_PER_MIB", 0)
+        monkeypatch.setattr(past, "_TRIAL", 0)
+        monkeypatch.setattr(past, "_SECONDS_PER_MIB", 0)
 
     def pwritev(fd: int, parts: list[memoryview], at: int) -> int:
         if trouble == "no direct writes" and fd != target:

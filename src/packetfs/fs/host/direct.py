@@ -1,4 +1,4 @@
-"""The content of a large staged file on its way to the disk past the page cache, most of it out of an old file's pages.
+"""The content of a large staged file on its way to the disk past the page cache, much of it out of an old file's pages.
 
 What is copied block by block from a file of this host is handed to the disk out of the pages that the old file has in
 memory: nothing is copied by the processor, and no second set of pages is filled. A gigabyte with a small change every
@@ -21,11 +21,10 @@ import time
 from packetfs.errors import Unverified
 from packetfs.limits import MIB
 from packetfs.packet.layout import Buffer
+from packetfs.pool.past import BLOCK, Pace, open_past
 from packetfs.pool.storage import behind
 from packetfs.typing import Final, Self
 
-BLOCK: Final = 4096
-"""What offsets, lengths and memory are multiples of: no disk in use has larger logical blocks."""
 _BUFFER: Final = MIB
 _FLUSH: Final = 4 * MIB
 """Bytes written by one call: from here on a fast disk is busy."""
@@ -33,40 +32,37 @@ _PARTS: Final = 512
 """Pieces that one call takes, half of what the kernel allows."""
 _WINDOW: Final = 16 * MIB
 """Bytes of the old file that are mapped at a time."""
-_TRIAL: Final = 64 * MIB
-_SECONDS_PER_MIB: Final = 0.004
-"""A disk that takes longer, once so much was written, is left to the page cache: waiting for it would be felt."""
 
 
 class Direct:
     """Takes content in order, from a block's beginning on."""
 
-    def __init__(self, fd: int, out: int, path: bytes, leaving: int) -> None:
-        """`fd` writes through the page cache, `out` past it, to the same empty file. `leaving`: see `open`."""
+    def __init__(self, fd: int, out: int, path: bytes, leaving: int, start: int) -> None:
+        """`fd` writes through the page cache, `out` past it, to the same file. The others: see `open`."""
         self._fd, self._out, self._path = fd, out, path
         self._leaving = leaving
-        self._at = 0
+        self._at = start // BLOCK * BLOCK
         self._parts: list[memoryview] = []
         self._bytes = 0
         self._buffer = memoryview(mmap.mmap(-1, _BUFFER))
         self._taken = self._filled = 0
         self._source = (-1, -1)
         self._window = memoryview(b"")
-        self._written = 0
-        self._seconds = 0.0
+        self._pace = Pace()
 
     @classmethod
-    def open(cls, fd: int, path: bytes, leaving: int = -1) -> Self | None:
-        """Return the way past the page cache to an open, empty file; None where there is none.
+    def open(cls, fd: int, path: bytes, *, leaving: int = -1, start: int = 0) -> Self | None:
+        """Return the way past the page cache to an open file that ends at `start`; None where there is none.
 
         `leaving` is an old file that will be gone: its pages go as soon as they are copied, and a little later, as
         bytes around changes are read again. So those that follow find memory, and what others have cached stays.
         """
-        try:
-            out = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-        except OSError:
+        out = open_past(fd, os.O_WRONLY)
+        if out < 0:
             return None
-        return cls(fd, out, path, leaving)
+        direct = cls(fd, out, path, leaving, start)
+        direct.write(os.pread(fd, start % BLOCK, start // BLOCK * BLOCK))
+        return direct
 
     def write(self, data: Buffer) -> None:
         """Append bytes, which are copied."""
@@ -178,9 +174,8 @@ class Direct:
             self._give_up()
             return 0
         self._at += count
-        self._written += count
-        self._seconds += time.perf_counter() - begun
-        if self._written >= _TRIAL and self._seconds * MIB > self._written * _SECONDS_PER_MIB:
+        self._pace.add(count, time.perf_counter() - begun)
+        if self._pace.is_slow:
             self._give_up()
         return count
 

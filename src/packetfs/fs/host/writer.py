@@ -1,4 +1,7 @@
-"""The temporary file that becomes a file of the destination: written from front to back, with holes where told."""
+"""The temporary file that becomes a file of the destination: written from front to back, with holes where told.
+
+A large one goes past the page cache where new pages of that are dear (`pool/dear.py`), or where most of it is copied.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from types import TracebackType
 
 from packetfs.errors import DestinationFull
 from packetfs.fs.host.beneath import Beneath
-from packetfs.fs.host.direct import BLOCK, Direct
+from packetfs.fs.host.direct import Direct
 from packetfs.fs.host.syscalls import clone
 from packetfs.limits import DIRECT_MIN, MIB
 from packetfs.packet.layout import Buffer
 from packetfs.pool.ahead import STEP, Ahead
+from packetfs.pool.dear import Dear
+from packetfs.pool.past import BLOCK
 from packetfs.pool.storage import DISK
 from packetfs.typing import Final, Self
 
@@ -49,6 +54,7 @@ class Writer:
         "_ahead",
         "_beneath",
         "_bytes",
+        "_dear",
         "_direct",
         "_ends_in_hole",
         "_gathered",
@@ -69,6 +75,7 @@ class Writer:
         self._bytes = 0
         self._ahead: Ahead | None = None
         self._ends_in_hole = False
+        self._dear: Dear | None = None
         self._direct: Direct | None = None
         self._shares = False
         self.committed = False
@@ -84,7 +91,7 @@ class Writer:
     def expect(self, size: int) -> None:
         """Before anything is written: make ready for `size` bytes without holes."""
         if size >= STEP:
-            self._ahead = Ahead(DISK, 0, size)
+            self._ahead, self._dear = Ahead(DISK, 0, size), Dear()
 
     def expect_copies(self, fd: int, size: int) -> None:
         """Before anything is written: make ready for `size` bytes, most of them copied from another file.
@@ -96,7 +103,7 @@ class Writer:
         if self._shares:
             os.ftruncate(self.fd, 0)
         elif size >= DIRECT_MIN:
-            self._direct = Direct.open(self.fd, self.path, fd if self._replaces(fd) else -1)
+            self._direct = Direct.open(self.fd, self.path, leaving=fd if self._replaces(fd) else -1)
 
     def _replaces(self, fd: int) -> bool:
         """Tell whether a file has no name but the one that the new file gets."""
@@ -121,16 +128,24 @@ class Writer:
         """Hand the kernel what was gathered: its memory is about to change."""
         if not self._bytes:
             return
-        parts = self._gathered if len(self._gathered) <= _PARTS else [b"".join(self._gathered)]
+        parts: list[Buffer] = self._gathered if len(self._gathered) <= _PARTS else [b"".join(self._gathered)]
         end = self.size + self._bytes
         self._gathered, self._bytes = [], 0
         if self._ahead is not None:
             self._ahead.reach(self.fd, self.size, end)
         with full_disk_named(self.path):
-            self.size += os.pwritev(self.fd, parts, self.size)
-            while self.size < end:
-                self.size += os.pwrite(self.fd, memoryview(b"".join(parts))[self.size - end :], self.size)
+            if self._dear is None:
+                self._write(parts, end)
+            else:
+                self._dear.watch(lambda: self._write(parts, end), end - self.size)
+                if self._dear.is_so:
+                    self._dear, self._direct = None, Direct.open(self.fd, self.path, start=self.size)
         self._ends_in_hole = False
+
+    def _write(self, parts: list[Buffer], end: int) -> None:
+        self.size += os.pwritev(self.fd, parts, self.size)
+        while self.size < end:
+            self.size += os.pwrite(self.fd, memoryview(b"".join(parts))[self.size - end :], self.size)
 
     def skip(self, count: int) -> None:
         """Append `count` zero bytes as a hole, which takes no space."""

@@ -14,7 +14,7 @@ from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make
 from packetfs.fs.mirroring.meter import Meter
 from packetfs.fs.streams.amend import Known
 from packetfs.fs.streams.ingest import Tee, ingest
-from packetfs.fs.streams.prints import Look, Prints, mapped
+from packetfs.fs.streams.prints import Look, Mapped, Prints
 from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest
@@ -134,7 +134,7 @@ class Intake:
             compare = self._compare
             same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
             read = _reading(fd, status.st_size, self._meter)
-            prints = print_notes(status.st_size, mapped(fd, status.st_size)) if same is None else None
+            prints = print_notes(status.st_size, Mapped(fd, status.st_size)) if same is None else None
             done = ingest(self._pool, read, old, keep, tee, same, self._trusting, prints)
             xattrs = check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
