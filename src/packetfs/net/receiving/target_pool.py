@@ -383,11 +383,8 @@ class _PoolFile:
         return like.content if like is not None else self._pool.read_on_trust(digest, length)
 
     def read(self, offset: int, length: int) -> Buffer:
-        made, at = memoryview(bytearray(length)), 0
-        for piece in self._leaves.pieces(self.root, offset, offset + length):  # good until the next one
-            made[at : at + len(piece)] = piece
-            at += len(piece)
-        return made[:at]
+        # each is good until the next one
+        return b"".join([bytes(piece) for piece in self._leaves.pieces(self.root, offset, offset + length)])
 
 
 class _HeldExtents:
