@@ -19,8 +19,10 @@ from packetfs.pool import database, vfs
 from packetfs.pool.check import check
 from packetfs.pool.gc import collect, evict
 from packetfs.pool.lookup import Like
+from packetfs.pool.past import BLOCK, open_past
 from packetfs.pool.pool import Pool
 from packetfs.pool.recording import Act, Loss, Operation, RecordingStorage, materialise
+from packetfs.pool.superblock import FIRST
 from tests.pool.live import live
 
 SEEDS = 2
@@ -113,8 +115,10 @@ def crashes(log: list[Operation], seeds: int) -> Iterator[tuple[list[Operation],
 
 @pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("with_database", [False, True])
-def test_every_crash_keeps_what_was_promised(place: Path, with_database: bool) -> None:
+def test_every_crash_keeps_what_was_promised(place: Path, with_database: bool, way: str) -> None:
     log = recorded(place, with_database)
+    blocks = [op for op in log if op.act is Act.WRITE and op.offset >= FIRST and not (op.offset | len(op.data)) % BLOCK]
+    assert bool(blocks) == (way == "past it" and not knows_no_way(place))
     states = 0
     for before, loss, seed in crashes(log, SEEDS):
         target = place / "crashed"
@@ -125,6 +129,16 @@ def test_every_crash_keeps_what_was_promised(place: Path, with_database: bool) -
         states += 1
     assert states > 400
     assert any(operation.path.endswith("00000001") for operation in log), "no second segment was begun"
+
+
+def knows_no_way(place: Path) -> bool:
+    """Tell whether files here cannot be written past the page cache."""
+    with (place / "tried").open("w+b") as file:
+        past = open_past(file.fileno(), os.O_RDWR)
+    (place / "tried").unlink()
+    if past >= 0:
+        os.close(past)
+    return past < 0
 
 
 def check_crashed(path: Path, log: list[Operation]) -> None:
@@ -169,7 +183,7 @@ def check_names(pool: Pool, log: list[Operation]) -> None:
     assert all(pool.read(Digest(digest)) for digest in named)
 
 
-@pytest.mark.usefixtures("small_segments")
+@pytest.mark.usefixtures("small_segments", "way")
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("with_database", [False, True])
 def test_a_disk_that_fails_at_any_call_loses_nothing_promised(place: Path, error: int, with_database: bool) -> None:

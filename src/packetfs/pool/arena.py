@@ -139,9 +139,11 @@ class Arena:
             return 0
 
     def read_each(self, places: Sequence[tuple[int, int]], rooms: Iterable[memoryview]) -> list[memoryview]:
-        """Return several bytes as `read` does, by position and length, each in a room of its own (see `room_for`). They
-        are not wanted again soon: what the page cache lacks does not enter it, and is waited for together. Nothing is
-        returned where not all is there."""
+        """Return up to 64 pieces as `read` does, by position and length, each in a room of its own (see `room_for`).
+
+        They are not wanted again soon: what the page cache lacks does not enter it, and is waited for together. Nothing
+        is returned where not all is there.
+        """
         found: list[memoryview] = []
         asked: list[tuple[int, int, int, int, memoryview]] = []
         numbers: list[int] = []

@@ -99,16 +99,20 @@ class Tail:
             at = end
         self._gathered = at
 
-    def _pass(self, extents: Iterable[Iterable[Buffer]]) -> None:
+    def _pass(self, extents: Iterable[Sequence[Buffer]]) -> None:
         begun = self._end
         try:
             for extent in extents:
-                self._pass_one(extent, self._end)
+                if self._gathered + sum(map(len, extent)) <= len(self._space):
+                    self._gather(extent)
+                else:
+                    self._pass_one(extent, self._end)
         except BaseException:
             self._take_back(begun)
             raise
 
     def _pass_one(self, extent: Iterable[Buffer], begun: int) -> None:
+        """Gather what there is room for, and make some."""
         for part in extent:
             rest = memoryview(part).cast("B")
             while rest:

@@ -8,16 +8,18 @@ from itertools import islice
 from packetfs.dataclass import replace
 from packetfs.errors import PacketFSError
 from packetfs.fs.streams.oldprogram import OldProgram
+from packetfs.limits import MIB
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET
 from packetfs.pages import pages
 from packetfs.pool.lookup import Like
 from packetfs.pool.past import room_for
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Iterable
+from packetfs.typing import Final, Iterable, Iterator
 
 _TOGETHER: Final = 16
-"""Extents that are read at once: 64 at a time take no less (by hand)."""
+"""Extents that are read at once, and a MiB of them, as many of the usual ones: four times as many take no less (by
+hand). Each has memory for the longest."""
 
 
 class OldContent:
@@ -34,7 +36,7 @@ class OldContent:
 
     def expect(self, coming: Iterable[tuple[Digest, int]]) -> None:
         """Know by digest and length which extents are asked for next, the nearest first: they are read at once."""
-        wanted = dict(islice(coming, _TOGETHER))
+        wanted = dict(_first(coming))
         for digest in self._kept.keys() - wanted.keys():
             self._shelf.append(self._kept.pop(digest)[1])
         missing = [one for one in wanted.items() if one[0] not in self._kept]
@@ -77,3 +79,13 @@ class OldContent:
 
     def _make_room(self) -> memoryview:
         return pages(room_for(PACKET + self._pool.mean * 3 // 2))
+
+
+def _first(coming: Iterable[tuple[Digest, int]]) -> Iterator[tuple[Digest, int]]:
+    """Yield those that are read together; one at the least."""
+    room = MIB
+    for digest, length in islice(coming, _TOGETHER):
+        yield digest, length
+        room -= length
+        if room <= 0:
+            return

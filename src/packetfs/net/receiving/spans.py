@@ -18,8 +18,10 @@ from packetfs.typing import Final
 
 _HELD_ITEMS: Final = 1 << 15
 _HELD_BYTES: Final = 4 * MIB
-"""Instructions and their literals that are held. Nothing reads further back than a window of an import, 1 MiB; who
-asks for what has gone gets no answer, and the file is sent again as a whole."""
+"""Instructions and their literals that are held. Nothing reads further back than a window of an import, 1 MiB, from as
+much that is looked at ahead; who asks for what has gone gets no answer, and the file is sent again as a whole."""
+_DROPPED_BYTES: Final = MIB // 2
+"""Literals that are dropped at a time."""
 
 
 class Spans:
@@ -118,12 +120,12 @@ class Spans:
         self._items.append(step)
         self._end += item.length
         self._literals += len(literals)
-        if len(self._items) > 2 * _HELD_ITEMS or self._literals > 2 * _HELD_BYTES:
+        if len(self._items) > 2 * _HELD_ITEMS or self._literals > _HELD_BYTES + _DROPPED_BYTES:
             self._drop()
         return True
 
     def _drop(self) -> None:
-        """Give up the older half."""
+        """Give up the oldest."""
         count = 0
         while len(self._items) - count > _HELD_ITEMS or self._literals > _HELD_BYTES:
             self._literals -= len(self._items[count][1])
