@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,7 +54,8 @@ static int have_context(void) {
     return syscall(SYS_io_setup, TOGETHER, &context) == 0;
 }
 
-/* All that is under way must end before anybody may have the rooms: a signal is no reason to leave. */
+/* All that is under way must end before anybody may have the rooms: a signal is no reason to leave, and where nothing can
+ * be heard of it the context ends, which waits for it. */
 static void await(long left) {
     struct io_event events[TOGETHER];
     while (left > 0) {
@@ -63,6 +65,11 @@ static void await(long left) {
             piece->is_read = events[i].res >= piece->offset % BLOCK + piece->length;
         }
         if (count > 0) left -= count;
+        if (count < 0 && errno != EINTR) {
+            syscall(SYS_io_destroy, context);
+            context = 0;
+            return;
+        }
     }
 }
 
@@ -75,7 +82,7 @@ static void read_past(struct piece **pieces, size_t count) {
                                  .aio_nbytes = blocks_of(piece), .aio_offset = piece->offset / BLOCK * BLOCK};
         rest[i] = &asked[i];
     }
-    while (count > 0) {
+    while (count > 0 && context != 0) {
         long taken = syscall(SYS_io_submit, context, (long)count, next);
         if (taken <= 0) return;
         await(taken);
