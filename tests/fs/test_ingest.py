@@ -233,6 +233,20 @@ def test_any_edit_gives_the_root_of_cutting_everything(
         assert read_program(pool, done.root) == new
 
 
+def test_what_changes_between_a_look_and_the_read_is_not_kept_as_what_it_was(pool: Pool) -> None:
+    data = noise(9000, 100 * MEAN)
+    before = Prints(pool.fingerprint_key())
+    old = ingest(pool, reader(data), keep=False, prints=before)
+    prints = Prints(pool.fingerprint_key(), bytes(before.made), shown(data))
+    changed = bytes(byte ^ 1 for byte in data)
+    assert ingest(pool, reader(changed, again=True), old.root, prints=prints).root == old.root
+    digests = [Digest(leaf[16:48]) for _, leaf in leaves(pool, old.root)]
+    assert all(digest_of(pool.read(digest)) == digest for digest in digests if pool.holds(digest))
+    again = Prints(pool.fingerprint_key(), bytes(before.made), shown(data))
+    assert ingest(pool, reader(data, again=True), old.root, prints=again).root == old.root
+    assert read_program(pool, old.root) == data
+
+
 @settings(max_examples=10)
 @given(seed=st.integers(0, 1000), edits=EDITS)
 def test_windows_do_not_show(pool: Pool, seed: int, edits: list[tuple[str, float, int]]) -> None:

@@ -13,8 +13,9 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.mirroring.meter import Meter
 from packetfs.fs.streams.amend import Known
-from packetfs.fs.streams.ingest import Tee, ingest
+from packetfs.fs.streams.ingest import ingest
 from packetfs.fs.streams.prints import Look, Mapped, Prints
+from packetfs.fs.streams.tee import Tee
 from packetfs.fs.streams.window import ReadInto
 from packetfs.limits import ENTRY_TAIL_MAX
 from packetfs.packet.digest import NO_DIGEST, Digest

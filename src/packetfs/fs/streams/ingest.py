@@ -32,6 +32,7 @@ from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
 from packetfs.fs.streams.prints import Prints, Scan
+from packetfs.fs.streams.tee import Tee
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
@@ -45,7 +46,7 @@ from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Protocol
+from packetfs.typing import Final
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""
@@ -69,19 +70,6 @@ class Ingested:
     new_bytes: int
     sparse: int
     edits: Sequence[Span] | None = field(default=None, compare=False)
-
-
-class Tee(Protocol):
-    """Somebody who wants the program while it is made."""
-
-    def leaf(self, leaf: bytes, data: memoryview) -> None:
-        """Take one leaf; `data` is what a COPY copies, good until `settle`, and empty for other leaves."""
-
-    def settle(self) -> None:
-        """Be done with all data so far: its memory is about to change."""
-
-    def end(self, root: Digest) -> None:
-        """Take the root: the program is whole."""
 
 
 _NO_DATA: Final = memoryview(b"")
@@ -289,7 +277,7 @@ class _Ingest:
         for one in same:
             digest, length = one.digest or NO_DIGEST, one.length
             if self._keep and not self._pool.expects(digest):
-                self._pool.put(self._stream.fetch(at, length), digest)
+                self._keep_again(one, at, digest)
             leaves.append((one.leaf, length, digest))
             at += length
         if self._prints is not None:
@@ -448,7 +436,7 @@ class _Ingest:
             self._end_run()
         digest = segment.digest
         if self._keep and digest is not None and not followed.unread and not self._pool.expects(digest):
-            self._pool.put(self._stream.fetch(followed.start, segment.length), digest)
+            self._keep_again(segment, followed.start, digest)
         if self._prints is not None and digest is not None:
             print_of, start = self._prints.of, followed.start
             self._prints.add(segment.print or print_of(self._stream.fetch(start, segment.length)))
@@ -458,6 +446,12 @@ class _Ingest:
         view = self._stream.fetch(followed.start, segment.length) if digest is not None else _NO_DATA
         self._write(segment.leaf, segment.length, digest or b"", view)
         self._settle()  # the next look ahead may move the window
+
+    def _keep_again(self, segment: Segment, start: int, digest: Digest) -> None:
+        """Store content that the pool has lost; what was only looked at is read now, and may have changed meanwhile."""
+        content = self._stream.fetch(start, segment.length)
+        if self._scan is None or digest_of(content) == digest:
+            self._pool.put(content, digest)
 
     # what is new
 
