@@ -18,6 +18,7 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.file import copy_leaf
 from packetfs.packet.head import PATCHES, Head, Kind
 from packetfs.packet.layout import PACKET, Encoding, Mark
+from packetfs.pages import pages
 from packetfs.pool.check import check
 from packetfs.pool.extent import flags_of, header_maker, parse_header
 from packetfs.pool.gc import LiveSet, collect, discard_content, evict
@@ -161,7 +162,7 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
     old = random.Random(1).randbytes(SIZE)
     pool.put(old)
     damage(pool, digest_of(old))
-    there = pool.read_once(digest_of(old), SIZE)
+    there = pool.read_once(digest_of(old), SIZE, room=pages(2 * SIZE))
     assert there.position >= 0
     assert bytes(there.content) != old
     for edit, like in enumerate((there, Like(digest_of(old), there.content))):
@@ -172,7 +173,7 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
 def test_nothing_is_made_over_what_is_gone_since_it_was_read(pool: Pool) -> None:
     old = random.Random(1).randbytes(SIZE)
     pool.put(old)
-    like = pool.read_once(digest_of(old), SIZE)
+    like = pool.read_once(digest_of(old), SIZE, room=pages(2 * SIZE))
     pool.flush()
     assert evict(pool, digest_of(old)) > 0
     digest = pool.put(edited(old, 100), like=[like])

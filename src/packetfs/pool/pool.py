@@ -35,14 +35,12 @@ from packetfs.packet.digest import Digest, digest_of
 from packetfs.packet.head import check_mean
 from packetfs.packet.layout import PACKET, Buffer, Encoding, Mark
 from packetfs.packet.zstd import compress
-from packetfs.pages import pages
 from packetfs.pool.arena import Arena, create_segment, read_superblock, segment_path
 from packetfs.pool.extent import Extent, Location, flags_of
 from packetfs.pool.index import State, Summary
 from packetfs.pool.leases import Leases, Shares
 from packetfs.pool.lookup import Like, Lookup
 from packetfs.pool.mapping import Mappings
-from packetfs.pool.past import room_for
 from packetfs.pool.recovery import Places, grow, open_index
 from packetfs.pool.scan import scan
 from packetfs.pool.sequences import Sequences
@@ -350,15 +348,12 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest, length)
 
-    def read_once(
-        self, digest: Digest, length: int, at: int = 0, *, room: memoryview | None = None, on_trust: bool = True
-    ) -> Like:
+    def read_once(self, digest: Digest, length: int, at: int = 0, *, room: memoryview, on_trust: bool = True) -> Like:
         """Return an extent of this length, `on_trust` uncompared, for what it would stand in from `at` on. It is not
         wanted again soon: what the page cache lacks does not enter it.
 
         `room`: memory for it and a packet, as long as `room_for` says, that begins where a page does.
         """
-        room = pages(room_for(PACKET + length)) if room is None else room
         return self.lookup.read_once(digest, length, at, room, on_trust=on_trust)
 
     def read_each(

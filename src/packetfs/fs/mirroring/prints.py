@@ -27,7 +27,7 @@ class PrintNotes:
         """Return what a file of this size is followed by; None where it is not worth it, or takes too much memory."""
         if not self._active or not PRINTED_MIN <= size <= PRINTED_MEANS * self._fs.pool.mean:
             return None
-        self._key = self._key or self._fs.pool.fingerprint_key()  # 0.1 ms, which a tree of small files does not pay
+        self._key = self._key or self._fs.pool.fingerprint_key()  # which a tree of small files does not pay for
         if known is None or not known.is_file or not self._trusting:
             return Prints(self._key)
         found = self._fs.note(self._note(path)) or b""
