@@ -97,11 +97,12 @@ def ingest(
     """
     leads = prints is not None and prints.leads
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
+        content = OldContent(pool, on_trust=trusting or known is None)
         amender = None
         if known is not None and tee is None:
-            amender = Amender(known, read_into, pool.mean, OldContent(pool, on_trust=trusting) if keep else None)
+            amender = Amender(known, read_into, pool.mean, content if keep else None)
         old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
-        return _Ingest(pool, stream, old, keep, tee, known, amender, prints).run()
+        return _Ingest(pool, stream, old, content, keep, tee, known, amender, prints).run()
 
 
 class _Followed(NamedTuple):
@@ -124,6 +125,7 @@ class _Ingest:
         pool: Pool,
         stream: Window,
         old: OldProgram,
+        content: OldContent,
         keep: bool,
         tee: Tee | None,
         known: Known | None,
@@ -133,7 +135,7 @@ class _Ingest:
         self._pool = pool
         self._stream = stream
         self._old = old
-        self._old_content = OldContent(pool)
+        self._old_content = content
         self._keep = keep
         self._mean = pool.mean
         self._most = pool.mean + pool.mean // 2

@@ -15,11 +15,15 @@ from packetfs.pages import pages
 from packetfs.pool.lookup import Like
 from packetfs.pool.past import room_for
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Iterable, Iterator
+from packetfs.typing import Final, Iterable, Iterator, TypeAlias
 
 _TOGETHER: Final = 16
 """Extents that are read at once, and a MiB of them, as many of the usual ones: four times as many take no less (by
 hand). Each has memory for the longest."""
+
+
+_Held: TypeAlias = dict[Digest, tuple[Like, memoryview | None]]
+"""Extents that were read, and the memory of ours that each lies in."""
 
 
 class OldContent:
@@ -29,56 +33,65 @@ class OldContent:
         """`on_trust`: they are not compared with their digests."""
         self._pool = pool
         self._on_trust = on_trust
-        self._rooms: list[memoryview] = []
-        self._shelf: list[memoryview] = []
-        """Memory for what is expected, as far as nothing is in it."""
-        self._kept: dict[Digest, tuple[Like, memoryview]] = {}
+        self._free: list[memoryview] = []
+        self._expected: _Held = {}
+        self._beside: _Held = {}
 
     def expect(self, coming: Iterable[tuple[Digest, int]]) -> None:
         """Know by digest and length which extents are asked for next, the nearest first: they are read at once."""
-        wanted = dict(_first(coming))
-        for digest in self._kept.keys() - wanted.keys():
-            self._shelf.append(self._kept.pop(digest)[1])
-        missing = [one for one in wanted.items() if one[0] not in self._kept]
-        if missing:
-            rooms = [self._shelf.pop() if self._shelf else self._make_room() for _ in missing]
-            found = {like.digest: like for like in self._pool.read_each(missing, rooms, on_trust=self._on_trust)}
-            for (digest, _), room in zip(missing, rooms, strict=True):
-                if digest in found:
-                    self._kept[digest] = found[digest], room
-                else:
-                    self._shelf.append(room)
+        self._bring(_first(coming), self._expected)
 
     def read(self, digest: Digest, length: int) -> Like | None:
         """Return an extent; None where it is not held any more, or has another length."""
-        with suppress(PacketFSError):
-            return self._read(0, digest, length, 0)
-        return None
+        like = self._held(digest)
+        if like is None:
+            with suppress(PacketFSError):
+                room = self._room()
+                self._free.append(room)
+                like = self._pool.read_once(digest, length, room=room, on_trust=self._on_trust)
+        return like if like is not None and len(like.content) == length else None
 
     def beside(self, old: OldProgram, start: int, end: int) -> list[Like]:
-        """Return the extents that stand where these bytes are now, as far as they are held."""
+        """Return the extents that stand where these bytes are now, as far as they are held: the first of very many.
+
+        Chunks that are cut anew come one behind the other, and what reaches into one may reach into the next.
+        """
+        spanning = [(one.digest, one.length, one.start - start) for one in old.spanning(start, end) if one.digest]
+        self._bring(
+            _first((digest, length) for digest, length, _ in spanning if digest not in self._expected), self._beside
+        )
         found: list[Like] = []
-        for segment in old.spanning(start, end):
-            if segment.digest is not None:
-                with suppress(PacketFSError):
-                    like = self._read(len(found), segment.digest, segment.length, segment.start - start)
-                    found += [like] if like is not None else []
+        for digest, length, at in spanning:
+            like = self._held(digest)
+            if like is not None and len(like.content) == length:
+                found.append(replace(like, at=at))
         return found
 
-    def _read(self, number: int, digest: Digest, length: int, at: int) -> Like | None:
-        kept = self._kept.get(digest)
-        if kept is not None:
-            like = kept[0]
-        else:
-            while number >= len(self._rooms):
-                self._rooms.append(self._make_room())
-            like = self._pool.read_once(digest, length, room=self._rooms[number], on_trust=self._on_trust)
-        if len(like.content) != length:
-            return None
-        return replace(like, at=at) if at else like
+    def _held(self, digest: Digest) -> Like | None:
+        held = self._expected.get(digest) or self._beside.get(digest)
+        return held[0] if held is not None else None
 
-    def _make_room(self) -> memoryview:
-        return pages(room_for(PACKET + self._pool.mean * 3 // 2))
+    def _bring(self, coming: Iterable[tuple[Digest, int]], held: _Held) -> None:
+        """Hold these extents and no others, as far as the pool has them."""
+        wanted = dict(coming)
+        for digest in held.keys() - wanted.keys():
+            room = held.pop(digest)[1]
+            self._free += [room] if room is not None else []
+        missing = [one for one in wanted.items() if one[0] not in held]
+        if not missing:
+            return
+        rooms = [self._room() for _ in missing]
+        found = {like.digest: like for like in self._pool.read_each(missing, rooms, on_trust=self._on_trust)}
+        for (digest, _), room in zip(missing, rooms, strict=True):
+            if digest in found:
+                held[digest] = found[digest], room
+                continue
+            self._free.append(room)
+            with suppress(PacketFSError):  # a patch, say
+                held[digest] = Like(digest, memoryview(self._pool.read(digest))), None
+
+    def _room(self) -> memoryview:
+        return self._free.pop() if self._free else pages(room_for(PACKET + self._pool.mean * 3 // 2))
 
 
 def _first(coming: Iterable[tuple[Digest, int]]) -> Iterator[tuple[Digest, int]]:
