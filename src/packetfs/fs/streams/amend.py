@@ -20,7 +20,7 @@ from packetfs.pages import pages
 from packetfs.pool.lookup import Like
 from packetfs.typing import Final, Protocol, TypeAlias
 
-_AHEAD: Final = 64
+_AHEAD: Final = 128
 """Extents among which those that change are looked for, so that their old content is read together."""
 Earlier: TypeAlias = tuple[int, Callable[[int], bool]]
 """An extent before a changed one whose end is not settled: on how many bytes of that it depends, and what tells whether
@@ -133,6 +133,17 @@ class Amender:
                 return False
             filled += count
         return True
+
+
+def reading(known: Known, old: OldProgram, content: OldContent, read_into: ReadInto) -> ReadInto:
+    """Return what reads a stream as `read_into` does, but what did not change out of old extents: several at once, and
+    what is cut anew is compared with the same ones."""
+
+    def read(offset: int, memory: memoryview) -> int:
+        same = min(known.unchanged(offset) - offset, len(memory))
+        return (content.fill(old, offset, memory, same) if same else 0) or read_into(offset, memory)
+
+    return read
 
 
 def is_still_cut(new: memoryview, spans: Sequence[Span], mean: int, earlier: Iterable[Earlier]) -> bool:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, field
 from packetfs.fs.nodes import NodeWriter
-from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut
+from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut, reading
 from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
@@ -96,12 +96,14 @@ def ingest(
     are made.
     """
     leads = prints is not None and prints.leads
+    old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
+    content = OldContent(pool, on_trust=trusting or known is None)
+    if known is not None and keep:
+        read_into = reading(known, old, content, read_into)
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
-        content = OldContent(pool, on_trust=trusting or known is None)
         amender = None
         if known is not None and tee is None:
             amender = Amender(known, read_into, pool.mean, content if keep else None)
-        old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
         return _Ingest(pool, stream, old, content, keep, tee, known, amender, prints).run()
 
 

@@ -15,15 +15,13 @@ from packetfs.pages import pages
 from packetfs.pool.lookup import Like
 from packetfs.pool.past import room_for
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Iterable, Iterator, TypeAlias
+from packetfs.typing import Final, Iterable, Iterator
 
 _TOGETHER: Final = 16
 """Extents that are read at once, and a MiB of them, as many of the usual ones: four times as many take no less (by
 hand). Each has memory for the longest."""
-
-
-_Held: TypeAlias = dict[Digest, tuple[Like, memoryview | None]]
-"""Extents that were read, and the memory of ours that each lies in."""
+_HELD: Final = 2 * _TOGETHER
+"""Extents that are held, those that were asked for last: what is cut anew reaches into some again."""
 
 
 class OldContent:
@@ -33,17 +31,26 @@ class OldContent:
         """`on_trust`: they are not compared with their digests."""
         self._pool = pool
         self._on_trust = on_trust
+        self._held: dict[Digest, tuple[Like, memoryview | None]] = {}
+        """Extents that were read, and the memory of ours that each lies in."""
         self._free: list[memoryview] = []
-        self._expected: _Held = {}
-        self._beside: _Held = {}
 
     def expect(self, coming: Iterable[tuple[Digest, int]]) -> None:
         """Know by digest and length which extents are asked for next, the nearest first: they are read at once."""
-        self._bring(_first(coming), self._expected)
+        missing: dict[Digest, int] = {}
+        for digest, length in _first(coming):
+            held = self._held.pop(digest, None)
+            if held is None:
+                missing[digest] = length
+            else:
+                self._held[digest] = held  # behind those that were asked for before
+        if missing:
+            self._read(list(missing.items()))
 
     def read(self, digest: Digest, length: int) -> Like | None:
         """Return an extent; None where it is not held any more, or has another length."""
-        like = self._held(digest)
+        held = self._held.get(digest)
+        like = held[0] if held is not None else None
         if like is None:
             with suppress(PacketFSError):
                 room = self._room()
@@ -52,43 +59,42 @@ class OldContent:
         return like if like is not None and len(like.content) == length else None
 
     def beside(self, old: OldProgram, start: int, end: int) -> list[Like]:
-        """Return the extents that stand where these bytes are now, as far as they are held: the first of very many.
-
-        Chunks that are cut anew come one behind the other, and what reaches into one may reach into the next.
-        """
-        spanning = [(one.digest, one.length, one.start - start) for one in old.spanning(start, end) if one.digest]
-        self._bring(
-            _first((digest, length) for digest, length, _ in spanning if digest not in self._expected), self._beside
-        )
+        """Return the extents that stand where these bytes are now, as far as they are held: the first of very many."""
+        spanning = [(one.digest, one.length, one.start) for one in old.spanning(start, end) if one.digest is not None]
+        self.expect((digest, length) for digest, length, _ in spanning)
         found: list[Like] = []
         for digest, length, at in spanning:
-            like = self._held(digest)
-            if like is not None and len(like.content) == length:
-                found.append(replace(like, at=at))
+            held = self._held.get(digest)
+            if held is not None and len(held[0].content) == length:
+                found.append(replace(held[0], at=at - start))
         return found
 
-    def _held(self, digest: Digest) -> Like | None:
-        held = self._expected.get(digest) or self._beside.get(digest)
-        return held[0] if held is not None else None
+    def fill(self, old: OldProgram, start: int, memory: memoryview, count: int) -> int:
+        """Fill memory with the first `count` bytes of what stands from `start` on, as far as extents are held side by
+        side; return how many bytes. More of as much as the memory takes is asked for next."""
+        done = 0
+        for like in self.beside(old, start, start + len(memory)):
+            if like.at > done or done == count:
+                break
+            piece = like.content[done - like.at : count - like.at]
+            memory[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
 
-    def _bring(self, coming: Iterable[tuple[Digest, int]], held: _Held) -> None:
-        """Hold these extents and no others, as far as the pool has them."""
-        wanted = dict(coming)
-        for digest in held.keys() - wanted.keys():
-            room = held.pop(digest)[1]
+    def _read(self, missing: list[tuple[Digest, int]]) -> None:
+        """Hold these extents too, as far as the pool has them; those that lie there as they are, are read together."""
+        while len(self._held) + len(missing) > _HELD:
+            room = self._held.pop(next(iter(self._held)))[1]
             self._free += [room] if room is not None else []
-        missing = [one for one in wanted.items() if one[0] not in held]
-        if not missing:
-            return
         rooms = [self._room() for _ in missing]
         found = {like.digest: like for like in self._pool.read_each(missing, rooms, on_trust=self._on_trust)}
         for (digest, _), room in zip(missing, rooms, strict=True):
             if digest in found:
-                held[digest] = found[digest], room
+                self._held[digest] = found[digest], room
                 continue
             self._free.append(room)
             with suppress(PacketFSError):  # a patch, say
-                held[digest] = Like(digest, memoryview(self._pool.read(digest))), None
+                self._held[digest] = Like(digest, memoryview(self._pool.read(digest))), None
 
     def _room(self) -> memoryview:
         return self._free.pop() if self._free else pages(room_for(PACKET + self._pool.mean * 3 // 2))

@@ -146,13 +146,8 @@ class OldProgram:
             if not self._load():
                 break
         first = max(bisect_right(self._held, start, key=start_of) - 1, 0)
-        found: list[Segment] = []
-        for segment in self._held[first:]:
-            if segment.start >= end:
-                break
-            if segment.start + segment.length > start:
-                found.append(segment)
-        return found
+        stop = bisect_left(self._held, end, first, key=start_of)
+        return [one for one in self._held[first:stop] if one.start + one.length > start]
 
     def align(self, offset: int) -> bool:
         """Go forward to the segment that starts at an offset, if one does."""

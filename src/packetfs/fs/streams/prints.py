@@ -17,8 +17,8 @@ from packetfs.typing import Final, TypeAlias
 Look: TypeAlias = Callable[[int, int], Buffer]
 """Shows bytes of a stream, from an offset on: fewer at its end. Such a stream can be read again from any place."""
 
-_AHEAD: Final = 64
-"""Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""
+_AHEAD: Final = 128
+"""Extents that are looked at together: 8 MiB of the usual ones, of which some have changed."""
 
 _WINDOW: Final = 64 * MIB
 """Bytes of a file that are mapped at a time."""
