@@ -96,6 +96,16 @@ size_t pfs_index_put_extents(const struct pfs_index *index, const uint8_t *leave
     return added;
 }
 
+size_t pfs_index_lacking(const struct pfs_index *index, const uint8_t *leaves, size_t from, size_t count) {
+    uint64_t held;
+    for (size_t number = from; number < count; number++) {
+        const uint8_t *leaf = leaves + number * PFS_PACKET;
+        uint64_t key = pfs_load64(leaf + PFS_AT_BODY);
+        if (leaf[PFS_AT_OP] == PFS_OP_COPY && pfs_index_get(index, key == 0 ? 1 : key, 0, &held, 1) == 0) return number;
+    }
+    return count;
+}
+
 size_t pfs_index_count(const struct pfs_index *index) {
     size_t count = 0;
     for (size_t slot = 0; slot < index->capacity; slot++)

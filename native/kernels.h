@@ -167,6 +167,8 @@ int pfs_index_remove(const struct pfs_index *index, uint64_t key, uint64_t value
 /* Put the digest of each COPY with `value` and its offset, below `limit`; no digest gets more than `most` values. */
 size_t pfs_index_put_extents(const struct pfs_index *index, const uint8_t *leaves, size_t count, uint64_t value,
                              uint64_t limit, size_t most);
+/* The number of the first leaf from `from` on that copies an extent to which nothing leads; `count` where none does. */
+size_t pfs_index_lacking(const struct pfs_index *index, const uint8_t *leaves, size_t from, size_t count);
 /* Values of up to `room` candidates after the first `skip`; returns how many. */
 size_t pfs_index_get(const struct pfs_index *index, uint64_t key, size_t skip, uint64_t *values, size_t room);
 size_t pfs_index_count(const struct pfs_index *index);

@@ -383,6 +383,22 @@ static PyObject *index_put_extents(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *index_lacking(PyObject *self, PyObject *args) {
+    struct pfs_index *index = opened(self);
+    Py_buffer leaves;
+    Py_ssize_t start = 0;
+    if (index == NULL || !PyArg_ParseTuple(args, "y*|n:lacking", &leaves, &start)) return NULL;
+    PyObject *result = NULL;
+    if (leaves.len % PFS_PACKET != 0)
+        bad("a program is whole packets");
+    else if (start < 0)
+        bad("start counts leaves from 0");
+    else
+        result = PyLong_FromSize_t(pfs_index_lacking(index, leaves.buf, (size_t)start, (size_t)leaves.len / PFS_PACKET));
+    PyBuffer_Release(&leaves);
+    return result;
+}
+
 static PyObject *index_close(PyObject *object, PyObject *unused) {
     (void)unused;
     PyBuffer_Release(&((IndexObject *)object)->buffer);
@@ -410,6 +426,7 @@ static PyMethodDef index_methods[] = {
     {"remove", index_remove, METH_VARARGS, "remove(key, value) -> bool: take the pair out; False where it is not held."},
     {"put_extents", index_put_extents, METH_VARARGS,
      "put_extents(leaves, value, limit, most) -> int: see packet/slots.py"},
+    {"lacking", index_lacking, METH_VARARGS, "lacking(leaves, start=0) -> int: see packet/slots.py"},
     {"close", index_close, METH_NOARGS, "close(): let the buffer go."},
     {NULL, NULL, 0, NULL},
 };

@@ -179,6 +179,24 @@ def test_no_extent_is_put_at_the_limit_or_behind(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_copies_an_extent_that_nothing_leads_to_is_found(kind: Any) -> None:
+    index = kind(bytearray(slots_bytes(10)))
+    index.put(ONE, 7)
+    leaves = copy_leaf(ONE, 10) + fill_leaf(0, 5) + data_leaf(OTHER) + copy_leaf(OTHER, 5) + copy_leaf(ONE, 1) * 2
+    assert index.lacking(leaves) == index.lacking(leaves, 3) == 3
+    assert index.lacking(leaves, 4) == 6
+    assert index.lacking(leaves, 60) == index.lacking(leaves, 6) == 6
+    index.put(OTHER, 0)
+    assert index.lacking(leaves) == 6
+    index.remove(ONE, 7)
+    assert index.lacking(leaves) == 0
+    with pytest.raises(ValueError, match="whole packets"):
+        index.lacking(bytes(63))
+    with pytest.raises(ValueError, match="from 0"):
+        index.lacking(b"", -1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_extents_that_find_no_room_are_left_out(kind: Any) -> None:
     index = kind(bytearray(2 * SLOT))
     leaves = b"".join(copy_leaf(digest_of(bytes([n])), 1) for n in range(5))

@@ -92,6 +92,20 @@ class SlotIndexPython:
             raise ValueError("start counts candidates from 0")
         return list(islice(self._values(_fingerprint(key)), start, start + CANDIDATES))
 
+    def lacking(self, leaves: Buffer, start: int = 0, /) -> int:
+        """Return the number of the first of a file's leaves, from `start` on, that copies an extent whose digest has no
+        value; how many leaves there are where none does."""
+        view = memoryview(leaves).cast("B")
+        if view.nbytes % PACKET:
+            raise ValueError("a program is whole packets")
+        if start < 0:
+            raise ValueError("start counts leaves from 0")
+        for at in range(start * PACKET, view.nbytes, PACKET):
+            op, _, _, _, _, body = _LAYOUT.unpack_from(view, at)
+            if op == Op.COPY and not self.get(body):
+                return at // PACKET
+        return view.nbytes // PACKET
+
     def remove(self, key: Buffer, value: int, /) -> bool:
         """Take the pair out; False where it is not held."""
         wanted = _fingerprint(key), _checked(value) + 1

@@ -16,14 +16,16 @@ from packetfs.packet.codec import Packet, decode, encode
 from packetfs.packet.digest import Digest, digest_of, short
 from packetfs.packet.entry import leaf_size
 from packetfs.packet.head import Head, Kind
-from packetfs.packet.layout import PACKET, Mark, Op
-from packetfs.typing import Final, Iterable, Iterator, Protocol
+from packetfs.packet.layout import HEADER, PACKET, Mark, Op
+from packetfs.typing import Final, Iterator, Protocol, Sequence
 
 NODE_MAX: Final = 64 * 1024 * 1024
 """Bytes of a node at the most: NODE_BYTES and one entry with the longest tail stay far below; more is damage."""
 
 _BY_LENGTH: Final = bytes((Op.COPY, Op.DATA))
 _BY_OPERAND: Final = bytes((Op.FILL, Op.TREE))
+_MAY_END: Final = bytes(byte % NODE_FANOUT == 0 for byte in range(256))
+"""Of the first byte of a key: whether a node ends there. NODE_FANOUT is a power of two, and at most 256."""
 _LENGTHS: Final = Struct("<4xI56x")
 _OPERANDS: Final = Struct("<8xQ48x")
 
@@ -58,17 +60,24 @@ class TreeWriter:
         self._length += size
         self._add(0, leaf, size, key)
 
-    def add_all(self, leaves: Iterable[tuple[bytes, int, bytes]]) -> None:
-        """Append several: leaf, size and key of each."""
-        level = self._levels[0]
-        for leaf, size, key in leaves:
-            self._length += size
-            if level.takes(leaf, size, key):
+    def add_extents(self, leaves: bytes, starts: Sequence[int]) -> None:
+        """Append leaves that copy extents, one behind the other. `starts`: where what each produces begins, and where
+        that of the last one ends."""
+        self._length += starts[-1] - starts[0]
+        ends = leaves[HEADER::PACKET].translate(_MAY_END)
+        first, count = 0, len(ends)
+        while first < count:
+            level = self._levels[0]
+            stop = min(ends.find(1, first) + 1 or count, first + level.room)
+            level.take(leaves[first * PACKET : stop * PACKET], stop - first, starts[stop] - starts[first])
+            if ends[stop - 1] or not level.room:
                 self._flush(0)
-                level = self._levels[0]
+            first = stop
 
     def _add(self, number: int, leaf: bytes, size: int, key: bytes) -> None:
-        if self._levels[number].takes(leaf, size, key):
+        level = self._levels[number]
+        level.take(leaf, 1, size)
+        if not level.room or level.bytes >= NODE_BYTES or (key and is_boundary(key)):
             self._flush(number)
 
     def _flush(self, number: int) -> None:
@@ -93,24 +102,27 @@ class TreeWriter:
 
 
 class _Level:
-    __slots__ = ("bytes", "leaves", "size")
+    __slots__ = ("bytes", "leaves", "room", "size")
 
     def __init__(self) -> None:
         self.leaves: list[bytes] = []
+        """One or several in each."""
+        self.room = NODE_LEAVES_MAX
+        """Leaves that there is room for."""
         self.size = 0
         self.bytes = 0
 
-    def takes(self, leaf: bytes, size: int, key: bytes) -> bool:
-        """Take a leaf, and tell whether the node ends with it."""
-        self.leaves.append(leaf)
+    def take(self, leaves: bytes, count: int, size: int) -> None:
+        """Take so many leaves, which produce so much together."""
+        self.leaves.append(leaves)
+        self.room -= count
         self.size += size
-        self.bytes += len(leaf)
-        return len(self.leaves) >= NODE_LEAVES_MAX or self.bytes >= NODE_BYTES or (key != b"" and is_boundary(key))
+        self.bytes += len(leaves)
 
 
 def is_boundary(key: bytes) -> bool:
     """Tell whether a node ends after the leaf with this key (a digest)."""
-    return int.from_bytes(key[:4], "little") % NODE_FANOUT == 0
+    return key[0] % NODE_FANOUT == 0
 
 
 def name_key(name: bytes) -> bytes:

@@ -18,7 +18,7 @@ from packetfs.dataclass import dataclass, replace
 from packetfs.enum import IntEnum
 from packetfs.limits import INDEX_LOAD, INDEX_SLOTS, LOOKUPS_REST
 from packetfs.packet.digest import digest_of
-from packetfs.packet.layout import Buffer
+from packetfs.packet.layout import PACKET, Buffer
 from packetfs.packet.slots import SlotIndex
 from packetfs.pool.storage import Storage
 from packetfs.typing import Final
@@ -71,15 +71,26 @@ class Index:
         self._limit = int(self._slots.capacity * INDEX_LOAD)
         self._asked = 0
         self.get: Callable[..., list[int]] = self._find if len(buffer) > _SMALL else self._slots.get
+        self.lacking: Callable[..., int] = self._find_lacking if len(buffer) > _SMALL else self._slots.lacking
         self.put = self._slots.put
         self.remove = self._slots.remove
 
     def _find(self, key: Buffer, start: int = 0) -> list[int]:
         """Return the values of a digest, or of its first 8 bytes, from the `start`th candidate on."""
-        self._asked += 1
-        if not self._asked % _LOOKUPS_REST:
-            self.rest()
+        self._count(1)
         return self._slots.get(key, start)
+
+    def _find_lacking(self, leaves: Buffer, start: int = 0) -> int:
+        """Return the number of the first leaf, from `start` on, that copies an extent to which nothing leads."""
+        self._count(len(memoryview(leaves)) // PACKET)
+        return self._slots.lacking(leaves, start)
+
+    def _count(self, looks: int) -> None:
+        """Know of so many look-ups, and rest after enough of them."""
+        self._asked += looks
+        if self._asked >= _LOOKUPS_REST:
+            self._asked = 0
+            self.rest()
 
     @property
     def count(self) -> int:

@@ -125,7 +125,7 @@ class Lookup:
     def close(self) -> None:
         """Let go of the index; every later call is PoolClosed."""
         self.index.close()
-        self.index.get = self._refuse
+        self.index.get = self.index.lacking = self._refuse
 
     def _refuse(self, *_: object) -> NoReturn:
         raise PoolClosed(path=self._name)

@@ -332,6 +332,11 @@ class Pool:
         """
         return bool(self.lookup.index.get(digest))
 
+    def lacking(self, leaves: Buffer, start: int = 0) -> int:
+        """Return the number of the first of a file's leaves, from `start` on, that copies an extent which `expects` says
+        is not here; how many leaves there are where none does."""
+        return self.lookup.index.lacking(leaves, start)
+
     def find(self, prefix: bytes) -> Digest | None:
         """Return the digest of an extent that begins with these 8 bytes."""
         return self.lookup.find(prefix)

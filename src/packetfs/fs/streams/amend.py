@@ -6,12 +6,11 @@ little must be hashed for it is said in `packet/rivals.py`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from packetfs.dataclass import dataclass
 from packetfs.fs.streams.oldcontent import OldContent
-from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
+from packetfs.fs.streams.oldprogram import OldProgram, Segment
 from packetfs.fs.streams.window import ReadInto
 from packetfs.packet.cut import WINDOW, hash_window
 from packetfs.packet.digest import Digest
@@ -20,7 +19,7 @@ from packetfs.pages import pages
 from packetfs.pool.lookup import Like
 from packetfs.typing import Final, Protocol, TypeAlias
 
-_AHEAD: Final = 128
+_AHEAD: Final = 64
 """Extents among which those that change are looked for, so that their old content is read together."""
 Earlier: TypeAlias = tuple[int, Callable[[int], bool]]
 """An extent before a changed one whose end is not settled: on how many bytes of that it depends, and what tells whether
@@ -79,7 +78,7 @@ class Amender:
         if not are_inside(spans, old.length):
             return None
         if self._old is not None and old.start >= self._looked:
-            self._old.expect(self._coming(program.ahead(_AHEAD)))
+            self._old.expect(self._coming(program, old.start))
         like = self._load_old(old)
         view = self._memory[: old.length]
         if like is not None:
@@ -99,11 +98,11 @@ class Amender:
             at = stop
         return spans
 
-    def _coming(self, segments: Sequence[Segment]) -> Iterator[tuple[Digest, int]]:
-        """Yield the extents that change, of some that lie side by side."""
-        at, self._looked = segments[0].start, segments[-1].start + segments[-1].length
+    def _coming(self, program: OldProgram, at: int) -> Iterator[tuple[Digest, int]]:
+        """Yield the extents that change, of those that are held from a place on."""
+        self._looked = program.held_until(_AHEAD)
         while (at := self._known.unchanged(at)) < self._looked:
-            segment = segments[bisect_right(segments, at, key=start_of) - 1]
+            segment = program.containing(at)
             if segment.digest is not None:
                 yield segment.digest, segment.length
             at = segment.start + segment.length

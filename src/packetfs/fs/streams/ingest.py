@@ -30,7 +30,7 @@ from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut, reading
 from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.oldcontent import OldContent
-from packetfs.fs.streams.oldprogram import OldProgram, Segment, start_of
+from packetfs.fs.streams.oldprogram import OldProgram, Segment, Stretch
 from packetfs.fs.streams.prints import Prints, Scan
 from packetfs.fs.streams.tee import Tee
 from packetfs.fs.streams.window import ReadInto, Window
@@ -237,8 +237,8 @@ class _Ingest:
         old, stream, reach = self._old, self._stream, self._reach
         while (segment := old.current()) is not None and segment.digest is not None and segment.length <= self._most:
             keep = queue[0].start if queue and self._scan is None else at
-            same = self._scan.same(at) if self._scan is not None else []
-            if same:
+            same = self._scan.same(at) if self._scan is not None else None
+            if same is not None:
                 at = self._pass_same(same, at, queue)
                 continue
             length = segment.length
@@ -255,39 +255,38 @@ class _Ingest:
                 self._take_over_before(at - reach, queue)
         return at
 
-    def _pass_same(self, same: list[Segment], at: int, queue: deque[_Followed]) -> int:
+    def _pass_same(self, same: Stretch, at: int, queue: deque[_Followed]) -> int:
         """Follow extents that the stream has as well, unread; return the place behind them."""
-        self._old.advance(len(same))
-        last = same[-1]
-        end = at + last.start + last.length - same[0].start
+        self._old.advance(same.extents)
+        moved = at - same.starts[0]
+        end = same.starts[-1] + moved
         self._take_over_before(end - self._reach, queue)
+        settled = 0
         if not queue and self._tee is None:
-            settled = bisect_right(same, end - self._reach - at + same[0].start, key=start_of)
-            self._take_over_same(same[:settled], at)
-            same = same[settled:]
-        moved = end - last.start - last.length
-        queue += [_Followed(one.start + moved, one, unread=False) for one in same]
+            settled = bisect_right(same.starts, same.starts[-1] - self._reach, 0, same.extents)
+            self._take_over_same(same.part(0, settled), at)
+        for number in range(settled, same.extents):
+            one = same.segment(number)
+            queue.append(_Followed(one.start + moved, one, unread=False))
         return end
 
-    def _take_over_same(self, same: list[Segment], at: int) -> None:
+    def _take_over_same(self, same: Stretch, at: int) -> None:
         """Write extents that the old program has side by side, whose fingerprints are known; see `_take_over`."""
-        if not same:
+        if not same.extents:
             return
-        if self._edits is not None and same[0].start != at:
+        if self._edits is not None and same.starts[0] != at:
             self._edits.give_up()
         if self._run_length:
             self._end_run()
-        leaves: list[tuple[bytes, int, bytes]] = []
-        for one in same:
-            digest, length = one.digest or NO_DIGEST, one.length
-            if self._keep and not self._pool.expects(digest):
-                self._keep_again(one, at, digest)
-            leaves.append((one.leaf, length, digest))
-            at += length
+        lacking = self._pool.lacking(same.leaves) if self._keep else same.extents
+        while lacking < same.extents:
+            one = same.segment(lacking)
+            self._keep_again(one, one.start + at - same.starts[0], one.digest or NO_DIGEST)
+            lacking = self._pool.lacking(same.leaves, lacking + 1)
         if self._prints is not None:
-            self._prints.add(b"".join([one.print for one in same]))
-        self._writer.add_all(leaves)
-        self._at = at
+            self._prints.add(same.prints)
+        self._writer.add_extents(same.leaves, same.starts)
+        self._at = at + same.starts[-1] - same.starts[0]
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
         """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
@@ -312,12 +311,12 @@ class _Ingest:
         until = known.unchanged(self._at) - self._reach
         while (segment := self._old.current()) is not None and segment.start == self._at:
             some = self._old.until(until, self._most)
-            if not some:
+            if not some.extents:
                 break
             self._end_run()
-            self._writer.add_all([(one.leaf, one.length, one.digest or b"") for one in some])
-            self._at = some[-1].start + some[-1].length
-            self._old.advance(len(some))
+            self._writer.add_extents(some.leaves, some.starts)
+            self._at = some.starts[-1]
+            self._old.advance(some.extents)
             if self._writer.between_nodes and self._take_over_nodes(known):
                 until = known.unchanged(self._at) - self._reach
 

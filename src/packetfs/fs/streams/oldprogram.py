@@ -1,19 +1,19 @@
 """The segments of the program that a file had before, as far as an ingest looks ahead in them.
 
-They are made of a node at a time. Digests are looked for in them behind a difference alone, and indexed only then.
+They come a node at a time and are held as they are stored; what did not change is taken over so, many together. A
+segment is taken apart where somebody asks for that one alone. Digests are looked for behind a difference, and indexed
+only then.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise, takewhile
-from operator import attrgetter
-from struct import iter_unpack
+from operator import sub
 from typing import NamedTuple
 
 from packetfs.errors import BadProgram, PacketFSError
-from packetfs.fs.leaves import Leaves
+from packetfs.fs.leaves import Leaves, Packed
 from packetfs.fs.nodes import lowest_nodes
 from packetfs.packet.digest import Digest
 from packetfs.packet.fingerprint import FINGERPRINT
@@ -34,11 +34,8 @@ _DIGEST_END: Final = HEADER + 32
 _COPY: Final = int(Op.COPY)
 _DATA: Final = int(Op.DATA)
 _FILL: Final = int(Op.FILL)
-_UNKNOWN: Final = (b"",)
-
-
-start_of: Final = attrgetter("start")
-_has_print: Final = attrgetter("print")
+_EXTENT: Final = bytes([_COPY])
+_SEGMENTS: Final = bytes([_COPY, _DATA, _FILL])
 
 
 class Segment(NamedTuple):
@@ -54,6 +51,31 @@ class Segment(NamedTuple):
     """The fingerprint of an extent, where it is known."""
 
 
+class Stretch(NamedTuple):
+    """Extents that lie side by side: where each begins, and where the last ends; their leaves and fingerprints."""
+
+    starts: list[int]
+    leaves: bytes
+    prints: bytes
+
+    @property
+    def extents(self) -> int:
+        """How many they are."""
+        return len(self.starts) - 1
+
+    def part(self, first: int, stop: int) -> Stretch:
+        """Return the extents `first` to `stop - 1`."""
+        leaves = self.leaves[first * PACKET : stop * PACKET]
+        return Stretch(self.starts[first : stop + 1], leaves, self.prints[first * FINGERPRINT : stop * FINGERPRINT])
+
+    def segment(self, number: int) -> Segment:
+        """Return one of them."""
+        start, leaf = self.starts[number], self.leaves[number * PACKET : (number + 1) * PACKET]
+        known = self.prints[number * FINGERPRINT : (number + 1) * FINGERPRINT]
+        digest = Digest(leaf[HEADER:_DIGEST_END])
+        return Segment(start, self.starts[number + 1] - start, leaf, digest, b"", -1, known)
+
+
 class OldProgram:
     """A place among the segments of a canonical program, and a way to find it again by a chunk's digest."""
 
@@ -61,13 +83,23 @@ class OldProgram:
         """`prints`: the fingerprints of its extents, in order, or nothing."""
         self._store = store
         self._root = root
-        self._source = iter(()) if root is None else _segments(store, root, 0, prints)
+        self._source = iter(()) if root is None else _nodes_of(store, root, 0)
         self._nodes = iter(()) if root is None else _nodes(store, root)
         self._node: tuple[int, bytes] | None = (-1, b"")
-        self._held: list[Segment] = []
+        self._leaves = bytearray()
+        """Those that are held, and where each begins; last, where the last one ends."""
+        self._starts: list[int] = [0]
+        self._known = bytearray()
+        """Not 0 for each whose fingerprint is known."""
+        self._prints = bytearray()
+        """The fingerprints, zeros where one is not known; nothing where there are none at all."""
+        self._coming = memoryview(prints)[: len(prints) // FINGERPRINT * FINGERPRINT]
+        """Those of the extents that are not held yet."""
         self._first = 0
         """The number of the first one that is held; the place, and so on, are numbers too."""
         self._at = 0
+        self._made: tuple[int, Segment | None] = -1, None
+        """The segment that was made last, and its number: who asks for the current one asks again."""
         self._seen = 0
         """How far digests were looked for."""
         self._places: dict[Digest, int] = {}
@@ -85,31 +117,46 @@ class OldProgram:
 
     def current(self) -> Segment | None:
         """Return the segment at the place, None behind the last."""
-        place = self._at - self._first
-        while place >= len(self._held):
+        if self._made[0] == self._at:
+            return self._made[1]
+        while self._at - self._first >= len(self._known):
             if not self._load():
                 return None
-        return self._held[place]
+        made = self._segment(self._at - self._first)
+        self._made = self._at, made
+        return made
 
     @property
     def place(self) -> int:
         """The number of the current segment."""
         return self._at
 
-    def printed(self, most: int) -> list[Segment]:
+    def printed(self, most: int) -> Stretch:
         """Return the next segments that are held, as far as they are extents whose fingerprints are known."""
-        return list(takewhile(_has_print, self.ahead(most)))
-
-    def ahead(self, most: int) -> list[Segment]:
-        """Return the next segments that are held."""
         place = self._at - self._first
-        return self._held[place : place + most]
+        stop = min(place + most, len(self._known))
+        unknown = self._known.find(0, place, stop)
+        return self._stretch(place, stop if unknown < 0 else unknown)
 
-    def until(self, start: int, longest: int) -> list[Segment]:
+    def until(self, start: int, longest: int) -> Stretch:
         """Return the next extents that are held and begin at `start` or before, as far as none is too long."""
         place = self._at - self._first
-        stop = bisect_right(self._held, start, place, key=start_of)
-        return list(takewhile(lambda one: one.digest is not None and one.length <= longest, self._held[place:stop]))
+        stop = bisect_right(self._starts, start, place, len(self._known))
+        ops = self._leaves[place * PACKET : stop * PACKET : PACKET]
+        stop = place + len(ops) - len(ops.lstrip(_EXTENT))
+        found = self._stretch(place, max(stop, place))
+        lengths = list(map(sub, found.starts[1:], found.starts))
+        if lengths and max(lengths) > longest:
+            return found.part(0, next(number for number, length in enumerate(lengths) if length > longest))
+        return found
+
+    def held_until(self, most: int) -> int:
+        """Return where the next segments that are held end, so many at the most."""
+        return self._starts[min(self._at - self._first + most, len(self._known))]
+
+    def containing(self, offset: int) -> Segment:
+        """Return the segment that makes the byte at an offset, which is one of those that are held."""
+        return self._segment(bisect_right(self._starts, offset, 0, len(self._known)) - 1)
 
     def advance(self, count: int = 1) -> None:
         """Go on to the next segment, or several further."""
@@ -124,9 +171,9 @@ class OldProgram:
     def find(self, digest: Digest) -> bool:
         """Go behind the chunk of this digest, if it is near."""
         self._seen = max(self._seen + _AHEAD_STEP, self._at + _AHEAD)
-        while self._first + len(self._held) < self._seen and self._load():
-            if len(self._held) > _HELD_MAX:
-                self._drop(len(self._held) - _HELD_MAX)
+        while self._first + len(self._known) < self._seen and self._load():
+            if len(self._known) > _HELD_MAX:
+                self._drop(len(self._known) - _HELD_MAX)
         self._index()
         place = self._places.get(digest)
         if place is None:
@@ -138,27 +185,29 @@ class OldProgram:
     @property
     def passed(self) -> int:
         """Where the segment just passed starts."""
-        return self._held[self._at - self._first - 1].start
+        return self._starts[self._at - self._first - 1]
 
     def spanning(self, start: int, end: int) -> list[Segment]:
         """Return the segments that reach into [start, end), as far as those before are held still."""
-        while not self._held or self._held[-1].start + self._held[-1].length < end:
+        while self._starts[-1] < end:
             if not self._load():
                 break
-        first = max(bisect_right(self._held, start, key=start_of) - 1, 0)
-        stop = bisect_left(self._held, end, first, key=start_of)
-        return [one for one in self._held[first:stop] if one.start + one.length > start]
+        count = len(self._known)
+        first = max(bisect_right(self._starts, start, 0, count) - 1, 0)
+        stop = bisect_left(self._starts, end, first, count)
+        return [self._segment(place) for place in range(first, stop) if self._starts[place + 1] > start]
 
     def align(self, offset: int) -> bool:
         """Go forward to the segment that starts at an offset, if one does."""
-        while (segment := self.current()) is not None and segment.start < offset:
-            self.advance()
-        return segment is not None and segment.start == offset
+        while (current := self.current()) is not None and current.start < offset:
+            place = bisect_left(self._starts, offset, self._at - self._first, len(self._known))
+            self.advance(self._first + place - self._at)
+        return current is not None and current.start == offset
 
     def meet(self, offset: int) -> bool:
         """Go to the segment that starts at an offset, if it is one of those that are held."""
-        place = bisect_left(self._held, offset, key=start_of)
-        if place == len(self._held) or self._held[place].start != offset:
+        place = bisect_left(self._starts, offset, 0, len(self._known))
+        if place == len(self._known) or self._starts[place] != offset:
             return False
         self._at = self._first + place
         return True
@@ -178,33 +227,72 @@ class OldProgram:
 
     def restart(self, offset: int) -> None:
         """Go to the segment that starts at an offset, without looking at those before."""
-        self._held.clear()
-        self._places.clear()
+        for held in self._leaves, self._known, self._prints, self._places:
+            held.clear()
+        self._starts, self._made = [0], (-1, None)
         self._first = self._at = self._seen = self._indexed = 0
-        self._source = iter(()) if self._root is None else _segments(self._store, self._root, offset)
+        self._coming = self._coming[:0]
+        self._source = iter(()) if self._root is None else _nodes_of(self._store, self._root, offset)
+
+    def _segment(self, place: int) -> Segment:
+        start = self._starts[place]
+        length = self._starts[place + 1] - start
+        leaf = bytes(self._leaves[place * PACKET : (place + 1) * PACKET])
+        if leaf[0] == _COPY:
+            known = self._prints[place * FINGERPRINT : (place + 1) * FINGERPRINT] if self._known[place] else b""
+            return Segment(start, length, leaf, Digest(leaf[HEADER:_DIGEST_END]), print=bytes(known))
+        if leaf[0] == _DATA:
+            return Segment(start, length, leaf, data=leaf[HEADER : HEADER + length])
+        return Segment(start, length, leaf, byte=leaf[HEADER])
+
+    def _stretch(self, first: int, stop: int) -> Stretch:
+        leaves = bytes(self._leaves[first * PACKET : stop * PACKET])
+        prints = bytes(self._prints[first * FINGERPRINT : stop * FINGERPRINT])
+        return Stretch(self._starts[first : stop + 1], leaves, prints)
 
     def _load(self) -> bool:
         """Hold those of one more node; False behind the last."""
         more = next(self._source, None)
         if more is None:
             return False
-        self._held += more
+        base, starts, leaves = more
+        self._starts[-1:] = [base + start for start in starts]
+        self._leaves += leaves
+        ops = leaves[::PACKET]
+        if len(self._coming) >= len(ops) * FINGERPRINT and not ops.strip(_EXTENT):
+            self._known += _EXTENT * len(ops)
+            self._prints += self._coming[: len(ops) * FINGERPRINT]
+            self._coming = self._coming[len(ops) * FINGERPRINT :]
+            return True
+        for op in ops if self._coming else b"":
+            known = self._coming[:FINGERPRINT] if op == _COPY else b""
+            self._known.append(bool(known))
+            self._prints += known or bytes(FINGERPRINT)
+            self._coming = self._coming[len(known) :]
+        self._known += bytes(len(self._leaves) // PACKET - len(self._known))
         return True
 
     def _index(self) -> None:
         """Give each digest that is held its place, the first of several."""
         start = max(self._indexed, self._first)
-        for place, segment in enumerate(self._held[start - self._first :], start):
-            if segment.digest is not None:
-                self._places.setdefault(segment.digest, place)
-        self._indexed = self._first + len(self._held)
+        for place in range(start - self._first, len(self._known)):
+            if self._leaves[place * PACKET] == _COPY:
+                self._places.setdefault(self._digest(place), self._first + place)
+        self._indexed = self._first + len(self._known)
+
+    def _digest(self, place: int) -> Digest:
+        return Digest(bytes(self._leaves[place * PACKET + HEADER : place * PACKET + _DIGEST_END]))
 
     def _drop(self, count: int) -> None:
         """Give up the oldest segments."""
-        for place, segment in enumerate(self._held[: max(self._indexed - self._first, 0)][:count], self._first):
-            if segment.digest is not None and self._places.get(segment.digest) == place:
-                del self._places[segment.digest]
-        del self._held[:count]
+        count = min(count, len(self._known))
+        for place in range(min(max(self._indexed - self._first, 0), count)):
+            if self._leaves[place * PACKET] == _COPY:
+                digest = self._digest(place)
+                if self._places.get(digest) == self._first + place:
+                    del self._places[digest]
+        del self._leaves[: count * PACKET], self._known[:count], self._prints[: count * FINGERPRINT]
+        del self._starts[:count]
         self._first += count
         self._at = max(self._at, self._first)
 
@@ -216,30 +304,13 @@ def _nodes(store: Store, root: Digest) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def _segments(store: Store, root: Digest, start: int = 0, prints: bytes = b"") -> Iterator[list[Segment]]:
+def _nodes_of(store: Store, root: Digest, start: int) -> Iterator[Packed]:
     """Yield what is readable, node by node: a damaged program ends early, and the rest of the file is cut anew."""
     try:
-        found, known = Leaves(store), iter_unpack(f"{FINGERPRINT}s", prints[: len(prints) // FINGERPRINT * FINGERPRINT])
-        for base, starts, packets in found.packed(root, start, found.size(root)):
-            yield _segments_of(base, starts, packets, known)
+        found = Leaves(store)
+        for base, starts, leaves in found.packed(root, start, found.size(root)):
+            if leaves[::PACKET].strip(_SEGMENTS):
+                raise BadProgram(root="of a file", reason="a leaf is no part of one")
+            yield base, starts, leaves
     except PacketFSError:
         return
-
-
-def _segments_of(base: int, starts: list[int], packets: bytes, prints: Iterator[tuple[bytes]]) -> list[Segment]:
-    """Return the segments of one node, whose first one makes the bytes from `base + starts[0]` on."""
-    found: list[Segment] = []
-    at = 0
-    for start, end in pairwise(starts):
-        leaf = packets[at : at + PACKET]
-        at += PACKET
-        if leaf[0] == _COPY:
-            (known,) = next(prints, _UNKNOWN)
-            found.append(Segment(base + start, end - start, leaf, Digest(leaf[HEADER:_DIGEST_END]), b"", -1, known))
-        elif leaf[0] == _DATA:
-            found.append(Segment(base + start, end - start, leaf, data=leaf[HEADER : HEADER + end - start]))
-        elif leaf[0] == _FILL:
-            found.append(Segment(base + start, end - start, leaf, byte=leaf[HEADER]))
-        else:
-            raise BadProgram(root="of a file", reason="a leaf is no part of one")
-    return found

@@ -4,12 +4,13 @@ digests. They depend on what was read alone, so it is all one where old content 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from packetfs.fs.streams.oldcontent import OldContent
-from packetfs.fs.streams.oldprogram import OldProgram, Segment
+from packetfs.fs.streams.oldprogram import OldProgram, Segment, Stretch
 from packetfs.limits import MIB
+from packetfs.packet.digest import Digest
 from packetfs.packet.fingerprint import fingerprint, same_fingerprints
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Final, TypeAlias
@@ -17,8 +18,8 @@ from packetfs.typing import Final, TypeAlias
 Look: TypeAlias = Callable[[int, int], Buffer]
 """Shows bytes of a stream, from an offset on: fewer at its end. Such a stream can be read again from any place."""
 
-_AHEAD: Final = 128
-"""Extents that are looked at together: 8 MiB of the usual ones, of which some have changed."""
+_AHEAD: Final = 64
+"""Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""
 
 _WINDOW: Final = 64 * MIB
 """Bytes of a file that are mapped at a time."""
@@ -49,13 +50,12 @@ class Prints:
         """Take that of the next extent of the program that is made."""
         self.made += known
 
-    def same(self, at: int, segments: Sequence[Segment]) -> bytes:
+    def same(self, at: int, old: Stretch) -> bytes:
         """Return 1 for each of these old extents that the stream has, one behind the other from `at` on, else 0: fewer
         where it ends, or is another for a while."""
         if self._look is None:
             return b""
-        leaves, known = b"".join([one.leaf for one in segments]), b"".join([one.print for one in segments])
-        return same_fingerprints(leaves, known, self._key, self._look(at, sum([one.length for one in segments])))
+        return same_fingerprints(old.leaves, old.prints, self._key, self._look(at, old.starts[-1] - old.starts[0]))
 
 
 class Scan:
@@ -65,28 +65,36 @@ class Scan:
         self._old = old
         self._prints = prints
         self._content = content
-        self._segments: list[Segment] = []
+        self._seen = Stretch([0], b"", b"")
         self._same = b""
         self._first = self._moved = 0
 
-    def same(self, at: int) -> list[Segment]:
-        """Return the next extents of the old program that the stream has at a place."""
+    def same(self, at: int) -> Stretch | None:
+        """Return the next extents of the old program that the stream has at a place; None where it has not the next."""
         segment = self._old.current()
         if segment is None:
-            return []
+            return None
         start = self._old.place - self._first
         if not 0 <= start < len(self._same) or at - segment.start != self._moved:
             self._look(at, segment)
             start = 0
         stop = self._same.find(0, start)
-        return self._segments[start : stop if stop >= 0 else len(self._same)]
+        stop = stop if stop >= 0 else len(self._same)
+        return self._seen.part(start, stop) if start < stop else None
 
     def _look(self, at: int, segment: Segment) -> None:
-        self._segments = self._old.printed(_AHEAD)
-        self._same = self._prints.same(at, self._segments) if self._segments else b""
+        self._seen = self._old.printed(_AHEAD)
+        self._same = self._prints.same(at, self._seen) if self._seen.leaves else b""
         self._first, self._moved = self._old.place, at - segment.start
-        others = (one for one, same in zip(self._segments, self._same, strict=False) if not same)
-        self._content.expect((one.digest, one.length) for one in others if one.digest is not None)
+        self._content.expect(self._others())
+
+    def _others(self) -> Iterator[tuple[Digest, int]]:
+        """Yield the extents that the stream has not."""
+        number = -1
+        while (number := self._same.find(0, number + 1)) >= 0:
+            segment = self._seen.segment(number)
+            if segment.digest is not None:
+                yield segment.digest, segment.length
 
 
 class Mapped:
