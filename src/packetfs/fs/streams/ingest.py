@@ -296,8 +296,7 @@ class _Ingest:
     def _pass_unchanged(self, known: Known, at: int, queue: deque[_Followed]) -> int:
         """Take over all behind which so much is known not to have changed that its cuts hold; return the place behind
         the last segment that was followed."""
-        segment = self._old.current()
-        if segment is not None and segment.start == at:
+        if self._old.is_at(at):
             self._take_over_before(known.unchanged(at) - self._reach, queue)
         if queue or self._tee is not None:
             return at
@@ -309,7 +308,7 @@ class _Ingest:
     def _take_over_unchanged(self, known: Known) -> None:
         """Take over extents behind which so much did not change that their cuts hold."""
         until = known.unchanged(self._at) - self._reach
-        while (segment := self._old.current()) is not None and segment.start == self._at:
+        while self._at <= until and self._old.is_at(self._at):
             some = self._old.until(until, self._most)
             if not some.extents:
                 break

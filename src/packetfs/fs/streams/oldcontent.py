@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import islice
 
-from packetfs.dataclass import replace
 from packetfs.errors import PacketFSError
 from packetfs.fs.streams.oldprogram import OldProgram
 from packetfs.limits import MIB
@@ -66,7 +65,7 @@ class OldContent:
         for digest, length, at in spanning:
             held = self._held.get(digest)
             if held is not None and len(held[0].content) == length:
-                found.append(replace(held[0], at=at - start))
+                found.append(Like(digest, held[0].content, at - start, held[0].position))
         return found
 
     def fill(self, old: OldProgram, start: int, memory: memoryview, count: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from operator import sub
+from struct import Struct
 from typing import NamedTuple
 
 from packetfs.errors import BadProgram, PacketFSError
@@ -34,6 +35,8 @@ _DIGEST_END: Final = HEADER + 32
 _COPY: Final = int(Op.COPY)
 _DATA: Final = int(Op.DATA)
 _FILL: Final = int(Op.FILL)
+_EXTENTS: Final = Struct("<B15x32s16x")
+"""The op of a leaf, and the digest where it is that of an extent."""
 _EXTENT: Final = bytes([_COPY])
 _SEGMENTS: Final = bytes([_COPY, _DATA, _FILL])
 
@@ -125,6 +128,13 @@ class OldProgram:
         made = self._segment(self._at - self._first)
         self._made = self._at, made
         return made
+
+    def is_at(self, offset: int) -> bool:
+        """Tell whether there is a current segment, and it starts at an offset."""
+        while self._at - self._first >= len(self._known):
+            if not self._load():
+                return False
+        return self._starts[self._at - self._first] == offset
 
     @property
     def place(self) -> int:
@@ -275,22 +285,25 @@ class OldProgram:
     def _index(self) -> None:
         """Give each digest that is held its place, the first of several."""
         start = max(self._indexed, self._first)
-        for place in range(start - self._first, len(self._known)):
-            if self._leaves[place * PACKET] == _COPY:
-                self._places.setdefault(self._digest(place), self._first + place)
+        places = self._places
+        for place, digest in self._digests(start - self._first, len(self._known)):
+            places.setdefault(digest, place)
         self._indexed = self._first + len(self._known)
 
-    def _digest(self, place: int) -> Digest:
-        return Digest(bytes(self._leaves[place * PACKET + HEADER : place * PACKET + _DIGEST_END]))
+    def _digests(self, first: int, stop: int) -> Iterator[tuple[int, Digest]]:
+        """Yield the extents among some that are held: number and digest."""
+        leaves = memoryview(self._leaves)[first * PACKET : stop * PACKET]
+        for place, (op, digest) in enumerate(_EXTENTS.iter_unpack(leaves), self._first + first):
+            if op == _COPY:
+                yield place, digest
 
     def _drop(self, count: int) -> None:
         """Give up the oldest segments."""
         count = min(count, len(self._known))
-        for place in range(min(max(self._indexed - self._first, 0), count)):
-            if self._leaves[place * PACKET] == _COPY:
-                digest = self._digest(place)
-                if self._places.get(digest) == self._first + place:
-                    del self._places[digest]
+        places = self._places
+        for place, digest in list(self._digests(0, min(max(self._indexed - self._first, 0), count))):
+            if places.get(digest) == place:
+                del places[digest]
         del self._leaves[: count * PACKET], self._known[:count], self._prints[: count * FINGERPRINT]
         del self._starts[:count]
         self._first += count

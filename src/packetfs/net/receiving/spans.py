@@ -48,16 +48,22 @@ class Spans:
         self._literals = 0
         self._same = 0, 0
         """Bytes that are copied in place, up to where those end."""
+        self._other = 0, 0
+        """What the last instruction makes at which such bytes ended."""
 
     def unchanged(self, at: int) -> int:
         """Return where the bytes end that are copied in place, from `at` on; who asks mostly asks again."""
         first, end = self._same
         if first <= at < end:
             return end
+        first, end = self._other
+        if first <= at < end:
+            return at
         begin = at
         while (index := self._find(at)) >= 0:
             start, item = self._starts[index], self._items[index][0]
             if item.kind != COPY or item.offset != start:
+                self._other = start, start + item.length
                 break
             at = start + item.length
         self._same = begin, at
