@@ -22,7 +22,7 @@ static int as_columns(struct pfs_columns *columns, const Py_buffer *keys, const 
            columns->count * kind->value_size == (size_t)values->len;
 }
 
-/* Bytes for (keys, values) of so many rows, which are shortened when it is known how many there are. */
+/* Bytes for (keys, values) of so many rows, which are cut off when it is known how many there are. */
 struct made {
     PyObject *keys, *values;
 };
@@ -33,11 +33,20 @@ static int make(struct made *made, size_t count, const struct pfs_table_kind *ki
     return made->keys != NULL && made->values != NULL;
 }
 
-static PyObject *shortened(struct made *made, size_t count, const struct pfs_table_kind *kind) {
-    if (_PyBytes_Resize(&made->keys, (Py_ssize_t)(count * kind->key_size)) < 0 ||
-        _PyBytes_Resize(&made->values, (Py_ssize_t)(count * kind->value_size)) < 0)
-        return NULL;
-    return PyTuple_Pack(2, made->keys, made->values);
+/* The first bytes of what was made, as bytes of their own where there are more: the limited API cannot shorten any. */
+static PyObject *first_of(PyObject *bytes, size_t size) {
+    if ((size_t)PyBytes_Size(bytes) != size) return PyBytes_FromStringAndSize(PyBytes_AsString(bytes), (Py_ssize_t)size);
+    Py_INCREF(bytes);
+    return bytes;
+}
+
+static PyObject *shortened(const struct made *made, size_t count, const struct pfs_table_kind *kind) {
+    PyObject *keys = first_of(made->keys, count * kind->key_size), *pair = NULL;
+    PyObject *values = keys == NULL ? NULL : first_of(made->values, count * kind->value_size);
+    if (values != NULL) pair = PyTuple_Pack(2, keys, values);
+    Py_XDECREF(keys);
+    Py_XDECREF(values);
+    return pair;
 }
 
 static uint8_t *bytes_of(PyObject *bytes) { return (uint8_t *)PyBytes_AsString(bytes); }
