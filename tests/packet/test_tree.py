@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from packetfs.errors import BadPacket, BadProgram
 from packetfs.limits import NODE_LEAVES_MAX
+from packetfs.packet import tree
 from packetfs.packet.codec import Packet, encode
 from packetfs.packet.digest import Digest
 from packetfs.packet.execute import execute, read_program
@@ -85,6 +88,36 @@ def test_leaves_without_a_key_are_cut_after_the_limit() -> None:
     root = write(store, [(b"ab", 0)] * (3 * NODE_LEAVES_MAX))
     assert read_program(store, root) == b"ab" * (3 * NODE_LEAVES_MAX)
     assert len(store.payloads[root]) == 64 * 4
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 99)), max_size=60),
+    st.lists(st.integers(1, 9), min_size=60, max_size=60),
+    st.sampled_from((2, 5, NODE_LEAVES_MAX)),
+)
+def test_extents_that_are_added_together_make_the_tree_of_each_alone(
+    drawn: list[tuple[bool, int]], groups: list[int], most: int
+) -> None:
+    """A drawn one ends a node or does not; between groups of extents stands other data now and then."""
+    alone, together = MemoryStore(), MemoryStore()
+    digests = [Digest(bytes([0 if ends else 1, at]) + bytes(30)) for at, (ends, _) in enumerate(drawn)]
+    parts = [(copy_leaf(digest, size), size, digest) for digest, (_, size) in zip(digests, drawn, strict=True)]
+    with patch.object(tree, "NODE_LEAVES_MAX", most):
+        one, other = TreeWriter(alone, Kind.FILE, 4096), TreeWriter(together, Kind.FILE, 4096)
+        at = 0
+        for count in groups:
+            some = parts[at : at + count]
+            at += count
+            for leaf, size, digest in some:
+                one.add(leaf, size, digest)
+            starts = list(accumulate((size for _, size, _ in some), initial=7))
+            if some:
+                other.add_extents(b"".join(leaf for leaf, _, _ in some), starts)
+            if count > 7:
+                one.add(data_leaf(b"ab"), 2)
+                other.add(data_leaf(b"ab"), 2)
+        assert one.close() == other.close()
+    assert alone.payloads == together.payloads
 
 
 def test_a_run_of_2_to_the_60_costs_no_memory() -> None:

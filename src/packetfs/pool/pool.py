@@ -333,8 +333,8 @@ class Pool:
         return bool(self.lookup.index.get(digest))
 
     def lacking(self, leaves: Buffer, start: int = 0) -> int:
-        """Return the number of the first of a file's leaves, from `start` on, that copies an extent which is not here, as
-        far as `expects` says; how many leaves there are where none does."""
+        """Return the number of the first of a file's leaves, from `start` on, that copies what `expects` knows nothing
+        of; how many leaves there are where none does."""
         return self.lookup.index.lacking(leaves, start)
 
     def find(self, prefix: bytes) -> Digest | None:
