@@ -2,6 +2,8 @@
 
 Nouns: window (the bytes that are being looked at), old program (what the stream may go on as), known (what somebody
 knows of a stream before it is read), comparison (which bytes of two files differ), prints (fingerprints of old and new
-chunks), edits (where the stream differs from the old program), tee (who wants the program too).
-In order: window, oldprogram, comparison, prints, edits -> amend (extents that changed inside alone) -> ingest.
+chunks), edits (where the stream differs from the old program), new program (what the stream becomes), tee (who wants
+it too).
+In order: window, oldprogram -> oldcontent, comparison, prints, edits -> newprogram, amend (extents that changed inside
+alone) -> ingest.
 """

@@ -26,9 +26,9 @@ from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, field
-from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut, reading
 from packetfs.fs.streams.edits import Edits
+from packetfs.fs.streams.newprogram import NewProgram
 from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.streams.oldprogram import OldProgram, Segment, Stretch
 from packetfs.fs.streams.prints import Prints, Scan
@@ -37,8 +37,7 @@ from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
 from packetfs.packet.cut import WINDOW, cut, hash_window, reach_of
 from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
-from packetfs.packet.file import INLINE, copy_leaf, data_leaf, fill_leaf
-from packetfs.packet.head import Kind
+from packetfs.packet.file import INLINE, copy_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix
 from packetfs.packet.rivals import Span
@@ -70,9 +69,6 @@ class Ingested:
     new_bytes: int
     sparse: int
     edits: Sequence[Span] | None = field(default=None, compare=False)
-
-
-_NO_DATA: Final = memoryview(b"")
 
 
 def ingest(
@@ -142,10 +138,9 @@ class _Ingest:
         self._mean = pool.mean
         self._most = pool.mean + pool.mean // 2
         self._reach = reach_of(pool.mean)
-        self._tee = tee
         self._known = known
         self._amender = amender
-        self._writer = NodeWriter(pool, Kind.FILE, pool.mean)
+        self._program = NewProgram(pool, prints, tee)
         self._following = old.current() is not None
         self._edits = Edits() if self._following and known is None and tee is None else None
         self._unlike = 0
@@ -158,10 +153,7 @@ class _Ingest:
         self._hashed: dict[tuple[int, int], Digest] = {}
         self._stored: set[Digest] = set()
         self._mismatch = -1, 0, NO_DIGEST
-        self._run_byte = -1
-        self._run_length = 0
         self._new = 0
-        self._sparse = 0
 
     def run(self) -> Ingested:
         shortest = span = _CUT_MEANS * self._mean
@@ -178,32 +170,14 @@ class _Ingest:
             cuts += 1
             if cuts >= _SHORT_CUTS:
                 span = min(span * 2, self._stream.capacity)
-        self._end_run()
-        root = self._writer.close()
-        if self._tee is not None:
-            self._tee.end(root)
-        return Ingested(root, self._at, self._new, self._sparse, self._edits.spans if self._edits is not None else None)
-
-    def _settle(self) -> None:
-        if self._tee is not None:
-            self._tee.settle()
-
-    def _write(self, leaf: bytes, length: int, key: bytes = b"", data: memoryview = _NO_DATA) -> None:
-        self._writer.add(leaf, length, key)
-        if self._tee is not None:
-            self._tee.leaf(leaf, data)
-
-    def _write_extent(self, digest: Digest, data: memoryview) -> None:
-        """Write a leaf that copies a chunk, which was cut."""
-        if self._prints is not None:
-            self._prints.add(self._prints.of(data))
-        self._write(copy_leaf(digest, len(data)), len(data), digest, data)
+        root, edits = self._program.close(), self._edits
+        return Ingested(root, self._at, self._new, self._program.sparse, edits.spans if edits is not None else None)
 
     # along the old program
 
     def _follow(self) -> None:
         """Take over segments of the old program as far as the stream has the same."""
-        self._settle()
+        self._program.settle()
         self._unlike = self._same_until = 0
         queue: deque[_Followed] = deque()
         at = self._at
@@ -262,7 +236,7 @@ class _Ingest:
         end = same.starts[-1] + moved
         self._take_over_before(end - self._reach, queue)
         settled = 0
-        if not queue and self._tee is None:
+        if not queue and not self._program.is_seen:
             settled = bisect_right(same.starts, same.starts[-1] - self._reach, 0, same.extents)
             self._take_over_same(same.part(0, settled), at)
         for number in range(settled, same.extents):
@@ -276,16 +250,12 @@ class _Ingest:
             return
         if self._edits is not None and same.starts[0] != at:
             self._edits.give_up()
-        if self._run_length:
-            self._end_run()
         lacking = self._pool.lacking(same.leaves) if self._keep else same.extents
         while lacking < same.extents:
             one = same.segment(lacking)
             self._keep_again(one, one.start + at - same.starts[0], one.digest or NO_DIGEST)
             lacking = self._pool.lacking(same.leaves, lacking + 1)
-        if self._prints is not None:
-            self._prints.add(same.prints)
-        self._writer.add_extents(same.leaves, same.starts)
+        self._program.extents(same)
         self._at = at + same.starts[-1] - same.starts[0]
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
@@ -298,9 +268,9 @@ class _Ingest:
         the last segment that was followed."""
         if self._old.is_at(at):
             self._take_over_before(known.unchanged(at) - self._reach, queue)
-        if queue or self._tee is not None:
+        if queue or self._program.is_seen:
             return at
-        if self._writer.between_nodes:
+        if self._program.between_nodes:
             self._take_over_nodes(known)
         self._take_over_unchanged(known)
         return self._at
@@ -312,21 +282,20 @@ class _Ingest:
             some = self._old.until(until, self._most)
             if not some.extents:
                 break
-            self._end_run()
-            self._writer.add_extents(some.leaves, some.starts)
+            self._program.extents(some)
             self._at = some.starts[-1]
             self._old.advance(some.extents)
-            if self._writer.between_nodes and self._take_over_nodes(known):
+            if self._program.between_nodes and self._take_over_nodes(known):
                 until = known.unchanged(self._at) - self._reach
 
     def _take_over_nodes(self, known: Known) -> bool:
         """Take over whole nodes of the old program in which, and near which, nothing changed; False where none is."""
         begun = self._at
-        while not self._run_length and (packet := self._old.node(self._at)) is not None:
+        while self._program.between_nodes and (packet := self._old.node(self._at)) is not None:
             end = self._at + produces(packet)
             if known.unchanged(self._at) < end + self._reach or not self._old.is_plain(packet):
                 break
-            self._writer.add_node(packet)
+            self._program.node(packet)
             self._at = end
         if self._at == begun:
             return False
@@ -434,20 +403,10 @@ class _Ingest:
         if segment.byte >= 0:
             self._add_run(segment.byte, segment.length)
             return
-        if self._run_length:
-            self._end_run()
         digest = segment.digest
         if self._keep and digest is not None and not followed.unread and not self._pool.expects(digest):
             self._keep_again(segment, followed.start, digest)
-        if self._prints is not None and digest is not None:
-            print_of, start = self._prints.of, followed.start
-            self._prints.add(segment.print or print_of(self._stream.fetch(start, segment.length)))
-        if self._tee is None:
-            self._write(segment.leaf, segment.length, digest or b"")
-            return
-        view = self._stream.fetch(followed.start, segment.length) if digest is not None else _NO_DATA
-        self._write(segment.leaf, segment.length, digest or b"", view)
-        self._settle()  # the next look ahead may move the window
+        self._program.extent(segment, partial(self._stream.fetch, followed.start, segment.length))
 
     def _keep_again(self, segment: Segment, start: int, digest: Digest) -> None:
         """Store content that the pool has lost; what was only looked at is read now, and may have changed meanwhile."""
@@ -459,30 +418,30 @@ class _Ingest:
 
     def _recognise(self, chunks: Following) -> None:
         """Take over what the pool has behind the last chunk, as far as the stream goes on with the same."""
-        self._settle()
+        self._program.settle()
         view = self._stream.view(self._at, self._stream.have(self._at, self._stream.capacity, self._at))
         for length, digest in chunks.recognise(view):
-            self._write_extent(digest, view[:length])
+            self._program.chunk(digest, view[:length])
             view = view[length:]
             self._at += length
             self._new += length
 
     def _cut(self, span: int) -> bool:
         """Cut and write what the next bytes decide; False when that was the end of the stream."""
-        self._settle()
+        self._program.settle()
         count = self._stream.have(self._at, span, self._at)
         ended = self._stream.ended and count < span
         if ended and not count:
             return False
         if self._fresh and self._chunks is None and not ended:  # a small file has nothing to follow
             self._chunks = Following(self._pool)
-        lengths = cut(self._stream.view(self._at, count), self._mean, ended, self._run_byte)
+        lengths = cut(self._stream.view(self._at, count), self._mean, ended, self._program.run_byte)
         in_turn = ((False, lengths),)
         for together, some in in_turn if self._chunks is None else groupby(lengths, _is_chunk):
             add = self._add_together if together else self._add_in_turn
             if add(list(some)):
                 return True
-        if self._known is not None and self._run_byte == 0:
+        if self._known is not None and self._program.run_byte == 0:
             self._skip_zeros(self._known.zeros(self._at))
         return not ended
 
@@ -494,14 +453,13 @@ class _Ingest:
         chunks = self._chunks
         if chunks is None:
             return False
-        self._end_run()
         starts = accumulate(lengths, initial=self._at)
         views = [self._stream.view(start, stop - start) for start, stop in pairwise(starts)]
         for digest, view in zip(chunks.put_all(views), views, strict=False):
             length = len(view)
             self._at += length
             self._new += length
-            self._write_extent(digest, view)
+            self._program.chunk(digest, view)
         return chunks.expects
 
     def _add_in_turn(self, lengths: Iterable[int]) -> bool:
@@ -513,7 +471,6 @@ class _Ingest:
                 self._add_run(self._stream.view(self._at, 1)[0], -length)
                 self._at -= length
                 continue
-            self._end_run()
             self._following = self._add_chunk(self._stream.view(self._at, length))
             self._at += length
             if self._following:
@@ -534,7 +491,7 @@ class _Ingest:
             self._new += length
             if self._edits is not None:
                 self._edits.note(self._at, ((0, length),), length)
-            self._write(data_leaf(bytes(view)), length)
+            self._program.data(view)
             return False
         digest = self._hashed.pop((self._at, length), None) or digest_of(view)
         is_old = self._known is None and self._old.find(digest)
@@ -549,7 +506,7 @@ class _Ingest:
                 self._put(view, digest, like)
         if self._edits is not None:
             self._edits.take(self._at, view, like, was_at=self._old.passed if is_old else -1)
-        self._write_extent(digest, view)
+        self._program.chunk(digest, view)
         if self._at + length <= self._differs_at:
             return False
         if self._known is None:
@@ -574,19 +531,7 @@ class _Ingest:
 
     def _add_run(self, byte: int, length: int) -> None:
         self._interrupt()
-        if byte != self._run_byte:
-            self._end_run()
-            self._run_byte = byte
-        self._run_length += length
-
-    def _end_run(self) -> None:
-        """Write the run that has ended: it came in parts where it was longer than a window."""
-        if self._run_length:
-            self._write(fill_leaf(self._run_byte, self._run_length), self._run_length)
-            if not self._run_byte:
-                self._sparse += self._run_length
-        self._run_byte = -1
-        self._run_length = 0
+        self._program.run(byte, length)
 
 
 def _is_chunk(length: int) -> bool:
