@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from packetfs.fs.diff import Change, diff
 from packetfs.limits import SOURCES_MAX
@@ -11,7 +12,7 @@ from packetfs.net.sending.contents import Contents
 from packetfs.net.sending.delta import choose_base
 from packetfs.net.sending.early import Early
 from packetfs.net.sending.outlet import Outlet
-from packetfs.net.sending.source import file_leaves
+from packetfs.net.sending.source import UNREADABLE, file_leaves
 from packetfs.net.wire.messages import Drift
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
@@ -105,7 +106,9 @@ class Changes:
             self._send_new(path, new)
 
     def _choose_base(self, known: KnownBase, path: bytes, new: Entry) -> int:
-        return choose_base(known.places, file_leaves(self._outlet.source.store, new), known.number(path))
+        with suppress(*UNREADABLE):  # it is told where the content is sent
+            return choose_base(known.places, file_leaves(self._outlet.source.store, new), known.number(path))
+        return 0
 
     def _send_new(self, path: bytes, new: Entry) -> None:
         self._outlet.note(path, "new", new)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from packetfs.errors import Vanished
 from packetfs.net.handing import HandedContent, Handing
 from packetfs.net.sending.basis import NO_BASIS, KnownBase
 from packetfs.net.sending.brought import Brought, WholeContent
 from packetfs.net.sending.delta import Basis, Difference
 from packetfs.net.sending.outlet import Outlet
-from packetfs.net.sending.source import file_leaves
+from packetfs.net.sending.source import UNREADABLE, file_leaves
 from packetfs.net.wire.batch import Content
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
@@ -104,7 +103,7 @@ class Contents:
             for _ in steps:
                 self._items.block(packer)
             self._items.block(packer)
-        except Vanished as error:
+        except UNREADABLE as error:
             self._outlet.trouble(path, error.message)  # the receiver finds the content unfinished and drops it
         self._items.end()
         self._outlet.report.copied += writing.copied

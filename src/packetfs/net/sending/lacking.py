@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from packetfs.errors import BadMessage, Vanished
+from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PIECES_MAX
 from packetfs.net.finding.names import walk
 from packetfs.net.finding.sketching import Differing, find_difference
 from packetfs.net.link.channel import Channel
 from packetfs.net.sending.outlet import Outlet
 from packetfs.net.sending.seeking import Cover, Finds, Part, Seeker
-from packetfs.net.sending.source import file_leaves
+from packetfs.net.sending.source import UNREADABLE, file_leaves
 from packetfs.net.wire.batch import Content
-from packetfs.net.wire.listing import Bits, ListingWriter, pieces_of
+from packetfs.net.wire.listing import Bits, ListingWriter, Piece, pieces_of
 from packetfs.net.wire.messages import Listed, Listing, Matched, Signatures, Want
 from packetfs.net.wire.packed import Packer
 from packetfs.net.wire.signatures import Run, check_signatures, read_runs
@@ -53,10 +53,8 @@ class Lacking:
 
     def _list(self) -> Want:
         writer = ListingWriter(lambda records: self._channel.send(Listing(records)))
-        store = self._source.store
         for path, entry in self._names():
-            pieces = pieces_of(file_leaves(store, entry)) if entry.is_file else ()
-            writer.add(path, entry, pieces, whole=self._is_whole(entry))
+            writer.add(path, entry, self._pieces(entry) if entry.is_file else (), whole=self._is_whole(entry))
         writer.flush()
         self._channel.send(Listed(writer.count))
         want = self._channel.expect(Want)
@@ -94,7 +92,12 @@ class Lacking:
             if wanted[number]:
                 yield path, entry, place
                 if entry.is_file:
-                    place += sum(1 for _ in pieces_of(file_leaves(self._source.store, entry)))
+                    place += sum(1 for _ in self._pieces(entry))
+
+    def _pieces(self, entry: Entry) -> Iterator[Piece]:
+        """Yield the whole extents of a file, of a damaged program as far as it can be read."""
+        with suppress(*UNREADABLE):  # it is told where the content is sent
+            yield from pieces_of(file_leaves(self._source.store, entry))
 
     def _find_stale(self, wanted: Bits) -> Finds:
         """Look for the receiver's stale content in what it lacks, in as many rounds as it takes."""
@@ -124,7 +127,7 @@ class Lacking:
             if not entry.is_file or self._outlet.is_further_name(path, entry):
                 continue
             cover = finds.cover(path)
-            with suppress(Vanished):  # it is told where the content is sent
+            with suppress(*UNREADABLE):  # it is told where the content is sent
                 for offset, leaf, held in self._leaves(entry, place):
                     if not held and leaf[0] != Op.FILL:
                         lacking += produces(leaf)
@@ -160,7 +163,7 @@ class Lacking:
                 if packer.literal_bytes >= BATCH_LITERALS or packer.size >= BATCH_CONTROL:
                     self._outlet.items.block(packer)
             self._outlet.items.block(packer)
-        except Vanished as error:
+        except UNREADABLE as error:
             self._outlet.trouble(path, error.message)
         self._outlet.items.end()
 

@@ -41,6 +41,7 @@ class Outlet:
         self.dry_run = dry_run
         self._listener = listener
         self._delete = delete
+        self._named: set[bytes] = set()
 
     def send_removal(self, path: bytes) -> None:
         """Say that a name is gone; where nothing is to be deleted it stays, and the receiver only remembers that."""
@@ -82,4 +83,7 @@ class Outlet:
         self._listener(Changed(path, "delete"))
 
     def trouble(self, path: bytes, reason: str) -> None:
-        self._listener(Trouble(path, reason))
+        """Name what could not be sent, once: what the receiver then says of it is no news."""
+        if path not in self._named:
+            self._named.add(path)
+            self._listener(Trouble(path, reason))

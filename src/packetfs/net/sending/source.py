@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from packetfs.dataclass import replace
-from packetfs.errors import MissingExtent, PacketFSError, UnsafePath, Vanished
+from packetfs.errors import BadPacket, BadProgram, CorruptExtent, MissingExtent, PacketFSError, UnsafePath, Vanished
 from packetfs.fs.directory import single_tree
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.beneath import Beneath
@@ -24,7 +24,10 @@ from packetfs.packet.layout import HEADER, Buffer, Encoding, Op
 from packetfs.packet.rivals import Span
 from packetfs.packet.tree import leaves, produces, read_head
 from packetfs.pool.pool import Pool
-from packetfs.typing import Protocol
+from packetfs.typing import Final, Protocol
+
+UNREADABLE: Final = Vanished, CorruptExtent, MissingExtent, BadPacket, BadProgram
+"""What keeps one file from being sent, and no other: it changed, or what the pool has of it is damaged."""
 
 
 class Source(Protocol):
