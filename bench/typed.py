@@ -63,7 +63,7 @@ def python(text: str) -> tuple[str, ...]:
 def grep(name: str, kind: str, text: str) -> Case:
     ours = ("grep", "--arg", f"pattern={text}", "--arg", "count=yes")
     peers = ((("grep", "-c", text, "{file}"), 1.0), (("rg", "-c", text, "{file}"), 0.5))
-    return Case(name, kind, ours, peers, "find, find_byte, find_last_byte, count_byte")
+    return Case(name, kind, ours, peers, "count_parts")
 
 
 CASES: Final = (

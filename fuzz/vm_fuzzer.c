@@ -76,7 +76,7 @@ static uint32_t address(uint32_t word) {
 static void bend_jump(uint8_t *at, uint8_t op, unsigned dst, unsigned src, int16_t to, int32_t imm) {
     static const int32_t calls[] = {1,   2,   3,   5,   6,   7,   8,    28, 44, 51, 65,
                                     130, 131, 132, 133, 189, 190, 4096, 1,  2,  3,  4096,
-                                    4097, 4098, 4099, 4100, 4101, 4102, 4103};
+                                    4097, 4098, 4099, 4100, 4101, 4102, 4103, 4104};
     if (op == 0x85 && imm % 5 == 0)
         put(at, op, 0, 1, 0, to);
     else if (op == 0x85)

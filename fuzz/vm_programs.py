@@ -261,7 +261,7 @@ class Programs:
         return [slot(0xBF, 1, 6), delta, slot(0x85, imm=number), *again]
 
     def search(self, _: int) -> list[Item]:
-        """Helpers 4097 to 4102 on the record, the stack or any register."""
+        """Helpers 4097 to 4104 on the record, the stack or any register."""
         rng = self.rng
         span: list[Item] = [slot(0xBF, 1, 7), slot(0xB7, 2, imm=rng.choice((0, 1, 7, 15, 33, 40)))]
         kind = rng.randrange(4)
@@ -281,7 +281,11 @@ class Programs:
             width = rng.choice((1, 2, 4, 8, -1, -2, -8, 3))
             shape = [slot(0xB7, 4, imm=rng.choice((0, 1, 2, 7))), slot(0xB7, 5, imm=width)]
             return [*span, *count, *shape, slot(0x85, imm=4103)]
-        number = rng.randrange(4097, 4103)
+        number = rng.choice((4097, 4098, 4099, 4100, 4101, 4102, 4104))
+        if number == 4104:
+            inside: list[Item] = [slot(0xBF, 4, 7), slot(0x07, 4, imm=rng.choice((0, 1, 5)))]
+            at = self._point(4, 16) if rng.getrandbits(1) else inside
+            return [*span, byte[0], *at, slot(0xB7, 5, imm=rng.choice((0, 1, 2, 9, 70))), slot(0x85, imm=number)]
         return [*span, *(word if number == 4097 else byte), slot(0x85, imm=number)]
 
     # control

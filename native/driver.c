@@ -55,6 +55,9 @@ static void check_search(void) {
     const struct pfs_search *plain = pfs_search_of(PFS_SCALAR);
     if (length <= size && at <= size - length) memcpy(word, data + at, length);
     if (draw(3) == 0) word[draw(length)] ^= 1;
+    size_t shorter = draw(2) ? length : 1 + draw(length);
+    if (draw(2) == 0) /* parts of many lengths */
+        for (size_t i = draw(100); i < size; i += 1 + draw(100)) data[i] = byte;
     for (int simd = PFS_AVX2; simd <= (int)pfs_simd_best(); simd++) {
         const struct pfs_search *vector = pfs_search_of((enum pfs_simd)simd);
         uint64_t one = 1 + draw(40), other = one;
@@ -64,6 +67,9 @@ static void check_search(void) {
         assert(plain->nth_byte(data, size, byte, &one) == vector->nth_byte(data, size, byte, &other) && one == other);
         assert(plain->count_byte(data, size, byte) == vector->count_byte(data, size, byte));
         assert(plain->count_words(data, size, &inside) == vector->count_words(data, size, &within) && inside == within);
+        if (shorter <= size && memchr(word, byte, shorter) == NULL)
+            assert(plain->count_parts(data, size, byte, word, shorter) ==
+                   vector->count_parts(data, size, byte, word, shorter));
     }
     for (size_t i = 0; i < length; i++) word[i] = (uint8_t)"0123456789+-. x"[word[i] % 15];
     pfs_decimal(word, length, draw(20));

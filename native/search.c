@@ -32,14 +32,28 @@ size_t pfs_find_scalar(const uint8_t *data, size_t size, const uint8_t *word, si
     return found == NULL ? SIZE_MAX : (size_t)(found - data);
 }
 
+/* The library prepares each search anew, for as long as the word is, and behind each there lies a part with that word:
+ * at worst, with parts of four bytes, this took 5 ns a byte (by hand). */
+uint64_t pfs_count_parts_scalar(const uint8_t *data, size_t size, uint8_t byte, const uint8_t *word, size_t length) {
+    const uint8_t *end = data + size, *found;
+    uint64_t count = 0;
+    while (data != NULL && (found = memmem(data, (size_t)(end - data), word, length)) != NULL) {
+        count++;
+        data = memchr(found + length, byte, (size_t)(end - found) - length);
+        if (data != NULL) data++;
+    }
+    return count;
+}
+
 static const struct pfs_search scalar = {pfs_find_scalar, pfs_nth_byte_scalar, pfs_count_byte_scalar,
-                                         pfs_count_words_scalar};
+                                         pfs_count_words_scalar, pfs_count_parts_scalar};
 
 const struct pfs_search *pfs_search_of(enum pfs_simd simd) {
 #if defined(__x86_64__)
-    static const struct pfs_search avx2 = {pfs_find_avx2, pfs_nth_byte_avx2, pfs_count_byte_avx2, pfs_count_words_avx2};
+    static const struct pfs_search avx2 = {pfs_find_avx2, pfs_nth_byte_avx2, pfs_count_byte_avx2, pfs_count_words_avx2,
+                                           pfs_count_parts_avx2};
     static const struct pfs_search avx512 = {pfs_find_avx512, pfs_nth_byte_avx512, pfs_count_byte_avx512,
-                                             pfs_count_words_avx512};
+                                             pfs_count_words_avx512, pfs_count_parts_avx512};
     if (simd == PFS_AVX512) return &avx512;
     if (simd == PFS_AVX2) return &avx2;
 #endif
@@ -74,6 +88,12 @@ uint64_t pfs_count_byte(const uint8_t *data, size_t size, uint8_t byte) {
 uint64_t pfs_count_words(const uint8_t *data, size_t size) {
     int inside = 0;
     return chosen->count_words(data, size, &inside);
+}
+
+uint64_t pfs_count_parts(const uint8_t *data, size_t size, uint8_t byte, const uint8_t *word, size_t length) {
+    if (length > size || size == 0) return 0;
+    if (length == 0) return chosen->count_byte(data, size, byte) + (uint64_t)(data[size - 1] != byte);
+    return memchr(word, byte, length) != NULL ? 0 : chosen->count_parts(data, size, byte, word, length);
 }
 
 static uint64_t scaled(uint64_t total, const uint8_t *digits, size_t count, size_t places) {

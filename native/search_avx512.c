@@ -13,6 +13,7 @@
 #define NTH_BYTE pfs_nth_byte_avx512
 #define COUNT_BYTE pfs_count_byte_avx512
 #define COUNT_WORDS pfs_count_words_avx512
+#define COUNT_PARTS pfs_count_parts_avx512
 
 INLINE LANES lanes_load(const uint8_t *at) { return _mm512_loadu_si512(at); }
 INLINE LANES lanes_of(uint8_t byte) { return _mm512_set1_epi8((char)byte); }

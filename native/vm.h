@@ -183,7 +183,7 @@ static inline void pfs_vm_pay(struct pfs_vm *vm, uint64_t size, uint64_t words) 
 }
 pfs_vm_helper pfs_vm_map_lookup, pfs_vm_map_update, pfs_vm_map_delete;
 pfs_vm_helper pfs_vm_find, pfs_vm_find_byte, pfs_vm_find_last_byte, pfs_vm_count_byte, pfs_vm_count_words, pfs_vm_decimal;
-pfs_vm_helper pfs_vm_tally;
+pfs_vm_helper pfs_vm_count_parts, pfs_vm_tally;
 const struct pfs_vm_map *pfs_vm_find_map(struct pfs_vm *vm, uint64_t handle); /* 0 after FAULT MAP */
 /* What is wrong with a map's place, or 0. */
 const char *pfs_vm_map_check(const struct pfs_vm_map *map, uint64_t memory);

@@ -161,7 +161,7 @@ static const struct {
     {PFS_VM_CALL_FIND, pfs_vm_find},                    {PFS_VM_CALL_FIND_BYTE, pfs_vm_find_byte},
     {PFS_VM_CALL_FIND_LAST_BYTE, pfs_vm_find_last_byte}, {PFS_VM_CALL_COUNT_BYTE, pfs_vm_count_byte},
     {PFS_VM_CALL_COUNT_WORDS, pfs_vm_count_words},      {PFS_VM_CALL_DECIMAL, pfs_vm_decimal},
-    {PFS_VM_CALL_TALLY, pfs_vm_tally},
+    {PFS_VM_CALL_TALLY, pfs_vm_tally},                  {PFS_VM_CALL_COUNT_PARTS, pfs_vm_count_parts},
 };
 
 int pfs_vm_helper_index(uint64_t number) {

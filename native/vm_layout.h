@@ -201,6 +201,7 @@ enum pfs_vm_call {
     PFS_VM_CALL_COUNT_WORDS = 4101,
     PFS_VM_CALL_DECIMAL = 4102,
     PFS_VM_CALL_TALLY = 4103,
+    PFS_VM_CALL_COUNT_PARTS = 4104,
 };
 
 #endif

@@ -1,5 +1,5 @@
-/* Helpers 4097 to 4102: what a loop of instructions is bad at. vm/search.py is the definition; all of the span must be
- * readable, and who asks pays for the bytes that decided the answer, however they were looked at. */
+/* Helpers 4097 to 4102 and 4104: what a loop of instructions is bad at. vm/search.py is the definition; all of the span
+ * must be readable, and who asks pays for the bytes that decided the answer, however they were looked at. */
 #include "search.h"
 #include "vm.h"
 
@@ -53,6 +53,15 @@ enum pfs_vm_stop pfs_vm_count_words(struct pfs_vm *vm) {
     const uint8_t *data;
     enum pfs_vm_stop stop = span(vm, &data);
     return stop == PFS_VM_STOP_DONE ? answer(vm, pfs_count_words(data, vm->r[2]), vm->r[2]) : stop;
+}
+
+enum pfs_vm_stop pfs_vm_count_parts(struct pfs_vm *vm) {
+    const uint8_t *data, *word;
+    uint64_t size = vm->r[2], length = vm->r[5];
+    enum pfs_vm_stop stop = span(vm, &data);
+    if (stop == PFS_VM_STOP_DONE) stop = pfs_vm_readable(vm, vm->r[4], length, &word);
+    if (stop != PFS_VM_STOP_DONE) return stop;
+    return answer(vm, pfs_count_parts(data, size, (uint8_t)vm->r[3], word, length), size);
 }
 
 /* A digit takes longer to look at, and costs as much as 8 bytes. */

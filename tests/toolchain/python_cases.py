@@ -169,6 +169,8 @@ def texts(record: Any) -> None:
     emit(record.find(b"ba"), b" ", record.find(b"a"), b" ", record.find(b""), b" ", record.find(b"bab", 2), b" ")
     emit(record.count(b"a"), b" ", record.find(record[:3], 1), b" ", NAME[1], len(NAME), b" ")
     emit(record.find_nth(b"a", 2), b" ", record.find_nth(98, len(record)), b" ", record.rfind(b"b"), b" ")
+    emit(record.count_parts(b"b", b"a"), b" ", record.count_parts(97, record[:2]), b" ")
+    emit(record.count_parts(b"a", b""), b" ", record[1:].count_parts(b"\0", NAME), b" ")
     emit(record.count_words(), b" ", record.decimal(2), b" ", record[1:].decimal(0), b" ", record[:6].decimal(1))
     if record and record[0] in b"abc":
         emit(b"letter")

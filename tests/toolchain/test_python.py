@@ -230,6 +230,8 @@ WRONG = (
     ("    return True", "a program returns a number"),
     ("    x = bytearray(200)\n    y = bytearray(200)\n    z = bytearray(200)", "bytes of stack"),
     ("    record.count(b'ab')", "count takes one constant byte"),
+    ("    record.count_parts(b'ab', b'a')", "count_parts takes one constant byte"),
+    ("    record.count_parts(b'a')", "count_parts takes 2 values, not 1"),
     ("    record.find(b'x', i64(2))", "find begins at a u64"),
     ("    emit(len(record) in 5)", "bytes are needed here"),
     ("    emit(len(record) is len(record))", "comparison Is"),

@@ -1,4 +1,4 @@
-"""Helpers 4097 to 4102: their definition against plainer words, and both interpreters against the definition."""
+"""Helpers 4097 to 4102 and 4104: their definition against plainer words, both interpreters against the definition."""
 
 from __future__ import annotations
 
@@ -84,6 +84,35 @@ def test_bytes(data: bytes, byte: int, nth: int) -> None:
     same("", "count_words", data, search.count_words(data))
 
 
+def placed(word: bytes, address: int, length: int) -> str:
+    """Return code that puts a word on the stack, and its address and length into registers."""
+    assert len(word) <= 400
+    stack = "".join(f"stb [r10-{400 - i}], {byte}\n" for i, byte in enumerate(word))
+    return stack + f"mov r{address}, r10\n sub r{address}, 400\n mov r{length}, {len(word)}\n"
+
+
+@settings(max_examples=100)
+@given(
+    data=texts.filter(bool), at=st.integers(0, 300), length=st.integers(0, 80), byte=st.sampled_from(b"ab \n\xff"),
+    change=st.booleans(),
+)  # fmt: skip
+def test_parts(data: bytes, at: int, length: int, byte: int, change: bool) -> None:
+    """The word is a part of the record itself, changed now and then."""
+    at = min(at, len(data))
+    word = bytearray(data[at : at + length])
+    if change and word:
+        word[-1] ^= 1
+    code = placed(bytes(word), 4, 5) + f"mov r3, {byte | 0x700}\n"
+    same(code, "count_parts", data, search.count_parts(data, byte, bytes(word)))
+
+
+@given(data=texts, byte=st.sampled_from(b"ab \n"), word=st.sampled_from([b"", b"a", b"ab", b"ba", b"a\n", b"\xff"]))
+def test_what_a_part_is(data: bytes, byte: int, word: bytes) -> None:
+    """What stands before each such byte, and behind the last one if anything does."""
+    parts = re.findall(b"([^%c]*)%c|([^%c]+)" % (byte, byte, byte), data)
+    assert search.count_parts(data, byte, word) == (sum(word in a + b for a, b in parts), len(data))
+
+
 @settings(max_examples=80)
 @given(text=number_like.map("".join).map(str.encode).filter(bool), decimals=st.integers(0, 20))
 def test_decimals(text: bytes, decimals: int) -> None:
@@ -134,6 +163,29 @@ def test_long_data_on_each_unit(machine: Machine, unit: str) -> None:
 
 
 @every_machine
+def test_parts_of_long_data_on_each_unit(machine: Machine, unit: str) -> None:
+    """Parts of many lengths, with the word at their begin, at their end, twice or not at all."""
+    for length in (*range(1, 70), 127, 128, 129):
+        for word in (b"x", b"xy", b"xyz", b"xyzxyz" * 12):
+            parts = [word.ljust(length, b"-"), word.rjust(length, b"-"), b"-" * length, word + b"." + word, b"", b"xxy"]
+            for data in (b"\n".join(parts * 3), b"\n".join(parts * 2) + b"\n"):
+                wanted = sum(word in part for part in data.split(b"\n"))
+                ran = asked(machine, placed(word, 4, 5) + "mov r3, 10\n", data, "count_parts")
+                assert ran == (wanted, len(data) // 64)
+    assert unit
+
+
+@every_machine
+def test_parts_with_a_word_that_nearly_occurs_everywhere(machine: Machine, unit: str) -> None:
+    """Guesses that are wrong for long, before and behind parts that have the word."""
+    for word in (b"a" * 60 + b"b" + b"a" * 60, b"aab", b"ba"):
+        data = (b"a" * 3000 + b"\n" + b"a" * 40 + word + b"a" * 700 + b"\n") * 3 + word
+        ran = asked(machine, placed(word, 4, 5) + "mov r3, 10\n", data, "count_parts")
+        assert ran == (4, len(data) // 64)
+    assert unit
+
+
+@every_machine
 def test_a_word_that_nearly_occurs_everywhere(machine: Machine, unit: str) -> None:
     data = b"a" * 5000 + b"b" + b"a" * 600
     code = "mov r3, r7\n add r3, 4500\n mov r4, 1100\n"  # the record's own end, past its b
@@ -149,6 +201,7 @@ CALLS = {
     "find_last_byte": "mov r3, 0\n",
     "count_byte": "mov r3, 0\n",
     "count_words": "",
+    "count_parts": "mov r3, 0\n mov r4, r10\n sub r4, 8\n mov r5, 1\n",
     "decimal": "mov r3, 0\n",
 }
 
@@ -173,6 +226,21 @@ def test_words_of_find_are_checked(machine: Machine) -> None:
     assert fault(machine, RECORD + "mov r3, r10\n mov r4, 1\n call find\n exit")[0] is Fault.ADDRESS
     assert result(machine, RECORD + "mov r3, 1\n mov r4, 0\n call find\n exit") == 0
     assert result(machine, RECORD + "mov r3, r7\n mov r4, r8\n call find\n exit", data=b"x" * 64) == 0
+
+
+@every_machine
+def test_words_of_parts_are_checked(machine: Machine) -> None:
+    """Behind the data, which is checked first; a word of no bytes may be anywhere."""
+    call = "mov r3, 10\n call count_parts\n exit"
+    assert fault(machine, RECORD + "mov r4, 1\n mov r5, 1\n" + call)[::2] == (Fault.ADDRESS, 1)
+    assert fault(machine, RECORD + "mov r4, r10\n mov r5, 1\n" + call)[0] is Fault.ADDRESS
+    assert fault(machine, RECORD + "add r2, 1\n mov r4, 1\n mov r5, 1\n" + call)[2] == Region.DATA << 28 | 256
+    assert fault(machine, "mov r1, 5\n mov r2, 0\n mov r4, 7\n mov r5, 1\n" + call)[::2] == (Fault.ADDRESS, 7)
+    data = b"one\n\nx" + b"y" * 58
+    assert result(machine, RECORD + "mov r4, 1\n mov r5, 0\n" + call, data=data) == 3
+    assert result(machine, RECORD + "mov r4, r7\n mov r5, r8\n" + call, data=data) == 0  # it holds the byte
+    assert result(machine, RECORD + "mov r4, r7\n mov r5, r8\n" + call, data=b"x" * 64) == 1
+    assert result(machine, RECORD + "mov r4, r7\n mov r5, r2\n sub r2, 1\n" + call, data=b"x" * 64) == 0  # longer
 
 
 @every_machine
@@ -223,6 +291,7 @@ def test_the_definition_is_what_python_says() -> None:
         lambda: search.find_last_byte(data, ord("t")): data.rfind(b"t"),
         lambda: search.count_byte(data, ord("t")): data.count(b"t"),
         lambda: search.count_words(data): 5,
+        lambda: search.count_parts(data, ord("\n"), b"t"): 2,
     }
     for call, wanted in plain.items():
         assert call()[0] == wanted

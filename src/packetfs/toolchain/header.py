@@ -65,6 +65,7 @@ _HELPER_TYPES: Final = {
     4101: "__u64 (*{})(const void *data, __u64 size)",
     4102: "__s64 (*{})(const void *text, __u64 size, __u64 decimals)",
     4103: "__s64 (*{})(const void *array, const void *data, __u64 size, __u64 stride, __s64 width)",
+    4104: "__u64 (*{})(const void *data, __u64 size, __u8 byte, const void *word, __u64 word_size)",
 }
 _OURS: Final = 4096
 

@@ -273,6 +273,12 @@ def _decimal(vm: MicroVM) -> int:
     return _searched(vm, search.decimal(_span(vm), vm.registers[3]))
 
 
+def _count_parts(vm: MicroVM) -> int:
+    data = _span(vm)
+    word = bytes(read(vm, vm.registers[4], vm.registers[5]))
+    return _searched(vm, search.count_parts(data, vm.registers[3] & 0xFF, word))
+
+
 def _tally(vm: MicroVM) -> int:
     place, (address, size, stride, width) = _map(vm), vm.registers[2:6]
     width -= (width >> 63) << 64
@@ -337,7 +343,7 @@ HELPER_CALLS: Final[dict[int, Callable[[MicroVM], int]]] = {
     CSUM_DIFF: _csum_diff, 44: _adjust_head, 51: _redirect, 65: _adjust_tail, 130: _ring_output, 131: _ring_reserve,
     132: _ring_submit, 133: _ring_discard, 189: _load_bytes, 190: _store_bytes, 4096: _emit,
     4097: _find, 4098: _find_byte, 4099: _find_last_byte, 4100: _count_byte, 4101: _count_words, 4102: _decimal,
-    4103: _tally,
+    4103: _tally, 4104: _count_parts,
 }  # fmt: skip
 """By number. What they return is cut to 64 bits, so that errno values are negative numbers of a register."""
 

@@ -290,5 +290,6 @@ HELPERS: Final = (
     Helper(4101, "count_words", "r1 data, r2 size: stretches of bytes that are not white space (9 to 13, 32)"),
     Helper(4102, "decimal", "r1 text, r2 size, r3 decimals: the number in units of 10**-r3, or -(2**63)"),
     Helper(4103, "tally", "r1 array of u64, r2 data, r3 size, r4 stride, r5 width (< 0: high first): those not in it"),
+    Helper(4104, "count_parts", "r1 data, r2 size, r3 byte, r4 word, r5 its size: parts, ended by r3, that contain r4"),
 )
 """Linux's numbers below 4096, ours from there on."""

@@ -1,4 +1,4 @@
-"""Searching and counting in bytes: the definition of helpers 4097 to 4102, whose C is native/search.c.
+"""Searching and counting in bytes: the definition of helpers 4097 to 4102 and 4104, whose C is native/search.c.
 
 Each function returns its answer and how many bytes decided it: who asks pays for those.
 """
@@ -49,6 +49,18 @@ def count_byte(data: bytes, byte: int) -> Answer:
 def count_words(data: bytes) -> Answer:
     """Count stretches of bytes that are not white space; what is before the data counts as white space."""
     return len(data.split()), len(data)
+
+
+def count_parts(data: bytes, byte: int, word: bytes) -> Answer:
+    """Count the parts, each ended by a byte or by the end of the data, that contain a word.
+
+    The byte that ends a part is not of it, so a word that holds that byte is in none; the empty word is in every part.
+    Behind the last such byte there is no part where there is nothing.
+    """
+    parts = data.split(bytes((byte,)))
+    if not parts[-1]:
+        parts.pop()
+    return sum(word in part for part in parts), len(data)
 
 
 def decimal(text: bytes, decimals: int) -> Answer:

@@ -1,4 +1,4 @@
-"""Helpers 4097 to 4101, which search and count bytes, as IR: what vm/search.py defines, a byte after the other."""
+"""Helpers 4097 to 4101 and 4104, which search and count bytes, as IR: what vm/search.py defines, byte after byte."""
 
 from __future__ import annotations
 
@@ -81,23 +81,28 @@ found:
     + _FOUND
 )
 
-_FIND: Final = (
-    _SPAN
-    + f"""
-  %empty = icmp eq i64 %r4, 0
+_TEXT: Final = f"""
+  %empty = icmp eq i64 {{length}}, 0
   br i1 %empty, label %begun, label %word
 word:
-  %pattern = call ptr @find$N(ptr %vm, i64 %r3, i64 %r4, i1 false)
+  %pattern = call ptr @find$N(ptr %vm, i64 {{word}}, i64 {{length}}, i1 false)
   %bad2 = icmp eq ptr %pattern, null
   br i1 %bad2, label %faulted, label %long
 long:
-  %much = icmp ugt i64 %r4, {WORD_MAX}
+  %much = icmp ugt i64 {{length}}, {WORD_MAX}
   br i1 %much, label %host, label %begun
 host:
-  %null = call ptr @fail(ptr %vm, i64 $HOST, i64 4097)
+  %null = call ptr @fail(ptr %vm, i64 $HOST, i64 {{number}})
   ret i64 0
 begun:
   %searched = phi ptr [ null, %begin ], [ %pattern, %long ]
+"""
+"""A word as %searched."""
+
+_FIND: Final = (
+    _SPAN
+    + _TEXT.format(word="%r3", length="%r4", number=4097)
+    + """
   br label %more
 more:
   %at = phi i64 [ 0, %begun ], [ %next, %differs ]
@@ -163,11 +168,62 @@ _WORD: Final = """
   %letter = xor i1 %now, true
   %counts = and i1 %letter, %before"""
 
+_COUNT_PARTS: Final = (
+    _SPAN
+    + _TEXT.format(word="%r4", length="%r5", number=4104)
+    + """
+  br label %more
+more:
+  %at = phi i64 [ 0, %begun ], [ %behind, %on ]
+  %total = phi i64 [ 0, %begun ], [ %sum, %on ]
+  %known = phi i1 [ false, %begun ], [ %kept, %on ]
+  %end = icmp uge i64 %at, %r2
+  br i1 %end, label %done, label %look
+look:
+  %p = getelementptr i8, ptr %data, i64 %at
+  %byte = load i8, ptr %p
+  br i1 %known, label %on, label %compare
+compare:
+  %i = phi i64 [ 0, %look ], [ %i1, %same ]
+  %whole = icmp eq i64 %i, %r5
+  br i1 %whole, label %on, label %ahead
+ahead:
+  %there_at = add i64 %at, %i
+  %beyond = icmp uge i64 %there_at, %r2
+  br i1 %beyond, label %on, label %letter
+letter:
+  %q = getelementptr i8, ptr %data, i64 %there_at
+  %s = getelementptr i8, ptr %searched, i64 %i
+  %a = load i8, ptr %q
+  %b = load i8, ptr %s
+  %differs = icmp ne i8 %a, %b
+  br i1 %differs, label %on, label %same
+same:
+  %i1 = add i64 %i, 1
+  %last = icmp eq i8 %a, %wanted
+  br i1 %last, label %on, label %compare
+on:
+  %one = phi i64 [ 0, %look ], [ 1, %compare ], [ 0, %ahead ], [ 0, %letter ], [ 0, %same ]
+  %now = phi i1 [ true, %look ], [ true, %compare ], [ false, %ahead ], [ false, %letter ], [ false, %same ]
+  %sum = add i64 %total, %one
+  %behind = add i64 %at, 1
+  %inside = icmp ne i8 %byte, %wanted
+  %kept = and i1 %now, %inside
+  br label %more
+done:
+  %slots = udiv i64 %r2, $BYTES_A_SLOT
+  set extra %slots
+  ret i64 %total
+"""
+)
+"""%known: whether the part was counted; a word that goes on behind the end of its part is none of its own."""
+
 SEARCHES: Final = {
     4097: _FIND,
     4098: _FIND_BYTE,
     4099: _FIND_LAST,
     4100: _COUNT.replace("{holds}", _BYTE),
     4101: _COUNT.replace("{holds}", _WORD),
+    4104: _COUNT_PARTS,
 }
 """Bodies by number, as those of helpers.py."""

@@ -224,13 +224,17 @@ class Calls(Expressions):
             return self.prelude({"startswith": "starts", "endswith": "ends"}[method.name], [span, self.bytes_of(word)])
         if method.name == "find":
             return self._find(span, values)
+        if method.name == "count_parts":
+            byte, word = self._exactly(2, method.name, values)
+            values = [span, self._one_byte(method.name, byte), self.bytes_of(word)]
+            return self.helper(intrinsics.count_parts, values)
         if method.name in _SEARCHES:
             count, function = _SEARCHES[method.name]
             values = self._exactly(count, method.name, values)
             return self.helper(function, [span, *(self._one_byte(method.name, value) for value in values)])
         raise Unsupported(
             f"bytes have no {method.name} here; they have {', '.join((*_NUMBERS, 'find', *_SEARCHES))}, "
-            "startswith, endswith"
+            "count_parts, startswith, endswith"
         )
 
     def _one_byte(self, name: str, value: Value) -> Value:

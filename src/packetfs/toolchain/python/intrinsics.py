@@ -33,6 +33,11 @@ def count_words(data: bytes) -> int:
     return search.count_words(data)[0]
 
 
+def count_parts(data: bytes, byte: int, word: bytes) -> int:
+    """Return how many parts, each ended by a byte or by the end of the data, contain a word."""
+    return search.count_parts(data, byte & 0xFF, word)[0]
+
+
 def decimal(text: bytes, places: int) -> int:
     """Return a decimal number in units of 10**-places, or -(2**63)."""
     return search.decimal(text, places)[0]
@@ -41,8 +46,8 @@ def decimal(text: bytes, places: int) -> int:
 _NUMBERS: Final = {helper.name: helper.number for helper in HELPERS}
 NUMBERS: Final[dict[Callable[..., int], int]] = {
     function: _NUMBERS[function.__name__]
-    for function in (find, find_byte, find_last_byte, count_byte, count_words, decimal)
+    for function in (find, find_byte, find_last_byte, count_byte, count_words, count_parts, decimal)
 }
 """The helper of each function."""
-UNSIGNED: Final = frozenset((count_byte, count_words))
+UNSIGNED: Final = frozenset((count_byte, count_words, count_parts))
 """Those whose result has no sign."""

@@ -116,6 +116,10 @@ class Span(bytes):
         """Return how many stretches there are that are not white space (9 to 13 and 32)."""
         return search.count_words(self)[0]
 
+    def count_parts(self, byte: bytes | int, word: bytes) -> int:
+        """Return how many parts contain `word`; `byte`, which is not of its part, or the end of this ends each."""
+        return search.count_parts(self, byte if isinstance(byte, int) else ord(byte), word)[0]
+
     def decimal(self, places: int) -> int:
         """Return the decimal number that this is, in units of 10**-places, halves rounded away from zero; NO_NUMBER
         where it is none, or 9 * 10**18 units or more. Spaces and tabs around it do not count."""

@@ -51,13 +51,11 @@ def grep(
     start = 0
     chosen = 0
     within = len(pattern) > 0 and pattern.find(b"\n") < 0 and pattern.find(b"\r") < 0  # where it is, a line contains it
-    while within and count and not invert:
-        found = record.find(pattern, start)
-        if found < 0:
-            start = end
-            break
-        start = line_stop(record, u64(found))
-        chosen += 1
+    if within and count:
+        chosen = record.count_parts(b"\n", pattern)
+        if invert:
+            chosen = record.count_parts(b"\n", b"") - chosen
+        start = end
     while start < end:
         hit = record.find(pattern, start)
         low = end if hit < 0 else line_start(record, start, u64(hit))
