@@ -18,6 +18,9 @@ from packetfs.pool.storage import Storage
 from packetfs.typing import Final
 
 _HEADER: Final = 4096
+_BLOCK: Final = 4096
+"""Bytes of bits that are looked at together, those of 2 MiB: a call to the kernel for each extent was a twentieth of
+following a changed file (by hand)."""
 _STEP: Final = SEGMENT // PACKET // 8
 """Bytes of bits of a segment; the file grows by as much."""
 
@@ -30,6 +33,8 @@ class Verified:
         self._own: set[int] = set()
         self._size = 0
         self._fd = -1
+        self._seen = -1, bytearray()
+        """A block of the file as it was seen last: a bit that was set since is found missing, and costs a check."""
         try:
             self._fd = storage.open(path, os.O_RDWR | os.O_CREAT)
             self._adopt()
@@ -39,9 +44,15 @@ class Verified:
     def __contains__(self, position: int) -> bool:
         if self._fd < 0:
             return position in self._own
-        bit = position // PACKET
-        byte = os.pread(self._fd, 1, _HEADER + (bit >> 3))
-        return bool(byte and byte[0] >> (bit & 7) & 1)
+        number, bit = divmod(position // PACKET, _BLOCK * 8)
+        seen, bits = self._seen
+        if seen != number:
+            bits = bytearray(os.pread(self._fd, _BLOCK, _HEADER + number * _BLOCK).ljust(_BLOCK, b"\0"))
+            self._seen = number, bits
+        elif bits[bit >> 3] >> (bit & 7) & 1:  # somebody may have cleared it
+            byte = os.pread(self._fd, 1, _HEADER + number * _BLOCK + (bit >> 3))
+            return bool(byte and byte[0] >> (bit & 7) & 1)
+        return bool(bits[bit >> 3] >> (bit & 7) & 1)
 
     def add(self, position: int) -> None:
         """Remember that the extent at `position` was found intact."""
@@ -53,6 +64,7 @@ class Verified:
     def discard(self, position: int) -> None:
         """Forget it, so that it is checked at the next touch."""
         self._own.discard(position)
+        self._seen = -1, bytearray()  # somebody may have set it
         if position in self:
             self._set(position, 0)
 
@@ -70,6 +82,9 @@ class Verified:
             old = os.pread(self._fd, 1, index)[0]
             new = old | 1 << (bit & 7) if value else old & ~(1 << (bit & 7))
             self._storage.write(self._fd, [bytes([new])], index)
+            number, at = divmod(index - _HEADER, _BLOCK)
+            if self._seen[0] == number:
+                self._seen[1][at] = new
         except PacketFSError:  # a full disk: the extent is checked again at its next touch
             return
 
