@@ -339,7 +339,14 @@ class Compared:
 
 
 @settings(max_examples=150, deadline=None)
-@given(pieces=CONTENT, edits=EDITS, blind=st.sampled_from([0, 2, 5]), seed=st.integers(0, 99), keep=st.booleans())
+@given(
+    pieces=CONTENT,
+    edits=EDITS,
+    blind=st.sampled_from([0, 2, 5]),
+    seed=st.integers(0, 99),
+    keep=st.booleans(),
+    trusting=st.booleans(),
+)
 def test_what_is_known_of_an_edit_gives_the_same_program(
     pool: Pool,
     pieces: list[tuple[str, int, int]],
@@ -347,13 +354,14 @@ def test_what_is_known_of_an_edit_gives_the_same_program(
     blind: int,
     seed: int,
     keep: bool,
+    trusting: bool,
 ) -> None:
     data = make(pieces) + noise(seed, 20 * MEAN)
     old = take(pool, data)
     new = edit(data, edits)
     sizes = random.Random(seed)
     read = reader(new, lambda: sizes.choice([1, 500, 5000, 100_000]))
-    done = ingest(pool, read, old.root, keep, known=Compared(data, new, blind))
+    done = ingest(pool, read, old.root, keep, known=Compared(data, new, blind), trusting=trusting)
     assert done.root == whole_root(pool, new)
     assert done.size == len(new)
     if keep:

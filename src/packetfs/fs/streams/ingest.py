@@ -87,14 +87,14 @@ def ingest(
     each leaf as it is found. With `known`, `read_into` is asked for what is needed alone, and the content of what did
     not change must be in the pool.
 
-    `trusting`, with `known`: old content is not compared with its digests; the caller must compare the root that comes
-    of it. `prints`, without `known`: what has the fingerprints of old extents is not hashed, and those of the new ones
+    `trusting`, with `known`: old content is not compared with its digests, and what did not change comes out of it; the
+    caller must compare the root that comes of it. `prints`, without `known`: what has the fingerprints of old extents is not hashed, and those of the new ones
     are made.
     """
     leads = prints is not None and prints.leads
     old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
     content = OldContent(pool, on_trust=trusting or known is None)
-    if known is not None and keep:
+    if known is not None and keep and trusting:
         read_into = reading(known, old, content, read_into)
     with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
         amender = None
