@@ -88,8 +88,8 @@ def ingest(
     not change must be in the pool.
 
     `trusting`, with `known`: old content is not compared with its digests, and what did not change comes out of it; the
-    caller must compare the root that comes of it. `prints`, without `known`: what has the fingerprints of old extents is not hashed, and those of the new ones
-    are made.
+    caller must compare the root that comes of it. `prints`, without `known`: what has the fingerprints of old extents
+    is not hashed, and those of the new ones are made.
     """
     leads = prints is not None and prints.leads
     old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
