@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from packetfs.dataclass import dataclass, replace
+from packetfs.dataclass import dataclass
 from packetfs.errors import (
     BadPacket,
     CorruptExtent,
@@ -160,13 +160,11 @@ class Lookup:
                 return memoryview(found)[PACKET:]
         return memoryview(self.read(digest, None))
 
-    def read_once(self, digest: Digest, length: int, at: int, room: memoryview, *, on_trust: bool) -> Like:
+    def read_once(self, digest: Digest, length: int, room: memoryview, *, on_trust: bool) -> Like:
         """Return the same, read as by `Arena.read_each`. What is not taken `on_trust` is compared with its digest too,
         at its first touch since boot."""
         found = self.read_each([(digest, length)], [room], on_trust=on_trust)
-        if not found:
-            return Like(digest, memoryview(self.read(digest, None)), at)
-        return replace(found[0], at=at) if at else found[0]
+        return found[0] if found else Like(digest, memoryview(self.read(digest, None)))
 
     def read_each(
         self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool

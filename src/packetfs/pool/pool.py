@@ -353,13 +353,13 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest, length)
 
-    def read_once(self, digest: Digest, length: int, at: int = 0, *, room: memoryview, on_trust: bool = True) -> Like:
-        """Return an extent of this length, `on_trust` uncompared, for what it would stand in from `at` on. It is not
-        wanted again soon: what the page cache lacks does not enter it.
+    def read_once(self, digest: Digest, length: int, *, room: memoryview, on_trust: bool = True) -> Like:
+        """Return an extent of this length, `on_trust` uncompared. It is not wanted again soon: what the page cache
+        lacks does not enter it.
 
         `room`: memory for it and a packet, as long as `room_for` says, that begins where a page does.
         """
-        return self.lookup.read_once(digest, length, at, room, on_trust=on_trust)
+        return self.lookup.read_once(digest, length, room, on_trust=on_trust)
 
     def read_each(
         self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool = True
