@@ -163,3 +163,21 @@ def test_old_content_ends_where_an_extent_is_not_held(pool: Pool) -> None:
     assert bytes(memory[:750]) == held[6:]
     assert content.fill(old, 800, memory, 500) == 0
     assert [like.at for like in content.beside(old, 100, 2000)] == [-100, 1412]
+
+
+def test_what_was_read_stays_while_others_are_read(pool: Pool) -> None:
+    """A patch is made over it after what is beside it was asked for."""
+    rng = random.Random(4)
+    contents = [rng.randbytes(4000) for _ in range(60)]
+    writer = TreeWriter(pool, Kind.FILE, pool.mean)
+    digests = [pool.put(one) for one in contents]
+    for digest in digests:
+        writer.add(copy_leaf(digest, 4000), 4000, digest)
+    old, memory = OldProgram(pool, writer.close()), memoryview(bytearray(16_000))
+    content = OldContent(pool)
+    for number in range(4, 50):
+        like = content.read(digests[number], 4000)
+        assert like is not None
+        for at in (number - 4, number + 4):
+            assert content.fill(old, 4000 * at, memory, 16_000) == 16_000
+        assert bytes(like.content) == contents[number]

@@ -94,9 +94,8 @@ def ingest(
     leads = prints is not None and prints.leads
     old = OldProgram.load(pool, old_root, pool.mean, prints.known if prints is not None else b"")
     content = OldContent(pool, on_trust=trusting or known is None)
-    if known is not None and keep and trusting:
-        read_into = reading(known, old, content, read_into)
-    with Window(read_into, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
+    read = read_into if known is None or not keep or not trusting else reading(known, old, content, read_into)
+    with Window(read, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
         amender = None
         if known is not None and tee is None:
             amender = Amender(known, read_into, pool.mean, content if keep else None)

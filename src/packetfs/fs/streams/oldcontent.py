@@ -24,7 +24,7 @@ _HELD: Final = 2 * _TOGETHER
 
 
 class OldContent:
-    """Reads them into memory that is used again: what is returned is good until the next call."""
+    """Reads them into memory that is used again: what is returned is good until sixteen others were asked for."""
 
     def __init__(self, pool: Pool, *, on_trust: bool = True) -> None:
         """`on_trust`: they are not compared with their digests."""
@@ -48,14 +48,9 @@ class OldContent:
 
     def read(self, digest: Digest, length: int) -> Like | None:
         """Return an extent; None where it is not held any more, or has another length."""
+        self.expect([(digest, length)])
         held = self._held.get(digest)
-        like = held[0] if held is not None else None
-        if like is None:
-            with suppress(PacketFSError):
-                room = self._room()
-                self._free.append(room)
-                like = self._pool.read_once(digest, length, room=room, on_trust=self._on_trust)
-        return like if like is not None and len(like.content) == length else None
+        return held[0] if held is not None and len(held[0].content) == length else None
 
     def beside(self, old: OldProgram, start: int, end: int) -> list[Like]:
         """Return the extents that stand where these bytes are now, as far as they are held: the first of very many."""
