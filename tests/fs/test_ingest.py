@@ -429,19 +429,14 @@ def test_what_replaces_all_is_hardly_compared(pool: Pool, monkeypatch: pytest.Mo
     old = take(pool, noise(8000, 200 * MEAN))
     read: list[Digest] = []
 
-    read_each, read_once = pool.read_each, pool.read_once
+    read_each = pool.read_each
 
-    def noted_each(wanted: Iterable[tuple[Digest, int]], *given: Any, **more: Any) -> list[Like]:
+    def noted(wanted: Iterable[tuple[Digest, int]], *given: Any, **more: Any) -> list[Like]:
         asked = list(wanted)
         read.extend(digest for digest, _ in asked)
         return read_each(asked, *given, **more)
 
-    def noted(digest: Digest, *given: Any, **more: Any) -> Like:
-        read.append(digest)
-        return read_once(digest, *given, **more)
-
-    monkeypatch.setattr(pool, "read_each", noted_each)
-    monkeypatch.setattr(pool, "read_once", noted)
+    monkeypatch.setattr(pool, "read_each", noted)
     new = noise(8001, 200 * MEAN)
     assert take(pool, new, old.root).root == whole_root(pool, new)
     assert 0 < len(read) < 50

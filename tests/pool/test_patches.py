@@ -162,7 +162,7 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
     old = random.Random(1).randbytes(SIZE)
     pool.put(old)
     damage(pool, digest_of(old))
-    there = pool.read_once(digest_of(old), SIZE, room=pages(2 * SIZE))
+    there = pool.read_each([(digest_of(old), SIZE)], [pages(2 * SIZE)])[0]
     assert there.position >= 0
     assert bytes(there.content) != old
     for edit, like in enumerate((there, Like(digest_of(old), there.content))):
@@ -173,7 +173,7 @@ def test_nothing_is_made_over_damage_of_the_disk(pool: Pool) -> None:
 def test_nothing_is_made_over_what_is_gone_since_it_was_read(pool: Pool) -> None:
     old = random.Random(1).randbytes(SIZE)
     pool.put(old)
-    like = pool.read_once(digest_of(old), SIZE, room=pages(2 * SIZE))
+    like = pool.read_each([(digest_of(old), SIZE)], [pages(2 * SIZE)])[0]
     pool.flush()
     assert evict(pool, digest_of(old)) > 0
     digest = pool.put(edited(old, 100), like=[like])

@@ -160,16 +160,11 @@ class Lookup:
                 return memoryview(found)[PACKET:]
         return memoryview(self.read(digest, None))
 
-    def read_once(self, digest: Digest, length: int, room: memoryview, *, on_trust: bool) -> Like:
-        """Return the same, read as by `Arena.read_each`. What is not taken `on_trust` is compared with its digest too,
-        at its first touch since boot."""
-        found = self.read_each([(digest, length)], [room], on_trust=on_trust)
-        return found[0] if found else Like(digest, memoryview(self.read(digest, None)))
-
     def read_each(
         self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool
     ) -> list[Like]:
-        """Return those of some extents that lie there as they are, each in a room of its own, read together."""
+        """Return those of some extents that lie there as they are, each in a room of its own, read as by
+        `Arena.read_each`. What is not taken `on_trust` is compared with its digest at its first touch since boot."""
         punches = self._leases.punches()
         asked: list[tuple[int, Digest, int]] = []
         for digest, length in wanted:

@@ -353,19 +353,15 @@ class Pool:
         """
         return self.lookup.read_on_trust(digest, length)
 
-    def read_once(self, digest: Digest, length: int, *, room: memoryview, on_trust: bool = True) -> Like:
-        """Return an extent of this length, `on_trust` uncompared. It is not wanted again soon: what the page cache
-        lacks does not enter it.
-
-        `room`: memory for it and a packet, as long as `room_for` says, that begins where a page does.
-        """
-        return self.lookup.read_once(digest, length, room, on_trust=on_trust)
-
     def read_each(
         self, wanted: Iterable[tuple[Digest, int]], rooms: Sequence[memoryview], *, on_trust: bool = True
     ) -> list[Like]:
-        """Return those of some extents, by digest and length, that lie there as they are, as by `read_once`, each in a
-        room of its own: what must be waited for is waited for together."""
+        """Return those of some extents, by digest and length, that lie there as they are, each in a room of its own:
+        memory for it and a packet, as long as `room_for` says, that begins where a page does.
+
+        They are not wanted again soon: what the page cache lacks does not enter it, and is waited for together.
+        `on_trust`: they are not compared with their digests.
+        """
         return self.lookup.read_each(wanted, rooms, on_trust=on_trust)
 
     def fingerprint_key(self) -> bytes:
