@@ -173,16 +173,10 @@ DIRECT_MIN: Final = 256 * MIB
 0.1 s that the disk takes, and its two versions drive out little that others have there."""
 INGEST_WINDOW: Final = MIB
 """Bytes of a file that are held while it is cut. 4 MiB leave the second-level cache: 2.1 instead of 2.6 GB/s."""
-COMPARED_MIN: Final = MIB
-"""Bytes from which a changed file is compared with its old content: a smaller one is hashed in 0.3 ms."""
 PRINTED_MIN: Final = MIB
 """Bytes from which the fingerprints of a file are kept: a smaller one is hashed in 0.3 ms."""
 PRINTED_MEANS: Final = 1 << 20
 """Mean chunks, 64 GiB of the default's, up to which they are: 16 MiB of them, twice while a file is imported."""
-COMPARED_FILES: Final = 8
-"""Files whose old content is kept ready to be compared: what changes again and again are few."""
-COMPARED_EXTENTS: Final = 1 << 16
-"""Extents of such a file, 4 GiB: each takes 500 bytes of memory."""
 BUDGET_SLACK: Final = 32
 """A budget's share that an eviction leaves free: so much can be added before the next one marks and sweeps again."""
 BUDGET_WHILE_SYNCING: Final = 2

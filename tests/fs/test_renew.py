@@ -1,4 +1,4 @@
-"""Importing what is told to have changed gives what looking at everything gives; comparing gives what hashing gives."""
+"""Importing what is told to have changed gives what looking at everything gives, and what a first look gives."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.host.watches import Kind, Watches
+from packetfs.fs.mirroring import prints
 from packetfs.fs.mirroring.mirror import MirrorOptions, mirror, renew
-from packetfs.fs.streams import comparison
-from packetfs.fs.streams.comparison import OldContents
-from packetfs.fs.streams.ingest import ingest
+from packetfs.limits import MIB
 from packetfs.packet.digest import Digest
 from packetfs.pool.pool import Pool
+
+CACHE = MirrorOptions(budget=64 * MIB)
 
 
 @pytest.fixture
@@ -123,38 +124,16 @@ def edited(data: bytes, edits: list[Edit], rng: random.Random) -> bytes:
 
 @settings(max_examples=25)
 @given(edits=EDITS, seed=st.integers(0, 99))
-def test_a_compared_file_gets_the_root_of_a_hashed_one(
+def test_a_file_that_changed_gets_the_root_of_a_new_one(
     tmp_path: Path, fs: FileSystem, edits: list[Edit], seed: int
 ) -> None:
-    rng = random.Random(seed)
+    root, rng = tmp_path / "root", random.Random(seed)
+    root.mkdir(exist_ok=True)
     old = rng.randbytes(200_000) + bytes(100_000) + rng.randbytes(100_000)
-    new = edited(old, edits, rng)
-    (tmp_path / "file").write_bytes(new)
-    pool = fs.pool
-    root = ingest(pool, lambda at, view: _fill(old, at, view)).root
-    with (tmp_path / "file").open("rb") as file, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "COMPARED_MIN", 0)
-        patch.setattr(comparison, "_WINDOW", 5000)
-        known = OldContents(pool).compare(file.fileno(), len(new), root)
-        assert known is not None
-        compared = ingest(pool, lambda at, view: _fill(new, at, view), root, known=known)
-    assert compared.root == ingest(pool, lambda at, view: _fill(new, at, view)).root
-    assert compared.size == len(new)
-
-
-def _fill(data: bytes, at: int, view: memoryview) -> int:
-    piece = data[at : at + len(view)]
-    view[: len(piece)] = piece
-    return len(piece)
-
-
-def test_a_large_file_is_read_around_its_change(tmp_path: Path, fs: FileSystem) -> None:
-    root, rng = tmp_path / "root", random.Random(1)
-    root.mkdir()
-    (root / "big").write_bytes(rng.randbytes(8_000_000))
-    mirror(fs, str(root), b"")
-    with (root / "big").open("r+b") as file:
-        file.seek(4_000_000)
-        file.write(b"changed")
-    options = MirrorOptions(compare=OldContents(fs.pool).compare)
-    assert renew(fs, os.fsencode(root), {b"big": False}, options).root == fresh_root(tmp_path, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prints, "PRINTED_MIN", 0)
+        for content in old, edited(old, edits, rng):
+            (root / "file").write_bytes(content)
+            found = renew(fs, os.fsencode(root), {b"file": False}, CACHE).root
+            assert found == fresh_root(tmp_path, root)
+            assert fs.read(b"file") == content

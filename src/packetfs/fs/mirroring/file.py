@@ -12,7 +12,6 @@ from packetfs.fs.budget import Allowance
 from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import Handle, Signature, Xattrs, is_sparse, make_entry, pack_signature, read_xattrs
 from packetfs.fs.mirroring.meter import Meter
-from packetfs.fs.streams.amend import Known
 from packetfs.fs.streams.ingest import ingest
 from packetfs.fs.streams.prints import Look, Mapped, Prints
 from packetfs.fs.streams.tee import Tee
@@ -43,9 +42,6 @@ class Taker(Tee, Protocol):
 Offer: TypeAlias = Callable[[bytes, int, int, Callable[[], Entry]], Taker | None]
 """Asked with the path, descriptor and size of a file, and what gives its entry so far."""
 
-Compare: TypeAlias = Callable[[int, int, Digest], Known | None]
-"""Asked with the descriptor and size of a file, and the root that it had."""
-
 PrintNotes: TypeAlias = Callable[[int, Look], Prints | None]
 
 
@@ -71,8 +67,7 @@ class Read(NamedTuple):
 
 
 class Intake:
-    """Reads files of one directory of the host into a pool. `allowance`: what content is kept there. `trusting`: see
-    `ingest`."""
+    """Reads files of one directory of the host into a pool. `allowance`: what content is kept there."""
 
     def __init__(
         self,
@@ -82,16 +77,12 @@ class Intake:
         meter: Meter,
         *,
         offer: Offer | None,
-        compare: Compare | None,
-        trusting: bool,
     ) -> None:
         self._pool = pool
         self._beneath = beneath
         self._allowance = allowance
         self._meter = meter
         self._offer = offer
-        self._compare = compare
-        self._trusting = trusting
 
     def read(self, path: bytes, known: Entry | None, print_notes: PrintNotes) -> Read:
         """Take in the content of a file, along what is `known` of it; ChangingError when it does not keep still.
@@ -132,11 +123,9 @@ class Intake:
         tee = offer(path, fd, status.st_size, lambda: make_entry(name, status, sparse=sparse)) if offer else None
         whole = False
         try:
-            compare = self._compare
-            same = compare(fd, status.st_size, old) if compare is not None and old is not None and keep else None
             read = _reading(fd, status.st_size, self._meter)
-            prints = print_notes(status.st_size, Mapped(fd, status.st_size)) if same is None else None
-            done = ingest(self._pool, read, old, keep, tee, same, self._trusting, prints)
+            prints = print_notes(status.st_size, Mapped(fd, status.st_size))
+            done = ingest(self._pool, read, old, keep, tee, prints=prints)
             xattrs = check_xattrs(read_xattrs(Handle(fd)))
             whole = done.size == status.st_size and pack_signature(os.fstat(fd)) == pack_signature(status)
         finally:

@@ -23,7 +23,7 @@ from packetfs.fs.host.beneath import Beneath
 from packetfs.fs.host.metadata import make_entry, pack_signature, read_xattrs
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.mirroring.edited import Edited
-from packetfs.fs.mirroring.file import ChangingError, Compare, Intake, Offer, RefusedError, check_xattrs, sign
+from packetfs.fs.mirroring.file import ChangingError, Intake, Offer, RefusedError, check_xattrs, sign
 from packetfs.fs.mirroring.hardlinks import HardLinks
 from packetfs.fs.mirroring.meter import Meter
 from packetfs.fs.mirroring.prints import PrintNotes
@@ -40,15 +40,14 @@ class MirrorOptions:
     and hash all that is read.
 
     `one_filesystem`: leave a directory empty on which something else is mounted. `offer`: is asked for each file that
-    is new, and may return what takes its program while it is made. `compare`: is asked for each file that is not, and
-    may return what knows which of its bytes changed. `edited`: is told where files differ from what they were.
+    is new, and may return what takes its program while it is made. `edited`: is told where files differ from what they
+    were.
     """
 
     budget: int = UNLIMITED
     checksum: bool = False
     one_filesystem: bool = False
     offer: Offer | None = None
-    compare: Compare | None = None
     edited: Edited | None = None
 
 
@@ -132,18 +131,9 @@ class _Mirror:
         self._device = beneath.lstat(b"").st_dev
         self._links = HardLinks(fs, self._place)
         self._meter = Meter(listener)
-        is_cache = options.budget != UNLIMITED
-        self._prints = PrintNotes(fs, active=is_cache, trusting=not options.checksum)
+        self._prints = PrintNotes(fs, active=options.budget != UNLIMITED, trusting=not options.checksum)
         self._removed = False
-        self._intake = Intake(
-            fs.pool,
-            beneath,
-            self._allowance,
-            self._meter,
-            offer=options.offer,
-            compare=options.compare,
-            trusting=is_cache and not options.checksum,
-        )
+        self._intake = Intake(fs.pool, beneath, self._allowance, self._meter, offer=options.offer)
         self._listener = listener
         self.unsettled: list[bytes] = []
 

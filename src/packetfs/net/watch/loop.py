@@ -88,13 +88,12 @@ class Watch:
                     line.announce(due.times)
 
     def _rest(self) -> None:
-        """All far sides hold what is here: get ready for the next change."""
+        """All far sides hold what is here: let go of what nobody needs any more."""
         now = self.clock()
-        with self.tree.lock:
-            if now - self.tidied >= WATCH_TIDY:
+        if now - self.tidied >= WATCH_TIDY:
+            with self.tree.lock:
                 self.tree.settle([line.held for line in self.lines])
-                self.tidied = now
-            self.tree.prepare()
+            self.tidied = now
         self.settled = True
 
 
