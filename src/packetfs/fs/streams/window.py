@@ -27,7 +27,8 @@ class Window:
         self._ahead = ahead
         size = capacity + _EVEN
         self._memory = _spare.pop() if _spare and len(_spare[-1]) >= size else pages(size)
-        self._start = self._end = 0
+        self._origin = self._start = self._end = 0
+        """Offsets in the stream: of the memory, of the first byte that is here, and behind the last."""
         self.ended = False
 
     def __enter__(self) -> Window:
@@ -49,13 +50,13 @@ class Window:
         was read jumps over what lies between; one before what is here reads again, which not every stream can.
         """
         if not self._start <= keep <= self._end:
-            self._start = self._end = keep
+            self._origin = self._start = self._end = keep
             self.ended = False
         while at + size > self._end and not self.ended:
-            if at + size - self._start > len(self._memory):
+            if at + size - self._origin > len(self._memory):
                 self._move(keep)
             wanted = _READ if self._ahead else at + size - self._end
-            room = self._memory[self._end - self._start :][:wanted]
+            room = self._memory[self._end - self._origin :][:wanted]
             if not room:
                 break
             count = self._read_into(self._end, room)
@@ -66,12 +67,12 @@ class Window:
     def _move(self, keep: int) -> None:
         count = self._end - keep
         room = -count % _EVEN
-        self._memory[room : room + count] = self._memory[keep - self._start : keep - self._start + count]
-        self._start = keep - room
+        self._memory[room : room + count] = self._memory[keep - self._origin : keep - self._origin + count]
+        self._origin, self._start = keep - room, keep
 
     def view(self, at: int, size: int) -> memoryview:
         """Return bytes that are here; the memory changes with the next `have`."""
-        return self._memory[at - self._start : at - self._start + size]
+        return self._memory[at - self._origin : at - self._origin + size]
 
     def fetch(self, at: int, size: int) -> memoryview:
         """Return bytes of the stream; where they are not here they are read apart."""
