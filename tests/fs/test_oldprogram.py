@@ -70,15 +70,19 @@ def test_it_is_a_list_of_segments_and_a_place(kinds: list[str], known: int, data
         assert old.current() == (segments[place] if place < len(segments) else None)
         if place == len(segments):
             break
-        assert old.place == place
         assert old.is_at(segments[place].start)
         assert not old.is_at(segments[place].start + 1)
         most = data.draw(st.integers(1, 80))
-        held = [one for one in segments[place : place + most] if one.start < old.held_until(most)]
-        assert old.held_until(most) == held[-1].start + held[-1].length
-        assert old.containing(held[-1].start + held[-1].length - 1) == held[-1]
-        first = next((number for number, one in enumerate(held) if not one.print), len(held))
-        assert alone(old.printed(len(held))) == held[:first]
+        coming = segments[place : place + most]
+        for printed in False, True:
+            some = alone(old.extents(most, printed=printed))
+            ends = (one.digest is None or (printed and not one.print) for one in coming)
+            first = next((number for number, end in enumerate(ends) if end), len(coming))
+            assert [one.leaf for one in some] == [one.leaf for one in coming[: len(some)]]
+            assert min(first, 1) <= len(some) <= first, "as far as they are held: the rest of a node"
+            assert not printed or some == coming[: len(some)]
+        known = len(alone(old.until(coming[-1].start, LONGEST)))
+        held = coming[: known or 1]
         start = data.draw(st.integers(segments[place].start, held[-1].start))
         wanted = [one for one in held if one.start <= start]
         good = next((n for n, one in enumerate(wanted) if one.digest is None or one.length > LONGEST), len(wanted))
@@ -108,7 +112,7 @@ def test_a_stretch_has_parts() -> None:
     store, root, prints, segments = program(["extent"] * 20, 20)
     old = OldProgram(store, root, prints)
     assert old.current() == segments[0]
-    some = old.printed(20)
+    some = old.extents(20, printed=True)
     assert alone(some.part(3, 7)) == segments[3:7]
     assert some.part(4, 4).extents == 0
 

@@ -14,6 +14,7 @@ from packetfs.accel import native
 from packetfs.fs.filesystem import FileSystem
 from packetfs.fs.mirroring import prints
 from packetfs.fs.mirroring.mirror import MirrorOptions, mirror
+from packetfs.fs.streams import ahead
 from packetfs.fs.streams import ingest as streams
 from packetfs.limits import MIB
 from packetfs.packet.digest import Digest, digest_of
@@ -41,7 +42,8 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(data))
         return digest_of(data)
 
-    monkeypatch.setattr(streams, "digest_of", counting)
+    for module in ahead, streams:
+        monkeypatch.setattr(module, "digest_of", counting)
     return sizes
 
 

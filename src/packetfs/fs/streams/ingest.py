@@ -12,26 +12,27 @@ of cutting everything.
 
 Without an old program, chunks that the pool held already lead to those behind them (`pool/following.py`).
 
-Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes, an
-extent that changed inside is seldom cut (`amend.py`), and holes cost nothing, however long.
+Who knows what changed says so (`Known`): what is as before is then neither read nor hashed but around changes, and
+holes cost nothing, however long. An extent that changed inside is seldom cut (`ahead.py`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, field
-from packetfs.fs.streams.amend import Amended, Amender, Earlier, Known, is_still_cut, reading
+from packetfs.fs.streams.ahead import Ahead, Passed
 from packetfs.fs.streams.edits import Edits
 from packetfs.fs.streams.newprogram import NewProgram
 from packetfs.fs.streams.oldcontent import OldContent
-from packetfs.fs.streams.oldprogram import OldProgram, Segment, Stretch
-from packetfs.fs.streams.prints import Prints, Scan
+from packetfs.fs.streams.oldprogram import OldProgram, Segment
+from packetfs.fs.streams.prints import Prints
+from packetfs.fs.streams.sight import Known, Printed, Sight, Told, reading
 from packetfs.fs.streams.tee import Tee
 from packetfs.fs.streams.window import ReadInto, Window
 from packetfs.limits import INGEST_WINDOW
@@ -40,7 +41,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest, digest_of
 from packetfs.packet.file import INLINE, copy_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix
-from packetfs.packet.rivals import Span
+from packetfs.packet.rivals import NO_RIVAL, Span, rivals
 from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
@@ -96,10 +97,13 @@ def ingest(
     content = OldContent(pool, on_trust=trusting or known is None)
     read = read_into if known is None or not keep or not trusting else reading(known, old, content, read_into)
     with Window(read, max(INGEST_WINDOW, _WINDOW_MEANS * pool.mean), ahead=known is None and not leads) as stream:
-        amender = None
+        sight: Sight | None = None
         if known is not None and tee is None:
-            amender = Amender(known, read_into, pool.mean, content if keep else None)
-        return _Ingest(pool, stream, old, content, keep, tee, known, amender, prints).run()
+            sight = Told(known, read_into, pool.mean + pool.mean // 2)
+        elif prints is not None and leads:
+            sight = Printed(prints, read_into, pool.mean + pool.mean // 2)
+        ahead = None if sight is None else Ahead(old, sight, content, pool, keep=keep, prints=prints)
+        return _Ingest(pool, stream, old, content, keep, tee, known, ahead, prints).run()
 
 
 class _Followed(NamedTuple):
@@ -126,7 +130,7 @@ class _Ingest:
         keep: bool,
         tee: Tee | None,
         known: Known | None,
-        amender: Amender | None,
+        ahead: Ahead | None,
         prints: Prints | None,
     ) -> None:
         self._pool = pool
@@ -138,7 +142,7 @@ class _Ingest:
         self._most = pool.mean + pool.mean // 2
         self._reach = reach_of(pool.mean)
         self._known = known
-        self._amender = amender
+        self._ahead = ahead
         self._program = NewProgram(pool, prints, tee)
         self._following = old.current() is not None
         self._edits = Edits() if self._following and known is None and tee is None else None
@@ -146,7 +150,6 @@ class _Ingest:
         self._fresh = keep and known is None and not self._following and isinstance(pool, Pool)  # one may stand in
         self._chunks: Following | None = None
         self._prints = prints
-        self._scan = Scan(old, prints, self._old_content) if prints is not None and prints.leads else None
         self._at = 0
         self._differs_at = self._moved = self._same_until = 0
         self._hashed: dict[tuple[int, int], Digest] = {}
@@ -181,9 +184,8 @@ class _Ingest:
         queue: deque[_Followed] = deque()
         at = self._at
         while True:
-            known = self._known
-            at = self._follow_extents(at, queue) if known is None else self._pass_unchanged(known, at, queue)
-            keep = queue[0].start if queue and self._scan is None else at
+            at = self._follow_extents(at, queue)
+            keep = queue[0].start if queue and self._ahead is None else at
             segment = self._old.current()
             followed = None if segment is None else self._compare(segment, at, keep, queue)
             if segment is None or followed is None:
@@ -206,56 +208,75 @@ class _Ingest:
             self._moved = at - segment.start
 
     def _follow_extents(self, at: int, queue: deque[_Followed]) -> int:
-        """Follow extents that the stream has too; return the place behind them."""
-        old, stream, reach = self._old, self._stream, self._reach
-        while (segment := old.current()) is not None and segment.digest is not None and segment.length <= self._most:
-            keep = queue[0].start if queue and self._scan is None else at
-            same = self._scan.same(at) if self._scan is not None else None
-            if same is not None:
-                at = self._pass_same(same, at, queue)
-                continue
-            length = segment.length
-            if stream.have(at, length, keep) < length:
-                break
-            found = digest_of(stream.view(at, length))
-            if found != segment.digest:
-                self._mismatch = at, length, found
-                break
-            queue.append(_Followed(at, segment, unread=False))
-            at += length
-            old.advance()
-            if at - queue[0].start >= reach:
-                self._take_over_before(at - reach, queue)
-        return at
+        """Follow extents that the stream has too, or that changed inside alone; return the place behind them."""
+        old, known, ahead = self._old, self._known, self._ahead
+        while True:
+            if known is not None:
+                at = self._pass_unchanged(known, at, queue)
+            segment = old.current()
+            if segment is None or segment.digest is None or segment.length > self._most:
+                return at
+            passed = ahead.pass_on(at, _bounds(queue)) if ahead is not None else None
+            if passed is not None:
+                at = self._pass(passed, at, queue)
+            elif known is not None or not self._is_hashed_same(segment, at, queue[0].start if queue else at):
+                return at
+            else:
+                queue.append(_Followed(at, segment, unread=False))
+                at += segment.length
+                old.advance()
+                self._take_over_before(at - self._reach, queue)
 
-    def _pass_same(self, same: Stretch, at: int, queue: deque[_Followed]) -> int:
-        """Follow extents that the stream has as well, unread; return the place behind them."""
-        self._old.advance(same.extents)
-        moved = at - same.starts[0]
-        end = same.starts[-1] + moved
+    def _is_hashed_same(self, segment: Segment, at: int, keep: int) -> bool:
+        """Tell whether the stream goes on with the content of an old extent."""
+        length = segment.length
+        if self._ahead is not None:
+            keep = at
+            if self._ahead.same_until(at) >= 0:
+                return False
+        if self._stream.have(at, length, keep) < length:
+            return False
+        self._mismatch = at, length, digest_of(self._stream.view(at, length))
+        return self._mismatch[2] == segment.digest
+
+    def _pass(self, passed: Passed, at: int, queue: deque[_Followed]) -> int:
+        """Follow extents that were looked at ahead; return the place behind them."""
+        extents = passed.extents
+        starts, moved = extents.starts, at - extents.starts[0]
+        self._old.advance(extents.extents)
+        end = starts[-1] + moved
         self._take_over_before(end - self._reach, queue)
+        if self._edits is not None:
+            for number, spans in passed.changed:
+                self._edits.note(starts[number] + moved, spans, starts[number + 1] - starts[number])
         settled = 0
         if not queue and not self._program.is_seen:
-            settled = bisect_right(same.starts, same.starts[-1] - self._reach, 0, same.extents)
-            self._take_over_same(same.part(0, settled), at)
-        for number in range(settled, same.extents):
-            one = same.segment(number)
-            queue.append(_Followed(one.start + moved, one, unread=False))
+            settled = bisect_right(starts, starts[-1] - self._reach, 0, extents.extents)
+            self._take_over_extents(passed, settled, at)
+        changed = dict(passed.changed)
+        for number in range(settled, extents.extents):
+            one = extents.segment(number)
+            is_new = number in changed
+            unread = is_new or self._known is not None
+            queue.append(_Followed(one.start + moved, one, unread, new=one.length if is_new else 0))
         return end
 
-    def _take_over_same(self, same: Stretch, at: int) -> None:
-        """Write extents that the old program has side by side, whose fingerprints are known; see `_take_over`."""
-        if not same.extents:
+    def _take_over_extents(self, passed: Passed, count: int, at: int) -> None:
+        """Write the first of them, side by side, unread; see `_take_over`."""
+        if not count:
             return
-        if self._edits is not None and same.starts[0] != at:
+        extents = passed.extents.part(0, count)
+        starts = extents.starts
+        if self._edits is not None and starts[0] != at:
             self._edits.give_up()
-        lacking = self._pool.lacking(same.leaves) if self._keep else same.extents
-        while lacking < same.extents:
-            one = same.segment(lacking)
-            self._keep_again(one, one.start + at - same.starts[0], one.digest or NO_DIGEST)
-            lacking = self._pool.lacking(same.leaves, lacking + 1)
-        self._program.extents(same)
-        self._at = at + same.starts[-1] - same.starts[0]
+        self._new += sum(starts[number + 1] - starts[number] for number, _ in passed.changed if number < count)
+        lacking = self._pool.lacking(extents.leaves) if self._keep and self._known is None else count
+        while lacking < count:
+            one = extents.segment(lacking)
+            self._keep_again(one, one.start + at - starts[0], one.digest or NO_DIGEST)
+            lacking = self._pool.lacking(extents.leaves, lacking + 1)
+        self._program.extents(extents)
+        self._at = at + starts[-1] - starts[0]
 
     def _take_over_before(self, end: int, queue: deque[_Followed]) -> None:
         """Take over the segments that begin so far before what is known to be the same that their cuts hold."""
@@ -305,16 +326,14 @@ class _Ingest:
         """Return what the stream has in place of an old segment; None where that must be cut."""
         if self._is_unchanged(segment, at):
             return _Followed(at, segment, unread=True)
+        if self._ahead is not None and (same := self._ahead.same_until(at)) >= 0:
+            self._same_until = same
+            return None
         if self._is_changed(segment, at):
-            return self._amend(segment, queue)
+            return None
         if self._is_next(segment, at, keep):
             return _Followed(at, segment, unread=False)
         return self._amend_read(segment, at, queue)
-
-    def _amend(self, old: Segment, queue: Iterable[_Followed]) -> _Followed | None:
-        """Read and store an extent that changed and ends where it did."""
-        amended = self._amender.amend(self._old, (one.segment for one in queue)) if self._amender is not None else None
-        return None if amended is None else self._replace(old, old.start, amended, digest_of(amended.new), unread=True)
 
     def _amend_read(self, old: Segment, at: int, queue: Iterable[_Followed]) -> _Followed | None:
         """Store an extent that was read, turned out to have changed, and ends where it did."""
@@ -328,30 +347,21 @@ class _Ingest:
         new = self._stream.view(at, length)
         spans = differing(new, like.content)
         self._same_until = at + spans[0][0] if spans else at
-        if not is_still_cut(new, spans, self._mean, self._before(at, queue)):
+        earlier = [(end, start + self._most - at) for start, end in _bounds(queue)]
+        least = rivals(new, spans, self._mean, [seen for _, seen in earlier])
+        if least is None or not all(map(self._ends, least, earlier)):
             return None
         if self._edits is not None:
             self._edits.note(at, spans, length)
-        return self._replace(old, at, Amended(new, like), found, unread=False)
-
-    def _before(self, at: int, queue: Iterable[_Followed]) -> Iterator[Earlier]:
-        """Yield the extents that are not settled yet."""
-        for one in queue:
-            if one.segment.digest is not None:
-                end = one.start + one.segment.length
-                yield one.start + self._most - at, partial(self._holds, end)
-
-    def _holds(self, end: int, rival: int) -> bool:
-        """Tell whether an extent ends here rather than behind a later window of this hash."""
-        return hash_window(self._stream.fetch(end - WINDOW, WINDOW)) <= rival
-
-    def _replace(self, old: Segment, at: int, amended: Amended, digest: Digest, *, unread: bool) -> _Followed:
-        """Keep the new content of an extent, as what it differs in from the old."""
         if self._keep:
-            self._pool.put(amended.new, digest, like=() if amended.old is None else (amended.old,))
-        known = self._prints.of(amended.new) if self._prints is not None else b""
-        segment = Segment(at, old.length, copy_leaf(digest, old.length), digest, print=known)
-        return _Followed(at, segment, unread, new=old.length)
+            self._pool.put(new, found, like=(like,))
+        known = self._prints.of(new) if self._prints is not None else b""
+        segment = Segment(at, length, copy_leaf(found, length), found, print=known)
+        return _Followed(at, segment, unread=False, new=length)
+
+    def _ends(self, rival: int, earlier: tuple[int, int]) -> bool:
+        """Tell whether an extent still ends where it did, rather than behind a later window of this hash."""
+        return rival == NO_RIVAL or hash_window(self._stream.fetch(earlier[0] - WINDOW, WINDOW)) <= rival
 
     def _is_unchanged(self, segment: Segment, at: int) -> bool:
         """Tell whether a segment is known to be as it was; of a run, also where it ends."""
@@ -410,7 +420,7 @@ class _Ingest:
     def _keep_again(self, segment: Segment, start: int, digest: Digest) -> None:
         """Store content that the pool has lost; what was only looked at is read now, and may have changed meanwhile."""
         content = self._stream.fetch(start, segment.length)
-        if self._scan is None or digest_of(content) == digest:
+        if self._ahead is None or digest_of(content) == digest:
             self._pool.put(content, digest)
 
     # what is new
@@ -531,6 +541,11 @@ class _Ingest:
     def _add_run(self, byte: int, length: int) -> None:
         self._interrupt()
         self._program.run(byte, length)
+
+
+def _bounds(queue: Iterable[_Followed]) -> list[tuple[int, int]]:
+    """Return where the extents of a queue start and end."""
+    return [(one.start, one.start + one.segment.length) for one in queue if one.segment.digest is not None]
 
 
 def _is_chunk(length: int) -> bool:

@@ -48,8 +48,12 @@ class OldContent:
 
     def read(self, digest: Digest, length: int) -> Like | None:
         """Return an extent; None where it is not held any more, or has another length."""
-        self.expect([(digest, length)])
-        held = self._held.get(digest)
+        held = self._held.pop(digest, None)
+        if held is not None:
+            self._held[digest] = held  # behind those that were asked for before
+        else:
+            self.expect([(digest, length)])
+            held = self._held.get(digest)
         return held[0] if held is not None and len(held[0].content) == length else None
 
     def beside(self, old: OldProgram, start: int, end: int) -> list[Like]:

@@ -136,37 +136,22 @@ class OldProgram:
                 return False
         return self._starts[self._at - self._first] == offset
 
-    @property
-    def place(self) -> int:
-        """The number of the current segment."""
-        return self._at
-
-    def printed(self, most: int) -> Stretch:
-        """Return the next segments that are held, as far as they are extents whose fingerprints are known."""
+    def extents(self, most: int, *, printed: bool) -> Stretch:
+        """Return the next segments that are held, as far as they are extents; `printed`: with known fingerprints."""
         place = self._at - self._first
-        stop = min(place + most, len(self._known))
-        unknown = self._known.find(0, place, stop)
+        stop = self._extents_end(place, min(place + most, len(self._known)))
+        unknown = self._known.find(0, place, stop) if printed else -1
         return self._stretch(place, stop if unknown < 0 else unknown)
 
     def until(self, start: int, longest: int) -> Stretch:
         """Return the next extents that are held and begin at `start` or before, as far as none is too long."""
         place = self._at - self._first
-        stop = bisect_right(self._starts, start, place, len(self._known))
-        ops = self._leaves[place * PACKET : stop * PACKET : PACKET]
-        stop = place + len(ops) - len(ops.lstrip(_EXTENT))
-        found = self._stretch(place, max(stop, place))
+        stop = self._extents_end(place, bisect_right(self._starts, start, place, len(self._known)))
+        found = self._stretch(place, stop)
         lengths = list(map(sub, found.starts[1:], found.starts))
         if lengths and max(lengths) > longest:
             return found.part(0, next(number for number, length in enumerate(lengths) if length > longest))
         return found
-
-    def held_until(self, most: int) -> int:
-        """Return where the next segments that are held end, so many at the most."""
-        return self._starts[min(self._at - self._first + most, len(self._known))]
-
-    def containing(self, offset: int) -> Segment:
-        """Return the segment that makes the byte at an offset, which is one of those that are held."""
-        return self._segment(bisect_right(self._starts, offset, 0, len(self._known)) - 1)
 
     def advance(self, count: int = 1) -> None:
         """Go on to the next segment, or several further."""
@@ -254,6 +239,11 @@ class OldProgram:
         if leaf[0] == _DATA:
             return Segment(start, length, leaf, data=leaf[HEADER : HEADER + length])
         return Segment(start, length, leaf, byte=leaf[HEADER])
+
+    def _extents_end(self, place: int, stop: int) -> int:
+        """Return where the extents end that are side by side from a place on, or `stop`."""
+        ops = self._leaves[place * PACKET : stop * PACKET : PACKET]
+        return place + len(ops) - len(ops.lstrip(_EXTENT))
 
     def _stretch(self, first: int, stop: int) -> Stretch:
         leaves = bytes(self._leaves[first * PACKET : stop * PACKET])

@@ -4,22 +4,17 @@ digests. They depend on what was read alone, so it is all one where old content 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
-from packetfs.fs.streams.oldcontent import OldContent
-from packetfs.fs.streams.oldprogram import OldProgram, Segment, Stretch
+from packetfs.fs.streams.oldprogram import Stretch
 from packetfs.limits import MIB
-from packetfs.packet.digest import Digest
 from packetfs.packet.fingerprint import fingerprint, same_fingerprints
 from packetfs.packet.layout import Buffer
 from packetfs.typing import Final, TypeAlias
 
 Look: TypeAlias = Callable[[int, int], Buffer]
 """Shows bytes of a stream, from an offset on: fewer at its end. Such a stream can be read again from any place."""
-
-_AHEAD: Final = 64
-"""Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""
 
 _WINDOW: Final = 64 * MIB
 """Bytes of a file that are mapped at a time."""
@@ -56,45 +51,6 @@ class Prints:
         if self._look is None:
             return b""
         return same_fingerprints(old.leaves, old.prints, self._key, self._look(at, old.starts[-1] - old.starts[0]))
-
-
-class Scan:
-    """Looks at a stream ahead of what is read of it: what it has in common with its old program need not be read."""
-
-    def __init__(self, old: OldProgram, prints: Prints, content: OldContent) -> None:
-        self._old = old
-        self._prints = prints
-        self._content = content
-        self._seen = Stretch([0], b"", b"")
-        self._same = b""
-        self._first = self._moved = 0
-
-    def same(self, at: int) -> Stretch | None:
-        """Return the next extents of the old program that the stream has at a place; None where it has not the next."""
-        segment = self._old.current()
-        if segment is None:
-            return None
-        start = self._old.place - self._first
-        if not 0 <= start < len(self._same) or at - segment.start != self._moved:
-            self._look(at, segment)
-            start = 0
-        stop = self._same.find(0, start)
-        stop = stop if stop >= 0 else len(self._same)
-        return self._seen.part(start, stop) if start < stop else None
-
-    def _look(self, at: int, segment: Segment) -> None:
-        self._seen = self._old.printed(_AHEAD)
-        self._same = self._prints.same(at, self._seen) if self._seen.leaves else b""
-        self._first, self._moved = self._old.place, at - segment.start
-        self._content.expect(self._others())
-
-    def _others(self) -> Iterator[tuple[Digest, int]]:
-        """Yield the extents that the stream has not."""
-        number = -1
-        while (number := self._same.find(0, number + 1)) >= 0:
-            segment = self._seen.segment(number)
-            if segment.digest is not None:
-                yield segment.digest, segment.length
 
 
 class Mapped:
