@@ -72,12 +72,14 @@ class Told:
         self._known = known
         self._read_into = read_into
         self._memory = pages(min(most, known.size))
+        self._others: list[Span] = []
+        """What may be other than it was, of the extents that were looked at last."""
 
     def same(self, at: int, old: Stretch) -> bytes:
         starts, known = old.starts, self._known
         if starts[0] != at:
             return b""
-        state = bytearray(old.extents)
+        state, others = bytearray(old.extents), list[Span]()
         limit = min(starts[-1], known.size)
         while at < limit:
             end = known.unchanged(at)
@@ -85,6 +87,9 @@ class Told:
             if first < stop:
                 state[first:stop] = _SAME * (stop - first)
             at = known.changed(end) if end < limit else limit
+            if end < at:
+                others.append((end, at))
+        self._others = others
         return bytes(state)
 
     def read(self, at: int, length: int, like: Like | None) -> Change | None:
@@ -107,12 +112,14 @@ class Told:
         return _ends(self._read_into, at, rival)
 
     def _spans(self, at: int, end: int) -> list[Span]:
-        """Return what is not known to be as it was."""
-        start, spans = at, list[Span]()
-        while (at := self._known.unchanged(at)) < end:
-            stop = min(self._known.changed(at), end)
-            spans.append((at - start, stop - start))
-            at = stop
+        """Return what is not known to be as it was, of one of those."""
+        others, spans = self._others, list[Span]()
+        index = bisect_right(others, (at, at))
+        index -= index > 0 and others[index - 1][1] > at
+        while index < len(others) and others[index][0] < end:
+            start, stop = others[index]
+            spans.append((max(start - at, 0), min(stop, end) - at))
+            index += 1
         return spans
 
 
