@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 
 from packetfs.errors import MissingExtent
@@ -41,7 +41,8 @@ class KnownBase:
                 newcomers[change.new.root] = change.new.size
         self._window = Gathered()
         self._leaves = Leaves(store, store.read_on_trust)  # the root of what is made of it is compared
-        self.places = self._map_extents()
+        self._changed = len(self._files)
+        self._places: ExtentMap | None = None
         self._find_copied(base, newcomers, excluded)
 
     def _add(self, path: bytes, old: Entry) -> None:
@@ -50,10 +51,17 @@ class KnownBase:
             self._numbers[path] = len(self._files)
             self._by_root[old.root] = len(self._files)
 
-    def _map_extents(self) -> ExtentMap:
-        expected = sum(old.size * 2 // self._store.mean + 2 for _, old in self._files)
+    @property
+    def places(self) -> ExtentMap:
+        """Where the extents are of the old files that the sync changes or removes; made when it is asked for."""
+        if self._places is None:
+            self._places = self._map_extents(self._files[: self._changed])
+        return self._places
+
+    def _map_extents(self, files: Sequence[tuple[bytes, Entry]]) -> ExtentMap:
+        expected = sum(old.size * 2 // self._store.mean + 2 for _, old in files)
         places = ExtentMap(min(expected, PLACES_MAX))
-        for number, (_, old) in enumerate(self._files, 1):
+        for number, (_, old) in enumerate(files, 1):
             for base, starts, leaves in self._leaves.packed(Digest(old.root), 0, old.size):
                 places.add(number, base + starts[0], leaves)
         return places

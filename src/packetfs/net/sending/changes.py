@@ -106,8 +106,12 @@ class Changes:
             self._send_new(path, new)
 
     def _choose_base(self, known: KnownBase, path: bytes, new: Entry) -> int:
+        before = known.number(path)
+        spans = self._contents.edits(known, before, new) if before else None
+        if spans is not None and 2 * sum(end - start for start, end in spans) <= new.size:
+            return before  # to look what the others have would take longer than the delta
         with suppress(*UNREADABLE):  # it is told where the content is sent
-            return choose_base(known.places, file_leaves(self._outlet.source.store, new), known.number(path))
+            return choose_base(known.places, file_leaves(self._outlet.source.store, new), before)
         return 0
 
     def _send_new(self, path: bytes, new: Entry) -> None:

@@ -7,7 +7,7 @@ and the bytes of those that it has not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from packetfs.net.handing import HandedContent, Handing
@@ -20,6 +20,7 @@ from packetfs.net.wire.batch import Content
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.digest import Digest
 from packetfs.packet.entry import Entry
+from packetfs.packet.rivals import Span
 from packetfs.typing import Protocol
 
 
@@ -62,16 +63,18 @@ class Contents:
         declared = declare(base) if base != known.number(path) else 0
         if self._begin(path, entry, Content.DELTA, declared):
             packer, new = Packer(), partial(self._source.read_on_trust, path)
-            delta = Difference(Basis(known.places, known, self._source.store.patch_of), base, new, packer, declare)
-            self._send(path, entry, delta, self._steps(delta, path, entry, known, base), packer)
+            spans = self.edits(known, base, entry)
+            places = known.places if spans is None else None
+            delta = Difference(Basis(places, known, self._source.store.patch_of), base, new, packer, declare)
+            if spans is None:
+                steps = delta.run(known.leaves(base, entry))
+            else:
+                steps = delta.run_edits(spans, entry.size, partial(self._source.read_span, path, Digest(entry.root)))
+            self._send(path, entry, delta, steps, packer)
 
-    def _steps(self, delta: Difference, path: bytes, entry: Entry, known: KnownBase, base: int) -> Iterator[None]:
-        """Make the delta where the import found out what differs, else leaf by leaf."""
-        root = Digest(entry.root)
-        spans = self._source.edits(known.root(base), root)
-        if spans is None:
-            return delta.run(known.leaves(base, entry))
-        return delta.run_edits(spans, entry.size, partial(self._source.read_span, path, root))
+    def edits(self, known: KnownBase, base: int, entry: Entry) -> Sequence[Span] | None:
+        """Return where a file differs from old file `base`, if its import found that out."""
+        return self._source.edits(known.root(base), Digest(entry.root))
 
     def send_whole(self, path: bytes, entry: Entry) -> None:
         """Send a file of which the receiver has nothing that it could be compared with."""
