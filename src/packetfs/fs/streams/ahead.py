@@ -16,7 +16,7 @@ from packetfs.fs.streams.oldprogram import OldProgram, Stretch
 from packetfs.fs.streams.prints import Prints
 from packetfs.fs.streams.sight import Sight
 from packetfs.packet.cut import WINDOW
-from packetfs.packet.digest import Digest, digest_of
+from packetfs.packet.digest import DIGEST, Digest, digest_of
 from packetfs.packet.file import copy_leaf
 from packetfs.packet.fingerprint import FINGERPRINT
 from packetfs.packet.layout import HEADER, PACKET
@@ -29,7 +29,8 @@ _AHEAD: Final = 64
 """Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""
 _OTHER: Final = 0
 _CHANGED: Final = 2
-_DIGEST_END: Final = HEADER + 32
+_DIGEST_END: Final = HEADER + DIGEST
+_NOWHERE: Final = -1, -1
 
 
 class Passed(NamedTuple):
@@ -62,7 +63,8 @@ class Ahead:
         self._leaves = self._known = self._state = bytearray()
         """Of the extents that are looked at; the state is 1 for what is as it was, or one of those above."""
         self._changed: dict[int, Sequence[Span]] = {}
-        self._differs = -1, -1
+        self._differs = _NOWHERE
+        """The extent that was found not to stand last, and where it begins to be other."""
 
     def pass_on(self, at: int, before: Iterable[tuple[int, int]]) -> Passed | None:
         """Return the next extents of the old program that stand in the stream at a place, some of them changed; None
@@ -72,7 +74,7 @@ class Ahead:
         earlier.
         """
         segment = self._old.current()
-        if segment is None:
+        if segment is None or self.same_until(at) >= 0:  # looked at when what is before it was passed on
             return None
         start, moved = bisect_left(self._starts, segment.start), at - segment.start
         if start >= len(self._state) or self._starts[start] != segment.start or moved != self._moved:
@@ -140,6 +142,7 @@ class Ahead:
         if self._prints is not None:
             self._known[number * FINGERPRINT : (number + 1) * FINGERPRINT] = self._prints.of(new)
         self._changed[number] = spans
+        self._differs = _NOWHERE
         return True
 
     def _like(self, number: int) -> Like | None:
