@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib.machinery
 import importlib.util
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 import packetfs.contextlib
 import packetfs.importlib
 import packetfs.threading
+import packetfs.typing
 
 ENDINGS: tuple[BaseException | None, ...] = (
     None,
@@ -252,3 +254,45 @@ def test_the_standard_librarys_are_not_loaded() -> None:
         check=True,
     )
     assert shown.stdout == "set()\n"
+
+
+class Ours(packetfs.typing.NamedTuple):
+    """A place."""
+
+    x: int
+    y: int = 2
+
+    @property
+    def both(self) -> int:
+        return self.x + self.y
+
+
+class Theirs(NamedTuple):
+    """A place."""
+
+    x: int
+    y: int = 2
+
+    @property
+    def both(self) -> int:
+        return self.x + self.y
+
+
+@pytest.mark.parametrize("kind", [Ours, Theirs])
+def test_elements_of_a_tuple_have_names(kind: Any) -> None:
+    one: Any = kind(1)
+    assert (one.x, one.y, one.both, *one) == (1, 2, 3, 1, 2)
+    assert one == (1, 2) == kind(y=2, x=1)
+    assert issubclass(kind, tuple)
+    assert repr(one) == f"{kind.__name__}(x=1, y=2)"
+    assert kind.__doc__ == "A place."
+    assert one._replace(x=5) == (5, 2)
+    assert kind._fields == ("x", "y")
+    again = pickle.loads(pickle.dumps(one))  # noqa: S301
+    assert again == one
+    assert type(again) is kind
+    with pytest.raises(AttributeError):
+        one.x = 3
+    for wrong in ((), (1, 2, 3)):
+        with pytest.raises(TypeError):
+            kind(*wrong)

@@ -69,8 +69,8 @@ BEGUN = {
         *((*WORDY, *UNMET, *TWIN) if native is not None else ()),
     ),
     "run wc pfs:0": (*SLOW, *UNUSED, "subprocess", "socket", "llvmlite", *(TWIN if native is not None else ())),
-    "sync {tree} {copy}": (*SLOW, "email", "ssl", "packetfs.vm", "packetfs.engines"),
-    "serve --stdio": (*SLOW, "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.jobs.job"),
+    "sync {tree} {copy}": (*SLOW, "typing", "email", "ssl", "packetfs.vm", "packetfs.engines"),
+    "serve --stdio": (*SLOW, "typing", "subprocess", "email", "ssl", "packetfs.vm.isa", "packetfs.engines.jobs.job"),
     "ls": (*SLOW, *UNUSED, "subprocess", "socket", "packetfs.vm", "packetfs.net.wire.messages"),
 }
 """By command, what it must not load. Each of these cost milliseconds of every start, unseen, until it was measured."""

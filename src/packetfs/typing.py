@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import ClassVar as ClassVar
     from typing import Final as Final
     from typing import Generic as Generic
+    from typing import NamedTuple as NamedTuple
     from typing import NewType as NewType
     from typing import NoReturn as NoReturn
     from typing import Protocol as Protocol
@@ -50,6 +51,21 @@ else:
         """What a class has to have; nothing asks for that while it runs."""
 
         __slots__ = ()
+
+    class _Named(type):
+        """Makes a tuple whose elements have names of each class that says it is one."""
+
+        def __new__(cls, name, _bases, body):
+            from collections import namedtuple  # comes with the first
+
+            fields = body["__annotations__"]
+            defaults = [body.pop(each) for each in fields if each in body]
+            made = namedtuple(name, fields, defaults=defaults)
+            for each, value in body.items():
+                setattr(made, each, value)
+            return made
+
+    NamedTuple = type.__new__(_Named, "NamedTuple", (), {})
 
     def NewType(_name, _kind):  # noqa: N802
         return lambda value: value

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from packetfs.errors import BadMessage
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS
@@ -18,7 +17,7 @@ from packetfs.net.wire.items import ItemWriter
 from packetfs.net.wire.packed import Packer
 from packetfs.packet.layout import Buffer, Op
 from packetfs.packet.tree import produces
-from packetfs.typing import Protocol
+from packetfs.typing import NamedTuple, Protocol
 
 
 class Place(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from packetfs.events import Listener
 from packetfs.net.ends import load_source, mean_of, open_source, shape_of
@@ -13,6 +12,7 @@ from packetfs.net.link.channel import FrameChannel
 from packetfs.net.sending.outlet import SendReport
 from packetfs.net.sending.sender import Sender
 from packetfs.net.wire.messages import Option
+from packetfs.typing import NamedTuple
 
 
 def push(job: Job, channel: FrameChannel, listener: Listener) -> Summary:

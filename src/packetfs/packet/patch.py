@@ -6,8 +6,6 @@ extent. Its parts say as well what somebody who has the bases needs, so a delta 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packetfs.accel import native
 from packetfs.errors import BadPacket
 from packetfs.limits import PATCH_BASES
@@ -16,7 +14,7 @@ from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.inplace import differing
 from packetfs.packet.kernels import common_prefix, expand
 from packetfs.packet.layout import BODY, HEADER, PACKET, Buffer, Op
-from packetfs.typing import Callable, Final, Iterator, Sequence
+from packetfs.typing import Callable, Final, Iterator, NamedTuple, Sequence
 
 _COPY: Final = int(Op.COPY)
 

@@ -11,9 +11,8 @@ between sections. An object in which anything else occurs is refused: LLVM then 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct("<18xH20xQ10xHH2x")
 """machine, offset of the table of sections, bytes of an entry, entries."""

@@ -7,10 +7,8 @@ functions of its own (`is_exact`): what these do to registers is not followed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packetfs.engines.lowering.graph import Graph, Run, Step, successors
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 from packetfs.vm.isa import CALL, CALLX, FRAME_POINTER
 from packetfs.vm.layout import HEADROOM, OFFSET_MASK, REGION_SHIFT, STACK_BYTES, ContextKind, Region
 from packetfs.vm.slots import LDDW

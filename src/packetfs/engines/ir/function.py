@@ -6,13 +6,11 @@ pays for the slots before it, says where it stands, and returns.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packetfs.engines.ir.text import Text
 from packetfs.engines.lowering.arithmetic import Arithmetic
 from packetfs.engines.lowering.graph import steps_of
 from packetfs.engines.lowering.text import Shape
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import REGION_SHIFT, STACK_BYTES, Fault, Region

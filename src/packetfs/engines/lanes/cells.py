@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packetfs.engines.lanes.shape import LANES
 from packetfs.engines.lowering.arithmetic import Arithmetic
 from packetfs.engines.lowering.safety import SAFE, Safety
 from packetfs.engines.lowering.text import Cells, Shape, Text
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 from packetfs.vm.image import Image
 from packetfs.vm.isa import REGISTERS
 from packetfs.vm.layout import FRAMES

@@ -7,10 +7,9 @@ number. What is loaded varies; what is computed under a condition that varies do
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import NamedTuple
 
 from packetfs.engines.lowering.graph import Graph, Run, Step
-from packetfs.typing import Final, Iterable
+from packetfs.typing import Final, Iterable, NamedTuple
 from packetfs.vm.image import Image
 from packetfs.vm.isa import ATOMIC32, ATOMIC64, CALL, CALLX, EXIT, FRAME_POINTER, REGISTERS
 from packetfs.vm.layout import FRAME_BYTES, FRAMES, HEADROOM, REGION_SHIFT, STACK_BYTES, ContextKind, Region

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 from packetfs.errors import UsageError
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 PROTOCOL: Final = "packetfs"
 _FULL: Final = re.compile(r"(/.*?)!(?:@([^/]+))?(?:/(.*))?", re.DOTALL)

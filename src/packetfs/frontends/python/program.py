@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 from packetfs.frontends.cli.sizes import format_size
 from packetfs.frontends.python.table import table
@@ -13,7 +12,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
 from packetfs.packet.text import quote
 from packetfs.packet.tree import Store, leaves, produces, read_head
-from packetfs.typing import Final, NoReturn
+from packetfs.typing import Final, NamedTuple, NoReturn
 
 SHOWN: Final = 10
 """Packets that a notebook shows of a program."""

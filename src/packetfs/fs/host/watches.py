@@ -14,13 +14,12 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
 
 from packetfs.enum import Enum
 from packetfs.errors import TooManyWatches
 from packetfs.fs.host.staging import STAGING
 from packetfs.fs.host.syscalls import inotify_forget, inotify_open, inotify_watch
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from packetfs.errors import PoolFull
 from packetfs.fs.budget import Allowance
@@ -21,7 +20,7 @@ from packetfs.packet.digest import NO_DIGEST, Digest
 from packetfs.packet.entry import Entry
 from packetfs.packet.rivals import Span
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, Protocol, TypeAlias
+from packetfs.typing import Final, NamedTuple, Protocol, TypeAlias
 
 _XATTRS_MAX: Final = ENTRY_TAIL_MAX - 64 * 1024
 """Bytes of attributes that an entry has room for beside name and target."""

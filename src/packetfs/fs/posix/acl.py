@@ -8,10 +8,9 @@ is not kept. The kernel checks access; what a list does to a mode, and what a ne
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from packetfs.enum import IntEnum
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 ACCESS: Final = b"system.posix_acl_access"
 DEFAULT: Final = b"system.posix_acl_default"

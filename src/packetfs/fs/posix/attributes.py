@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packetfs.dataclass import dataclass
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 NOW: Final = 1 << 100
 """As a time: that of the clock. No second of 64 bits is so late."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from packetfs.errors import BadProgram
 from packetfs.fs.leaves import Leaves
@@ -13,7 +12,7 @@ from packetfs.packet.execute import fill
 from packetfs.packet.layout import HEADER, Buffer, Op
 from packetfs.packet.tree import produces
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Final, NamedTuple, TypeAlias
 
 _ZEROS: Final = memoryview(bytes(1 << 20))
 _DIGEST_END: Final = HEADER + 32

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.streams.oldprogram import OldProgram, Stretch
@@ -23,7 +22,7 @@ from packetfs.packet.layout import HEADER, PACKET
 from packetfs.packet.rivals import NO_RIVAL, Span, rivals
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _AHEAD: Final = 64
 """Extents that are looked at together: 4 MiB of the usual ones, of which some have changed."""

@@ -23,7 +23,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import accumulate, groupby, pairwise
-from typing import NamedTuple
 
 from packetfs.dataclass import dataclass, field
 from packetfs.fs.streams.ahead import Ahead, Passed
@@ -46,7 +45,7 @@ from packetfs.packet.tree import produces
 from packetfs.pool.following import Following
 from packetfs.pool.lookup import Like
 from packetfs.pool.pool import Pool
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _WINDOW_MEANS: Final = 6
 """Means that a window holds at least: a step back of up to 13/8, and the longest chunk behind it."""

@@ -11,7 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from operator import sub
 from struct import Struct
-from typing import NamedTuple
 
 from packetfs.errors import BadProgram, PacketFSError
 from packetfs.fs.leaves import Leaves, Packed
@@ -20,7 +19,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.fingerprint import FINGERPRINT
 from packetfs.packet.layout import HEADER, PACKET, Op
 from packetfs.packet.tree import Store, read_head
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _BEHIND: Final = 64
 """Segments kept behind the place, so that a step back finds them: no 13/8 of a mean hold more."""

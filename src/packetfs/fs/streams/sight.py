@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from packetfs.fs.streams.oldcontent import OldContent
 from packetfs.fs.streams.oldprogram import OldProgram, Stretch
@@ -15,7 +14,7 @@ from packetfs.packet.inplace import differing
 from packetfs.packet.rivals import Span, are_inside, has_less
 from packetfs.pages import pages
 from packetfs.pool.lookup import Like
-from packetfs.typing import Final, Protocol
+from packetfs.typing import Final, NamedTuple, Protocol
 
 _SAME: Final = b"\1"
 

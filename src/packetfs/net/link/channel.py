@@ -24,7 +24,7 @@ from packetfs.net.wire.messages import (
 )
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
-from packetfs.typing import Final, Protocol, TypeVar
+from packetfs.typing import Final, Protocol, TypeVar, cast
 
 _BUFFER: Final = 64 * 1024
 _WORTH_SPLICING: Final = 64 * 1024
@@ -67,7 +67,7 @@ class FrameChannel:
 
     def __init__(self, stream: Stream, peer: str) -> None:
         self._stream, self._peer = stream, peer
-        self._handing = stream if isinstance(stream, HandingStream) else None
+        self._handing = cast("HandingStream", stream) if hasattr(stream, "hand") else None
         self.hands = False
         self.sent = self.received = self.turns = 0
         self.literals_sent = self.literals_received = 0

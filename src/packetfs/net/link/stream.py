@@ -12,12 +12,11 @@ import fcntl
 import os
 import select
 import termios
-from typing import Protocol, runtime_checkable
 
 from packetfs.limits import PATIENCE
 from packetfs.net.wire.batch import Origin
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Final, Protocol
 
 _PIPE_SIZE: Final = 1 << 20
 _PARTS: Final = 512
@@ -46,7 +45,6 @@ class Stream(Protocol):
         """Tell whether there is something to read, or the end, within some seconds."""
 
 
-@runtime_checkable
 class HandingStream(Stream, Protocol):
     """A stream between two processes of one machine, which open files pass through too."""
 

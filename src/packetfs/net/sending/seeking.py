@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from heapq import merge
-from typing import NamedTuple
 
 from packetfs.limits import FINDS_MAX, INGEST_WINDOW
 from packetfs.net.wire.listing import Bits
@@ -13,7 +12,7 @@ from packetfs.net.wire.messages import Signatures
 from packetfs.net.wire.signatures import Layout
 from packetfs.packet.blocks import block_find, block_index
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _FIELDS: Final = 3
 Triple = tuple[int, ...]

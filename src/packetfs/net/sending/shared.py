@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from packetfs.fs.leaves import Leaves
 from packetfs.packet.digest import Digest
 from packetfs.packet.layout import Op
-from packetfs.typing import Final, TypeAlias
+from packetfs.typing import Final, NamedTuple, TypeAlias
 
 Leaf: TypeAlias = tuple[int, bytes]
 """Where a leaf's output begins, and the leaf."""

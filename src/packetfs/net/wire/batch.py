@@ -21,7 +21,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.enum import IntEnum
@@ -29,7 +28,7 @@ from packetfs.errors import BadMessage
 from packetfs.limits import FRAME_MAX
 from packetfs.packet.layout import Buffer
 from packetfs.packet.zstd import compress, decompress
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 _HEAD: Final = struct.Struct("<IIII")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
@@ -13,7 +12,7 @@ from packetfs.net.wire.literals import Literals
 from packetfs.net.wire.packed import Packer, pack_entry, read_entry
 from packetfs.net.wire.varint import Cursor, write_bytes, write_varint
 from packetfs.packet.entry import Entry, check_name
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 
 class PathWriter:

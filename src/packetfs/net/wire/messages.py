@@ -29,7 +29,6 @@ Instead of a sync, a program can be sent to where the files are:
 from __future__ import annotations
 
 import struct
-from typing import get_args
 
 from packetfs.dataclass import dataclass, fields
 from packetfs.enum import IntEnum, IntFlag
@@ -419,7 +418,8 @@ SyncMessage: TypeAlias = (
 RunMessage: TypeAlias = Run | Output | Told | Faulted | Mapped | Ran
 Message: TypeAlias = SyncMessage | RunMessage | Heartbeat
 
-MESSAGES: Final[dict[Type, type[Any]]] = {kind.TYPE: kind for kind in get_args(Message)}
+_all: Any = Message
+MESSAGES: Final[dict[Type, type[Any]]] = {kind.TYPE: kind for kind in _all.__args__}
 
 _TEXT_MAX: Final = FRAME_MAX
 

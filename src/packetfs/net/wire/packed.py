@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from packetfs.dataclass import dataclass
 from packetfs.errors import BadMessage
@@ -28,7 +27,7 @@ from packetfs.packet.digest import DIGEST, Digest
 from packetfs.packet.entry import Entry, tail_size
 from packetfs.packet.file import copy_leaf, data_leaf, fill_leaf
 from packetfs.packet.layout import BODY, Buffer, CopyFlag, EntryFlag, Op
-from packetfs.typing import Final
+from packetfs.typing import Final, NamedTuple
 
 LITERAL: Final = 0
 COPY: Final = 1

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import NamedTuple
 
-from packetfs.typing import Any, Final
+from packetfs.typing import Any, Final, NamedTuple
 
 
 class Target(NamedTuple):
