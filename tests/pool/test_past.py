@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from packetfs.accel import native
 from packetfs.errors import PoolFull
 from packetfs.limits import MIB
 from packetfs.packet.digest import digest_of
+from packetfs.packet.layout import Buffer
 from packetfs.pages import pages
 from packetfs.pool import tail
 from packetfs.pool.ahead import STEP, Ahead
@@ -116,9 +117,16 @@ class Disk(DiskStorage):
         if self.past >= self.refuses:
             return 0
         self.past += len(data)
+        self._need_room()
+        return super().write_past(fd, data, offset)
+
+    def write(self, fd: int, buffers: Sequence[Buffer], offset: int) -> None:
+        self._need_room()
+        super().write(fd, buffers, offset)
+
+    def _need_room(self) -> None:
         if self.past > self.room:
             raise PoolFull(path="the disk")
-        return super().write_past(fd, data, offset)
 
 
 def fill(pool: Pool, count: int, seed: int = 0) -> dict[bytes, bytes]:

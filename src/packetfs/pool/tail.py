@@ -2,7 +2,8 @@
 
 Small extents are gathered and written together; large ones are written from where they lie. Where nobody reads what is
 written soon (a cache), or new pages of the page cache are dear, much goes past it: all is gathered then and written in
-whole blocks, and the last block, which is not whole yet, stays in memory.
+whole blocks, and the last block, which is not whole yet, stays in memory. Such blocks are written behind who adds more
+(behind.py): until they have landed they are read from memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, APPEND_PAST, SEGMENT
 from packetfs.packet.layout import PACKET, Buffer
 from packetfs.pages import pages
 from packetfs.pool.ahead import STEP, Ahead
+from packetfs.pool.behind import Behind, Flight
 from packetfs.pool.dear import Dear
 from packetfs.pool.past import BLOCK, Pace
 from packetfs.pool.segment import SegmentFile
@@ -48,6 +50,11 @@ class Tail:
         self._ahead = Ahead(storage, end - first, SEGMENT)
         self._dear = Dear()
         self._pace = Pace()
+        self._behind = Behind(storage)
+        self._flight: Flight | None = None
+        """The blocks before what lies first in memory, as long as it is not known that they are in the file."""
+        self._spare: memoryview | None = None
+        """Memory for what is gathered while others are on their way."""
 
     @property
     def _end(self) -> int:
@@ -63,14 +70,25 @@ class Tail:
 
     def read(self, position: int, length: int) -> bytes:
         """Return bytes from `written` or a later position on: fewer at the end."""
+        if position < self._base:
+            before = min(length, self._base - position)
+            return self._read_before(position, before) + self.read(self._base, length - before)
         start = position - self._base
-        if start >= 0:
-            return bytes(self._space[start : min(start + length, self._gathered)])
-        first = self._storage.read(self._file().fd, min(length, -start), position - self._first)
-        return first + bytes(self._space[: min(max(length + start, 0), self._gathered)])
+        return bytes(self._space[start : min(start + length, self._gathered)])
+
+    def _read_before(self, position: int, length: int) -> bytes:
+        """Return bytes before what lies first in memory: from the file, and from what is on its way there."""
+        flight, found = self._flight, b""
+        base = self._base if flight is None else flight.base
+        if position < base:
+            found = self._storage.read(self._file().fd, min(length, base - position), position - self._first)
+        if flight is not None and position + length > base:
+            found += flight.space[max(position - base, 0) : position + length - base]
+        return found
 
     def erase(self, position: int) -> None:
         """Overwrite a packet of the last segment with zeros, in memory and in its file."""
+        self._land()
         start = position - self._base
         if 0 <= start < self._gathered:
             self._space[start : start + PACKET] = bytes(PACKET)
@@ -125,13 +143,15 @@ class Tail:
         """Have room for something more of the extent that begins at `begun`."""
         if self._gathered == len(self._space):
             if self.is_past:
-                self._drain()
+                self._drain(begun)
             else:
                 self.write_out()
             self.written = min(self.written, begun)
 
     def _take_back(self, end: int) -> None:
         """Forget what was added behind a position."""
+        if end < self._base:
+            self._call_back()
         if end < self._base:
             self._load(end)
         self._gathered = end - self._base
@@ -141,7 +161,7 @@ class Tail:
     # writing
 
     def begin(self, position: int) -> None:
-        """Go on in a new file; nothing is gathered."""
+        """Go on in a new file; nothing is gathered or on its way."""
         self._base = self._stored = self.written = position
         self._first = position // SEGMENT * SEGMENT
         self._gathered = 0
@@ -150,19 +170,21 @@ class Tail:
     def write_out(self) -> None:
         """Hand everything gathered to the kernel; when that fails it stays gathered and readable."""
         if self.is_past and self._gathered >= APPEND_DIRECT:
-            self._drain()
+            self._drain(self.written)  # what reaches into the last block is whole when that is written too
+        self._land()
         if self.pending:
             self._write([self._unstored()], self.pending)
         self.written = self._stored
 
     def close(self) -> None:
-        """Give back blocks that were had ahead; all is written."""
+        """Give back blocks that were had ahead; all is written, as far as it can be."""
+        self._behind.close()
         if self._ahead.end > self._stored - self._first:
             with suppress(PacketFSError):  # they are not needed, but do no harm
                 self._storage.truncate(self._file().fd, self._stored - self._first)
 
     def _write(self, buffers: list[Buffer], size: int) -> None:
-        """Write what comes behind all that is stored, up to the end, through the page cache."""
+        """Write what comes behind all that is stored, up to the end, through the page cache; nothing is on its way."""
         fd, offset = self._file().fd, self._stored - self._first
         self._ahead.reach(fd, offset, offset + size)
         self._dear.watch(lambda: self._storage.write(fd, buffers, offset), size)
@@ -193,21 +215,49 @@ class Tail:
             found = self._storage.read(self._file().fd, self._gathered, self._base - self._first)
             self._space[: self._gathered] = found
 
-    def _drain(self) -> None:
-        """Write the whole blocks that are gathered, or all of it where that can only be done through the page cache."""
-        whole = self._gathered // BLOCK * BLOCK
-        file, offset = self._file(), self._base - self._first
-        self._ahead.reach(file.fd, offset, offset + whole)
-        before = time.perf_counter()
-        done = self._storage.write_past(file.past, self._space[:whole], offset) if file.past >= 0 else 0
-        self._pace.add(done, time.perf_counter() - before)
-        if done < whole or self._pace.is_slow:
+    def _drain(self, begun: int) -> None:
+        """Let the whole blocks that are gathered be written, or write all of it where that can only be done through the
+        page cache. `begun`: where the extent begins whose end may not be among them."""
+        self._land()
+        file = self._file()
+        if not self.is_past or file.past < 0:
             self.is_past = False
             self._write([self._unstored()], self.pending)
-        else:
-            self._stored = max(self._stored, self._base + whole)
-            self.written = self._stored
-            self._let_go(whole)
+            return
+        whole, offset, space = self._gathered // BLOCK * BLOCK, self._base - self._first, self._space
+        self._ahead.reach(file.fd, offset, offset + whole)
+        more = pages(APPEND_PAST) if self._spare is None else self._spare
+        rest = self._gathered - whole
+        more[:rest] = space[whole : self._gathered]
+        flight = Flight(file, space, self._base, whole, min(self._base + whole, begun))
+        self._space, self._spare, self._flight = more, None, flight
+        self._base, self._gathered = flight.end, rest
+        self._behind.begin(flight, offset)
+
+    def _land(self) -> None:
+        """Wait until the blocks that are on their way are in the file, and write there what could not go past the page
+        cache; while that cannot be either, they are on their way."""
+        flight = self._flight
+        if flight is None:
+            return
+        before = time.perf_counter()
+        self._behind.wait()
+        self._pace.add(flight.done, time.perf_counter() - before)
+        if flight.done < flight.size:
+            rest = flight.space[flight.done : flight.size]
+            self._storage.write(flight.file.fd, [rest], flight.base + flight.done - self._first)
+        self.is_past = self.is_past and flight.done == flight.size and not self._pace.is_slow
+        self._stored = max(self._stored, flight.end)
+        self.written = flight.whole
+        self._spare, self._flight = flight.space, None
+
+    def _call_back(self) -> None:
+        """Let the blocks that are on their way be gathered again, in place of what comes behind."""
+        flight = self._flight
+        if flight is not None:
+            self._behind.wait()
+            self._space, self._spare, self._flight = flight.space, self._space, None
+            self._base, self._gathered = flight.base, flight.size
 
     def _let_go(self, count: int) -> None:
         """Keep no more of what is stored in memory than the last block, if it is not whole."""
