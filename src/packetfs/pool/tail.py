@@ -53,8 +53,8 @@ class Tail:
         self._behind = Behind(storage)
         self._flight: Flight | None = None
         """The blocks before what lies first in memory, as long as it is not known that they are in the file."""
-        self._spare: memoryview | None = None
-        """Memory for what is gathered while others are on their way."""
+        self._spare = memoryview(b"")
+        """Memory for what is gathered while others are on their way, if it writes past the page cache and none are."""
 
     @property
     def _end(self) -> int:
@@ -203,7 +203,8 @@ class Tail:
         """Write past the page cache from now on, where there is such a way."""
         self._dear, self._is_cache = Dear(), False  # where there is none, nobody asks again soon
         if not self._pace.is_slow and self._file().past >= 0:
-            self._space = pages(APPEND_PAST)
+            both = pages(2 * APPEND_PAST)
+            self._space, self._spare = both[:APPEND_PAST], both[APPEND_PAST:]
             self.is_past = True
             self._load(self._stored)
 
@@ -226,11 +227,11 @@ class Tail:
             return
         whole, offset, space = self._gathered // BLOCK * BLOCK, self._base - self._first, self._space
         self._ahead.reach(file.fd, offset, offset + whole)
-        more = pages(APPEND_PAST) if self._spare is None else self._spare
+        more = self._spare
         rest = self._gathered - whole
         more[:rest] = space[whole : self._gathered]
         flight = Flight(file, space, self._base, whole, min(self._base + whole, begun))
-        self._space, self._spare, self._flight = more, None, flight
+        self._space, self._flight = more, flight
         self._base, self._gathered = flight.end, rest
         self._behind.begin(flight, offset)
 

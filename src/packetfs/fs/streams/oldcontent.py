@@ -12,7 +12,7 @@ from packetfs.packet.digest import Digest
 from packetfs.packet.layout import PACKET
 from packetfs.pages import pages
 from packetfs.pool.lookup import Like
-from packetfs.pool.past import room_for
+from packetfs.pool.past import BLOCK, room_for
 from packetfs.pool.pool import Pool
 from packetfs.typing import Final, Iterable, Iterator
 
@@ -32,6 +32,7 @@ class OldContent:
         self._on_trust = on_trust
         self._held: dict[Digest, tuple[Like, memoryview | None]] = {}
         """Extents that were read, and the memory of ours that each lies in."""
+        self._memory = memoryview(b"")
         self._free: list[memoryview] = []
 
     def expect(self, coming: Iterable[tuple[Digest, int]]) -> None:
@@ -95,7 +96,11 @@ class OldContent:
                 self._held[digest] = Like(digest, memoryview(self._pool.read(digest))), None
 
     def _room(self) -> memoryview:
-        return self._free.pop() if self._free else pages(room_for(PACKET + self._pool.mean * 3 // 2))
+        if not self._memory:
+            size = -(-room_for(PACKET + self._pool.mean * 3 // 2) // BLOCK) * BLOCK
+            self._memory = pages(_HELD * size)  # at once: a disk reads into the largest pages for less
+            self._free = [self._memory[at : at + size] for at in range(0, _HELD * size, size)]
+        return self._free.pop()
 
 
 def _first(coming: Iterable[tuple[Digest, int]]) -> Iterator[tuple[Digest, int]]:
