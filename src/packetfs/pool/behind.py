@@ -9,12 +9,14 @@ from __future__ import annotations
 from _queue import SimpleQueue
 
 from packetfs.contextlib import suppress
+from packetfs.dataclass import dataclass
 from packetfs.pool.segment import SegmentFile
 from packetfs.pool.storage import Storage
 from packetfs.threading import Lock, Thread
 from packetfs.typing import Any
 
 
+@dataclass(slots=True)
 class Flight:
     """The first `size` bytes of some memory, which nobody changes meanwhile; they go to the position `base`.
 
@@ -22,15 +24,12 @@ class Flight:
     the first on; none where they could not be: who writes them again learns why.
     """
 
-    __slots__ = ("base", "done", "file", "size", "space", "whole")
-
-    def __init__(self, file: SegmentFile, space: memoryview, base: int, size: int, whole: int) -> None:
-        self.file = file
-        self.space = space
-        self.base = base
-        self.size = size
-        self.whole = whole
-        self.done = 0
+    file: SegmentFile
+    space: memoryview
+    base: int
+    size: int
+    whole: int
+    done: int = 0
 
     @property
     def end(self) -> int:

@@ -227,12 +227,10 @@ class Tail:
             return
         whole, offset, space = self._gathered // BLOCK * BLOCK, self._base - self._first, self._space
         self._ahead.reach(file.fd, offset, offset + whole)
-        more = self._spare
-        rest = self._gathered - whole
+        more, rest, end = self._spare, self._gathered - whole, self._base + whole
         more[:rest] = space[whole : self._gathered]
-        flight = Flight(file, space, self._base, whole, min(self._base + whole, begun))
-        self._space, self._flight = more, flight
-        self._base, self._gathered = flight.end, rest
+        flight = Flight(file, space, self._base, whole, min(end, begun))
+        self._space, self._flight, self._base, self._gathered = more, flight, end, rest  # no call: no interrupt between
         self._behind.begin(flight, offset)
 
     def _land(self) -> None:
