@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +305,10 @@ class Copy:
     def leaf(self, leaf: bytes, data: memoryview) -> None:
         self.shown.append((len(self.parts), data))
         self.parts.append(bytes(data) or leaf[16 : 16 + leaf[4]])
+
+    def extents(self, leaves: Sequence[bytes], data: Sequence[memoryview]) -> None:
+        for leaf, content in zip(leaves, data, strict=True):
+            self.leaf(leaf, content)
 
     def settle(self) -> None:
         assert all(self.parts[at] == data for at, data in self.shown if data)

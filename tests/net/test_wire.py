@@ -17,7 +17,7 @@ from packetfs.errors import BadMessage, BadPacket, Disconnected, FarSideFailed, 
 from packetfs.limits import ENTRY_TAIL_MAX, EXTENT_MAX, FRAME_MAX, LEVELS_MAX, PATH_MAX
 from packetfs.net.link.channel import FrameChannel
 from packetfs.net.link.stream import PipeStream
-from packetfs.net.wire.batch import Batch, Content, Origin, decode_batch, encode_batch
+from packetfs.net.wire.batch import Batch, Content, Origin, Trial, decode_batch, encode_batch
 from packetfs.net.wire.items import (
     AnyItem,
     BlockItem,
@@ -663,6 +663,19 @@ def test_many_small_compressible_literals_are_compressed() -> None:
     assert sum(len(part) for part in stored) < sum(len(part) for part in parts) / 3
     noise = [random.randbytes(65_536) for _ in range(8)]
     assert encode_batch(Batch(b"", noise))[2:] == noise, "and random chunks are not even copied"
+
+
+def test_noise_is_tried_less_often_and_what_comes_behind_it_is_compressed_soon() -> None:
+    """What is sent uncompressed for want of a trial is an eighth of the noise before it at most, and eight batches."""
+    noise, text = [random.randbytes(65_536)], [b"UPDATE account SET balance = 1;" * 2000]
+    for before in (0, 1, 7, 8, 30, 200):
+        trial = Trial()
+        for _ in range(before):
+            assert encode_batch(Batch(b"", noise), trial)[2:] == noise
+        sizes = [sum(map(len, encode_batch(Batch(b"", text), trial))) for _ in range(20)]
+        tried = [size < len(text[0]) / 3 for size in sizes].index(True)
+        assert tried <= min(before // 8, 8)
+        assert max(sizes[tried:]) < len(text[0]) / 3, "each is tried, as long as it pays"
 
 
 @pytest.mark.parametrize("kept", [300_000, 120_001, 0, -1])

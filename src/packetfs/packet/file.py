@@ -12,13 +12,15 @@ _COPY: Final = struct.Struct("<BBHIQ32s16x")
 _FILL: Final = struct.Struct("<BBHIQ48s")
 _DATA: Final = struct.Struct("<BBHIQ48s")
 
+_OP_COPY: Final = int(Op.COPY)
+
 INLINE: Final = BODY
 """A chunk of at most this many bytes is a DATA packet; a longer one an extent."""
 
 
 def copy_leaf(digest: Digest, length: int, offset: int = 0, flags: int = 0) -> bytes:
     """Return COPY: `length` bytes of extent `digest` from `offset` on."""
-    return _COPY.pack(Op.COPY, flags, 0, length, offset, digest)
+    return _COPY.pack(_OP_COPY, flags, 0, length, offset, digest)
 
 
 def fill_leaf(byte: int, length: int) -> bytes:

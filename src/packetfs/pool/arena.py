@@ -236,20 +236,20 @@ class Arena:
         with self._lock:
             extents: list[tuple[Buffer, ...]] = []
             positions: list[int] = []
-            end = self.end
+            end, stop = self.end, (self.last + 1) * SEGMENT
             for digest, chunk in islice(chunks, _TOGETHER):
                 size = len(chunk)
                 taken = PACKET + padded(size)
-                if end + taken > (self.last + 1) * SEGMENT:
+                if end + taken > stop:
                     if positions:
                         break
                     self._begin_segment()
-                    end = self.end
-                self._take_room(taken)
+                    end, stop = self.end, (self.last + 1) * SEGMENT
                 extents.append((self._header(end, digest, size, size, _PLAIN), chunk, _PADS[-size % PACKET]))
                 positions.append(end)
                 end += taken
             if positions:
+                self._take_room(end - self.end)
                 self._add(extents, end - self.end)
             return positions
 

@@ -21,7 +21,7 @@ class Flight:
     """The first `size` bytes of some memory, which nobody changes meanwhile; they go to the position `base`.
 
     `whole`: where the extents end that are all in what comes before, and in these. `done`: bytes that are written, from
-    the first on; none where they could not be: who writes them again learns why.
+    the first on; none where they could not be: who writes them again learns why. `landed`: that has been found out.
     """
 
     file: SegmentFile
@@ -30,6 +30,7 @@ class Flight:
     size: int
     whole: int
     done: int = 0
+    landed: bool = False
 
     @property
     def end(self) -> int:
@@ -40,6 +41,7 @@ class Flight:
         """Write them at an offset of the file."""
         with suppress(Exception):
             self.done = storage.write_past(self.file.past, self.space[: self.size], offset)
+        self.landed = True
 
 
 class Behind:
@@ -63,9 +65,10 @@ class Behind:
             self._thread = thread
         self._queue.put((flight, offset))
 
-    def wait(self) -> None:
-        """Wait until none is on its way."""
-        if self._thread is not None:
+    def wait(self, flight: Flight | None = None) -> None:
+        """Wait until none is on its way, or the one given; it mostly landed long ago, and to ask the thread takes two
+        changes of who runs."""
+        if self._thread is not None and not (flight is not None and flight.landed):
             ended = Lock()
             ended.acquire()
             self._queue.put(ended)

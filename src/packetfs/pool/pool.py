@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 
 from packetfs.errors import (
@@ -198,7 +199,8 @@ class Pool:
         if self.lookup.index.is_full:
             self._grow_index()
         position = self.arena.append(digest, stored, len(data), flags)
-        self._enter(digest, position, len(stored) if mark == Mark.DATA else 0)
+        self._enter([digest], [position])
+        self._content += len(stored) if mark == Mark.DATA else 0
 
     def put_all(self, chunks: Sequence[tuple[Digest, Buffer]]) -> None:
         """Keep some chunks unless they are held, together where that spares writes; their digests are believed."""
@@ -216,30 +218,34 @@ class Pool:
         with self.lock:
             if not self._live or self._failed is not None:
                 self.begin_writing()
+            find = self.lookup.index.get
             new: dict[Digest, Buffer] = {}
             for digest, chunk in chunks:
-                if digest in new or self.lookup.index.get(digest):
+                if digest in new or find(digest):
                     break
                 new[digest] = chunk
             if self.lookup.index.is_full:
                 self._grow_index()
             with self.failing():
                 positions = self.arena.extend(new.items())
-            for position, (digest, chunk) in zip(positions, new.items(), strict=False):
-                self._enter(digest, position, len(chunk))
+            if positions:
+                self._enter(new, positions)
+                self._content += sum(map(len, islice(new.values(), len(positions))))
         return positions
 
-    def _enter(self, digest: Digest, position: int, content: int) -> None:
-        """Let the index lead to what was appended, of which so many bytes are content."""
-        try:
-            self.lookup.index.put(digest, position // PACKET)
-        except ValueError:  # one crowded part of the index is full of slots that were removed
-            self._grow_index()
-            self.lookup.index.put(digest, position // PACKET)
-        self._content += content
-        if position >= self._rest_at:
+    def _enter(self, digests: Iterable[Digest], positions: Sequence[int]) -> None:
+        """Let the index lead to what was appended."""
+        put = self.lookup.index.put
+        for digest, position in zip(digests, positions, strict=False):
+            try:
+                put(digest, position // PACKET)
+            except ValueError:  # one crowded part of the index is full of slots that were removed
+                self._grow_index()
+                put = self.lookup.index.put
+                put(digest, position // PACKET)
+        if positions[-1] >= self._rest_at:
             self.lookup.index.rest()
-            self._rest_at = position + INDEX_REST
+            self._rest_at = positions[-1] + INDEX_REST
 
     def _encode(self, data: Buffer, mark: int, encoding: int, like: Sequence[Like]) -> tuple[Buffer, int]:
         """Return what to store of a payload, and the flags that say how."""

@@ -9,9 +9,10 @@ whole blocks, and the last block, which is not whole yet, stays in memory. Such 
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import accumulate, chain
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import APPEND_BUFFER, APPEND_DIRECT, APPEND_PAST, SEGMENT
@@ -106,8 +107,7 @@ class Tail:
         else:
             if self._gathered + size > len(self._space):
                 self.write_out()
-            for extent in extents:
-                self._gather(extent)
+            self._gather(chain.from_iterable(extents))
 
     def _gather(self, parts: Iterable[Buffer]) -> None:
         space, at = self._space, self._gathered
@@ -117,14 +117,18 @@ class Tail:
             at = end
         self._gathered = at
 
-    def _pass(self, extents: Iterable[Sequence[Buffer]]) -> None:
+    def _pass(self, extents: Sequence[Sequence[Buffer]]) -> None:
         begun = self._end
         try:
-            for extent in extents:
-                if self._gathered + sum(map(len, extent)) <= len(self._space):
-                    self._gather(extent)
-                else:
-                    self._pass_one(extent, self._end)
+            ends = list(accumulate(sum(map(len, extent)) for extent in extents))
+            first = 0
+            while first < len(extents):
+                before = ends[first - 1] if first else 0
+                fits = bisect_right(ends, before + len(self._space) - self._gathered, first)
+                self._gather(chain.from_iterable(extents[first:fits]))
+                if fits < len(extents):
+                    self._pass_one(extents[fits], self._end)
+                first = fits + 1
         except BaseException:
             self._take_back(begun)
             raise
@@ -240,7 +244,7 @@ class Tail:
         if flight is None:
             return
         before = time.perf_counter()
-        self._behind.wait()
+        self._behind.wait(flight)
         self._pace.add(flight.done, time.perf_counter() - before)
         if flight.done < flight.size:
             rest = flight.space[flight.done : flight.size]
@@ -254,7 +258,7 @@ class Tail:
         """Let the blocks that are on their way be gathered again, in place of what comes behind."""
         flight = self._flight
         if flight is not None:
-            self._behind.wait()
+            self._behind.wait(flight)
             self._space, self._spare, self._flight = flight.space, self._space, None
             self._base, self._gathered = flight.base, flight.size
 

@@ -461,13 +461,13 @@ class _Ingest:
         chunks = self._chunks
         if chunks is None:
             return False
-        starts = accumulate(lengths, initial=self._at)
-        views = [self._stream.view(start, stop - start) for start, stop in pairwise(starts)]
-        for digest, view in zip(chunks.put_all(views), views, strict=False):
-            length = len(view)
-            self._at += length
-            self._new += length
-            self._program.chunk(digest, view)
+        together = self._stream.view(self._at, sum(lengths))
+        views = [together[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
+        digests = chunks.put_all(views)
+        self._program.chunks(digests, views[: len(digests)])
+        taken = sum(lengths[: len(digests)])
+        self._at += taken
+        self._new += taken
         return chunks.expects
 
     def _add_in_turn(self, lengths: Iterable[int]) -> bool:

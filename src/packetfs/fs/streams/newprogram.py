@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from packetfs.fs.nodes import NodeWriter
 from packetfs.fs.streams.oldprogram import Segment, Stretch
 from packetfs.fs.streams.prints import Prints
@@ -45,6 +48,18 @@ class NewProgram:
         if self._prints is not None:
             self._prints.add(self._prints.of(content))
         self._write(copy_leaf(digest, len(content)), len(content), digest, content)
+
+    def chunks(self, digests: Sequence[Digest], contents: Sequence[memoryview]) -> None:
+        """Write leaves that copy chunks, which were cut one behind the other."""
+        if self._run_length:
+            self._end_run()
+        if self._prints is not None:
+            self._prints.add(b"".join(map(self._prints.of, contents)))
+        sizes = [len(content) for content in contents]
+        leaves = list(map(copy_leaf, digests, sizes))
+        self._writer.add_extents(b"".join(leaves), [0, *accumulate(sizes)])
+        if self._tee is not None:
+            self._tee.extents(leaves, contents)
 
     def data(self, content: memoryview) -> None:
         """Write a leaf that holds so few bytes itself."""

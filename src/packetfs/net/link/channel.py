@@ -10,7 +10,7 @@ from packetfs.errors import BadMessage, Disconnected, FarSideFailed, OtherSideFa
 from packetfs.limits import FRAME_MAX, HEARTBEAT
 from packetfs.net.link.paced import Pace, Paced
 from packetfs.net.link.stream import HandingStream, Stream
-from packetfs.net.wire.batch import Batch, Origin, decode_batch, encode_batch
+from packetfs.net.wire.batch import Batch, Origin, Trial, decode_batch, encode_batch
 from packetfs.net.wire.messages import (
     COMPRESSED,
     FRAME,
@@ -77,6 +77,7 @@ class FrameChannel:
         self._head: memoryview | None = None
         self._ended: PacketFSError | None = None
         self._buffer = bytearray(_BUFFER)
+        self._trial = Trial()
 
     def keep_to(self, pace: Pace) -> None:
         """From now on let bytes pass at this pace alone; files that are handed over take no part in it."""
@@ -116,13 +117,13 @@ class FrameChannel:
         return found
 
     def send_batch(self, batch: Batch) -> None:
-        parts = encode_batch(batch)
+        parts = encode_batch(batch, self._trial)
         if batch.descriptor >= 0:
             self._write(Type.BATCH, 0, parts, descriptor=batch.descriptor)
             return
-        stored = sum(len(part) for part in parts[2:])
+        stored = sum(map(len, parts[2:]))
         self.literals_sent += stored
-        is_plain = stored == sum(len(part) for part in batch.literals)
+        is_plain = stored == sum(map(len, batch.literals))
         self._write(Type.BATCH, 0, parts, batch.origin if is_plain and stored >= _WORTH_SPLICING else None)
 
     def expect(self, kind: type[M]) -> M:
@@ -188,7 +189,7 @@ class FrameChannel:
     def _write(
         self, kind: Type, flags: int, parts: list[Buffer], origin: Origin | None = None, descriptor: int = -1
     ) -> None:
-        size = sum(len(part) for part in parts)
+        size = sum(map(len, parts))
         if size > FRAME_MAX:
             raise BadMessage(reason=f"a frame of {size} bytes")
         self._turn(speaking=True)

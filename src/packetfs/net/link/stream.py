@@ -102,7 +102,7 @@ class PipeStream:
         What the file cannot give comes from memory: it may have shrunk, and not all of them can be spliced. Should it
         have other bytes by now, the receiver's root tells, as with any file that changes while it is sent.
         """
-        at, end = origin.offset, origin.offset + sum(len(part) for part in parts)
+        at, end = origin.offset, origin.offset + sum(map(len, parts))
         while at < end:
             try:
                 count = os.splice(origin.descriptor, self._writing, end - at, offset_src=at)

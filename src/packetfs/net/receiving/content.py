@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from packetfs.errors import Unverified
 from packetfs.fs.streams.ingest import ingest
@@ -170,8 +171,9 @@ class _Leaves:
         self._waiting = 0
         if self._keep:
             self._pool.put_all(chunks)
-        for digest, chunk in chunks:
-            self._writer.add(copy_leaf(digest, len(chunk)), len(chunk), digest)
+        sizes = [len(chunk) for _, chunk in chunks]
+        leaves = map(copy_leaf, [digest for digest, _ in chunks], sizes)
+        self._writer.add_extents(b"".join(leaves), [0, *accumulate(sizes)])
 
     def close(self) -> Digest:
         """Return the root."""

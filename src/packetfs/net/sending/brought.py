@@ -7,7 +7,7 @@ eight bytes mislead, the roots differ and the file is sent again as bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from packetfs.limits import BATCH_CONTROL, BATCH_LITERALS, PLACES_MAX, SOURCES_MAX
@@ -33,6 +33,8 @@ class Brought:
         self._items = items
         self._places = GrowingIndex()
         self._paths: list[bytes] = []
+        self._last: Iterable[tuple[bytes, int]] = ()
+        """Those of the last file, until somebody asks: nobody does behind the last of a sync."""
         self.room = SOURCES_MAX
         """Files that may become sources."""
 
@@ -42,6 +44,8 @@ class Brought:
 
     def find(self, digest: bytes) -> tuple[bytes, int] | None:
         """Return the path and the offset at which the receiver has an extent."""
+        if self._last:
+            self._index()
         for value in self._places.get(digest):
             return self._paths[value >> _OFFSET_BITS], value & _OFFSETS
         return None
@@ -54,8 +58,13 @@ class Brought:
         """Take the extents of a file, with their offsets, now that it was sent."""
         if len(self._paths) >= self.room or len(self._places) >= PLACES_MAX:
             return
-        number = len(self._paths)
+        self._index()
         self._paths.append(path)
+        self._last = places
+
+    def _index(self) -> None:
+        number, places = len(self._paths) - 1, self._last
+        self._last = ()
         for digest, offset in places:
             self._places.put(digest, number << _OFFSET_BITS | offset)
 
@@ -83,6 +92,21 @@ class BroughtFile:
             packer.literal(data())
         self._at += size
         return not copies
+
+    def pack_new(self, packer: Packer, leaves: Sequence[bytes], data: Sequence[Buffer]) -> int:
+        """Pack the first of some leaves that copy whole extents as their bytes, up to one that may have been brought or
+        that none can be copied from later; return how many."""
+        count, end = 0, self._at
+        for leaf, content in zip(leaves, data, strict=True):
+            size = len(content)
+            if size < _WORTH or end > _OFFSETS or self._brought.find(leaf[16:48]) is not None:
+                break
+            self._new.append((leaf[16:48], end))
+            end += size
+            count += 1
+        packer.literals_each(data[:count])
+        self._at = end
+        return count
 
     def _copy(self, packer: Packer, digest: bytes, size: int) -> bool:
         found = self._brought.find(digest)

@@ -12,7 +12,7 @@ them at the same time.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from packetfs.errors import PacketFSError
 from packetfs.limits import EARLY_MIN
@@ -100,6 +100,10 @@ class SmallFile:
     def leaf(self, leaf: bytes, data: memoryview) -> None:
         self._file.pack(self._packer, leaf, lambda: bytes(_data(leaf, data)))
 
+    def extents(self, leaves: Sequence[bytes], data: Sequence[memoryview]) -> None:
+        for leaf, content in zip(leaves, data, strict=True):
+            self.leaf(leaf, content)
+
     def settle(self) -> None:
         """Nothing refers to the memory of the import."""
 
@@ -151,6 +155,17 @@ class LargeFile:
         if self._file.pack(self._packer, leaf, lambda: _data(leaf, data)):
             self._first = self._first if waiting else start
             self._last = self._at
+
+    def extents(self, leaves: Sequence[bytes], data: Sequence[memoryview]) -> None:
+        taken, waiting = 0, self._packer.literal_bytes
+        if self._early.error is None and self._early.handing is None:
+            taken = self._file.pack_new(self._packer, leaves, data)
+        if taken:
+            self._first = self._first if waiting else self._at
+            self._at += self._packer.literal_bytes - waiting
+            self._last = self._at
+        for leaf, content in zip(leaves[taken:], data[taken:], strict=True):
+            self.leaf(leaf, content)
 
     def settle(self) -> None:
         """Send what there is: it is not copied, and its memory changes next."""

@@ -19,7 +19,7 @@ whose two lengths are equal is stored as it is, else as one zstd frame.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from packetfs.dataclass import dataclass
@@ -36,6 +36,10 @@ _SAMPLE: Final = 8 * 1024
 """Bytes tried before a large literal part is compressed: random data is left alone at 1/100 of the cost."""
 _WORTH_TRYING: Final = 64
 """Bytes below which a frame's own 9 to 13 bytes eat what zstd saves."""
+_SHARE: Final = 8
+"""Of noise, one part in so many more is taken for noise without a trial, which costs 0.07 ms among other work."""
+_SKIPPED_MAX: Final = 8
+"""Batches in a row that are sent without a trial."""
 _SMALL: Final = 256 * 1024
 """A part up to this size is worth a slow level: it is what a delta costs."""
 
@@ -92,11 +96,27 @@ class Batch:
     """The open file that an OFFER in it is about; it passes with the batch."""
 
 
-def encode_batch(batch: Batch) -> list[Buffer]:
-    """Return the payload in parts, so that incompressible literals are not copied."""
-    raw = sum(len(part) for part in batch.literals)
-    control, literals = _pack_control(bytes(batch.control)), _pack_literals(list(batch.literals), raw)
-    stored = sum(len(part) for part in literals)
+class Trial:
+    """Whether literals are worth compressing: told by samples of one stream, of fewer batches while all are noise."""
+
+    def __init__(self) -> None:
+        self._noise = self._skipped = 0
+
+    def __call__(self, parts: list[Buffer]) -> bool:
+        if self._skipped < min(self._noise // _SHARE, _SKIPPED_MAX):
+            self._skipped += 1
+            return False
+        self._noise = 0 if _compressible(parts) else self._noise + 1 + self._skipped
+        self._skipped = 0
+        return not self._noise
+
+
+def encode_batch(batch: Batch, trial: Callable[[list[Buffer]], bool] | None = None) -> list[Buffer]:
+    """Return the payload in parts, so that incompressible literals are not copied; `trial` finds these."""
+    raw = sum(map(len, batch.literals))
+    control = _pack_control(bytes(batch.control))
+    literals = _pack_literals(list(batch.literals), raw, trial or _compressible)
+    stored = sum(map(len, literals))
     return [_HEAD.pack(len(batch.control), len(control), raw, stored), control, *literals]
 
 
@@ -107,8 +127,8 @@ def _pack_control(control: bytes) -> bytes:
     return packed if len(packed) < len(control) else control
 
 
-def _pack_literals(parts: list[Buffer], size: int) -> list[Buffer]:
-    if size > 4 * _SAMPLE and not _compressible(parts):
+def _pack_literals(parts: list[Buffer], size: int, trial: Callable[[list[Buffer]], bool]) -> list[Buffer]:
+    if size > 4 * _SAMPLE and not trial(parts):
         return parts
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     packed = compress(data, 12 if size <= _SMALL else 3)

@@ -125,7 +125,7 @@ class ItemWriter:
         instructions, literals = packer.take()
         if not instructions:
             return
-        size = sum(len(part) for part in literals)
+        size = sum(map(len, literals))
         if self._literals.size and self._literals.size + size > BATCH_LITERALS:
             self.flush()
         self._control.append(Item.BLOCK)

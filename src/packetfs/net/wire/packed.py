@@ -102,6 +102,22 @@ class Packer:
         self._origin.base += size
         self._origin.stale += size
 
+    def literals_each(self, data: Sequence[Buffer]) -> None:
+        """Produce some buffers, each as `literal` does."""
+        if self._merging:
+            for one in data:
+                self.literal(one)
+            return
+        self._release()
+        self.literals += data
+        for size in map(len, data):
+            write_varint(self._block, size << 2 | LITERAL)
+        size = sum(map(len, data))
+        self.literal_bytes += size
+        self.expected += size
+        self._origin.base += size
+        self._origin.stale += size
+
     def copy(self, offset: int, length: int) -> None:
         """Produce `length` bytes of the base from `offset` on."""
         self.expected = offset + length
