@@ -502,6 +502,8 @@ static PyMethodDef methods[] = {
     {"table_merge", pfs_python_table_merge, METH_VARARGS,
      "table_merge(keys, values, more_keys, more_values, key_size, value_size, reducer, width) -> (keys, values)"},
     {"table_lay", pfs_python_table_lay, METH_VARARGS, "table_lay(keys, values, key_size, value_size) -> bytes: entries"},
+    {"table_is_rising", pfs_python_table_is_rising, METH_VARARGS,
+     "table_is_rising(keys, key_size) -> bool: whether they are in ascending order, each once"},
     {"widen", pfs_python_widen, METH_VARARGS, "widen(data, count) -> bytearray of so many words"},
     {NULL, NULL, 0, NULL},
 };

@@ -55,7 +55,7 @@ static int pass(uint32_t *to, const uint32_t *from, const uint8_t *keys, size_t 
     return 1;
 }
 
-static int is_rising(const uint8_t *keys, size_t count, size_t size) {
+int pfs_table_is_rising(const uint8_t *keys, size_t count, size_t size) {
     for (size_t i = 1; i < count; i++)
         if (compare(keys + (i - 1) * size, keys + i * size, size) >= 0) return 0;
     return 1;
@@ -121,7 +121,7 @@ static ptrdiff_t arrange(uint8_t *keys, uint8_t *values, size_t count, const str
 ptrdiff_t pfs_table_columns(uint8_t *keys, uint8_t *values, const uint8_t *entries, size_t used,
                             const struct pfs_table_kind *kind) {
     size_t count = take(keys, values, entries, used, kind);
-    return is_rising(keys, count, kind->key_size) ? (ptrdiff_t)count : arrange(keys, values, count, kind);
+    return pfs_table_is_rising(keys, count, kind->key_size) ? (ptrdiff_t)count : arrange(keys, values, count, kind);
 }
 
 /* merging */

@@ -23,6 +23,8 @@ ptrdiff_t pfs_table_columns(uint8_t *keys, uint8_t *values, const uint8_t *entri
 /* Write the union of two, with room for both; where both have a key, b's value is reduced into a's. Returns the same. */
 size_t pfs_table_merge(uint8_t *keys, uint8_t *values, const struct pfs_columns *a, const struct pfs_columns *b,
                        const struct pfs_table_kind *kind);
+/* Whether keys are in ascending order, and each comes once. */
+int pfs_table_is_rising(const uint8_t *keys, size_t count, size_t size);
 /* Write columns as entries of a hash table: held, without hashes. */
 void pfs_table_lay(uint8_t *entries, const struct pfs_columns *columns, const struct pfs_table_kind *kind);
 

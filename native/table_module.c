@@ -22,34 +22,25 @@ static int as_columns(struct pfs_columns *columns, const Py_buffer *keys, const 
            columns->count * kind->value_size == (size_t)values->len;
 }
 
-/* Bytes for (keys, values) of so many rows, which are cut off when it is known how many there are. */
+/* Arrays for (keys, values) of so many rows, which are cut off when it is known how many there are: what lies behind
+ * was never written, and bytes, which the limited API cannot shorten, would have to be copied. */
 struct made {
     PyObject *keys, *values;
 };
 
 static int make(struct made *made, size_t count, const struct pfs_table_kind *kind) {
-    made->keys = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * kind->key_size));
-    made->values = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * kind->value_size));
+    made->keys = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * kind->key_size));
+    made->values = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * kind->value_size));
     return made->keys != NULL && made->values != NULL;
 }
 
-/* The first bytes of what was made, as bytes of their own where there are more: the limited API cannot shorten any. */
-static PyObject *first_of(PyObject *bytes, size_t size) {
-    if ((size_t)PyBytes_Size(bytes) != size) return PyBytes_FromStringAndSize(PyBytes_AsString(bytes), (Py_ssize_t)size);
-    Py_INCREF(bytes);
-    return bytes;
-}
-
 static PyObject *shortened(const struct made *made, size_t count, const struct pfs_table_kind *kind) {
-    PyObject *keys = first_of(made->keys, count * kind->key_size), *pair = NULL;
-    PyObject *values = keys == NULL ? NULL : first_of(made->values, count * kind->value_size);
-    if (values != NULL) pair = PyTuple_Pack(2, keys, values);
-    Py_XDECREF(keys);
-    Py_XDECREF(values);
-    return pair;
+    if (PyByteArray_Resize(made->keys, (Py_ssize_t)(count * kind->key_size)) < 0) return NULL;
+    if (PyByteArray_Resize(made->values, (Py_ssize_t)(count * kind->value_size)) < 0) return NULL;
+    return PyTuple_Pack(2, made->keys, made->values);
 }
 
-static uint8_t *bytes_of(PyObject *bytes) { return (uint8_t *)PyBytes_AsString(bytes); }
+static uint8_t *bytes_of(PyObject *array) { return (uint8_t *)PyByteArray_AsString(array); }
 
 PyObject *pfs_python_table_columns(PyObject *module, PyObject *args) {
     Py_buffer entries;
@@ -114,8 +105,18 @@ PyObject *pfs_python_table_lay(PyObject *module, PyObject *args) {
         refuse("these are no columns");
     else
         entries = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(columns.count * stride_of(&kind)));
-    if (entries != NULL) pfs_table_lay(bytes_of(entries), &columns, &kind);
+    if (entries != NULL) pfs_table_lay((uint8_t *)PyBytes_AsString(entries), &columns, &kind);
     PyBuffer_Release(&keys);
     PyBuffer_Release(&values);
     return entries;
+}
+
+PyObject *pfs_python_table_is_rising(PyObject *module, PyObject *args) {
+    Py_buffer keys;
+    Py_ssize_t size;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*n:table_is_rising", &keys, &size)) return NULL;
+    int is = size > 0 && keys.len % size == 0 && pfs_table_is_rising(address_of(&keys), (size_t)(keys.len / size), (size_t)size);
+    PyBuffer_Release(&keys);
+    return PyBool_FromLong(is);
 }

@@ -20,5 +20,6 @@ PyObject *pfs_python_vm_reduce_narrow(PyObject *module, PyObject *args);
 PyObject *pfs_python_table_columns(PyObject *module, PyObject *args);
 PyObject *pfs_python_table_merge(PyObject *module, PyObject *args);
 PyObject *pfs_python_table_lay(PyObject *module, PyObject *args);
+PyObject *pfs_python_table_is_rising(PyObject *module, PyObject *args);
 
 #endif

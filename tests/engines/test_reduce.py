@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packetfs.engines.results.brief import Brief, brief
+from packetfs.engines.results.columns import split
 from packetfs.engines.results.elements import combine, reduce_array, reduce_python
+from packetfs.engines.results.narrow import Words, narrow
 from packetfs.engines.results.outcome import Outcome, unpack
 from packetfs.engines.results.tables import HashReduction
+from packetfs.engines.results.totals import Totals
 from packetfs.vm.assembly import assemble, pad
 from packetfs.vm.image import Image, load
 from packetfs.vm.layout import MapType, Reducer
@@ -116,12 +120,14 @@ def test_tables_are_reduced_in_order_however_they_come(case: tuple[Image, list[l
     """Stretches in `kept` were packed and are read back."""
     image, stretches = case
     definition = image.definitions[0]
-    whole = Outcome(image)
+    whole, before_it = Outcome(image), Outcome(image)
     wanted: Rows = {}
     for number, shards in enumerate(stretches):
         part = Outcome(image)
         add_shards(image, table_of(part), shards)
         whole.merge(unpack(image, part.pack()) if number in kept else part)
+        before_it.merge(part)  # neither is changed with the other: parts of a stretch go on growing
+        before_it = part
         for rows in shards:
             for key, value in rows.items():
                 before = wanted.get(key)
@@ -129,6 +135,61 @@ def test_tables_are_reduced_in_order_however_they_come(case: tuple[Image, list[l
                 wanted[key] = reduced
     assert list(table_of(whole).entries()) == sorted(wanted.items())
     assert list(table_of(unpack(image, whole.pack())).entries()) == sorted(wanted.items())
+
+
+def mixed_image() -> Image:
+    """Tables between arrays, in an order of their own, and a map that all shards share."""
+    definitions = (
+        MapDefinition(b"a", MapType.HASH, 3, 5, 20),
+        MapDefinition(b"b", MapType.ARRAY, 4, 8, 3),
+        MapDefinition(b"c", MapType.HASH, 8, 16, 7),
+        MapDefinition(b"d", MapType.ARRAY, 4, 12, 2, initial=b"begun"),
+        MapDefinition(b"e", MapType.HASH, 4, 8, 9),
+    )
+    return load(Program(pad(assemble("exit")), definitions))
+
+
+@given(st.lists(st.tuples(st.sampled_from((0, 2, 4)), st.integers(0, 19), st.integers(0, 255))), st.binary(max_size=24))
+def test_maps_in_brief_are_the_same_maps(rows: list[tuple[int, int, int]], array: bytes) -> None:
+    image = mixed_image()
+    maps = memoryview(bytearray(image.maps_bytes))
+    maps[: len(image.initial)] = image.initial
+    maps[image.maps[1].offset : image.maps[1].offset + len(array)] = array
+    for index, key, value in rows:
+        place = image.maps[index]
+        update(place, maps, bytes([key]) * place.key_size, bytes([value]) * place.value_size, 0, Effort())
+    data = bytes(brief(image, maps))
+    found = Brief(image, Words(narrow(data), len(data)))
+    assert len(data) < image.maps_bytes, "the room of tables that are not full is left out"
+    laid, again, known = memoryview(found.laid()), Outcome(image), Outcome(image)
+    assert bytes(brief(image, laid)) == data, "it can be laid out again, and remembered again"
+    known.add_one(Totals(), found)
+    for index, reduction in again.maps.items():
+        reduction.add(maps, 0, 1, image.maps_bytes)
+        assert list(reduction.entries()) == list(known.maps[index].entries())
+
+
+@given(st.data())
+def test_damage_in_maps_in_brief_is_refused(data: st.DataObject) -> None:
+    image = mixed_image()
+    maps = memoryview(bytearray(image.maps_bytes))
+    for key in range(5):
+        update(image.maps[0], maps, bytes([key]) * 3, bytes(5), 0, Effort())
+    sound = bytearray(brief(image, maps))
+    at = data.draw(st.integers(0, len(sound) - 1))
+    sound[at] = data.draw(st.integers(0, 255))
+    size = len(sound) - data.draw(st.sampled_from((0, 0, 8, 64)))
+    try:
+        found = Brief(image, Words(narrow(bytes(sound[:size]).ljust(-(-size // 8) * 8, b"\0")), size))
+    except ValueError:
+        return
+    keys = [key for key, _ in found_rows(image, found)]
+    assert keys == sorted(set(keys))
+
+
+def found_rows(image: Image, found: Brief) -> list[tuple[bytes, bytes]]:
+    held = found.columns(image.maps[0])
+    return list(zip(split(held.keys, 3), split(held.values, 5), strict=True))
 
 
 @pytest.mark.parametrize("data", [b"aabb", b"ab12345678", b"bb" + bytes(16), b"ba" + bytes(16)])

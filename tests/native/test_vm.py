@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuzz.vm_differential import Fuzzer
 from packetfs.accel import native
-from packetfs.engines.results.columns import columns_python, lay_python, merge_python
+from packetfs.engines.results.columns import columns_python, is_rising_python, lay_python, merge_python
 from packetfs.engines.results.elements import reduce_python
 from packetfs.engines.results.narrow import is_narrow_python, narrow_python, reduce_narrow_python, widen_python
 from packetfs.errors import IllegalInstruction
@@ -359,6 +359,9 @@ def test_tables_are_sorted_merged_and_laid_alike(
         assert CORE.table_columns(entries, key, value, reducer, width) == found
         assert CORE.table_lay(*found, key, value) == lay_python(*found, key, value)
         sorted_.append(found)
+        for keys in (found[0], found[0][key:] + found[0][:key], found[0] + found[0][-key:], found[0] + b"1"):
+            assert CORE.table_is_rising(keys, key) == is_rising_python(keys, key)
+        assert CORE.table_is_rising(found[0], key)
     merged = CORE.table_merge(*sorted_[0], *sorted_[1], key, value, reducer, width)
     assert merged == merge_python(*sorted_[0], *sorted_[1], key, value, reducer, width)
 

@@ -11,6 +11,7 @@ import pytest
 
 from packetfs.limits import MEMO_LOG, MEMO_OUTPUT_MIN, MEMO_WAITING
 from packetfs.packet.digest import digest_of
+from packetfs.packet.layout import Buffer
 from packetfs.pool.check import check
 from packetfs.pool.memo import MemoStatus, MemoStore, clear_memo, memo_status
 from packetfs.pool.outputs import Place
@@ -39,7 +40,7 @@ def remember(pool: Pool, values: dict[bytes, bytes], **limit: int) -> MemoStore:
     return store
 
 
-def recall(pool: Pool, *keys: bytes) -> list[bytes | None]:
+def recall(pool: Pool, *keys: bytes) -> list[Buffer | None]:
     store = MemoStore(pool)
     try:
         return [store.recall(digest_of(key)) for key in keys]

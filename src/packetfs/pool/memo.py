@@ -98,8 +98,8 @@ class MemoStore:
         """Why something was not remembered."""
         self._reading = _look(pool)
 
-    def recall(self, key: Digest) -> bytes | None:
-        """Return the value of a key, None where there is none."""
+    def recall(self, key: Digest) -> Buffer | None:
+        """Return the value of a key, None where there is none. A long one is not copied out of its file."""
         with self._lock:
             found = self._waiting.get(key) or self._read(key)
         if found is None or found[:_CHECK] != digest_of(key + found[_CHECK:])[:_CHECK]:
@@ -107,8 +107,7 @@ class MemoStore:
         kind, value = found[_CHECK : _CHECK + 1], found[_CHECK + 1 :]
         if kind == _HERE:
             return value
-        there = self.find(Place(*_PLACE.unpack(value)))
-        return None if there is None else bytes(there)
+        return self.find(Place(*_PLACE.unpack(value)))
 
     def _read(self, key: bytes) -> bytes | None:
         row = self._look(_FIND, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from packetfs.engines.input.source import Source
 from packetfs.limits import MAPPED_WINDOW, RUN_WINDOW, WINDOW_TAIL
+from packetfs.pages import pages
 
 
 class View:
@@ -14,7 +15,7 @@ class View:
 
     def __init__(self, *, maps: bool) -> None:
         self._maps = maps
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
         self._source: Source | None = None
         self._mapped: memoryview | None = None
         self.start = 0
@@ -27,7 +28,7 @@ class View:
     @property
     def data(self) -> memoryview:
         """What is here; read bytes change with the next `cover`."""
-        here = memoryview(self._buffer) if self._mapped is None else self._mapped
+        here = self._buffer if self._mapped is None else self._mapped
         return here[: self.stop - self.start]
 
     def has(self, start: int, stop: int) -> bool:
@@ -62,14 +63,14 @@ class View:
         if stop - self.start > len(self._buffer):
             self._move(start, stop - start)
         had = self.stop
-        self.stop += source.read_into(had, memoryview(self._buffer)[had - self.start : stop - self.start])
+        self.stop += source.read_into(had, self._buffer[had - self.start : stop - self.start])
 
     def _move(self, start: int, size: int) -> None:
         """Give up the bytes before `start`; a larger buffer is made for a long record, and given up behind it."""
         kept = self._buffer[start - self.start : self.stop - self.start]
         wanted = max(size, RUN_WINDOW + WINDOW_TAIL)
         if not wanted <= len(self._buffer) <= 4 * wanted:
-            self._buffer = bytearray(wanted)
+            self._buffer = pages(wanted)
         self._buffer[: len(kept)] = kept
         self.start = start
 

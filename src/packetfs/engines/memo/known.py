@@ -29,7 +29,7 @@ from packetfs.typing import Final, Sequence
 from packetfs.vm.context import GOLDEN, Context
 from packetfs.vm.layout import SEMANTICS, VMS_MAX
 
-_PREFIX: Final = b"packetfs memo 12\0"
+_PREFIX: Final = b"packetfs memo 13\0"
 _JOB: Final = struct.Struct("<QQ32s")
 _LAYOUT: Final = struct.Struct("<Q")
 _PLACE: Final = struct.Struct("<6Q32s")

@@ -28,9 +28,8 @@ from packetfs.engines.memo import emitted, values
 from packetfs.engines.memo.emitted import Piece
 from packetfs.engines.memo.known import QUESTION, Begin, Keys, Part, Seen, Span, unpack_span
 from packetfs.engines.memo.values import front
-from packetfs.engines.results.narrow import Words
+from packetfs.engines.results.brief import Brief, brief
 from packetfs.engines.results.outcome import DAMAGE, Outcome, join
-from packetfs.engines.results.tables import in_order
 from packetfs.engines.results.totals import Totals
 from packetfs.errors import BadPacket, PacketFSError
 from packetfs.limits import MEMO_MAPS_MAX, MEMO_VALUE_MAX, MEMO_WAITING
@@ -54,7 +53,7 @@ _MAPS_MAX: Final = MEMO_MAPS_MAX + 2 * MEMO_VALUE_MAX
 class Memory(Protocol):
     """Where results are kept, by key, and output, by place. Several threads may ask."""
 
-    def recall(self, key: Digest) -> bytes | None: ...
+    def recall(self, key: Digest) -> Buffer | None: ...
     def remember(self, key: Digest, value: bytes) -> None: ...
     def keep(self, output: Buffer) -> Place: ...
     def find(self, place: Place) -> Buffer | None: ...
@@ -62,15 +61,14 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a shard computed. `maps`: its maps memory. `piece`: what names its
-    output in the result of its stretch."""
+    """What a shard computed. `piece`: what names its output in the result of its stretch."""
 
     records: int
     executed: int
     emitted: int
     result: int
     verdicts: tuple[int, ...]
-    maps: Words
+    maps: Brief
     piece: Piece
     output: Buffer
 
@@ -134,7 +132,7 @@ class Memo:
         if not isinstance(source, PoolFile) or not self._fits or self._lists:
             return None
         begin = self._keys.begin(source, file, shard, start)
-        span = unpack_span(self._memory.recall(begin.key) or b"")
+        span = unpack_span(bytes(self._memory.recall(begin.key) or b""))
         part = None if span is None else self._keys.stretch(begin, span)
         value = None if part is None else self._find(part)[1]
         found = None if span is None or value is None else self._read_stretch(value, begin, span)
@@ -143,10 +141,10 @@ class Memo:
                 self.recalled += len(found.stretch.starts)
         return found
 
-    def _find(self, part: Part) -> tuple[bytes, bytes | None]:
+    def _find(self, part: Part) -> tuple[bytes, Buffer | None]:
         """Return the question that was remembered of a part, and what was under the answer that it has here."""
-        known = self._memory.recall(part.key) or b""
-        question, answer = known[: QUESTION.size], known[QUESTION.size : QUESTION.size + DIGEST]
+        known = memoryview(self._memory.recall(part.key) or b"")
+        question, answer = bytes(known[: QUESTION.size]), bytes(known[QUESTION.size : QUESTION.size + DIGEST])
         key = self._keys.answer(part, question)
         if key is None or not answer:
             return question, None if key is None else self._memory.recall(key)
@@ -155,7 +153,7 @@ class Memo:
     def restore(self, found: Remembered, contexts: memoryview, maps: memoryview, slot: int) -> None:
         """Let a READY microVM be done with this result. Its maps memory holds what every shard begins with. Its hash
         tables get no index: nothing looks for keys in them any more."""
-        at, held, begun = slot * self._image.maps_bytes, front(found.maps.widened()), len(self._image.initial)
+        at, held, begun = slot * self._image.maps_bytes, front(found.maps.laid()), len(self._image.initial)
         maps[at : at + len(held)] = held
         if len(held) < begun:
             maps[at + len(held) : at + begun] = bytes(begun - len(held))
@@ -205,32 +203,33 @@ class Memo:
         if part is not None and self._store(part, Seen(looked, reached), value):
             self._memory.remember(begin.key, span.pack())
 
-    def _store(self, part: Part, seen: Seen, value: bytes) -> bool:
+    def _store(self, part: Part, seen: Seen, value: Sequence[Buffer]) -> bool:
         """Keep what a part came to; False where it cannot be."""
         question = self._keys.question(part, seen)
         key = self._keys.answer(part, question)
-        if key is None or len(value) > MEMO_VALUE_MAX:
+        if key is None or sum(map(len, value)) > MEMO_VALUE_MAX:
             return False
         if seen.looked:
             self._memory.remember(part.key, question)
-            self._memory.remember(key, value)
+            self._memory.remember(key, b"".join(value))
         else:
-            self._memory.remember(part.key, question + key + value)
+            self._memory.remember(part.key, b"".join((question, key, *value)))
         return True
 
     # values
 
-    def _encode(self, context: Context, maps: memoryview, piece: Piece) -> bytes:
+    def _encode(self, context: Context, maps: memoryview, piece: Piece) -> list[Buffer]:
         counts = (context.records, context.executed, context.emitted, context.result, *context.verdicts)
-        return self._brief(_COUNTS.pack(*counts) + emitted.pack([piece]), in_order(self._image, maps))
+        return self._brief(_COUNTS.pack(*counts) + emitted.pack([piece]), brief(self._image, maps))
 
-    def _brief(self, told: bytes, maps: Buffer) -> bytes:
+    def _brief(self, told: bytes, maps: Buffer) -> list[Buffer]:
         with self._lock:  # the compressor is one for all threads
             return values.pack(told, maps)
 
-    def _decode(self, value: bytes) -> Remembered | None:
+    def _decode(self, value: Buffer) -> Remembered | None:
         try:
-            told, maps = values.unpack(value, _MAPS_MAX)
+            told, words = values.unpack(value, _MAPS_MAX)
+            maps = Brief(self._image, words)
             records, executed, size, result, *verdicts = _COUNTS.unpack_from(told)
             pieces = emitted.unpack(told[_COUNTS.size :])
         except (BadPacket, ValueError, struct.error):
@@ -238,12 +237,10 @@ class Memo:
         output = emitted.find(pieces, self._memory.find)
         if output is None or len(output) > 1 or sum(map(len, output)) != size:
             return None
-        if len(maps) != self._image.maps_bytes:
-            return None
         piece, data = (pieces[0], output[0]) if pieces else (b"", b"")
         return Remembered(records, executed, size, result, tuple(verdicts), maps, piece, data)
 
-    def _read_stretch(self, value: bytes, begin: Begin, span: Span) -> Recalled | None:
+    def _read_stretch(self, value: Buffer, begin: Begin, span: Span) -> Recalled | None:
         try:
             told, maps = values.unpack(value, _MAPS_MAX)
             first, size = _EDGES.unpack_from(told)

@@ -31,16 +31,16 @@ def front(data: Buffer) -> Buffer:
     return data[:end]
 
 
-def pack(told: bytes, maps: Buffer) -> bytes:
-    """Return a value as it is remembered. One thread at a time asks."""
+def pack(told: bytes, maps: Buffer) -> list[Buffer]:
+    """Return a value as it is remembered, in parts. One thread at a time asks."""
     size = len(maps)
     words = narrow(maps if size % 8 == 0 else bytes(maps) + bytes(-size % 8))
-    wide = len(words) > max(size // 2, _RATHER) or len(words) > _MUCH
+    wide = len(words) > max(size * 3 // 4, _RATHER) or len(words) > _MUCH
     form = _ZSTD if wide else _NARROW
-    return _HEAD.pack(form, len(told), size) + told + (words if form == _NARROW else compress(words, 1))
+    return [_HEAD.pack(form, len(told), size), told, words if form == _NARROW else compress(words, 1)]
 
 
-def unpack(data: bytes, most: int) -> tuple[bytes, Words]:
+def unpack(data: Buffer, most: int) -> tuple[bytes, Words]:
     """Return what `pack` was given, maps of `most` bytes at the most; ValueError, struct.error or BadPacket for what it
     cannot have given."""
     form, told, size = _HEAD.unpack_from(data)
@@ -50,4 +50,4 @@ def unpack(data: bytes, most: int) -> tuple[bytes, Words]:
     words: Buffer = memoryview(data)[behind:]
     if form == _ZSTD:
         words = decompress(words, 2 * most)
-    return data[_HEAD.size : behind], Words(words, size)
+    return bytes(data[_HEAD.size : behind]), Words(words, size)

@@ -4,6 +4,7 @@ merged in one walk over both, 64 Ki keys in less than a millisecond, where a dic
 
 from __future__ import annotations
 
+from _operator import lt
 from struct import Struct
 
 from packetfs.accel import native
@@ -57,6 +58,14 @@ def lay_python(keys: Buffer, values: Buffer, key_size: int, value_size: int) -> 
     return b"".join([row.pack(0, key, value) for key, value in pairs])
 
 
+def is_rising_python(keys: Buffer, key_size: int) -> bool:
+    """Tell whether a column has whole keys in ascending order, each once."""
+    if len(keys) % key_size:
+        return False
+    found = split(keys, key_size)
+    return all(map(lt, found, found[1:]))
+
+
 def split(column: Buffer, size: int) -> list[bytes]:
     """Return what follows each other in a column."""
     return [each for (each,) in Struct(f"{size}s").iter_unpack(column)]
@@ -83,3 +92,4 @@ def _join(rows: dict[bytes, bytes]) -> Pair:
 columns: Final = columns_python if native is None else native.table_columns
 merge: Final = merge_python if native is None else native.table_merge
 lay: Final = lay_python if native is None else native.table_lay
+is_rising: Final = is_rising_python if native is None else native.table_is_rising

@@ -16,7 +16,7 @@ from packetfs.engines.input.shards import Batch
 from packetfs.engines.live.columns import states
 from packetfs.engines.live.spool import Taking, take_anything
 from packetfs.engines.live.table import Table
-from packetfs.engines.results.reduce import ArrayReduction, reductions
+from packetfs.engines.results.reduce import reductions
 from packetfs.engines.results.totals import COUNTS, Totals, is_count, pack_faults, unpack_totals
 from packetfs.limits import PROGRAM_MAPS_MAX, TOTALS_MAX
 from packetfs.packet.layout import Buffer
@@ -25,6 +25,7 @@ from packetfs.vm.image import Image
 from packetfs.vm.layout import State
 
 if TYPE_CHECKING:
+    from packetfs.engines.results.brief import Brief
     from packetfs.engines.results.narrow import Words
 
 _LINE_MAX: Final = 21 * (COUNTS + 1 + PROGRAM_MAPS_MAX)
@@ -57,11 +58,11 @@ class Outcome:
         for reduction in self.maps.values():
             reduction.add(table.maps, batch.slot, batch.count, self._image.maps_bytes)
 
-    def add_one(self, totals: Totals, maps: Words) -> None:
+    def add_one(self, totals: Totals, maps: Brief) -> None:
         """Add a shard that comes next, by its counts and its maps memory."""
         self.totals.merge(totals)
         for reduction in self.maps.values():
-            reduction.add_words(maps)
+            reduction.add_brief(maps)
 
     def merge(self, more: Outcome) -> None:
         """Add what the shards that follow came to."""
@@ -98,7 +99,7 @@ def join(image: Image, front: bytes, maps: Words) -> Outcome:
         raise ValueError("its maps begin elsewhere")
     at = 0
     for reduction, length in zip(outcome.maps.values(), lengths, strict=True):
-        if isinstance(reduction, ArrayReduction) and length and at % 8 == 0:
+        if length and at % 8 == 0:
             reduction.hold(maps, at, length)
         else:
             reduction.unpack(maps.widened()[at : at + length])

@@ -13,6 +13,7 @@ from packetfs.vm.image import ARRAYS, HASHES, Image, MapPlace
 from packetfs.vm.program import MapDefinition
 
 if TYPE_CHECKING:
+    from packetfs.engines.results.brief import Brief
     from packetfs.engines.results.entries import Entries
     from packetfs.engines.results.narrow import Words
     from packetfs.engines.results.tables import HashReduction, Union
@@ -38,9 +39,9 @@ class ArrayReduction:
         if count:
             self._reduce(maps[start : start + (count - 1) * maps_bytes + size], count, maps_bytes)
 
-    def add_words(self, maps: Words) -> None:
+    def add_brief(self, maps: Brief) -> None:
         """Reduce the maps of a microVM, held as these."""
-        self._reduce_words(maps, self._place.offset)
+        self._reduce_words(maps.words, maps.start(self._place))
 
     def merge(self, more: ArrayReduction) -> None:
         """Reduce what the shards that follow were reduced to."""

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from struct import Struct
 
-from packetfs.engines.results.columns import EMPTY, Columns, columns, lay, merge
+from packetfs.engines.results.columns import EMPTY, Columns, columns, is_rising, merge
+from packetfs.engines.results.elements import reduce_array
 from packetfs.engines.results.entries import Entries
-from packetfs.engines.results.narrow import Words
 from packetfs.errors import MapTooLarge
 from packetfs.limits import UNION_BYTES_MAX, UNION_ENTRIES_MAX
+from packetfs.packet.kernels import common_prefix
 from packetfs.packet.layout import Buffer
-from packetfs.typing import Final, TypeAlias
-from packetfs.vm.image import HASH_HEADER, HASHES, Image, MapPlace, up
+from packetfs.typing import TYPE_CHECKING, Final, TypeAlias
+from packetfs.vm.image import HASH_HEADER, MapPlace, up
 from packetfs.vm.program import MapDefinition
+
+if TYPE_CHECKING:
+    from packetfs.engines.results.brief import Brief
+    from packetfs.engines.results.narrow import Words
 
 Kind: TypeAlias = tuple[int, int, int, int]
 """Bytes of a key and of a value, the reducer, and bytes of an element."""
-_HEADER: Final = Struct("<4I16x")
+HEADER: Final = Struct("<4I16x")
 """Of a hash table (vm/maps.py): keys, free entry, entries that were used, removed words."""
 
 
@@ -62,36 +67,44 @@ class HashReduction:
         self._sizes = place.key_size, place.value_size
         self._kind = kind_of(definition)
         self._waiting: list[Columns] = []
+        self._words: tuple[Words, int, int] | None = None
+        """All of it, where it is held as so many bytes of these, from there on."""
         union.tables.append(self)
 
     def add(self, maps: memoryview, slot: int, count: int, maps_bytes: int) -> None:
         """Reduce the maps of `count` microVMs from `slot` on, in order."""
         for at in range(slot * maps_bytes, (slot + count) * maps_bytes, maps_bytes):
-            start = at + self._place.offset
-            if any(maps[start : start + 4]):  # the count: most tables of most small shards are empty
-                self._push(_columns_of(self._place, self._kind, maps[at : at + maps_bytes]))
+            self._push(columns_of(self._place, self._kind, maps[at : at + maps_bytes]))
 
-    def add_words(self, maps: Words) -> None:
+    def add_brief(self, maps: Brief) -> None:
         """Reduce the maps of a microVM, held as these."""
-        if any(maps.part(self._place.offset, HASH_HEADER)[:4]):  # an empty table has as much memory as a full one
-            self._push(_columns_of(self._place, self._kind, maps.widened()))
+        self._push(maps.columns(self._place))
 
     def merge(self, more: HashReduction) -> None:
         """Reduce what the shards that follow were reduced to."""
-        self._push(more.columns())
+        self._push(more.shared())
 
     def columns(self) -> Columns:
         """Return all of it as columns."""
+        self._widen()
         while len(self._waiting) > 1:
             self._merge_last()
         return self._waiting[0] if self._waiting else EMPTY
 
+    def shared(self) -> Columns:
+        """Return the same, for another one to hold as well: neither changes it in place."""
+        found = self.columns()
+        self._waiting = [Columns(found.keys, memoryview(found.values))] if len(found.keys) else []
+        return self.columns()
+
     def sizes(self) -> tuple[int, int]:
         """Return how many keys it has, or more, and the bytes of these and of their values."""
+        self._widen()
         keys = sum(len(each.keys) for each in self._waiting) // self._place.key_size
         return keys, keys * sum(self._sizes)
 
     def _push(self, more: Columns) -> None:
+        self._widen()
         waiting = self._waiting
         if len(more.keys):
             waiting.append(more)
@@ -101,7 +114,13 @@ class HashReduction:
 
     def _merge_last(self) -> None:
         *_, mine, more = self._waiting
-        self._waiting[-2:] = [Columns(*merge(mine.keys, mine.values, more.keys, more.values, *self._kind))]
+        if len(mine.keys) == len(more.keys) == common_prefix(mine.keys, more.keys):
+            *_, reducer, width = self._kind
+            own = mine.values if isinstance(mine.values, bytearray) else bytearray(mine.values)  # of one that is shared
+            reduce_array(memoryview(own), memoryview(more.values), 1, 0, reducer, width)
+            self._waiting[-2:] = [Columns(mine.keys, own)]
+        else:
+            self._waiting[-2:] = [Columns(*merge(mine.keys, mine.values, more.keys, more.values, *self._kind))]
 
     def pack(self) -> bytes:
         """Return it as bytes."""
@@ -110,12 +129,26 @@ class HashReduction:
 
     def unpack(self, data: Buffer) -> None:
         """Be what `pack` gave, which must not change any more; ValueError for what it cannot have given."""
+        self._push(self._checked(data))
+
+    def hold(self, words: Words, start: int, size: int) -> None:
+        """Be what these are from `start` on, where a word begins, as `unpack` would be; ValueError as there."""
+        self._checked(_part(words, start, size))
+        self._words = words, start, size
+
+    def _checked(self, data: Buffer) -> Columns:
         key, value = self._sizes
         count, rest = divmod(len(data), key + value)
         found = Columns(data[: count * key], data[count * key :])
-        if rest or columns(lay(found.keys, found.values, key, value), *self._kind)[0] != found.keys:
+        if rest or not is_rising(found.keys, key):
             raise ValueError(f"{len(data)} bytes are no keys in ascending order with their values")
-        self._push(found)
+        return found
+
+    def _widen(self) -> None:
+        """Hold as columns what is held as words: not before somebody asks, as many wait for those before them."""
+        if self._words is not None:
+            found, self._words = _part(*self._words), None
+            self._push(self._checked(found))
 
     def entries(self) -> Entries:
         """Return (key, value), sorted by key."""
@@ -128,28 +161,18 @@ def kind_of(definition: MapDefinition) -> Kind:
     return definition.key_size, definition.value_size, definition.reducer, width
 
 
-def in_order(image: Image, maps: memoryview) -> Buffer:
-    """Return maps memory of a microVM that has ended as it is remembered: what hash tables hold is there, by key, but
-    no index, which only programs need. So it is narrower, and need not be sorted when it is reduced."""
-    laid = maps
-    for place, definition in zip(image.maps, image.definitions, strict=True):
-        if place.type in HASHES and not place.read_only and any(maps[place.offset : place.offset + 4]):
-            laid = memoryview(bytearray(maps)) if laid is maps else laid
-            found, start = _columns_of(place, kind_of(definition), maps), _entries_at(place)
-            entries = lay(found.keys, found.values, place.key_size, place.value_size)
-            laid[place.offset : place.offset + place.size] = bytes(place.size)
-            count = len(entries) // place.stride
-            _HEADER.pack_into(laid, place.offset, count, 0, count, 0)
-            laid[start : start + len(entries)] = entries
-    return laid
+def _part(words: Words, start: int, size: int) -> memoryview:
+    return memoryview(words.part(start, up(size)))[:size]
 
 
-def _columns_of(place: MapPlace, kind: Kind, maps: memoryview) -> Columns:
+def columns_of(place: MapPlace, kind: Kind, maps: memoryview) -> Columns:
     """Return what a table in the maps memory of a microVM holds. The program may have written anything there."""
-    _, _, high, _ = _HEADER.unpack_from(maps, place.offset)
-    start = _entries_at(place)
+    count, _, high, _ = HEADER.unpack_from(maps, place.offset)
+    if not count:  # most tables of most small shards are empty
+        return EMPTY
+    start = entries_at(place)
     return Columns(*columns(maps[start : start + min(high, place.max_entries) * place.stride], *kind))
 
 
-def _entries_at(place: MapPlace) -> int:
+def entries_at(place: MapPlace) -> int:
     return place.offset + HASH_HEADER + up(4 * place.capacity)
