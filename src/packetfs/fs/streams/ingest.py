@@ -84,8 +84,8 @@ def ingest(
     """Store the program of a stream (`keep`: and its content) and return its root.
 
     `old_root` is a canonical program of a similar content. The stream ends where `read_into` returns 0. A `tee` sees
-    each leaf as it is found. With `known`, `read_into` is asked for what is needed alone, and the content of what did
-    not change must be in the pool.
+    each leaf as it is found. With `known`, `read_into` is asked for what is needed alone, also once more after its end,
+    and the content of what did not change must be in the pool.
 
     `trusting`, with `known`: old content is not compared with its digests, and what did not change comes out of it; the
     caller must compare the root that comes of it. `prints`, without `known`: what has the fingerprints of old extents
